@@ -1,0 +1,275 @@
+"""Box formats, areas and overlaps for NumPy arrays and torch tensors alike.
+
+Every function takes arrays of one kind and returns the same kind; torch is never imported for NumPy arrays. Boxes are
+``x1 y1 x2 y2`` in continuous coordinates (the whole image is ``0 0 W H``, a side is ``x2 - x1``) in the last axis; any
+number of leading axes is allowed. With tensors everything is differentiable, and values and gradients stay finite for
+boxes without area. Overlaps of half-precision boxes are float32. Nothing here depends on the values of the boxes, so
+the functions trace and export.
+
+Sources of the formulas: GIoU, Rezatofighi et al. 2019 (arXiv:1902.09630); DIoU and CIoU, Zheng et al. 2020
+(arXiv:1911.08287).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Array = TypeVar("Array", "NDArray[Any]", "Tensor")
+IoUKind = Literal["iou", "giou", "diou", "ciou"]
+
+
+def xyxy_to_xywh(boxes: Array) -> Array:
+    """Corners to left, top, width, height (COCO's form). Boxes …×4."""
+    x1, y1, x2, y2 = _columns(boxes)
+    return _stack(boxes, x1, y1, x2 - x1, y2 - y1)
+
+
+def xywh_to_xyxy(boxes: Array) -> Array:
+    """Left, top, width, height to corners. Boxes …×4."""
+    x, y, w, h = _columns(boxes)
+    return _stack(boxes, x, y, x + w, y + h)
+
+
+def xyxy_to_cxcywh(boxes: Array) -> Array:
+    """Corners to centre x, centre y, width, height. Boxes …×4."""
+    x1, y1, x2, y2 = _columns(boxes)
+    return _stack(boxes, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
+
+
+def cxcywh_to_xyxy(boxes: Array) -> Array:
+    """Centre x, centre y, width, height to corners. Boxes …×4."""
+    cx, cy, w, h = _columns(boxes)
+    return _stack(boxes, cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+
+
+def area(boxes: Array) -> Array:
+    """Areas (…) of boxes (…×4), in square units of the boxes; an inverted box has none."""
+    x1, y1, x2, y2 = _columns(boxes)
+    areas: Array = _positive(x2 - x1) * _positive(y2 - y1)
+    return areas
+
+
+def clip(boxes: Array, size_hw: tuple[Any, Any]) -> Array:
+    """Move the corners of boxes (…×4) into the image ``0 0 W H``.
+
+    Args:
+        boxes: …×4.
+        size_hw: (height, width): numbers, or arrays of the boxes' kind that broadcast against (…), so that each image
+            of a batch B×K×4 may have a size of its own (B×1).
+    """
+    height, width = size_hw
+    x1, y1, x2, y2 = _columns(boxes)
+    return _stack(
+        boxes,
+        _between_zero_and(x1, width),
+        _between_zero_and(y1, height),
+        _between_zero_and(x2, width),
+        _between_zero_and(y2, height),
+    )
+
+
+def transform(boxes: Array, matrix: Any) -> Array:
+    """The axis-aligned boxes around boxes mapped by an affine matrix.
+
+    Args:
+        boxes: …×N×4.
+        matrix: 2×3, or one for each image of a batch (…×2×3): ``x' = m00 x + m01 y + m02``. NumPy boxes are mapped in
+            float64 and returned in their own (floating) type.
+
+    Returns:
+        …×N×4 in the target's coordinates. Exact for scaling, shifting and flipping; after a rotation the box around the
+        four mapped corners.
+    """
+    boxes = _floating(boxes)
+    xp = _namespace(boxes)
+    m = np.asarray(matrix, np.float64) if xp is np else xp.as_tensor(matrix, dtype=boxes.dtype, device=boxes.device)
+    m = m[..., None]  # …×2×3×1: each entry broadcasts over the N boxes of its image
+    x1, y1, x2, y2 = _columns(boxes)
+    low, high = [], []
+    for row in (0, 1):
+        ax, bx = m[..., row, 0, :] * x1, m[..., row, 0, :] * x2
+        ay, by = m[..., row, 1, :] * y1, m[..., row, 1, :] * y2
+        low.append(xp.minimum(ax, bx) + xp.minimum(ay, by) + m[..., row, 2, :])
+        high.append(xp.maximum(ax, bx) + xp.maximum(ay, by) + m[..., row, 2, :])
+    mapped: Any = _stack(boxes, *low, *high)
+    result: Array = mapped.astype(boxes.dtype) if xp is np else mapped
+    return result
+
+
+def iou(a: Array, b: Array, *, inclusive: bool = False) -> Array:
+    """Intersection over union of every box of `a` with every box of `b`.
+
+    Args:
+        a: …×N×4.
+        b: …×M×4.
+        inclusive: sides count as ``x2 - x1 + 1`` (integer pixels, as SORT-like trackers and TTFNet count them).
+
+    Returns:
+        …×N×M in [0, 1]; 0 where neither box has area.
+    """
+    a, b = _precise(a), _precise(b)
+    intersection, union = _intersection_and_union(a[..., :, None, :], b[..., None, :, :], inclusive)
+    overlaps: Array = _divide(intersection, union)
+    return overlaps
+
+
+def intersection_over_area(a: Array, b: Array) -> Array:
+    """The share of each box of `a` that lies in each box of `b`: what COCO uses against crowd regions `b`.
+
+    Args:
+        a: …×N×4.
+        b: …×M×4.
+
+    Returns:
+        …×N×M in [0, 1]; 0 where the box of `a` has no area.
+    """
+    a, b = _precise(a), _precise(b)
+    intersection, _ = _intersection_and_union(a[..., :, None, :], b[..., None, :, :], inclusive=False)
+    shares: Array = _divide(intersection, area(a)[..., None])
+    return shares
+
+
+def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: bool = False) -> Array:
+    """IoU, or one of its generalisations, of each box of `a` with the box of `b` in the same place.
+
+    ``giou = iou - (C - U) / C`` with C the area of the smallest box around both; ``diou = iou - d² / c²`` with d the
+    distance of the centres and c the diagonal of that box; ``ciou = diou - alpha v`` with
+    ``v = 4/pi² (atan(w_b / h_b) - atan(w_a / h_a))²`` and ``alpha = v / (1 - iou + v)``. Gradients are those of the
+    value; torchvision's ciou takes alpha as a constant there. A loss is one minus this.
+
+    Args:
+        a: …×4, for a loss the predicted boxes.
+        b: …×4, broadcast against `a`; for a loss the true boxes.
+        kind: which one.
+        inclusive: sides count as ``x2 - x1 + 1``, also those of the enclosing box (TTFNet's form of GIoU).
+
+    Returns:
+        …: iou in [0, 1], giou and diou in [-1, 1], ciou above -2. Values and gradients are finite for any finite boxes.
+
+    Raises:
+        ValueError: `kind` is none of the four.
+    """
+    if kind not in ("iou", "giou", "diou", "ciou"):
+        raise ValueError(f"unknown kind of IoU {kind!r}: expected 'iou', 'giou', 'diou' or 'ciou'")
+    a, b = _precise(a), _precise(b)
+    intersection, union = _intersection_and_union(a, b, inclusive)
+    value: Array = _divide(intersection, union)
+    if kind == "iou":
+        return value
+
+    xp = _namespace(a)
+    ax1, ay1, ax2, ay2 = _columns(a)
+    bx1, by1, bx2, by2 = _columns(b)
+    extra = 1 if inclusive else 0
+    around_w = _positive(xp.maximum(ax2, bx2) - xp.minimum(ax1, bx1) + extra)
+    around_h = _positive(xp.maximum(ay2, by2) - xp.minimum(ay1, by1) + extra)
+    if kind == "giou":
+        around = around_w * around_h
+        giou: Array = value - _divide(around - union, around)
+        return giou
+
+    distance = ((bx1 + bx2 - ax1 - ax2) / 2) ** 2 + ((by1 + by2 - ay1 - ay2) / 2) ** 2
+    diou: Array = value - _divide(distance, around_w**2 + around_h**2)
+    if kind == "diou":
+        return diou
+
+    # atan2 of sides held above zero: a flat box has an angle and a gradient, a point gets the angle of a square.
+    tiny = _epsilon(a)
+    angle_a = xp.arctan2(_at_least(ax2 - ax1 + extra, tiny), _at_least(ay2 - ay1 + extra, tiny))
+    angle_b = xp.arctan2(_at_least(bx2 - bx1 + extra, tiny), _at_least(by2 - by1 + extra, tiny))
+    v = (4 / math.pi**2) * (angle_b - angle_a) ** 2
+    ciou: Array = diou - _divide(v, 1 - value + v) * v
+    return ciou
+
+
+def _intersection_and_union(a: Any, b: Any, inclusive: bool) -> tuple[Any, Any]:
+    """Areas of overlap and union of boxes that broadcast against each other."""
+    xp = _namespace(a)
+    _namespace(b)
+    ax1, ay1, ax2, ay2 = _columns(a)
+    bx1, by1, bx2, by2 = _columns(b)
+    extra = 1 if inclusive else 0
+    width = _positive(xp.minimum(ax2, bx2) - xp.maximum(ax1, bx1) + extra)
+    height = _positive(xp.minimum(ay2, by2) - xp.maximum(ay1, by1) + extra)
+    intersection = width * height
+    area_a = _positive(ax2 - ax1 + extra) * _positive(ay2 - ay1 + extra)
+    area_b = _positive(bx2 - bx1 + extra) * _positive(by2 - by1 + extra)
+    return intersection, area_a + area_b - intersection
+
+
+def _namespace(array: Any) -> Any:
+    """NumPy for arrays, torch for tensors."""
+    if isinstance(array, np.ndarray):
+        return np
+    if "torch" in sys.modules:
+        import torch
+
+        if isinstance(array, torch.Tensor):
+            return torch
+    raise TypeError(
+        f"boxes must be a NumPy array or a torch tensor, got {type(array).__name__}: wrap them in np.asarray()"
+    )
+
+
+def _columns(boxes: Any) -> tuple[Any, Any, Any, Any]:
+    xp = _namespace(boxes)
+    columns = np.moveaxis(boxes, -1, 0) if isinstance(boxes, np.ndarray) else xp.unbind(boxes, -1)
+    if len(columns) != 4:
+        raise ValueError(f"boxes must have four numbers in their last axis, got the shape {tuple(boxes.shape)}")
+    return columns[0], columns[1], columns[2], columns[3]
+
+
+def _stack(like: Array, *columns: Any) -> Array:
+    stacked: Array = _namespace(like).stack(columns, -1)
+    return stacked
+
+
+def _floating(boxes: Any) -> Any:
+    """Integer boxes as float32 (differences of unsigned integers wrap around); others as they are."""
+    if isinstance(boxes, np.ndarray):
+        return boxes if boxes.dtype.kind == "f" else boxes.astype(np.float32)
+    _namespace(boxes)
+    return boxes if boxes.is_floating_point() else boxes.float()
+
+
+def _precise(boxes: Any) -> Any:
+    """Areas of a big picture overflow float16 and lose their difference in bfloat16: at least float32."""
+    boxes = _floating(boxes)
+    if boxes.dtype.itemsize >= 4:
+        return boxes
+    return boxes.astype(np.float32) if isinstance(boxes, np.ndarray) else boxes.float()
+
+
+def _epsilon(array: Any) -> float:
+    """What stands in for a zero divisor: small, and its square still a number of the type."""
+    return float(_namespace(array).finfo(array.dtype).eps)
+
+
+def _at_least(values: Any, low: float) -> Any:
+    return np.maximum(values, low) if isinstance(values, np.ndarray) else values.clamp(min=low)
+
+
+def _positive(values: Any) -> Any:
+    return _at_least(values, 0)
+
+
+def _divide(a: Any, b: Any) -> Any:
+    """a / b with a divisor held above zero, so that neither value nor gradient is ever 0/0."""
+    return a / _at_least(b, _epsilon(b))
+
+
+def _between_zero_and(values: Any, limit: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return np.minimum(np.maximum(values, 0), np.asarray(limit).astype(values.dtype))
+    xp = _namespace(values)
+    if isinstance(limit, xp.Tensor):  # sizes of a batch, or a size that a tracer follows
+        return xp.minimum(values.clamp(min=0), limit.to(values))
+    return values.clamp(min=0, max=limit)

@@ -1,0 +1,1 @@
+"""The commands: one file each, thin: it parses, calls the library, prints."""

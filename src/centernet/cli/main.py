@@ -1,0 +1,133 @@
+"""`centernet COMMAND …`: finds the command's file, runs it, and turns errors into a line and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+COMMANDS = {
+    "fit": "train a model from a configuration",
+    "validate": "evaluate a checkpoint: COCO's figures on the validation or test images",
+    "detect": "find objects in pictures, a folder or a video",
+    "demo": "train and run a small detector on generated scenes, in minutes, without data",
+}
+"""Name of each command → what it does."""
+
+LIGHTNING = ("fit", "validate")  # share one file, `cli/fit.py`, which takes the command's name
+
+OK, PROBLEM, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: what follows `centernet` on the command line; the process's own when None.
+
+    Returns:
+        0 when all went well, 1 for a problem in the user's data or files, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return OK if arguments else USAGE
+    if arguments[0] == "--version":
+        from centernet import __version__
+
+        print(f"centernet {__version__}")
+        return OK
+    command, *rest = arguments
+    if command not in COMMANDS:
+        nearest = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        print(f"error: unknown command {command!r}{hint} Expected one of {', '.join(COMMANDS)}", file=sys.stderr)
+        return USAGE
+    with _plain_messages(debug):
+        return _run(command, rest, debug=debug)
+
+
+def _run(command: str, arguments: list[str], *, debug: bool) -> int:
+    try:
+        if command in LIGHTNING:
+            return int(import_module("centernet.cli.fit").main(arguments, command))
+        return int(import_module(f"centernet.cli.{command}").main(arguments))
+    except SystemExit as stop:  # --help and wrong usage, from the parsers
+        return stop.code if isinstance(stop.code, int) else OK if stop.code is None else _say(str(stop.code))
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was finished before is kept", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: `centernet … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROBLEM
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:  # what the library says of data and files
+        if debug:
+            traceback.print_exc()
+        return _say(str(error) or type(error).__name__)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+            return PROBLEM
+        return _say(
+            f"{type(error).__name__}: {error}\nThis may be a fault of centernet: --debug shows where it happened"
+        )
+
+
+def _say(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return PROBLEM
+
+
+def _help() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+    return f"""usage: centernet COMMAND [options]
+
+Anchor-free object detection: train, evaluate, detect.
+
+commands:
+{lines}
+
+options:
+  -h, --help  this text; `centernet COMMAND --help` for a command's options and an example
+  --version   the version
+  --debug     with any command: show the traceback of an error
+
+example:
+  centernet detect photo.jpg --model best.ckpt --output found"""
+
+
+@contextmanager
+def _plain_messages(debug: bool) -> Iterator[None]:
+    """The package's log as plain lines on standard output, and warnings as one line each, while a command runs."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    log = logging.getLogger("centernet")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = show
+            yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

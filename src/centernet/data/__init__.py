@@ -1,0 +1,49 @@
+"""Data sets, augmentation and loaders. The first two work without torch; loaders are imported when asked for.
+
+A configuration names the classes from here: ``centernet.data.VOC``, ``centernet.data.Augment``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .adapters import Albumentations, TorchvisionV2
+from .formats import COCO, VOC, DetectionDataset, ImageFolder, StoredDataset, Subset, Synthetic
+from .sample import Annotation, DataError, DataWarning, Problem, Sample
+from .transforms import Augment, Resize, Transform
+
+if TYPE_CHECKING:
+    from .batch import Batch, collate
+    from .datamodule import DataModule
+
+__all__ = [
+    "COCO",
+    "VOC",
+    "Albumentations",
+    "Annotation",
+    "Augment",
+    "Batch",
+    "DataError",
+    "DataModule",
+    "DataWarning",
+    "DetectionDataset",
+    "ImageFolder",
+    "Problem",
+    "Resize",
+    "Sample",
+    "StoredDataset",
+    "Subset",
+    "Synthetic",
+    "TorchvisionV2",
+    "Transform",
+    "collate",
+]
+
+_WITH_TORCH = {"Batch": "batch", "collate": "batch", "DataModule": "datamodule"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WITH_TORCH:
+        return getattr(importlib.import_module(f".{_WITH_TORCH[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

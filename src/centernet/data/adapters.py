@@ -1,0 +1,176 @@
+"""Pipelines of other libraries in place of Augment, written in YAML as lists of classes:
+
+.. code-block:: yaml
+
+    augmentation:
+      class_path: centernet.data.Albumentations
+      init_args:
+        transforms:
+          - {class_path: RandomResizedCrop, init_args: {size: [512, 512], scale: [0.3, 1.0]}}
+          - class_path: OneOf
+            init_args:
+              p: 0.3
+              transforms: [{class_path: GaussianBlur}, {class_path: CLAHE}]
+
+Leave normalisation and conversion to tensors out of them: both are done on the device. What a pipeline returns is
+fitted into the network's input as inference does it. Identities and ignore flags follow their boxes; boxes of which a
+pipeline leaves nothing are dropped.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import yaml
+
+from .. import boxes as box_ops
+from ..images import Preprocessing
+from .sample import DataError, Pixels, Sample
+from .transforms import Resize, Transform
+
+# Bare `dict`: within a type of Any, jsonargparse would make objects of the class paths by itself.
+Pipeline: TypeAlias = list[dict[str, str | dict]] | str  # type: ignore[type-arg]
+
+
+class Albumentations(Transform):
+    """A pipeline of albumentations: 2.0.8, the last release under the MIT licence (extra ``albumentations``).
+
+    Args:
+        transforms: a list of ``{class_path, init_args}``, or the path of a YAML file that holds one. A class path
+            without a dot is looked up in ``albumentations``; init_args may hold more such entries (``OneOf``,
+            ``Sequential``).
+
+    Raises:
+        DataError: the package is missing, a class is unknown, or its arguments are wrong.
+    """
+
+    def __init__(self, transforms: Pipeline) -> None:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask PyPI for its newest version when imported
+        library = _library("albumentations", "pip install 'centernet[albumentations]'")
+        bbox_params = library.BboxParams(
+            format="pascal_voc", label_fields=["rows"], clip=True, filter_invalid_bboxes=True
+        )
+        with warnings.catch_warnings():  # that boxes stay where they are is right for a pipeline of colours alone
+            warnings.filterwarnings("ignore", message="Got processor for bboxes, but no transform")
+            self.pipeline = library.Compose(_build(transforms, library), bbox_params=bbox_params)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
+        self.pipeline.set_random_seed(int(rng.integers(2**32)))
+        result = self.pipeline(image=sample.image, bboxes=sample.boxes, rows=np.arange(len(sample.boxes)))
+        image = _uint8(result["image"], self)
+        return _fit(sample, image, np.asarray(result["bboxes"]), np.asarray(result["rows"]), rng, preprocessing)
+
+
+class TorchvisionV2(Transform):
+    """A pipeline of ``torchvision.transforms.v2``.
+
+    Args:
+        transforms: as for Albumentations; a class path without a dot is looked up in ``torchvision.transforms.v2``.
+
+    Raises:
+        DataError: a class is unknown, or its arguments are wrong.
+    """
+
+    def __init__(self, transforms: Pipeline) -> None:
+        library = _library("torchvision.transforms.v2", "pip install torchvision")
+        self.pipeline = library.Compose(_build(transforms, library))
+
+    def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
+        import torch
+        from torchvision import tv_tensors
+
+        height, width = sample.image.shape[:2]
+        inputs = {
+            "image": tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)),
+            "boxes": tv_tensors.BoundingBoxes(
+                torch.from_numpy(sample.boxes), format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(height, width)
+            ),
+            "labels": torch.arange(len(sample.boxes)),  # SanitizeBoundingBoxes drops from both
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            outputs = self.pipeline(inputs)
+        image = _uint8(outputs["image"].permute(1, 2, 0).numpy(), self)
+        return _fit(sample, image, outputs["boxes"].numpy(), outputs["labels"].numpy(), rng, preprocessing)
+
+
+def _fit(
+    sample: Sample,
+    image: Pixels,
+    boxes: Any,
+    rows: Any,
+    rng: np.random.Generator,
+    preprocessing: Preprocessing,
+) -> Sample:
+    """The pipeline's picture and what is left of the boxes, fitted into the network's input."""
+    boxes = box_ops.clip(boxes.reshape(-1, 4).astype(np.float32), (image.shape[0], image.shape[1]))
+    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    rows = rows.reshape(-1).astype(np.int64)[kept]
+    return Resize()(sample.select(rows, image=image, boxes=boxes[kept]), rng, preprocessing)
+
+
+def _uint8(image: Any, transform: Transform) -> Pixels:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        form = f"{image.dtype} of shape {tuple(image.shape)}" if hasattr(image, "dtype") else type(image).__name__
+        raise DataError(
+            f"the pipeline of {type(transform).__name__} returned {form}, expected uint8 H×W×3: leave out transforms "
+            "that normalise or make tensors (Normalize, ToFloat, ToDtype, ToTensorV2), the device does that"
+        )
+    return np.ascontiguousarray(image)
+
+
+def _library(name: str, install: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DataError(f"this augmentation needs {name.partition('.')[0]}: {install} ({error})") from error
+
+
+def _build(transforms: Pipeline, library: ModuleType) -> list[Any]:
+    if isinstance(transforms, str):
+        path = Path(transforms)
+        try:
+            transforms = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise DataError(f"{path}: cannot be read as a YAML list of transforms ({error})") from error
+    if not isinstance(transforms, list):
+        raise DataError(f"transforms: expected a list of {{class_path, init_args}}, got {transforms!r:.100}")
+    return [_instance(spec, library, f"transforms[{place}]") for place, spec in enumerate(transforms)]
+
+
+def _instance(value: Any, library: ModuleType, where: str) -> Any:
+    """The object that a value of a configuration stands for: itself, unless it is or holds a class path."""
+    if isinstance(value, list):
+        return [_instance(item, library, f"{where}[{place}]") for place, item in enumerate(value)]
+    if not (isinstance(value, dict) and "class_path" in value):
+        if where.startswith("transforms") and where.count("[") == 1 and "." not in where:
+            raise DataError(f"{where}: expected {{class_path, init_args}}, got {value!r:.100}")
+        return value
+    unknown = set(value) - {"class_path", "init_args"}
+    if unknown:
+        raise DataError(f"{where}: unknown key {', '.join(sorted(unknown))}; expected class_path and init_args")
+    made = _class(value["class_path"], library, where)
+    arguments = {
+        key: _instance(item, library, f"{where}.{key}") for key, item in (value.get("init_args") or {}).items()
+    }
+    try:
+        return made(**arguments)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {value['class_path']} does not take {arguments}: {error}") from error
+
+
+def _class(class_path: str, library: ModuleType, where: str) -> Any:
+    module, _, name = class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module) if module else library, name)
+    except (ImportError, AttributeError) as error:
+        nearest = difflib.get_close_matches(name, dir(library), n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise DataError(f"{where}: no class {class_path} in {module or library.__name__}{hint}") from error

@@ -1,0 +1,260 @@
+"""Training, validation and test data for Lightning."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import islice
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+from jsonargparse.typing import lazy_instance
+
+from ..images import Preprocessing
+from .batch import Batch
+from .formats.dataset import DetectionDataset, Subset
+from .formats.reading import check_class_names
+from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
+from .sample import DataError, DataWarning
+from .transforms import Augment, Resize, Transform
+
+__all__ = ["Batch", "DataModule"]
+
+_AUGMENT = lazy_instance(Augment)  # a default that a saved configuration spells out
+_PREPROCESSING = Preprocessing()
+
+
+class DataModule(pl.LightningDataModule):
+    """The data of an experiment.
+
+    The labels of all its data sets are made those of `class_names`, or of the first data set where it is None: classes
+    are matched by name, so that a validation set may lack some or list them in another order.
+
+    Augmentation is that of (seed, epoch, index) whatever the number of workers and devices. A run that is resumed from
+    a checkpoint, also one in the middle of an epoch, goes on with exactly the batches that it had not seen.
+
+    Args:
+        train: pictures to train on.
+        val: pictures to validate on.
+        test: pictures for ``test``.
+        augmentation: of training samples; null trains on what inference would see.
+        preprocessing: the network's input.
+        batch_size: pictures of a batch on each device.
+        num_workers: processes that read pictures, for each loader; 0 reads in the main process.
+        class_names: what the labels of the model mean.
+        num_classes: of the model; that the data have another number is an error.
+        seed: of the order and the augmentation.
+        strict: an unreadable picture ends the run instead of being replaced or left out. (What is wrong in annotations
+            is for the data sets' own `strict`.)
+
+    Raises:
+        DataError: no data set, a number out of range, or classes that do not fit together.
+    """
+
+    def __init__(
+        self,
+        train: DetectionDataset | None = None,
+        val: DetectionDataset | None = None,
+        test: DetectionDataset | None = None,
+        *,
+        augmentation: Transform | None = _AUGMENT,
+        preprocessing: Preprocessing = _PREPROCESSING,
+        batch_size: int = 16,
+        num_workers: int = 2,
+        class_names: list[str] | None = None,
+        num_classes: int | None = None,
+        seed: int = 0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__()
+        given = {"train": train, "val": val, "test": test}
+        datasets = {name: dataset for name, dataset in given.items() if dataset is not None}
+        if not datasets:
+            raise DataError("data: give at least one of train, val and test")
+        if batch_size < 1 or num_workers < 0 or seed < 0:
+            raise DataError(
+                "data: expected batch_size of at least 1, num_workers and seed of at least 0; "
+                f"got {batch_size}, {num_workers} and {seed}"
+            )
+        names = next(iter(datasets.values())).class_names if class_names is None else class_names
+        self.class_names = check_class_names(names)
+        source = next(iter(datasets)) if class_names is None else "class_names"
+        if num_classes is not None and num_classes != len(self.class_names):
+            raise DataError(
+                f"the model has num_classes {num_classes}, but data.{source} has {len(self.class_names)} classes: "
+                f"{', '.join(self.class_names)}. Set model.num_classes to {len(self.class_names)}, or give the model "
+                "the class_names that it is to know"
+            )
+        self.datasets: dict[str, DetectionDataset] = {}
+        for name, dataset in datasets.items():
+            if len(dataset) == 0:
+                raise DataError(f"data.{name}: {dataset!r} is empty; check its path and its split")
+            try:
+                self.datasets[name] = dataset.with_class_names(self.class_names)
+            except DataError as error:
+                raise DataError(f"data.{name}: {error}. (The list is that of data.{source})") from error
+        self.augmentation = Augment() if augmentation is _AUGMENT else augmentation
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.strict = strict
+        self.validate_on: Literal["val", "test"] = "val"
+        self._described = False
+        self._origin = 0, 0
+        self._resumed: dict[str, Any] | None = None
+        self._total_before = 0
+
+    def setup(self, stage: str) -> None:
+        """Print what the data are, once, and warn of pictures that are in both training and validation."""
+        self._restart_counting(epoch=0, batches=0)
+        if self._described or (self.trainer is not None and not self.trainer.is_global_zero):
+            return
+        self._described = True
+        print(self.summary())
+        self._warn_of_overlap()
+
+    def summary(self) -> str:
+        """Counts by class and problems of each data set."""
+        return "\n".join(f"{name}: {dataset.summary()}" for name, dataset in self.datasets.items())
+
+    def overfit_one_batch(self) -> None:
+        """Train and validate on the first samples with objects, one batch of them, without augmentation: a first look
+        at whether a model and its settings can learn."""
+        dataset = self._dataset("train")
+        with_objects = (i for i in range(len(dataset)) if not dataset.annotation(i).ignore.all())
+        indices = list(islice(with_objects, self.batch_size))
+        if not indices:
+            raise DataError(f"data.train: {dataset!r} has no object in any of its {len(dataset)} pictures")
+        self.augmentation = None
+        self.datasets["train"] = self.datasets["val"] = Subset(dataset, indices)
+
+    def train_dataloader(self) -> Loader:
+        dataset = self._dataset("train")
+        devices, rank = self._devices()
+        if getattr(self.trainer, "overfit_batches", 0):  # Lightning would put a sampler of its own in place of ours
+            raise DataError("trainer.overfit_batches does not work with this data; use --overfit_one_batch")
+        reader = BatchReader(
+            dataset,
+            Resize() if self.augmentation is None else self.augmentation,
+            self.preprocessing,
+            seed=self.seed,
+            training=True,
+            strict=self.strict,
+        )
+        sampler = TrainBatches(
+            dataset, self.batch_size, seed=self.seed, devices=devices, rank=rank, position=self._position
+        )
+        return Loader(reader, sampler, num_workers=self.num_workers)
+
+    def val_dataloader(self) -> Loader | list[Loader]:
+        if self.validate_on == "val" and "val" not in self.datasets:
+            return []  # training without validation
+        return self._evaluation_loader(self.validate_on)
+
+    def test_dataloader(self) -> Loader:
+        return self._evaluation_loader("test")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the epochs training is: epoch, batches seen in it, batches of an epoch on each device, and in all."""
+        place = self._place()
+        if place is None:
+            return {}
+        epoch, seen = place
+        return {
+            "epoch": epoch,
+            "batch": seen,
+            "batches": self._batches_of_epoch(),
+            "total": self._batches_so_far(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = state_dict or None
+        self._total_before = state_dict.get("total", 0)
+
+    def _evaluation_loader(self, name: str) -> Loader:
+        dataset = self._dataset(name)
+        devices, rank = self._devices()
+        reader = BatchReader(dataset, Resize(), self.preprocessing, strict=self.strict)
+        sampler = EvaluationBatches(dataset, self.batch_size, devices=devices, rank=rank)
+        return Loader(reader, sampler, num_workers=self.num_workers)
+
+    def _dataset(self, name: str) -> DetectionDataset:
+        if name not in self.datasets:
+            raise DataError(f"data.{name} is not given; it has {', '.join(self.datasets)}")
+        return self.datasets[name]
+
+    def _devices(self) -> tuple[int, int]:
+        """How many devices there are, and which this is."""
+        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+
+    def _restart_counting(self, *, epoch: int, batches: int) -> None:
+        """From now on, `epoch` is what began when `batches` batches had been trained on in all."""
+        self._origin = epoch, batches
+        self._resumed = None
+
+    def _batches_of_epoch(self) -> int:
+        """Training batches of an epoch on each device, as the trainer limits them."""
+        devices, _ = self._devices()
+        batches = len(TrainBatches(self._dataset("train"), self.batch_size, devices=devices))
+        limit = 1.0 if self.trainer is None else self.trainer.limit_train_batches
+        return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+    def _place(self) -> tuple[int, int] | None:
+        """The epoch and the batches that were trained on in it; None without a trainer.
+
+        Counted from the trainer's total of batches, which is right wherever in an epoch a checkpoint was written.
+        """
+        if self.trainer is None or "train" not in self.datasets:
+            return None
+        total = max(self._batches_so_far(), self._total_before)
+        batches = self._batches_of_epoch()
+        if batches == 0:
+            return None
+        if self._resumed is not None:
+            epoch, seen, then = (self._resumed[key] for key in ("epoch", "batch", "batches"))
+            if seen and then != batches:
+                warnings.warn(
+                    f"resumed after {seen} of {then} batches of an epoch, but with this data set, batch size and "
+                    f"number of devices an epoch has {batches}: it goes on with other pictures than it would have had",
+                    DataWarning,
+                    stacklevel=2,
+                )
+            self._restart_counting(epoch=epoch, batches=total - min(seen, batches))
+        epoch, start = self._origin
+        epochs, seen = divmod(total - start, batches)
+        return epoch + epochs, seen
+
+    def _position(self) -> tuple[int, int] | None:
+        """Where `TrainBatches` begins: (epoch, batches to pass over)."""
+        place = self._place()
+        if place is None or self.trainer is None:
+            return None
+        epoch, seen = place
+        # A schedule that asks for the length of the run has loaders made before the trainer's counters are restored.
+        resuming = self.trainer.fit_loop.restarting or self._batches_so_far() < self._total_before
+        if seen and not resuming:  # the last epoch was cut short
+            epoch, seen = epoch + 1, 0
+            self._restart_counting(epoch=epoch, batches=self._batches_so_far())
+        return epoch, seen
+
+    def _batches_so_far(self) -> int:
+        """Batches that were trained on in all, those before a checkpoint included."""
+        trainer: Any = self.trainer
+        return int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)
+
+    def _warn_of_overlap(self) -> None:
+        if "train" not in self.datasets or "val" not in self.datasets:
+            return
+        train, val = self.datasets["train"], self.datasets["val"]
+        if train is val:
+            return
+        known = {train.path(index).absolute() for index in range(len(train))}
+        both = [path for path in map(val.path, range(len(val))) if path.absolute() in known]
+        if both:
+            names = ", ".join(str(path) for path in islice(both, 3))
+            warnings.warn(
+                f"{len(both)} of the {len(val)} pictures of data.val are also in data.train, so validation flatters: "
+                f"{names}{', ...' if len(both) > 3 else ''}",
+                DataWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,216 @@
+"""Drawn scenes as a data set: no files, the same pictures everywhere, and truth that is exact."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+from xml.sax.saxutils import escape
+
+import numpy as np
+from PIL import Image
+
+from ... import boxes as box_ops
+from ..sample import Annotation, DataError, Ints, Pixels, Sample
+from ..scenes import SHAPES, Drawing, Scene, draw, random_scene
+from .dataset import DetectionDataset
+from .reading import with_nearest
+
+
+class Synthetic(DetectionDataset):
+    """Random scenes of shapes that overlap, on textured backgrounds with clutter.
+
+    Sample i depends on (`seed`, i) alone and is drawn when it is asked for. Boxes are those of what is visible; of an
+    object that is hidden by more than `max_hidden` the box is to ignore, and one that is hidden altogether has none.
+
+    Args:
+        num_images: number of scenes.
+        size: (height, width) of the pictures.
+        seed: another seed gives other scenes; training and validation need different ones.
+        class_names: the shapes to draw, in the order of their labels.
+        objects: fewest and most objects of a scene.
+        object_size: smallest and largest diameter, in shorter sides of the picture.
+        max_hidden: share of an object, 0..1, that others or the picture's edge may hide.
+
+    Raises:
+        DataError: a shape that cannot be drawn, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        num_images: int,
+        *,
+        size: tuple[int, int] = (256, 256),
+        seed: int = 0,
+        class_names: Sequence[str] = SHAPES,
+        objects: tuple[int, int] = (1, 8),
+        object_size: tuple[float, float] = (0.1, 0.4),
+        max_hidden: float = 0.7,
+    ) -> None:
+        super().__init__(class_names)
+        unknown = [name for name in self.class_names if name not in SHAPES]
+        if unknown or not self.class_names:
+            raise DataError(
+                f"class_names: {with_nearest(unknown, SHAPES) or 'nothing'} cannot be drawn; "
+                f"expected some of {', '.join(SHAPES)}"
+            )
+        if num_images < 1:
+            raise DataError(f"num_images: expected at least 1, got {num_images}")
+        if min(size) < 16:
+            raise DataError(f"size: expected (height, width) of at least 16 pixels, got {size}")
+        if not 0 <= objects[0] <= objects[1] <= 100:
+            raise DataError(f"objects: expected (fewest, most) in 0..100, got {objects}")
+        if not 0 < object_size[0] <= object_size[1] <= 1:
+            raise DataError(f"object_size: expected (smallest, largest) above 0 and up to 1, got {object_size}")
+        self.num_images = num_images
+        self.size = size
+        self.seed = seed
+        self.shapes = self.class_names
+        self.objects = objects
+        self.object_size = object_size
+        self.max_hidden = max_hidden
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def scene(self, index: int) -> Scene:
+        """The state of scene `index`, before it is drawn.
+
+        Raises:
+            IndexError: `index` is not in 0 .. len - 1.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {self!r}: expected 0 .. {len(self) - 1}")
+        rng = np.random.default_rng([self.seed, index])
+        return random_scene(rng, self.size, objects=self.objects, object_size=self.object_size, shapes=self.shapes)
+
+    def annotation(self, index: int) -> Annotation:
+        scene = self.scene(index)
+        return self._annotation(index, scene, draw(scene))
+
+    def path(self, index: int) -> Path:
+        return Path(f"scene_{self.seed}_{index:06d}.png")
+
+    def read_image(self, index: int) -> Pixels:
+        return draw(self.scene(index)).image
+
+    def __getitem__(self, index: int) -> Sample:
+        scene = self.scene(index)
+        drawing = draw(scene)
+        annotation = self._annotation(index, scene, drawing)
+        return Sample(
+            image=drawing.image,
+            boxes=annotation.boxes.copy(),
+            labels=annotation.labels.copy(),
+            ids=annotation.ids.copy(),
+            ignore=annotation.ignore.copy(),
+            annotation=annotation,
+        )
+
+    def _annotation(self, index: int, scene: Scene, drawing: Drawing) -> Annotation:
+        label_of = {name: label for label, name in enumerate(self.class_names)}
+        labels = np.array([label_of[item.shape] for item in scene.objects], dtype=np.int64)
+        ids = np.array([item.identity for item in scene.objects], dtype=np.int64)
+        sides = drawing.boxes[:, 2:] - drawing.boxes[:, :2]
+        rows = np.flatnonzero((sides >= 1).all(axis=1))
+        return Annotation(
+            path=self.path(index),
+            image_id=index,
+            height=self.size[0],
+            width=self.size[1],
+            boxes=drawing.boxes[rows],
+            labels=labels[rows],
+            ids=ids[rows],
+            ignore=drawing.visible[rows] < 1 - self.max_hidden,
+            areas=box_ops.area(drawing.boxes[rows]),
+        )
+
+    def _relabel(self, new_labels: Ints) -> None:
+        """Labels follow `class_names`; what is drawn stays as it is."""
+
+    def summary(self, *, examples: int = 5) -> str:
+        """What will be drawn; counting it would be drawing it."""
+        return f"{self!r}: scenes of {self.objects[0]} to {self.objects[1]} of {', '.join(self.shapes)}"
+
+    def __repr__(self) -> str:
+        return f"Synthetic({self.num_images}, size={self.size}, seed={self.seed})"
+
+    def write(
+        self, folder: str | os.PathLike[str], *, format: Literal["voc", "coco"] = "voc", split: str = "train"
+    ) -> Path:
+        """Write the scenes as a data set of files, e.g. to try a command on.
+
+        Args:
+            folder: made if it isn't there; other splits in it stay.
+            format: ``voc`` (JPEGImages, Annotations, ImageSets/Main) or ``coco`` (images, annotations_<split>.json).
+            split: name of the list, and the beginning of the names of the files.
+
+        Returns:
+            The list or JSON file of the split.
+        """
+        folder = Path(folder)
+        pictures = folder / ("JPEGImages" if format == "voc" else "images")
+        pictures.mkdir(parents=True, exist_ok=True)
+        annotations: list[Annotation] = []
+        names: list[str] = []
+        for index in range(len(self)):
+            sample = self[index]
+            names.append(f"{split}_{index:06d}.jpg")
+            Image.fromarray(sample.image).save(pictures / names[-1], quality=95, subsampling=0)
+            annotations.append(sample.annotation)
+        writer = _write_voc if format == "voc" else _write_coco
+        return writer(folder, split, names, annotations, self.class_names)
+
+
+def _write_voc(
+    folder: Path, split: str, names: Sequence[str], annotations: Sequence[Annotation], class_names: Sequence[str]
+) -> Path:
+    lists = folder / "ImageSets" / "Main"
+    lists.mkdir(parents=True, exist_ok=True)
+    (folder / "Annotations").mkdir(exist_ok=True)
+    for name, truth in zip(names, annotations, strict=True):
+        lines = [
+            "<annotation>",
+            f"<filename>{escape(name)}</filename>",
+            f"<size><width>{truth.width}</width><height>{truth.height}</height><depth>3</depth></size>",
+        ]
+        for (x1, y1, x2, y2), label, ignore in zip(truth.boxes, truth.labels, truth.ignore, strict=True):
+            edges = {"xmin": x1 + 1, "ymin": y1 + 1, "xmax": x2, "ymax": y2}  # VOC counts pixels from 1
+            bndbox = "".join(f"<{edge}>{value:.2f}</{edge}>" for edge, value in edges.items())
+            lines.append(
+                f"<object><name>{escape(class_names[label])}</name><difficult>{int(ignore)}</difficult>"
+                f"<bndbox>{bndbox}</bndbox></object>"
+            )
+        text = "\n".join([*lines, "</annotation>", ""])
+        (folder / "Annotations" / name).with_suffix(".xml").write_text(text, encoding="utf-8")
+    path = lists / f"{split}.txt"
+    path.write_text("".join(f"{Path(name).stem}\n" for name in names), encoding="utf-8")
+    return path
+
+
+def _write_coco(
+    folder: Path, split: str, names: Sequence[str], annotations: Sequence[Annotation], class_names: Sequence[str]
+) -> Path:
+    content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": []}
+    content["categories"] = [{"id": label, "name": name} for label, name in enumerate(class_names, start=1)]
+    for number, (name, truth) in enumerate(zip(names, annotations, strict=True), start=1):
+        content["images"].append({"id": number, "file_name": name, "height": truth.height, "width": truth.width})
+        for (x, y, width, height), label, ignore in zip(
+            box_ops.xyxy_to_xywh(truth.boxes).tolist(), truth.labels.tolist(), truth.ignore.tolist(), strict=True
+        ):
+            content["annotations"].append(
+                {
+                    "id": len(content["annotations"]) + 1,
+                    "image_id": number,
+                    "category_id": label + 1,
+                    "bbox": [round(value, 2) for value in (x, y, width, height)],
+                    "area": round(width * height, 2),
+                    "iscrowd": 0,
+                    "ignore": int(ignore),
+                }
+            )
+    path = folder / f"annotations_{split}.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path

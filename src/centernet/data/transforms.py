@@ -1,0 +1,190 @@
+"""From a picture of any size to the network's input: with chance for training, without for evaluation.
+
+A transform is called as ``transform(sample, rng, preprocessing)`` and returns a new sample of the input's size;
+everything random comes from `rng`. Pixels stay uint8: normalisation is done on the device.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from .. import boxes as box_ops
+from ..images import Preprocessing, warp
+from .sample import Pixels, Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: gray of an RGB pixel
+# Luma and two chroma axes, NTSC's YIQ: a turn of the chroma plane is a change of hue that keeps the luma.
+_YIQ = np.array([_LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+_YIQ_INVERSE = np.linalg.inv(_YIQ)
+
+
+class Transform(ABC):
+    """What happens to a sample between the file and the batch."""
+
+    @abstractmethod
+    def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
+        """A new sample of the network's input size; `sample` and its annotation stay as they are.
+
+        Args:
+            sample: picture and boxes in original pixels.
+            rng: the only source of chance.
+            preprocessing: the input's size, how pictures are fitted into it, and the colour of what they don't cover.
+        """
+
+
+class Resize(Transform):
+    """What inference does, and nothing else: the transform of evaluation."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
+        height, width = sample.image.shape[:2]
+        boxes = preprocessing.to_input(sample.boxes, (height, width))
+        return sample.select(np.arange(len(boxes)), image=preprocessing(sample.image), boxes=boxes)
+
+
+class Augment(Transform):
+    """The augmentation of training: one warp and one colour transform.
+
+    The geometry is that of the original CenterNet: a window of `scale` times the picture, around a point near its
+    centre, becomes the input. Mirroring, a change of aspect, rotation and shear go into the same affine matrix, so that
+    each pixel is interpolated once. The colours change by one 3×4 matrix on uint8 values.
+
+    An object that the window cuts down to less than `min_visibility` of its area, or that is shorter than `min_size`
+    input pixels, is no longer something to be found, but isn't background either: what is left of it becomes an ignore
+    box. Boxes of which nothing is left are dropped.
+
+    Args:
+        scale: smallest and largest side of the window in sides of the (fitted) picture: below 1 magnifies, above 1
+            leaves a border.
+        translate: how far the window's centre may lie from the picture's, in sides of the picture.
+        aspect: largest factor by which width and height are changed against each other; 1 leaves the aspect.
+        rotate: largest angle in degrees, to either side. Boxes become those around the turned corners.
+        shear: largest angle in degrees by which either axis leans.
+        flip: probability of mirroring left and right.
+        vertical_flip: probability of mirroring top and bottom (pictures from a microscope or from above).
+        quarter_turns: turn by 0, 90, 180 or 270 degrees, each as likely (for the same pictures).
+        brightness: values are multiplied by up to 1 ± this.
+        contrast: distances from the picture's mean gray are multiplied by up to 1 ± this.
+        saturation: distances from each pixel's gray are multiplied by up to 1 ± this.
+        hue: largest turn of the colours to either side, in whole turns of the colour circle.
+        min_visibility: share of its area, 0..1, that an object must keep.
+        min_size: in input pixels, both sides.
+
+    Raises:
+        ValueError: a value out of its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: tuple[float, float] = (0.6, 1.4),
+        translate: float = 0.3,
+        aspect: float = 1.0,
+        rotate: float = 0.0,
+        shear: float = 0.0,
+        flip: float = 0.5,
+        vertical_flip: float = 0.0,
+        quarter_turns: bool = False,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.02,
+        min_visibility: float = 0.25,
+        min_size: float = 1.0,
+    ) -> None:
+        _check("scale", 0 < scale[0] <= scale[-1], "two numbers above 0, the smaller first", scale)
+        _check("aspect", aspect >= 1, "at least 1", aspect)
+        _check("shear", 0 <= shear < 60, "degrees from 0 to below 60", shear)
+        for name, value in {"flip": flip, "vertical_flip": vertical_flip, "min_visibility": min_visibility}.items():
+            _check(name, 0 <= value <= 1, "a number in 0..1", value)
+        for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
+            _check(name, 0 <= value < 1, "a number from 0 to below 1", value)
+        for name, value in {"translate": translate, "rotate": rotate, "hue": hue, "min_size": min_size}.items():
+            _check(name, value >= 0 and math.isfinite(value), "a number of at least 0", value)
+        self.scale = scale
+        self.translate = translate
+        self.aspect = aspect
+        self.rotate = rotate
+        self.shear = shear
+        self.flip = flip
+        self.vertical_flip = vertical_flip
+        self.quarter_turns = quarter_turns
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.hue = hue
+        self.min_visibility = min_visibility
+        self.min_size = min_size
+
+    def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
+        matrix = self.matrix((sample.image.shape[0], sample.image.shape[1]), rng, preprocessing)
+        colours = self.colour_matrix(sample.image, rng)
+        # The border is given the colour that the colour transform turns into the padding that inference has.
+        border = np.linalg.solve(colours[:, :3], preprocessing.pad_value - colours[:, 3])
+        red, green, blue = (int(value) for value in border.round().clip(0, 255))
+        image = warp(sample.image, matrix, preprocessing.size, (red, green, blue))
+        if self.brightness or self.contrast or self.saturation or self.hue:
+            image = cv2.transform(image, colours).astype(np.uint8, copy=False)
+        return self._with_boxes(sample, image, matrix)
+
+    def matrix(self, image_hw: tuple[int, int], rng: np.random.Generator, preprocessing: Preprocessing) -> Matrix:
+        """A random 2×3 matrix, float64, from the pixels of a picture of `image_hw` to those of the input."""
+        (height, width), (out_height, out_width) = image_hw, preprocessing.size
+        turns = int(rng.integers(4)) if self.quarter_turns else 0
+        across, down = (height, width) if turns % 2 else (width, height)  # of the turned picture
+        fit_x, fit_y = out_width / across, out_height / down
+        if preprocessing.resize != "stretch":
+            fit_x = fit_y = min(fit_x, fit_y)
+        zoom = 1 / rng.uniform(*self.scale)
+        aspect = self.aspect ** rng.uniform(-0.5, 0.5)
+        angle = math.radians(rng.uniform(-self.rotate, self.rotate))
+        lean_x, lean_y = (math.tan(math.radians(rng.uniform(-self.shear, self.shear))) for _ in range(2))
+        mirror_x = -1.0 if rng.random() < self.flip else 1.0
+        mirror_y = -1.0 if rng.random() < self.vertical_flip else 1.0
+        centre = [(0.5 + rng.uniform(-self.translate, self.translate)) * side for side in (width, height)]
+
+        linear = _rotation(turns * math.pi / 2)
+        linear = np.diag([fit_x * zoom * aspect * mirror_x, fit_y * zoom / aspect * mirror_y]) @ linear
+        linear = _rotation(angle) @ np.array([[1, lean_x], [lean_y, 1]]) @ linear
+        shift = [out_width / 2, out_height / 2] - linear @ centre
+        return np.column_stack([linear, shift])
+
+    def colour_matrix(self, image: Pixels, rng: np.random.Generator) -> Matrix:
+        """A random 3×4 matrix, float64: new RGB = matrix · (R, G, B, 1)."""
+        brightness, contrast, saturation = (
+            rng.uniform(1 - amount, 1 + amount) for amount in (self.brightness, self.contrast, self.saturation)
+        )
+        turn = rng.uniform(-self.hue, self.hue) * 2 * math.pi
+        chroma = np.eye(3)
+        chroma[1:, 1:] = _rotation(turn) * saturation
+        gray = float(image[::8, ::8].reshape(-1, 3).mean(axis=0) @ _LUMA)
+        linear = brightness * contrast * (_YIQ_INVERSE @ chroma @ _YIQ)
+        return np.column_stack([linear, np.full(3, brightness * (1 - contrast) * gray)])
+
+    def _with_boxes(self, sample: Sample, image: Pixels, matrix: Matrix) -> Sample:
+        whole = box_ops.transform(sample.boxes, matrix)
+        boxes = box_ops.clip(whole, (image.shape[0], image.shape[1]))
+        sides = boxes[:, 2:] - boxes[:, :2]
+        rows = np.flatnonzero((sides > 0).all(axis=1))
+        hidden = box_ops.area(boxes) < self.min_visibility * box_ops.area(whole)
+        hidden |= (sides < self.min_size).any(axis=1)
+        return sample.select(rows, image=image, boxes=boxes[rows], ignore=(sample.ignore | hidden)[rows])
+
+
+def _rotation(angle: float) -> Matrix:
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
+def _check(name: str, right: bool, expected: str, value: Any) -> None:
+    if not right:
+        raise ValueError(f"augmentation.{name}: expected {expected}, got {value!r}")

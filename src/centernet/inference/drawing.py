@@ -1,0 +1,209 @@
+"""Boxes and labels that can be read on any picture.
+
+Each outline has a dark halo, so that it stands out from light and dark, plain and busy ground; widths and letters grow
+with the picture; labels look for a place where they hide no other label.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from centernet.images import Preprocessing, check_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from centernet.detections import Detections
+
+Colour: TypeAlias = tuple[int, int, int]
+Rectangle: TypeAlias = tuple[int, int, int, int]
+
+DARK: Colour = (18, 18, 24)
+LIGHT: Colour = (255, 255, 255)
+SHEET_GRAY = 40
+HUES = (0.0, 0.07, 0.15, 0.36, 0.5, 0.61, 0.75, 0.86, 1.0)  # red, orange, yellow, green, cyan, …: evenly seen steps
+OTHER_SCRIPTS = (  # fonts that systems have, for letters that Pillow's own font lacks
+    *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),  # Linux
+    *("Arial Unicode.ttf", "PingFang.ttc", "msyh.ttc", "arial.ttf"),  # macOS, Windows
+)
+
+
+def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
+    """A copy of a picture with the boxes, class names and scores of its detections.
+
+    Better objects are drawn over worse ones. The colour is the class's, or the identity's where there are track ids.
+
+    Args:
+        image: uint8 H×W×3 RGB, not changed.
+        detections: boxes in the pixels of `image`.
+
+    Returns:
+        uint8 H×W×3 RGB.
+
+    Raises:
+        ImageError: another type or shape of `image`.
+    """
+    check_image(image)
+    if not len(detections):
+        return image.copy()
+    height, width = image.shape[:2]
+    scale = math.sqrt(height * width)
+    line = max(1, round(scale / 320))
+    halo = max(1, round(line / 2))
+    font_size = int(min(max(11, scale / 38), 120))
+
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    order = np.argsort(detections.scores, kind="stable")
+    kinds = detections.labels if detections.track_ids is None else detections.track_ids
+    colours = [class_colour(int(kind)) for kind in kinds]
+    for i in order:
+        _outline(pen, detections.bboxes[i], colours[i], line, halo)
+
+    # Labels come after all outlines. The best object chooses its place first, and is drawn last.
+    names = detections.names
+    places: list[tuple[Rectangle, str, Colour, int]] = []
+    taken: list[Rectangle] = []
+    for i in order[::-1]:
+        text = f"{names[i]} {detections.scores[i]:.2f}"
+        if detections.track_ids is not None:
+            text = f"#{detections.track_ids[i]} {text}"
+        size, letters = _chip_size(text, font_size), font_size
+        if size[0] > 1.6 * (detections.bboxes[i, 2] - detections.bboxes[i, 0]):  # small objects have small labels
+            letters = max(9, round(0.72 * font_size))
+            size = _chip_size(text, letters)
+        place = _place(detections.bboxes[i], size, (width, height), line, taken)
+        taken.append(place)
+        places.append((place, text, colours[i], letters))
+    for place, text, colour, letters in reversed(places):
+        _chip(pen, place, text, colour, letters)
+    return np.array(canvas)
+
+
+def class_colour(index: int) -> Colour:
+    """The RGB colour of a class (or an identity): always the same, bright, and far from that of its neighbours."""
+    # Steps of the golden ratio never come back to where they were, and fill the circle evenly.
+    hue = float(np.interp((0.42 + index * 0.61803399) % 1, np.linspace(0, 1, len(HUES)), HUES))
+    lightness = (0.58, 0.72, 0.48)[index // 6 % 3]
+    while True:
+        red, green, blue = (round(v * 255) for v in colorsys.hls_to_rgb(hue, lightness, 0.95))
+        if _luminance((red, green, blue)) >= 0.22:
+            return red, green, blue
+        lightness += 0.03  # blues and purples look dark
+
+
+def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile_width: int = 320) -> NDArray[np.uint8]:
+    """Pictures of any sizes side by side, left to right and down, on dark gray.
+
+    Args:
+        images: uint8 H×W×3 RGB, at least one. Each is fitted into a tile of the middle aspect of all.
+        columns: tiles in a row; fewer where there are fewer pictures.
+        tile_width: in pixels.
+
+    Returns:
+        uint8 H×W×3 RGB.
+    """
+    if not images:
+        raise ValueError("contact_sheet: expected at least one picture, got none")
+    aspect = float(np.median([image.shape[0] / image.shape[1] for image in images]))
+    tile_height = max(1, round(tile_width * min(max(aspect, 0.3), 2.0)))
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    gap = max(2, tile_width // 50)
+    fit = Preprocessing((tile_height, tile_width), "letterbox", pad_value=SHEET_GRAY)
+    sheet = np.full(
+        (rows * (tile_height + gap) + gap, columns * (tile_width + gap) + gap, 3), SHEET_GRAY, dtype=np.uint8
+    )
+    for i, image in enumerate(images):
+        y, x = gap + i // columns * (tile_height + gap), gap + i % columns * (tile_width + gap)
+        sheet[y : y + tile_height, x : x + tile_width] = fit(image)
+    return sheet
+
+
+def _outline(pen: ImageDraw.ImageDraw, box: NDArray[np.float32], colour: Colour, line: int, halo: int) -> None:
+    """A frame centred on the edges of the box, between two thin dark ones."""
+    for width, ink in ((line + 2 * halo, DARK), (line, colour)):
+        x1, y1 = (round(float(v) - width / 2) for v in box[:2])
+        x2, y2 = (round(float(v) + width / 2) - 1 for v in box[2:])  # Pillow's corners belong to the rectangle
+        pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
+
+
+def _place(
+    box: NDArray[np.float32], size: tuple[int, int], limits: tuple[int, int], line: int, taken: Sequence[Rectangle]
+) -> Rectangle:
+    """Where a label goes: the first of some places at its box that is free and in the picture, or the least bad one."""
+    width, height = size
+    x1, y1, x2, y2 = (round(float(v)) for v in box)
+    half = line // 2
+    candidates = [
+        (x1 - half, y1 - height - half),  # on the upper edge
+        (x2 + half - width, y1 - height - half),
+        (x1 + half, y1 + half),  # inside
+        (x1 - half, y2 + half),  # under the lower edge
+        (x2 + half - width, y2 + half),
+        (x1 + half, y2 - half - height),
+        (x1 + half, y1 + half + height),
+    ]
+    best, least = None, math.inf
+    for x, y in candidates:
+        inside = (min(max(x, 0), max(0, limits[0] - width)), min(max(y, 0), max(0, limits[1] - height)))
+        place = (*inside, inside[0] + width, inside[1] + height)
+        cost = (
+            sum(_shared(place, other) for other in taken) + abs(inside[0] - x) * height / 4 + abs(inside[1] - y) * width
+        )
+        if cost < least:
+            best, least = place, cost
+    assert best is not None
+    return best
+
+
+def _shared(a: Rectangle, b: Rectangle) -> float:
+    """Area that two rectangles share."""
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def _chip(pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour, font_size: int) -> None:
+    x1, y1, x2, y2 = place
+    pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour, outline=DARK, width=1)
+    ink = DARK if _luminance(colour) > 0.18 else LIGHT
+    pen.text(
+        (x1 + _padding(font_size), (y1 + y2) / 2), text, fill=ink, font=_font(font_size, _is_plain(text)), anchor="lm"
+    )
+
+
+def _chip_size(text: str, font_size: int) -> tuple[int, int]:
+    """Width and height of a label: the height is the same for all texts."""
+    width = math.ceil(_font(font_size, _is_plain(text)).getlength(text))
+    return width + 2 * _padding(font_size), round(font_size * 1.35) + 2
+
+
+def _padding(font_size: int) -> int:
+    return max(3, round(font_size * 0.35))
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii()
+
+
+@lru_cache(maxsize=16)
+def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, or one of the system's where there are letters that Pillow's may lack."""
+    for name in () if plain else OTHER_SCRIPTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return ImageFont.load_default(size)
+
+
+def _luminance(colour: Colour) -> float:
+    """Relative luminance 0..1 (WCAG 2, linear sRGB)."""
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,0 +1,88 @@
+"""A PyTorch model as a runtime of `Detector`. torch is imported when one is made, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+
+class TorchRuntime:
+    """Runs a CenterNet-like module.
+
+    Args:
+        model: a module with `preprocessing`, `class_names`, `normalize`, `forward` and `decode_detections` as
+            `centernet.CenterNet` has them. Its mode (training or evaluation) is as before after each call.
+        device: where to run; None for where the model is.
+    """
+
+    def __init__(self, model: torch.nn.Module, *, device: str | None = None) -> None:
+        import torch
+
+        self._torch = torch
+        self.model: Any = model if device is None else model.to(torch.device(device))
+
+    @property
+    def preprocessing(self) -> Any:
+        """The model's `Preprocessing`."""
+        return self.model.preprocessing
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label; empty where the model knows none."""
+        return tuple(self.model.class_names or ())
+
+    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
+        """Detections of a batch.
+
+        Args:
+            images: uint8 N×H×W×3 RGB, in the size of the network's input.
+            num_detections: K.
+
+        Returns:
+            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, and what other heads add.
+        """
+        torch, model = self._torch, self.model
+        first = next(model.parameters(), None)
+        device = torch.device("cpu") if first is None else first.device
+        with torch.inference_mode(), _evaluation_mode(model):
+            batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)  # N×3×H×W, channels last in memory
+            decoded = model.decode_detections(model(model.normalize(batch)), num_detections=num_detections)
+        return {
+            name: (value.float() if value.is_floating_point() else value).cpu().numpy()
+            for name, value in decoded.items()
+        }
+
+
+def load_checkpoint(path: Path, *, device: str | None = None) -> TorchRuntime:
+    """The model of a Lightning checkpoint.
+
+    Args:
+        path: a ``.ckpt`` file that `centernet fit` wrote.
+        device: where to run; None for a GPU where there is one.
+    """
+    import torch
+
+    from centernet import CenterNet
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TorchRuntime(CenterNet.load_from_checkpoint(path, map_location="cpu"), device=device)
+
+
+@contextmanager
+def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while. Each part gets its own mode back: some are frozen while others train."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

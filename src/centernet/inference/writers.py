@@ -1,0 +1,214 @@
+"""What is written about detections: annotated pictures, COCO-style JSON, CSV.
+
+Writers take one frame after the other and keep nothing of it in memory. As context managers they are finished when an
+error or Ctrl-C ends the run too, with what was written until then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+import cv2
+
+from centernet.inference.drawing import draw
+from centernet.inference.sources import Frame, is_video
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from centernet.detections import Detections
+
+
+class Writer(Protocol):
+    """Anything that frames and their detections can be handed to, one by one."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Add a frame."""
+        ...
+
+    def summary(self) -> str:
+        """What was written and where, for a person."""
+        ...
+
+
+class PictureWriter:
+    """JPEGs of the pictures with their boxes drawn, named as the pictures are.
+
+    Pictures of equal names (from different folders, or with different suffixes) get the name of their folder in front,
+    their own suffix behind, or a number.
+
+    Args:
+        folder: made if missing. It must not hold the pictures themselves.
+        quality: of the JPEGs, 1..100.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, quality: int = 92) -> None:
+        self.folder = Path(folder)
+        self.quality = quality
+        self._used: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open."""
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Draw and save a frame.
+
+        Raises:
+            ValueError: the folder is the one that the picture is in, so that a picture might be overwritten.
+            OSError: it cannot be written.
+        """
+        if frame.path is not None and frame.path.parent.resolve() == self.folder.resolve():
+            raise ValueError(
+                f"{self.folder}: the pictures themselves are in this folder; choose another for what is drawn"
+            )
+        path = self.folder / f"{self._free_name(frame)}.jpg"
+        ok, data = cv2.imencode(
+            ".jpg", draw(frame.image, detections)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality]
+        )
+        if not ok:
+            raise OSError(f"{path}: a picture of {frame.image.shape[1]}×{frame.image.shape[0]} cannot be saved as JPEG")
+        path.write_bytes(data.tobytes())
+
+    def summary(self) -> str:
+        """What was written and where."""
+        return f"{self.folder} ({len(self._used)} {'picture' if len(self._used) == 1 else 'pictures'})"
+
+    def _free_name(self, frame: Frame) -> str:
+        name = PurePath(frame.name)
+        from_video = frame.path is not None and is_video(frame.path)
+        stem = name.name if frame.path is None or from_video else name.stem
+        candidates = [stem, f"{name.parent.name}_{stem}"] if name.parent.name else [stem]
+        if name.suffix and stem == name.stem:
+            candidates.append(f"{stem}_{name.suffix[1:]}")
+        number = 2
+        while candidates[0].casefold() in self._used:  # some file systems don't tell A from a
+            candidates.pop(0)
+            if not candidates:
+                candidates.append(f"{stem}_{number}")
+                number += 1
+        self._used.add(candidates[0].casefold())
+        return candidates[0]
+
+
+class CocoWriter:
+    """One JSON file in COCO's form: images, categories, and annotations with a score.
+
+    Category ids are label + 1 in the order of the class names, image ids count from 1, boxes are ``x y w h`` in
+    original pixels. Rows go to two files beside `path` as they come, and become `path` at the end in one step: a file
+    under that name is always whole.
+
+    Args:
+        path: of the JSON file; its folder is made if missing.
+        class_names: by label; empty where none are known, and then categories are the labels that occur.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], class_names: Sequence[str] = ()) -> None:
+        self.path = Path(path)
+        self.class_names = tuple(class_names)
+        self._labels: set[int] = set()
+        self._images = self._objects = 0
+        self._parts: dict[str, IO[str]] = {}
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for key in ("images", "annotations"):
+            self._parts[key] = self._part(key).open("w+", encoding="utf-8")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Put the file together, after an error too."""
+        names = self.class_names or [str(label) for label in range(max(self._labels, default=-1) + 1)]
+        categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
+        unfinished = self.path.with_name(f"{self.path.name}.part")
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write('{"categories": ' + json.dumps(categories, ensure_ascii=False))
+            for key, part in self._parts.items():
+                file.write(f',\n"{key}": [\n')
+                part.seek(0)
+                shutil.copyfileobj(part, file)
+                file.write("\n]")
+            file.write("}\n")
+        os.replace(unfinished, self.path)
+        for key, part in self._parts.items():
+            part.close()
+            with contextlib.suppress(OSError):
+                self._part(key).unlink()
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Add a frame and its objects."""
+        self._images += 1
+        height, width = frame.image.shape[:2]
+        image: dict[str, Any] = {"id": self._images, "file_name": frame.name, "height": height, "width": width}
+        self._add("images", image, first=self._images == 1)
+        for row in detections.to_coco(self._images):
+            self._objects += 1
+            area = round(row["bbox"][2] * row["bbox"][3], 3)
+            self._add("annotations", {"id": self._objects, **row, "area": area, "iscrowd": 0}, first=self._objects == 1)
+        if not self.class_names:
+            self._labels.update(detections.labels.tolist())
+
+    def summary(self) -> str:
+        """What was written and where."""
+        return f"{self.path} ({self._objects} {'object' if self._objects == 1 else 'objects'})"
+
+    def _part(self, key: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{key}.part")
+
+    def _add(self, key: str, row: dict[str, Any], *, first: bool) -> None:
+        self._parts[key].write(("" if first else ",\n") + json.dumps(row, ensure_ascii=False))
+
+
+class CsvWriter:
+    """A table with one row an object: picture, class, score, corners in original pixels, track id where there is one.
+
+    Rows are on the disk after each frame.
+
+    Args:
+        path: of the CSV file; its folder is made if missing.
+    """
+
+    COLUMNS = ("picture", "frame", "label", "class", "score", "x1", "y1", "x2", "y2", "track_id")
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._objects = 0
+        self._file: IO[str]
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("w", newline="", encoding="utf-8")
+        self._rows = csv.writer(self._file)
+        self._rows.writerow(self.COLUMNS)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Add the objects of a frame."""
+        tracks: Sequence[Any] = (
+            [""] * len(detections) if detections.track_ids is None else detections.track_ids.tolist()
+        )
+        for i, name in enumerate(detections.names):
+            corners = [round(v, 2) for v in detections.bboxes[i].tolist()]
+            score = round(float(detections.scores[i]), 5)
+            self._rows.writerow([frame.name, frame.index, int(detections.labels[i]), name, score, *corners, tracks[i]])
+        self._objects += len(detections)
+        self._file.flush()
+
+    def summary(self) -> str:
+        """What was written and where."""
+        return f"{self.path} ({self._objects} {'row' if self._objects == 1 else 'rows'})"

@@ -1,0 +1,143 @@
+"""MobileNetV2 and V3 of torchvision, without their classifier.
+
+Sources: https://arxiv.org/abs/1801.04381, https://arxiv.org/abs/1905.02244.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor, nn
+from torchvision import models
+
+from centernet.models.backbones.backbone import (
+    Backbone,
+    Padding,
+    load_weights,
+    pad_same,
+    pretrained_or_hint,
+    read_weights,
+)
+
+
+class _MobileNet(Backbone):
+    """`features` of a torchvision MobileNet, cut into one stage a stride.
+
+    The map of a stride is the last before the next down-sampling, as torchvision's own detectors take it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pretrained: bool,
+        weights: str | Path | None,
+        frozen_stages: int,
+        last_conv: bool,
+        padding: Padding,
+    ) -> None:
+        super().__init__()
+        features = models.get_model(name).features
+        self.features = features if last_conv else features[:-1]
+        self.ends: list[int] = []  # index of the last block of each stride from 4 on
+        self.out_channels, self.out_strides = (), ()
+        stride, channels = 1, 3
+        for i, block in enumerate(self.features):
+            convs = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
+            step = max(conv.stride[0] for conv in convs)
+            if step > 1 and stride >= 4:
+                self._end(i - 1, channels, stride)
+            stride *= step
+            channels = convs[-1].out_channels
+        self._end(len(self.features) - 1, channels, stride)
+        dropped = () if last_conv else (f"features.{len(features) - 1}.",)
+        if weights is not None:
+            load_weights(self, read_weights(weights), source=str(weights), ignored=("classifier.", *dropped))
+        elif pretrained:
+            state = pretrained_or_hint(
+                lambda: models.get_model_weights(name)["DEFAULT"].get_state_dict(progress=True), name=name
+            )
+            load_weights(self, state, source=f"torchvision {name}", ignored=("classifier.", *dropped))
+        if padding == "same":
+            pad_same(self.features)
+        self.freeze(frozen_stages)
+
+    def _end(self, index: int, channels: int, stride: int) -> None:
+        self.ends.append(index)
+        self.out_channels += (channels,)
+        self.out_strides += (stride,)
+
+    def stages(self) -> list[nn.Module]:
+        blocks, starts = list(self.features), [0, *(end + 1 for end in self.ends[:-1])]
+        return [nn.ModuleList(blocks[start : end + 1]) for start, end in zip(starts, self.ends, strict=True)]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps, x = [], images
+        for i, block in enumerate(self.features):
+            x = block(x)
+            if i in self.ends:
+                maps.append(x)
+        return maps
+
+
+class MobileNetV2(_MobileNet):
+    """torchvision's MobileNetV2: maps of stride 4, 8, 16 and 32 with 24, 32, 96 and 320 channels.
+
+    Args:
+        pretrained: start from torchvision's ImageNet weights (downloaded).
+        weights: a local file of weights instead, with torchvision's names (`features.…`).
+        frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
+        last_conv: keep the last 1×1 convolution to 1280 channels, which only a classifier needs.
+        padding: `same` pads strided convolutions as TensorFlow does, for weights that come from there.
+    """
+
+    def __init__(
+        self,
+        *,
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        frozen_stages: int = 0,
+        last_conv: bool = False,
+        padding: Padding = "symmetric",
+    ) -> None:
+        super().__init__(
+            "mobilenet_v2",
+            pretrained=pretrained,
+            weights=weights,
+            frozen_stages=frozen_stages,
+            last_conv=last_conv,
+            padding=padding,
+        )
+
+
+class MobileNetV3(_MobileNet):
+    """torchvision's MobileNetV3, small or large: maps of stride 4, 8, 16 and 32.
+
+    Args:
+        size: the variant.
+        pretrained: start from torchvision's ImageNet weights (downloaded).
+        weights: a local file of weights instead, with torchvision's names (`features.…`).
+        frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
+        last_conv: keep the last 1×1 convolution, which only a classifier needs.
+        padding: `same` pads strided convolutions as TensorFlow does.
+    """
+
+    def __init__(
+        self,
+        size: Literal["small", "large"] = "large",
+        *,
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        frozen_stages: int = 0,
+        last_conv: bool = False,
+        padding: Padding = "symmetric",
+    ) -> None:
+        super().__init__(
+            f"mobilenet_v3_{size}",
+            pretrained=pretrained,
+            weights=weights,
+            frozen_stages=frozen_stages,
+            last_conv=last_conv,
+            padding=padding,
+        )

@@ -1,0 +1,83 @@
+"""Any timm model that gives feature maps (`features_only`), strides 4 to 32. Needs the extra `timm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from centernet.models.backbones.backbone import Backbone, load_weights, pretrained_or_hint, read_weights
+
+
+class Timm(Backbone):
+    """A timm model by name: maps of every stride from 4 to 32 that it has.
+
+    Args:
+        name: timm's name of the model, such as `tf_efficientnet_lite0`.
+        pretrained: start from the hub's weights (downloaded).
+        weights: a local file of the whole model's weights instead, with timm's names.
+        frozen_stages: how many of timm's feature stages, from the finest, stay as they are.
+        num_stages: how many of the maps to keep; the top ones are dropped. All when None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        frozen_stages: int = 0,
+        num_stages: int | None = None,
+    ) -> None:
+        super().__init__()
+        try:
+            import timm
+        except ImportError as error:
+            raise ImportError("the backbone Timm needs timm: pip install 'centernet[timm]'") from error
+        if not timm.is_model(name):
+            near = timm.list_models(f"*{name[:8]}*")[:8]
+            raise ValueError(f"timm has no model {name!r}; some with a like name: {', '.join(near) or 'none'}")
+        strides: list[int] = _create(name).feature_info.reduction()
+        kept = [i for i, stride in enumerate(strides) if 4 <= stride <= 32]
+        if num_stages is not None:
+            if not 1 <= num_stages <= len(kept):
+                raise ValueError(f"num_stages={num_stages}: {name} has 1 to {len(kept)} maps of stride 4 to 32")
+            kept = kept[:num_stages]
+        if not kept:
+            raise ValueError(f"timm's {name} has no maps of stride 4 to 32 (strides {strides}): choose another model")
+        self.model = _create(name, out_indices=kept)
+        self.out_strides = tuple(strides[i] for i in kept)
+        self.out_channels = tuple(self.model.feature_info.channels())
+        self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")  # some transformers
+        if weights is not None:
+            self._load(read_weights(weights), source=str(weights))
+        elif pretrained:
+            whole = pretrained_or_hint(lambda: timm.create_model(name, pretrained=True).state_dict(), name=name)
+            self._load(whole, source=f"timm {name}")
+        self.freeze(frozen_stages)
+
+    def _load(self, state: dict[str, Tensor], *, source: str) -> None:
+        """timm's feature extractors rename `blocks.0` to `blocks_0` where they flatten the model."""
+        own = self.model.state_dict()
+        flat = {name: name.replace("blocks.", "blocks_", 1) for name in state}
+        renamed = {(name if name in own else flat[name] if flat[name] in own else name): v for name, v in state.items()}
+        unused = tuple(name for name in renamed if name not in own)
+        load_weights(self.model, renamed, source=source, ignored=unused)
+
+    def stages(self) -> list[nn.Module]:
+        return list(self.model.children())
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.model(images)
+        return [x.permute(0, 3, 1, 2) for x in maps] if self._channels_last else maps
+
+
+def _create(name: str, **arguments: Any) -> Any:
+    """timm's feature extractor, for inputs of any size where the model allows it."""
+    import timm
+
+    try:
+        return timm.create_model(name, features_only=True, strict_img_size=False, **arguments)
+    except TypeError:  # only transformers have an input size to be strict about
+        return timm.create_model(name, features_only=True, **arguments)

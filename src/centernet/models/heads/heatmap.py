@@ -1,0 +1,99 @@
+"""The heatmap: one channel a class, high at objects' centres. It finds the peaks that all other heads are read at.
+
+Source: https://arxiv.org/abs/1904.07850, section 3. Differences: Gaussian radii by choice, logits instead of clamped
+probabilities in the loss.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from centernet.models.heads.head import Head, tower
+from centernet.models.layers import Convolution
+from centernet.ops import Peaks, Targets, find_peaks, focal_loss, quality_focal_loss
+from centernet.ops.targets import Radius
+
+
+class HeatmapHead(Head):
+    """Class scores of every cell, and the peaks among them.
+
+    Args:
+        in_channels: channels of the neck's map.
+        stride: input pixels a cell.
+        num_classes: channels of the heatmap.
+        width: channels of the 3×3 convolutions.
+        depth: their number; 0 for the 1×1 alone.
+        convolution: `normal` or `separable`.
+        norm: batch norm in the tower; the original has none.
+        radius: `original`, `corrected`, or `ellipse` (TTFNet's).
+        min_overlap: IoU that a shifted box keeps, for the first two.
+        alpha: share of the box that the ellipse spans.
+        loss: penalty-reduced `focal`, or `quality_focal`.
+        logit_clamp: keep probabilities within [c, 1 − c] in the focal loss (the original: 1e-4).
+        weight: of the loss.
+        prior: probability that every cell starts with.
+        kernel: side of the neighbourhood that a peak dominates, odd.
+        order: top-k `per_class`, or of each cell's `class_maximum`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        stride: int,
+        num_classes: int,
+        *,
+        width: int = 64,
+        depth: int = 1,
+        convolution: Convolution = "normal",
+        norm: bool = False,
+        radius: Radius = "ellipse",
+        min_overlap: float = 0.7,
+        alpha: float = 0.54,
+        loss: Literal["focal", "quality_focal"] = "focal",
+        logit_clamp: float | None = None,
+        weight: float = 1.0,
+        prior: float = 0.1,
+        kernel: int = 3,
+        order: Literal["per_class", "class_maximum"] = "per_class",
+    ) -> None:
+        super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"kernel={kernel}: the neighbourhood of a peak has an odd side")
+        if logit_clamp is not None and loss != "focal":
+            raise ValueError("logit_clamp belongs to loss: focal")
+        self.layers = tower(in_channels, num_classes, width=width, depth=depth, convolution=convolution, norm=norm)
+        self.radius, self.min_overlap, self.alpha = radius, min_overlap, alpha
+        self.loss_name, self.logit_clamp, self.weight = loss, logit_clamp, weight
+        self.kernel, self.order = kernel, order
+        self.prior = prior
+        self.reset_classes()
+
+    def reset_classes(self) -> None:
+        """Start the last layer anew, every class at the prior."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.constant_(last.bias, -math.log((1 - self.prior) / self.prior))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)  # type: ignore[no-any-return]
+
+    def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
+        radii = targets.radii(self.radius, min_overlap=self.min_overlap, alpha=self.alpha)
+        heatmap = targets.heatmap(radii)
+        if self.loss_name == "quality_focal":
+            value = quality_focal_loss(output, heatmap, background=targets.background)
+        else:
+            value = focal_loss(output, heatmap, background=targets.background, clamp=self.logit_clamp)
+        return {"heatmap": self.weight * value}
+
+    def find_peaks(self, output: Tensor, num_peaks: int) -> Peaks:
+        """The best `num_peaks` cells of each image."""
+        return find_peaks(output, num_peaks, kernel=self.kernel, order=self.order)
+
+    def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
+        return {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}

@@ -1,0 +1,82 @@
+"""Convolution blocks and up-sampling that necks and heads are made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Convolution = Literal["normal", "separable"]
+Upsampling = Literal["deconvolution", "bilinear", "nearest"]
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution without bias → batch norm → ReLU; `separable` is depthwise k×k, then pointwise, each with norm.
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+        kernel: side of the kernel, odd; the size of the map is kept.
+        convolution: `normal` or `separable`.
+        activation: whether the last layer is a ReLU.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        *,
+        convolution: Convolution = "normal",
+        activation: bool = True,
+    ) -> None:
+        layers: list[nn.Module] = []
+        if convolution == "separable" and kernel > 1:
+            layers += [
+                nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False),
+                nn.BatchNorm2d(in_channels),
+                nn.ReLU(inplace=True),
+            ]
+            kernel = 1
+        layers += [
+            nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(out_channels),
+        ]
+        if activation:
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+def upsample(channels: int, kind: Upsampling) -> nn.Module:
+    """A ×2 up-sampling of `channels` maps.
+
+    `deconvolution` is a 4×4 transposed convolution that starts as bilinear interpolation of each channel (the rest of
+    its kernel at zero), followed by batch norm and ReLU; the others have no parameters.
+    """
+    if kind == "deconvolution":
+        layer = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
+        line = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.weight[torch.arange(channels), torch.arange(channels)] = line[:, None] * line
+        return nn.Sequential(layer, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+    if kind == "bilinear":
+        return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    return nn.Upsample(scale_factor=2, mode="nearest")
+
+
+class WeightedSum(nn.Module):
+    """Sum of two maps, each times a learned non-negative share: EfficientDet's fast fusion.
+
+    Source: https://arxiv.org/abs/1911.09070, section 3.3.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(2))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        weights = self.weights.relu()
+        weights = weights / (weights.sum() + 1e-4)
+        return weights[0] * first + weights[1] * second

@@ -1,0 +1,46 @@
+"""The original's neck: the coarsest map, up-sampled three times. Source: https://arxiv.org/abs/1904.07850, fig. 6b."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from centernet.models.layers import ConvBlock, Convolution, Upsampling, upsample
+from centernet.models.necks.neck import Neck
+
+
+class SimpleNeck(Neck):
+    """(Convolution → ×2) for each entry of `channels`, on the coarsest map alone.
+
+    Args:
+        in_channels: channels of the backbone's maps, finest first.
+        in_strides: strides of the backbone's maps.
+        channels: width of each step; three steps lead from stride 32 to 4.
+        upsampling: `deconvolution`, `bilinear` or `nearest`.
+        convolution: `normal` or `separable`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        in_strides: Sequence[int],
+        *,
+        channels: Sequence[int] = (256, 128, 64),
+        upsampling: Upsampling = "deconvolution",
+        convolution: Convolution = "normal",
+    ) -> None:
+        super().__init__()
+        if in_strides[-1] >> len(channels) < 1:
+            raise ValueError(f"channels={list(channels)}: {len(channels)} steps from stride {in_strides[-1]} pass 1")
+        layers: list[nn.Module] = []
+        width = in_channels[-1]
+        for step in channels:
+            layers += [ConvBlock(width, step, convolution=convolution), upsample(step, upsampling)]
+            width = step
+        self.layers = nn.Sequential(*layers)
+        self.out_channels = width
+        self.out_stride = in_strides[-1] >> len(channels)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return self.layers(maps[-1])  # type: ignore[no-any-return]

@@ -1,0 +1,127 @@
+"""Losses on raw maps, in float32 whatever the precision around them.
+
+Sources: penalty-reduced focal loss, https://arxiv.org/abs/1904.07850 (CornerNet's, https://arxiv.org/abs/1808.01244);
+quality focal loss, https://arxiv.org/abs/2006.04388; the IoU family is in `centernet.boxes`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from centernet.boxes import IoUKind, elementwise_iou
+
+
+def focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    background: Tensor | None = None,
+    alpha: float = 2.0,
+    beta: float = 4.0,
+    clamp: float | None = None,
+) -> Tensor:
+    """Penalty-reduced focal loss of a heatmap, divided by the number of cells whose target is 1.
+
+    Args:
+        logits: B×C×H×W, any float dtype, before the sigmoid.
+        target: B×C×H×W float32 in [0, 1].
+        background: B×C×H×W bool, False where a cell must not count as background (ignored regions).
+        alpha: power of the error that focuses on hard cells.
+        beta: power of (1 − target) that forgives cells near a centre.
+        clamp: keep the probability within [clamp, 1 − clamp] as the original does with 1e-4 (no gradient beyond);
+            None keeps every gradient alive.
+
+    Returns:
+        Scalar float32. Without any positive cell, the background's sum, undivided.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.float()
+        if clamp is not None:
+            limit = math.log((1 - clamp) / clamp)
+            logits = logits.clamp(-limit, limit)
+        positive = target == 1
+        log_p = F.logsigmoid(logits)
+        log_not_p = log_p - logits
+        p = log_p.exp()
+        negative = (1 - target).pow(beta) * p.pow(alpha) * log_not_p  # 0 at the positives
+        if background is not None:
+            negative = negative * background
+        total = negative.sum() + ((1 - p).pow(alpha) * log_p)[positive].sum()
+        return -total / positive.sum().clamp(min=1)
+
+
+def quality_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    background: Tensor | None = None,
+    beta: float = 2.0,
+    num_positives: int | Tensor | None = None,
+) -> Tensor:
+    """Quality focal loss |y − p|^β · BCE(p, y), for targets anywhere in [0, 1].
+
+    Args:
+        logits: B×C×H×W, any float dtype.
+        target: B×C×H×W float32 in [0, 1].
+        background: as in `focal_loss`.
+        beta: power of the error.
+        num_positives: what the sum is divided by; the number of cells with target 1 when None.
+
+    Returns:
+        Scalar float32.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.float()
+        terms = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        terms = terms * (target - logits.sigmoid()).abs().pow(beta)
+        if background is not None:
+            terms = torch.where(background | (target == 1), terms, 0.0)
+        count = (target == 1).sum() if num_positives is None else torch.as_tensor(num_positives, device=terms.device)
+        return terms.sum() / count.clamp(min=1)
+
+
+def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Sum of |prediction − target| over (number of values + 1e-4): the original's L1 at centre cells.
+
+    Args:
+        prediction: N×C, gathered at the objects' centre cells.
+        target: N×C float32.
+
+    Returns:
+        Scalar float32, 0 with a gradient of 0 when N = 0.
+    """
+    return F.l1_loss(prediction.float(), target, reduction="sum") / (target.numel() + 1e-4)
+
+
+def smooth_l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Sum of smooth L1 over (number of objects + 1e-4), as the original's option. Shapes as in `l1_loss`."""
+    return F.smooth_l1_loss(prediction.float(), target, reduction="sum") / (len(target) + 1e-4)
+
+
+def weighted_iou_loss(
+    prediction: Tensor,
+    target: Tensor,
+    weights: Tensor,
+    *,
+    kind: IoUKind = "giou",
+    inclusive: bool = False,
+) -> Tensor:
+    """Weighted mean of 1 − IoU: sum(w · (1 − iou)) / (sum(w) + 1e-4).
+
+    Args:
+        prediction: S×4 boxes, x1 y1 x2 y2 in input pixels.
+        target: S×4 float32 boxes.
+        weights: S float32.
+        kind: `iou`, `giou`, `diou` or `ciou`.
+        inclusive: count sides "+1" as TTFNet's code does.
+
+    Returns:
+        Scalar float32, 0 with a gradient of 0 when S = 0.
+    """
+    with torch.autocast(prediction.device.type, enabled=False):
+        iou = elementwise_iou(prediction.float(), target, kind=kind, inclusive=inclusive)
+        return ((1 - iou) * weights).sum() / (weights.sum() + 1e-4)

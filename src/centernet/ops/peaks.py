@@ -1,0 +1,84 @@
+"""From a heatmap to its best cells, and what other maps say there.
+
+Source: https://arxiv.org/abs/1904.07850, section 4.2: a cell that is no lower than its eight neighbours is an object.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Peaks(NamedTuple):
+    """The best K cells of each image, best first.
+
+    Attributes:
+        scores: B×K float32 in [0, 1].
+        labels: B×K int64.
+        cells: B×K int64, y · W + x.
+        x: B×K float32, column of the cell.
+        y: B×K float32, row of the cell.
+    """
+
+    scores: Tensor
+    labels: Tensor
+    cells: Tensor
+    x: Tensor
+    y: Tensor
+
+
+def find_peaks(
+    heatmap: Tensor,
+    num_peaks: int,
+    *,
+    kernel: int = 3,
+    order: Literal["per_class", "class_maximum"] = "per_class",
+) -> Peaks:
+    """Local maxima of a heatmap, the `num_peaks` highest of each image.
+
+    Args:
+        heatmap: B×C×H×W logits (the sigmoid keeps the order, so it is only taken of the peaks).
+        num_peaks: K; limited to the number of values of the map.
+        kernel: side of the neighbourhood that a peak must dominate, odd.
+        order: `per_class` a cell can be a peak of several classes (the original's top-k per class, then overall,
+            which is the top-k over all); `class_maximum` a cell is a peak of its best class alone.
+
+    Returns:
+        `Peaks`. Where an image has fewer maxima than K, the rest has score 0.
+    """
+    _, _, height, width = heatmap.shape
+    values, labels = heatmap, None
+    if kernel > 1:
+        highest = F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
+        values = torch.where(values == highest, values, -torch.inf)
+    if order == "class_maximum":
+        values, labels = values.max(dim=1)
+        labels = labels.flatten(1)
+    flat = values.flatten(1)
+    best, place = flat.topk(min(num_peaks, flat.shape[1]), dim=1)
+    index = place % (height * width)
+    label = place // (height * width) if labels is None else labels.gather(1, index)
+    return Peaks(
+        scores=best.float().sigmoid(),
+        labels=label,
+        cells=index,
+        x=(index % width).float(),
+        y=(index // width).float(),
+    )
+
+
+def gather_at(output: Tensor, index: Tensor) -> Tensor:
+    """Values of a map at cells.
+
+    Args:
+        output: B×C×H×W.
+        index: B×K int64, y · W + x.
+
+    Returns:
+        B×K×C, of the map's dtype.
+    """
+    index = index.unsqueeze(1).expand(-1, output.shape[1], -1)
+    return output.flatten(2).gather(2, index).transpose(1, 2)

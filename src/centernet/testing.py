@@ -1,0 +1,307 @@
+"""Contract suites: what every part of a kind must keep, for this package's own tests and for users' parts."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .data import Annotation, Augment, DetectionDataset, Problem, Resize, Sample, Transform
+from .images import ImageError, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .models.backbones import Backbone
+    from .models.heads import Head
+    from .models.necks import Neck
+
+_ARRAYS = {
+    "boxes": (np.float32, (4,)),
+    "labels": (np.int64, ()),
+    "ids": (np.int64, ()),
+    "ignore": (np.bool_, ()),
+}
+
+
+def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
+    """Check that a data set keeps the contract that training and evaluation rely on.
+
+    Lengths, types and shapes; boxes inside their pictures and with area; labels within `class_names`; different image
+    ids; annotations that are read-only and unchanged after reading and transforming; the same samples again, also after
+    the journey to a worker; augmentation that depends on its random generator alone. A picture that cannot be read must
+    be named in `problems` once that was tried.
+
+    Args:
+        dataset: of any format.
+        samples: how many of its samples are read, evenly spaced; the annotations of all are checked.
+
+    Raises:
+        AssertionError: what is wrong, with the sample's number and file.
+    """
+    count = len(dataset)
+    _expect(isinstance(dataset, DetectionDataset), f"expected a DetectionDataset, got {type(dataset).__name__}")
+    _expect(count > 0, "the data set has no sample")
+    names = dataset.class_names
+    _expect(type(names) is tuple and all(type(name) is str and name for name in names), f"class_names is {names!r}")
+    _expect(len(set(names)) == len(names), f"class_names has a name twice: {names}")
+    _expect(all(isinstance(problem, Problem) for problem in dataset.problems), "problems holds something else")
+    if dataset.category_ids is not None:
+        _expect(len(set(dataset.category_ids)) == len(names), "category_ids: expected one number for each class")
+    for wrong in (-1, count):
+        try:
+            dataset.annotation(wrong)
+        except IndexError:
+            continue
+        _expect(False, f"annotation({wrong}) of {count} samples: expected an IndexError")
+
+    image_ids: dict[int, int] = {}
+    for index in range(count):
+        annotation = dataset.annotation(index)
+        check_annotation(annotation, len(names), f"annotation({index})")
+        other = image_ids.setdefault(annotation.image_id, index)
+        _expect(other == index, f"samples {other} and {index} have the same image_id {annotation.image_id}")
+        _expect(dataset.path(index) == annotation.path, f"path({index}) is not that of its annotation")
+
+    clone = pickle.loads(pickle.dumps(dataset))
+    for index in np.unique(np.linspace(0, count - 1, min(samples, count)).astype(int)).tolist():
+        _check_sample(dataset, clone, index)
+
+
+def check_annotation(annotation: Annotation, num_classes: int, where: str) -> None:
+    """Check one annotation.
+
+    Args:
+        annotation: of any data set.
+        num_classes: labels are below it.
+        where: begins the messages.
+
+    Raises:
+        AssertionError: what is wrong.
+    """
+    where = f"{where} ({annotation.path})"
+    height, width = annotation.height, annotation.width
+    _expect(height > 0 and width > 0, f"{where}: the picture has the size {height}×{width}")
+    _check_arrays(annotation, where)
+    _expect(annotation.areas.dtype == np.float32, f"{where}: areas is {annotation.areas.dtype}, expected float32")
+    _expect(annotation.areas.shape == annotation.labels.shape, f"{where}: areas has the shape {annotation.areas.shape}")
+    _check_values(annotation.boxes, annotation.labels, annotation.ignore, (height, width), num_classes, where)
+    _expect(bool((annotation.areas > 0).all()), f"{where}: an area is not above 0")
+    for name in (*_ARRAYS, "areas"):
+        _expect(not getattr(annotation, name).flags.writeable, f"{where}: {name} can be written to")
+
+
+def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int) -> None:
+    where = f"sample {index} ({dataset.path(index)})"
+    classes = len(dataset.class_names)
+    before = _copy(dataset.annotation(index))
+    try:
+        sample = dataset[index]
+    except ImageError:
+        named = any(problem.path == str(dataset.path(index)) for problem in dataset.problems)
+        _expect(named, f"{where}: unreadable, but not named in `problems`")
+        return
+    shape = sample.image.shape
+    _expect(sample.image.dtype == np.uint8 and shape[2:] == (3,), f"{where}: the image is no uint8 H×W×3")
+    _check_arrays(sample, where)
+    truth = sample.annotation
+    _expect(shape[:2] == (truth.height, truth.width), f"{where}: the image is {shape}, not what its annotation says")
+    check_annotation(truth, classes, where)
+    for name in _ARRAYS:
+        same = np.array_equal(getattr(sample, name), getattr(truth, name))
+        _expect(same, f"{where}: its {name} are not those of its annotation")
+    _expect(_same(sample, clone[index]), f"{where}: another sample after pickling")
+    _expect(_same(sample, dataset[index]), f"{where}: another sample when read again")
+
+    preprocessing = Preprocessing(size=(96, 128))
+    for transform in (Resize(), Augment(), Augment(scale=(0.3, 0.5), rotate=20, shear=5, vertical_flip=0.5)):
+        check_transform(transform, sample, preprocessing, classes)
+    sample.boxes[:] = -1  # whoever changes a sample changes nothing else
+    sample.labels[:] = -1
+    sample.ignore[:] = ~sample.ignore
+    _expect(_copy(dataset.annotation(index)) == before, f"{where}: changing the sample changed its annotation")
+    _expect(_same(dataset[index], clone[index]), f"{where}: changing the sample changed the next one")
+
+
+def check_transform(transform: Transform, sample: Sample, preprocessing: Preprocessing, num_classes: int) -> None:
+    """Check what a transform makes of a sample.
+
+    Args:
+        transform: any.
+        sample: from a data set; must be left as it is.
+        preprocessing: of a network whose input has a fixed size.
+        num_classes: labels are below it.
+
+    Raises:
+        AssertionError: what is wrong.
+    """
+    where = f"{type(transform).__name__} of {sample.annotation.path}"
+    before, truth = _copy(sample), _copy(sample.annotation)
+    result = transform(sample, np.random.default_rng(1), preprocessing)
+    _expect(_copy(sample) == before, f"{where}: it changed the sample that it was given")
+    _expect(_copy(sample.annotation) == truth, f"{where}: it changed the annotation")
+    _expect(result.annotation is sample.annotation, f"{where}: expected the same annotation in the result")
+    expected = (*preprocessing.output_size((sample.image.shape[0], sample.image.shape[1])), 3)
+    _expect(result.image.shape == expected, f"{where}: the image is {result.image.shape}, expected {expected}")
+    _expect(result.image.dtype == np.uint8, f"{where}: the image is {result.image.dtype}, expected uint8")
+    _check_arrays(result, where)
+    _check_values(result.boxes, result.labels, result.ignore, expected[:2], num_classes, where)
+    kept = set(result.ids.tolist()) - {-1}
+    _expect(kept <= set(sample.ids.tolist()), f"{where}: it made up identities")
+    again = transform(sample, np.random.default_rng(1), preprocessing)
+    _expect(_same(result, again), f"{where}: the same random generator gave another result")
+
+
+def _check_arrays(holder: Annotation | Sample, where: str) -> None:
+    count = len(holder.boxes)
+    for name, (dtype, rest) in _ARRAYS.items():
+        array = getattr(holder, name)
+        _expect(isinstance(array, np.ndarray), f"{where}: {name} is a {type(array).__name__}, expected an array")
+        _expect(array.dtype == dtype, f"{where}: {name} is {array.dtype}, expected {np.dtype(dtype)}")
+        shape = (count, *rest)
+        _expect(array.shape == shape, f"{where}: {name} has the shape {array.shape}, expected {shape}")
+
+
+def _check_values(boxes: Any, labels: Any, ignore: Any, size_hw: tuple[int, int], classes: int, where: str) -> None:
+    height, width = size_hw
+    for row, box in enumerate(boxes.tolist()):
+        inside = 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height  # false for NaN
+        _expect(inside, f"{where}: box {row} is {box}, expected x1 < x2 and y1 < y2 inside {width}×{height} (W×H)")
+    for row, (label, ignored) in enumerate(zip(labels.tolist(), ignore.tolist(), strict=True)):
+        right = 0 <= label < classes or (label == -1 and ignored)
+        _expect(right, f"{where}: box {row} has the label {label} of {classes} classes")
+
+
+def _copy(holder: Annotation | Sample) -> list[Any]:
+    """The values of an annotation or sample, to compare with later."""
+    values = [getattr(holder, field.name) for field in fields(holder) if field.name != "annotation"]
+    return [(value.dtype, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value for value in values]
+
+
+def _same(a: Sample, b: Sample) -> bool:
+    return _copy(a) == _copy(b) and _copy(a.annotation) == _copy(b.annotation)
+
+
+def _expect(right: bool, message: str) -> None:
+    if not right:
+        raise AssertionError(message)
+
+
+# ---------------------------------------------------------------------------------------------- networks
+
+
+def check_backbone(backbone: Backbone, *, size: tuple[int, int] = (64, 96)) -> None:
+    """A backbone's contract: what it says of its maps is so, and every trainable parameter learns.
+
+    Args:
+        backbone: in any mode.
+        size: height and width of the trial input, multiples of its coarsest stride.
+
+    Raises:
+        AssertionError: what does not hold.
+    """
+    import torch
+
+    channels, strides = tuple(backbone.out_channels), tuple(backbone.out_strides)
+    assert len(channels) == len(strides) > 0, f"{len(channels)} out_channels, {len(strides)} out_strides"
+    assert list(strides) == sorted(set(strides)), f"out_strides must ascend, got {strides}"
+    backbone.train()
+    maps = backbone(torch.randn(2, 3, *size))
+    shapes = [tuple(x.shape) for x in maps]
+    expected = [(2, c, size[0] // s, size[1] // s) for c, s in zip(channels, strides, strict=True)]
+    assert shapes == expected, f"maps have the shapes {shapes}, out_channels and out_strides say {expected}"
+    _check_gradients(backbone, sum(x.float().square().mean() for x in maps))
+
+
+def check_neck(
+    build: Callable[[Sequence[int], Sequence[int]], Neck], *, in_channels: Sequence[int] = (16, 24, 32, 40)
+) -> None:
+    """A neck's contract, on trial maps of stride 4, 8, 16 and 32.
+
+    Args:
+        build: the class, or a partial of it, called with channels and strides.
+        in_channels: channels of the trial maps.
+
+    Raises:
+        AssertionError: what does not hold.
+    """
+    import torch
+
+    strides = [4, 8, 16, 32]
+    neck = build(in_channels, strides).train()
+    maps = [torch.randn(2, c, 64 // s, 96 // s) for c, s in zip(in_channels, strides, strict=True)]
+    out = neck(maps)
+    expected = (2, neck.out_channels, 64 // neck.out_stride, 96 // neck.out_stride)
+    assert tuple(out.shape) == expected, f"the map has the shape {tuple(out.shape)}, expected {expected}"
+    _check_gradients(neck, out.float().square().mean())
+
+
+def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) -> None:
+    """A head's contract: shapes, finite losses for full and empty batches under float32 and bf16, gradients, decode.
+
+    Args:
+        build: the class, or a partial of it, called with channels, stride and the number of classes.
+        num_classes: of the trial batch.
+
+    Raises:
+        AssertionError: what does not hold.
+    """
+    import torch
+
+    from centernet.ops import Peaks, Targets
+
+    head = build(16, 4, num_classes).train()
+    grid = (12, 20)
+    features = torch.randn(2, 16, *grid)
+    output = head(features)
+    assert output.ndim == 4 and output.shape[0] == 2 and tuple(output.shape[2:]) == grid, f"map {tuple(output.shape)}"
+
+    boxes = torch.tensor(
+        [[[4.0, 4, 40, 36], [30, 10, 78, 44], [70.2, 40.1, 71, 41]], [[0, 0, 80, 48.0]] + [[0.0] * 4] * 2]
+    )
+    labels = torch.tensor([[0, num_classes - 1, 0], [0, -1, -1]])
+    nothing = torch.zeros(2, 3, dtype=torch.bool)
+    full = {"boxes": boxes, "labels": labels, "ignore": nothing, "counts": torch.tensor([3, 1])}
+    ignored = full | {"ignore": ~nothing}
+    empty = full | {"counts": torch.tensor([0, 0]), "labels": torch.full_like(labels, -1)}
+    unpadded = {name: value[:, :0] if value.ndim > 1 else torch.zeros_like(value) for name, value in full.items()}
+    for name, batch in {"full": full, "ignored": ignored, "empty": empty, "unpadded": unpadded}.items():
+        for bf16 in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                targets = Targets(**batch, grid=grid, stride=4, num_classes=num_classes)
+                terms = head.loss(head(features), targets)
+            assert terms, f"the {name} batch has no loss term"
+            for key, value in terms.items():
+                assert value.ndim == 0 and value.dtype == torch.float32, f"{key}: {value.dtype} {tuple(value.shape)}"
+                assert torch.isfinite(value), f"{key} of the {name} batch is {value.item()} (bf16: {bf16})"
+            _check_gradients(head, sum(terms.values()), moving=name == "full")
+
+    index = torch.tensor([[0, 7, 239], [20, 41, 5]])
+    peaks = Peaks(
+        scores=torch.tensor([[0.9, 0.5, 0.1]] * 2),
+        labels=torch.zeros(2, 3, dtype=torch.int64),
+        cells=index,
+        x=(index % grid[1]).float(),
+        y=(index // grid[1]).float(),
+    )
+    for key, value in head.decode(output, peaks).items():
+        assert tuple(value.shape[:2]) == (2, 3), f"decode gives {key} of shape {tuple(value.shape)}, expected 2×3×…"
+        assert torch.isfinite(value.float()).all(), f"decode gives {key} that is not finite"
+
+
+def _check_gradients(module: nn.Module, loss: Any, *, moving: bool = True) -> None:
+    """Every trainable parameter has a finite gradient, and, where it should move, one that is not 0."""
+    import torch
+
+    module.zero_grad()
+    loss.backward()
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        assert parameter.grad is not None, f"{name} has no gradient: distributed training would hang"
+        assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
+        if moving:
+            assert parameter.grad.abs().sum() > 0, f"the gradient of {name} is 0"

@@ -1,0 +1,145 @@
+"""What a training run shows of itself: a line an epoch, and pictures of what the model sees."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from centernet.detections import Detections
+from centernet.images import read_image
+from centernet.inference.drawing import contact_sheet, draw
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    from numpy.typing import NDArray
+
+    from centernet.data.datamodule import Batch
+    from centernet.models import CenterNet
+
+logger = logging.getLogger(__name__)
+
+
+class EpochSummary(Callback):
+    """One line after each validation: epoch, loss, AP, AP50, images a second, the best so far."""
+
+    def __init__(self) -> None:
+        self._start = self._images = 0.0
+        self._best = -1.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start, self._images = time.perf_counter(), 0.0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self._images += len(batch.images) * trainer.world_size
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._seconds = time.perf_counter() - self._start
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero or trainer.state.fn != "fit":
+            return
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self._best = max(self._best, figures.get("val/AP", -1.0))
+        speed = self._images / self._seconds if self._seconds else 0.0
+        logger.info(
+            "epoch %d/%s: loss %.3f, val loss %.3f, AP %.4f, AP50 %.4f (best AP %.4f), %.1f images/s",
+            trainer.current_epoch + 1,
+            trainer.max_epochs,
+            figures.get("train/loss", float("nan")),
+            figures.get("val/loss", float("nan")),
+            figures.get("val/AP", float("nan")),
+            figures.get("val/AP50", float("nan")),
+            self._best,
+            speed,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._best = state_dict["best"]
+
+
+class LogDetections(Callback):
+    """Pictures of the first validation images every few epochs: predicted boxes, true boxes and the heatmap.
+
+    They are written to `pictures/` of the run's folder, and handed to TensorBoard or Weights & Biases where the run
+    has such a logger.
+
+    Args:
+        every_n_epochs: 0 for never.
+        num_images: pictures a sheet.
+        score_threshold: boxes below it are not drawn.
+    """
+
+    def __init__(self, every_n_epochs: int = 5, num_images: int = 6, score_threshold: float = 0.3) -> None:
+        self.every_n_epochs, self.num_images, self.score_threshold = every_n_epochs, num_images, score_threshold
+        self._folder: Path | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        folder = trainer.log_dir  # asks all devices, so not where only the first one draws
+        self._folder = None if folder is None else Path(folder) / "pictures"
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: CenterNet,  # type: ignore[override]
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if batch_idx or not due or trainer.sanity_checking or not trainer.is_global_zero or self._folder is None:
+            return
+        with torch.no_grad():
+            encoded = pl_module(pl_module.normalize(batch.images[: self.num_images]))
+        heatmaps = encoded[pl_module.finder][:, :].float().sigmoid().amax(1).cpu().numpy()
+        tiles: list[NDArray[np.uint8]] = []
+        for annotation, detections, heatmap, image in zip(
+            batch.annotations,
+            outputs["detections"],
+            heatmaps,
+            batch.images.permute(0, 2, 3, 1).cpu().numpy(),
+            strict=False,
+        ):
+            picture = read_image(annotation.path) if Path(annotation.path).is_file() else None
+            truth = Detections(
+                annotation.boxes,
+                annotation.labels.clip(min=0),
+                np.ones(len(annotation.labels), np.float32),
+                class_names=detections.class_names,
+            )
+            if picture is not None:
+                tiles.append(draw(picture, detections.filter(score_threshold=self.score_threshold)))
+                tiles.append(draw(picture, truth))
+            tiles.append(_overlay(np.ascontiguousarray(image), heatmap))
+        if not tiles:
+            return
+        sheet = contact_sheet(tiles, columns=3)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])
+        for sink in trainer.loggers:
+            if hasattr(sink, "log_image"):  # Weights & Biases
+                sink.log_image("val/pictures", [sheet], step=trainer.global_step)
+                continue
+            writer: Any = getattr(sink, "experiment", None)
+            if hasattr(writer, "add_image"):  # TensorBoard
+                writer.add_image("val/pictures", sheet, trainer.global_step, dataformats="HWC")
+
+
+def _overlay(image: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The network's input with the heatmap's maximum over classes in colour."""
+    height, width = image.shape[:2]
+    levels = cv2.resize((heatmap * 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    return cv2.addWeighted(image, 0.4, np.ascontiguousarray(colours), 0.6, 0).astype(np.uint8)

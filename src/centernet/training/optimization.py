@@ -1,0 +1,109 @@
+"""The optimiser, its parameter groups and the learning rate at every step."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+if TYPE_CHECKING:
+    from centernet.models import CenterNet
+
+logger = logging.getLogger(__name__)
+
+
+class Optimization:
+    """How a model is optimised.
+
+    The learning rate is stated for a batch of `reference_batch` images over all devices and accumulation steps, and
+    scaled linearly to the batch that is used (https://arxiv.org/abs/1706.02677). Norms and biases have no weight decay.
+
+    Args:
+        optimizer: a torch optimiser, by `class_path` and `init_args`; its own lr and weight_decay are set from here.
+        lr: the highest learning rate, for `reference_batch` images a step.
+        reference_batch: the batch that `lr` is stated for; 0 takes `lr` as it is, whatever the batch.
+        weight_decay: of weights that are no norm and no bias.
+        backbone_lr_factor: the backbone's learning rate as a share of `lr`.
+        warmup: share of the run over which the rate rises linearly from 0; at least one step.
+        schedule: after the warm-up `cosine` to 0, `step` by `gamma` at each of `milestones`, or `constant`.
+        milestones: shares of the run, for `step`; the original's 90 and 120 of 140 epochs.
+        gamma: factor at each milestone.
+    """
+
+    def __init__(
+        self,
+        optimizer: Callable[[Iterable[Any]], Optimizer] = torch.optim.AdamW,
+        *,
+        lr: float = 1e-3,
+        reference_batch: int = 64,
+        weight_decay: float = 0.05,
+        backbone_lr_factor: float = 1.0,
+        warmup: float = 0.05,
+        schedule: Literal["cosine", "step", "constant"] = "cosine",
+        milestones: Sequence[float] = (90 / 140, 120 / 140),
+        gamma: float = 0.1,
+    ) -> None:
+        if not lr > 0:
+            raise ValueError(f"optimization.lr is {lr}: it must be above 0")
+        if not 0 <= warmup < 1:
+            raise ValueError(f"optimization.warmup is {warmup}: a share of the run, from 0 to below 1")
+        self.optimizer, self.lr, self.reference_batch = optimizer, lr, reference_batch
+        self.weight_decay, self.backbone_lr_factor = weight_decay, backbone_lr_factor
+        self.warmup, self.schedule, self.milestones, self.gamma = warmup, schedule, tuple(milestones), gamma
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Optimization:
+        """Itself: copies of a model, such as its average, share what never changes."""
+        return self
+
+    def configure(self, model: CenterNet) -> dict[str, Any]:
+        """What Lightning's `configure_optimizers` returns, for a model that is attached to a trainer."""
+        trainer = model.trainer
+        lr = self.lr
+        batch = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
+        if self.reference_batch and batch:
+            total = batch * trainer.world_size * trainer.accumulate_grad_batches
+            lr *= total / self.reference_batch
+            logger.info("learning rate %.3g: %.3g for %d images, %d a step", lr, self.lr, self.reference_batch, total)
+        steps = trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise ValueError(
+                "the learning rate's schedule needs the length of the run: set trainer.max_epochs or trainer.max_steps"
+            )
+        optimizer = self.optimizer(self.groups(model, lr))
+        scheduler = LambdaLR(optimizer, lambda step: self.factor(step, int(steps)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def groups(self, model: CenterNet, lr: float) -> list[dict[str, Any]]:
+        """Parameter groups: backbone and the rest, each with and without weight decay."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                key = (name.startswith("backbone."), parameter.ndim > 1)
+                groups.setdefault(key, []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": lr * (self.backbone_lr_factor if backbone else 1.0),
+                "weight_decay": self.weight_decay if decays else 0.0,
+            }
+            for (backbone, decays), parameters in groups.items()
+        ]
+
+    def factor(self, step: int, steps: int) -> float:
+        """Share of the highest learning rate at optimiser step `step` of `steps`."""
+        warmup = max(round(self.warmup * steps), 1) if self.warmup else 0
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if self.schedule == "constant":
+            return 1.0
+        if self.schedule == "step":
+            passed = sum(step >= milestone * steps for milestone in self.milestones)
+            return float(self.gamma**passed)
+        share = (step - warmup) / max(steps - warmup, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))

@@ -1,0 +1,69 @@
+"""Lightning's trainer with a precision that fits the hardware."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+
+logger = logging.getLogger(__name__)
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
+
+
+class Trainer(pl.Trainer):
+    """`lightning.pytorch.Trainer`, whose `precision` may be `auto`.
+
+    Args:
+        precision: `auto` takes bf16-mixed where the hardware has units for it, 16-mixed on older GPUs, and 32-true
+            elsewhere, and says which. On a processor it is measured: bf16 without units is many times slower.
+        kwargs: as Lightning's trainer.
+    """
+
+    def __init__(self, *args: Any, precision: Precision = "auto", **kwargs: Any) -> None:
+        chosen = choose_precision(kwargs.get("accelerator", "auto")) if precision == "auto" else precision
+        super().__init__(*args, precision=chosen, **kwargs)
+
+
+def choose_precision(accelerator: Any = "auto") -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """The precision that trains fastest here without losing accuracy.
+
+    Args:
+        accelerator: as the trainer's.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        major = torch.cuda.get_device_capability()[0]
+        chosen: Literal["bf16-mixed", "16-mixed"] = "bf16-mixed" if major >= 8 else "16-mixed"
+        logger.info("precision %s: %s, compute capability %d", chosen, torch.cuda.get_device_name(), major)
+        return chosen
+    if accelerator not in ("auto", "cpu") or (accelerator == "auto" and torch.backends.mps.is_available()):
+        logger.info("precision 32-true on accelerator %s", accelerator)
+        return "32-true"
+    ratio = bf16_speedup()
+    choice: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if ratio > 1.2 else "32-true"
+    logger.info("precision %s: a bf16 training step takes %.2f× the speed of float32 on this processor", choice, ratio)
+    return choice
+
+
+def bf16_speedup() -> float:
+    """Speed of a convolution's training step under bf16 autocast over float32's on this processor, about 0.2 s."""
+    x = torch.randn(4, 64, 40, 40).to(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(64, 64, 3, 3, requires_grad=True)
+
+    def seconds(enabled: bool) -> float:
+        best = float("inf")
+        for _ in range(4):
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                torch.autograd.backward(F.conv2d(x, weight, padding=1).float().sum())
+            best = min(best, time.perf_counter() - start)
+            if best > 1:  # clearly without units
+                break
+        return best
+
+    plain = seconds(False)
+    return plain / seconds(True)

@@ -1,0 +1,178 @@
+"""`centernet detect`: files written, words said, exit codes, with a stand-in for the network."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from centernet.cli.main import main
+from centernet.images import Preprocessing, read_image
+from centernet.inference import torch_runtime
+
+
+class FindBright:
+    """One box around what is bright."""
+
+    preprocessing = Preprocessing((96, 128))
+    class_names = ("cat", "dog")
+
+    def __call__(self, images: np.ndarray, num_detections: int) -> dict[str, Any]:
+        n, k = len(images), num_detections
+        bboxes = np.zeros((n, k, 4), np.float32)
+        for i, image in enumerate(images):
+            rows, columns = np.nonzero((image > 127).all(-1))
+            bboxes[i, 0] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        scores = np.zeros((n, k), np.float32)
+        scores[:, 0] = 0.8
+        return {"bboxes": bboxes, "labels": np.ones((n, k), np.int64), "scores": scores}
+
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in an empty folder, the model file being a stand-in."""
+    monkeypatch.setattr(torch_runtime, "load_checkpoint", lambda path, device: FindBright())
+    monkeypatch.chdir(tmp_path)
+    Path("best.ckpt").touch()
+
+    def call(*arguments: str) -> int:
+        return main(["detect", *arguments, "--model", "best.ckpt"])
+
+    return call
+
+
+def save(path: str, box: tuple[int, int, int, int] = (20, 30, 100, 90)) -> np.ndarray:
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[box[1] : box[3], box[0] : box[2]] = 255
+    Path(path).parent.mkdir(exist_ok=True)
+    cv2.imwrite(path, image)
+    return image
+
+
+def test_a_photo(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("photo.png")
+    assert run("photo.png") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "dog 0.80  at 20 30 100 90"
+    assert lines[-2] == "1 object in 1 picture: 1 dog"
+    assert lines[-1].startswith("wrote detections/pictures (1 picture), detections/detections.json")
+    assert read_image("detections/pictures/photo.jpg").shape == (120, 160, 3)
+    content = json.loads(Path("detections/detections.json").read_text())
+    assert content["annotations"][0]["bbox"] == [20, 30, 80, 60] and content["annotations"][0]["category_id"] == 2
+
+
+def test_a_folder_in_every_format(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(5):
+        save(f"photos/{i}.png", (10 * i, 10, 10 * i + 50, 60))
+    assert run("photos", "--output", "out", "--format", "pictures,json,csv", "--batch-size", "2") == 0
+    assert len(list(Path("out/pictures").iterdir())) == 5
+    assert len(json.loads(Path("out/detections.json").read_text())["images"]) == 5
+    with open("out/detections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["x1"]) for row in rows] == pytest.approx([0, 10, 20, 30, 40], abs=1)
+    assert capsys.readouterr().out.splitlines()[-1].count("out") == 3
+
+
+def test_only_what_was_asked_for_is_written(run: Run) -> None:
+    save("photo.png")
+    assert run("photo.png", "--format", "csv") == 0
+    assert [p.name for p in Path("detections").iterdir()] == ["detections.csv"]
+
+
+def test_several_files_of_equal_names(run: Run) -> None:
+    save("a/x.png")
+    save("b/x.png")
+    assert run("a/x.png", "b/x.png") == 0
+    assert sorted(p.name for p in Path("detections/pictures").iterdir()) == ["b_x.jpg", "x.jpg"]
+    images = json.loads(Path("detections/detections.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a/x.png", "b/x.png"]
+
+
+def test_the_score_threshold(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("photo.png")
+    assert run("photo.png", "--score-threshold", "0.9") == 0
+    assert "0 objects in 1 picture\n" in capsys.readouterr().out
+
+
+def test_a_video(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for i in range(12):
+        writer.write(save("frame.png", (5 * i, 30, 5 * i + 60, 90)))
+    writer.release()
+    assert run("clip.avi") == 0
+    assert len(list(Path("detections/pictures").iterdir())) == 12
+
+    data = Path("clip.avi").read_bytes()
+    Path("clip.avi").write_bytes(data[: len(data) * 8 // 10])
+    assert run("clip.avi", "--output", "broken") == 1
+    output = capsys.readouterr()
+    assert "breaks off" in output.err and output.out.splitlines()[-1].startswith("wrote broken")
+    done = json.loads(Path("broken/detections.json").read_text())["images"]
+    assert 0 < len(done) < 12 and len(list(Path("broken/pictures").iterdir())) == len(done)
+
+
+def test_unreadable_pictures_of_a_folder_are_named_and_the_rest_is_done(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3):
+        save(f"photos/{i}.png")
+    Path("photos/1.png").write_text("no picture")
+    assert run("photos") == 1
+    output = capsys.readouterr()
+    assert "left out: photos/1.png" in output.err and "1 left out" in output.out
+    assert output.out.splitlines()[-1].startswith("wrote")
+    assert len(list(Path("detections/pictures").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("nowhere.jpg", "no such file"),
+        ("empty", "no pictures here"),
+        ("bad.jpg", "not a picture"),
+        ("*.tif", "pattern"),
+    ],
+)
+def test_sources_that_cannot_be_used_write_nothing(
+    run: Run, capsys: pytest.CaptureFixture[str], source: str, says: str
+) -> None:
+    Path("empty").mkdir()
+    Path("bad.jpg").write_text("no picture")
+    assert run(source) == 1
+    text = capsys.readouterr().err
+    assert says in text and "Traceback" not in text
+    assert not Path("detections").exists()
+
+
+def test_pictures_are_not_written_over(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("out/pictures/photo.png") if Path("out").mkdir() is None else None
+    before = Path("out/pictures/photo.png").read_bytes()
+    assert run("out/pictures", "--output", "out") == 1
+    assert "choose another" in capsys.readouterr().err
+    assert [p.name for p in Path("out/pictures").iterdir()] == ["photo.png"]
+    assert Path("out/pictures/photo.png").read_bytes() == before
+
+
+def test_a_missing_model_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("photo.png")
+    Path("best.ckpt").unlink()
+    assert run("photo.png") == 1
+    assert "best.ckpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--score-threshold", "3"], ["--num-detections", "0"], ["--format", "xml"], ["--format", ","], ["--nonsense"]],
+)
+def test_wrong_usage(run: Run, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
+    assert run("photo.png", *wrong) == 2
+    assert wrong[0] in capsys.readouterr().err

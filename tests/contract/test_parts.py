@@ -1,0 +1,116 @@
+"""The contract suites over every backbone, neck and head, and their combinations."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from centernet import build_centernet
+from centernet.models import backbones, heads, necks
+from centernet.testing import check_backbone, check_head, check_neck
+
+SMALL_BACKBONES: dict[str, Any] = {
+    "resnet18": lambda: backbones.ResNet("resnet18"),
+    "resnet18-same": lambda: backbones.ResNet("resnet18", padding="same"),
+    "resnet18-three-stages": lambda: backbones.ResNet("resnet18", num_stages=3),
+    "resnet50": lambda: backbones.ResNet("resnet50"),
+    "mobilenet_v2": lambda: backbones.MobileNetV2(),
+    "mobilenet_v2-same": lambda: backbones.MobileNetV2(padding="same", last_conv=True),
+    "mobilenet_v3_small": lambda: backbones.MobileNetV3("small"),
+    "mobilenet_v3_large": lambda: backbones.MobileNetV3("large"),
+}
+LARGE_BACKBONES: dict[str, Any] = {
+    name: partial(backbones.ResNet, name) for name in ("resnet34", "resnet101", "resnet152")
+}
+NECKS: dict[str, Any] = {
+    **{f"simple-{u}": partial(necks.SimpleNeck, upsampling=u) for u in ("deconvolution", "bilinear", "nearest")},
+    "simple-separable": partial(necks.SimpleNeck, convolution="separable"),
+    **{f"fpn-{u}": partial(necks.FPN, upsampling=u) for u in ("deconvolution", "bilinear", "nearest")},
+    "fpn-weighted-separable": partial(necks.FPN, fusion="weighted", convolution="separable"),
+    "lite": necks.LiteFPN,
+}
+HEADS: dict[str, Any] = {
+    **{f"heatmap-{r}": partial(heads.HeatmapHead, radius=r) for r in ("original", "corrected", "ellipse")},
+    "heatmap-quality": partial(heads.HeatmapHead, loss="quality_focal", convolution="separable", depth=2),
+    "heatmap-clamped": partial(heads.HeatmapHead, logit_clamp=1e-4, norm=True),
+    "heatmap-thin": partial(heads.HeatmapHead, depth=0, order="class_maximum", kernel=5),
+    **{
+        f"ltrb-{form}-{sampling}-{loss}": partial(heads.LTRBHead, form=form, sampling=sampling, loss=loss)
+        for form, (sampling, loss) in itertools.product(
+            ("exponential", "softplus"),
+            (("center", "iou"), ("center3x3", "diou"), ("ellipse", "giou"), ("ellipse", "ciou")),
+        )
+    },
+    "size-offset": heads.SizeOffsetHead,
+    "size-offset-smooth": partial(heads.SizeOffsetHead, loss="smooth_l1", convolution="separable"),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_BACKBONES)
+def test_backbone(name: str) -> None:
+    check_backbone(SMALL_BACKBONES[name]())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE_BACKBONES)
+def test_large_backbone(name: str) -> None:
+    check_backbone(LARGE_BACKBONES[name]())
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv4_conv_small", "swin_tiny_patch4_window7_224"])
+def test_timm_backbone(name: str) -> None:
+    pytest.importorskip("timm")
+    check_backbone(backbones.Timm(name), size=(128, 192))
+
+
+@pytest.mark.parametrize("name", NECKS)
+def test_neck(name: str) -> None:
+    check_neck(NECKS[name])
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_head(name: str) -> None:
+    check_head(HEADS[name])
+
+
+def test_all_parts_are_tested() -> None:
+    """A new part has its place in the tables above."""
+    tested = {
+        *(type(build()).__name__ for build in SMALL_BACKBONES.values()),
+        *(getattr(build, "func", build).__name__ for build in (*NECKS.values(), *HEADS.values())),
+    }
+    known = {*backbones.__all__, *necks.__all__, *heads.__all__} - {"Backbone", "Neck", "Head", "Timm"}
+    assert known == tested
+
+
+@pytest.mark.parametrize("box", ["LTRBHead", "SizeOffsetHead"])
+@pytest.mark.parametrize("neck", ["SimpleNeck", "FPN", "LiteFPN"])
+@pytest.mark.parametrize("backbone", ["ResNet", "MobileNetV2", "MobileNetV3"])
+@pytest.mark.parametrize("size", [(64, 96), (61, 70)])
+def test_any_combination_detects_at_any_size(backbone: str, neck: str, box: str, size: tuple[int, int]) -> None:
+    arguments = {"ResNet": {"name": "resnet18"}, "MobileNetV3": {"size": "small"}}.get(backbone, {})
+    model = build_centernet(
+        {
+            "model": {
+                "num_classes": 2,
+                "backbone": {"class_path": backbone, "init_args": arguments},
+                "neck": {"class_path": neck},
+                "heads": {"heatmap": {"class_path": "HeatmapHead"}, "box": {"class_path": box}},
+            }
+        }
+    ).eval()
+    with torch.inference_mode():
+        encoded = model(torch.randn(2, 3, *size))
+        detections = model.decode_detections(encoded, num_detections=10)
+    grid = (-(-size[0] // 4), -(-size[1] // 4))
+    assert {name: tuple(value.shape) for name, value in encoded.items()} == {
+        "heatmap": (2, 2, *grid),
+        "box": (2, 4, *grid),
+    }
+    assert tuple(detections["bboxes"].shape) == (2, 10, 4)
+    assert detections["labels"].dtype == torch.int64
+    assert (detections["scores"].diff(dim=1) <= 0).all()

@@ -1,0 +1,139 @@
+"""Drawn scenes: the same everywhere, and boxes that sit on what is visible, measured on the pixels themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from centernet.data import COCO, VOC, Synthetic
+from centernet.data.sample import DataError
+from centernet.data.scenes import SHAPES, Scene, SceneObject, draw
+from centernet.testing import check_dataset
+
+
+def test_contract() -> None:
+    check_dataset(Synthetic(40))
+    check_dataset(Synthetic(3, size=(48, 200), class_names=["ring", "disc"], objects=(0, 30)))
+
+
+def test_scenes_depend_on_seed_and_index_alone() -> None:
+    a, b = Synthetic(10, seed=3), Synthetic(100, seed=3)
+    for index in (9, 0, 4):
+        assert np.array_equal(a[index].image, b[index].image)
+        assert np.array_equal(a.annotation(index).boxes, b[index].boxes)
+        assert np.array_equal(a.read_image(index), a[index].image)
+    assert not np.array_equal(a[0].image, a[1].image)
+    assert not np.array_equal(a[0].image, Synthetic(10, seed=4)[0].image)
+
+
+def test_scenes_have_variety() -> None:
+    dataset = Synthetic(300)
+    annotations = [dataset.annotation(index) for index in range(300)]
+    labels = np.concatenate([annotation.labels for annotation in annotations])
+    assert set(labels) == set(range(6))
+    assert np.bincount(labels).min() > 0.7 * np.bincount(labels).max()
+    counts = [len(annotation) for annotation in annotations]
+    assert min(counts) == 1 and max(counts) == 8
+    ignored = np.concatenate([annotation.ignore for annotation in annotations]).mean()
+    assert 0 < ignored < 0.1
+    means = np.array([dataset[index].image.mean(axis=(0, 1)) for index in range(100)])
+    assert (means.std(axis=0) > 20).all()
+
+
+def extent(mask: Any) -> list[int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+
+
+def without(scene: Scene, number: int) -> Scene:
+    return replace(scene, objects=[item for place, item in enumerate(scene.objects) if place != number])
+
+
+def test_boxes_are_tight_around_the_pixels_that_an_object_changes() -> None:
+    dataset = Synthetic(60, objects=(3, 8))
+    checked = 0
+    for index in range(len(dataset)):
+        scene = dataset.scene(index)
+        drawing = draw(scene)
+        for number in range(len(scene.objects)):
+            # An object is where the picture differs from the one without it.
+            difference = cv2.absdiff(drawing.image, draw(without(scene, number)).image).max(axis=2) > 8
+            if drawing.visible[number] < 0.3 or not difference.any():
+                continue
+            checked += 1
+            np.testing.assert_allclose(drawing.boxes[number], extent(difference), atol=2.1)
+    assert checked > 200
+
+
+def test_boxes_of_known_shapes() -> None:
+    background = np.zeros((100, 120, 3), dtype=np.uint8)
+    square = SceneObject("square", (60, 50), 40 * np.sqrt(2), angle=np.pi / 4)
+    drawing = draw(Scene((100, 120), background, [square]))
+    np.testing.assert_allclose(drawing.boxes, [[40, 30, 80, 70]], atol=1e-4)
+    np.testing.assert_allclose(drawing.visible, [1])
+    hiding = replace(square, centre=(80, 50))
+    drawing = draw(Scene((100, 120), background, [square, hiding]))
+    np.testing.assert_allclose(drawing.boxes, [[40, 30, 60, 70], [60, 30, 100, 70]], atol=1.01)
+    np.testing.assert_allclose(drawing.visible, [0.5, 1], atol=0.05)
+    outside = replace(square, centre=(110, 100))
+    drawing = draw(Scene((100, 120), background, [outside]))
+    np.testing.assert_allclose(drawing.boxes, [[90, 80, 120, 100]], atol=1e-4)
+    np.testing.assert_allclose(drawing.visible, [30 * 20 / 1600], atol=0.03)
+    drawing = draw(Scene((100, 120), background, [square, replace(square, size=90)]))
+    assert drawing.visible[0] == 0 and not drawing.boxes[0].any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_moved_object_takes_its_box_along(shape: str) -> None:
+    background = np.full((120, 160, 3), 40, dtype=np.uint8)
+    item = SceneObject(shape, (50.3, 60.8), 44, angle=0.7, colour=(230, 180, 20), identity=7)
+    still = draw(Scene((120, 160), background, [item]))
+    moved = draw(Scene((120, 160), background, [replace(item, centre=(81.3, 53.8))]))
+    np.testing.assert_allclose(moved.boxes - still.boxes, [[31, -7, 31, -7]], atol=1e-4)
+    assert (background == 40).all()  # drawing leaves the scene as it is
+
+
+def test_hidden_objects_are_to_ignore() -> None:
+    strict, loose = Synthetic(100, objects=(6, 10), max_hidden=0.3), Synthetic(100, objects=(6, 10), max_hidden=0.7)
+    flags = [sum(int(dataset.annotation(i).ignore.sum()) for i in range(100)) for dataset in (strict, loose)]
+    assert flags[0] > flags[1] > 0
+
+
+@pytest.mark.parametrize("format", ["voc", "coco"])
+def test_written_scenes_are_read_again(tmp_path: Path, format: Any) -> None:
+    for split, seed in (("train", 0), ("val", 1)):
+        dataset = Synthetic(12, size=(64, 80), seed=seed)
+        path = dataset.write(tmp_path, format=format, split=split)
+        assert path.is_file()
+        names = dataset.class_names
+        read = VOC(tmp_path, split, class_names=names) if format == "voc" else COCO(path)
+        assert set(read.class_names) <= set(names)
+        read = read.with_class_names(names)
+        assert len(read) == 12 and read.problems == []
+        check_dataset(read)
+        for index in range(12):
+            a, b = dataset[index], read[index]
+            np.testing.assert_allclose(a.boxes, b.boxes, atol=0.02)
+            assert np.array_equal(a.labels, b.labels) and np.array_equal(a.ignore, b.ignore)
+            assert np.abs(a.image.astype(int) - b.image).mean() < 6  # JPEG
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"num_images": 0}, "num_images"),
+        ({"size": (8, 64)}, "size"),
+        ({"class_names": ["disk"]}, r"'disk' \(did you mean 'disc'\?\)"),
+        ({"class_names": []}, "class_names"),
+        ({"objects": (5, 2)}, "objects"),
+        ({"object_size": (0.0, 0.2)}, "object_size"),
+    ],
+)
+def test_wrong_settings_are_named(options: dict[str, Any], part: str) -> None:
+    with pytest.raises(DataError, match=part):
+        Synthetic(**{"num_images": 5, **options})

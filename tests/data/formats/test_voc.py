@@ -1,0 +1,316 @@
+"""Pascal VOC folders: counts against the sets' own tables and a search of the raw files, and every defect named."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from centernet.data import COCO, VOC
+from centernet.data.sample import DataError, DataWarning
+from centernet.images import ImageError
+from centernet.testing import check_dataset
+
+Folder = Callable[..., Path]
+
+
+def objects(*entries: tuple[object, ...], size: tuple[object, object] | None = (60, 80)) -> str:
+    """An XML file with (name, xmin, ymin, xmax, ymax[, difficult]) entries."""
+    parts = [] if size is None else [f"<size><width>{size[1]}</width><height>{size[0]}</height></size>"]
+    for name, x1, y1, x2, y2, *rest in entries:
+        box = f"<xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>"
+        difficult = rest[0] if rest else 0
+        parts.append(f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{box}</bndbox></object>")
+    return f"<annotation>{''.join(parts)}</annotation>"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    def make(**xml: str) -> Path:
+        """A VOC folder of 80×60 pictures; an empty text makes no XML file."""
+        for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        for stem, text in xml.items():
+            Image.new("RGB", (80, 60), "gray").save(tmp_path / "JPEGImages" / f"{stem}.jpg")
+            if text:
+                (tmp_path / "Annotations" / f"{stem}.xml").write_text(text)
+        (tmp_path / "ImageSets/Main/train.txt").write_text("\n".join(xml) + "\n")
+        return tmp_path
+
+    return make
+
+
+def voc2007_table(shared: Path) -> dict[str, list[int]]:
+    """The table of the set's README: train pictures, objects, difficult; val pictures, objects, difficult."""
+    rows = re.findall(
+        r"^\| (\w+) \| (\d+) \| (\d+) \((\d+)\) \| (\d+) \| (\d+) \((\d+)\) \|$",
+        (shared / "data/voc2007/README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    return {name: [int(number) for number in numbers] for name, *numbers in rows}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_counts_of_voc2007_are_those_of_its_table(shared: Path, split: str) -> None:
+    table = voc2007_table(shared)
+    root = shared / "data/voc2007"
+    voc, coco = VOC(root, split), COCO(root / f"{split}.json")
+    assert voc.class_names == coco.class_names == tuple(name for name in table if name != "all")
+    columns = slice(0, 3) if split == "train" else slice(3, 6)
+    for dataset in (voc, coco):
+        assert len(dataset) == table["all"][columns][0]
+        assert dataset.problems == []
+        trained, ignored, pictures = dataset.label_arrays()
+        for label, name in enumerate(dataset.class_names):
+            assert [pictures[label], trained[label] + ignored[label], ignored[label]] == table[name][columns]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_boxes_of_voc2007_in_both_formats_are_equal(shared: Path, split: str) -> None:
+    root = shared / "data/voc2007"
+    voc, coco = VOC(root, split), COCO(root / f"{split}.json")
+    for index in range(len(voc)):
+        a, b = voc.annotation(index), coco.annotation(index)
+        assert (a.image_id, a.path.name, a.height, a.width) == (b.image_id, b.path.name, b.height, b.width)
+        # The XML has one decimal, the JSON two.
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=0.0501)
+        assert np.array_equal(a.labels, b.labels) and np.array_equal(a.ignore, b.ignore)
+
+
+@pytest.mark.parametrize(("name", "splits"), [("bccd", ["train", "val", "test"]), ("helmet", ["train", "val"])])
+def test_counts_are_those_of_a_search_of_the_raw_files(shared: Path, name: str, splits: list[str]) -> None:
+    root = shared / "data" / name
+    for split in splits:
+        stems = (root / f"ImageSets/Main/{split}.txt").read_text().split()
+        raw: Counter[str] = Counter()
+        for stem in stems:
+            raw.update(re.findall(r"<name>\s*(\w+)\s*</name>", (root / f"Annotations/{stem}.xml").read_text()))
+        if name == "bccd" and split != "test":  # each has one box without area, which its README names
+            with pytest.warns(DataWarning, match="1 problem"):
+                dataset = VOC(root, split)
+            raw["RBC"] -= 1
+            (problem,) = dataset.problems
+            assert problem.kind == "empty-box"
+            assert Path(problem.path).stem == {"train": "BloodImage_00343", "val": "BloodImage_00338"}[split]
+        else:
+            dataset = VOC(root, split)
+            assert dataset.problems == []
+        assert len(dataset) == len(stems)
+        trained, ignored, _ = dataset.label_arrays()
+        assert dict(zip(dataset.class_names, (trained + ignored).tolist(), strict=True)) == dict(raw)
+
+
+@pytest.mark.filterwarnings("ignore::centernet.data.sample.DataWarning")
+@pytest.mark.parametrize("name", ["voc2007", "bccd", "helmet", "fixtures/messy_voc"])
+def test_contract(shared: Path, name: str) -> None:
+    check_dataset(VOC(shared / "data" / name))
+
+
+def test_pixels_are_counted_from_one_and_the_last_is_inside(folder: Folder) -> None:
+    root = folder(a=objects(("cat", 1, 1, 80, 60), ("cat", 11, 21.5, 30.25, 40)))
+    annotation = VOC(root).annotation(0)
+    assert annotation.boxes.tolist() == [[0, 0, 80, 60], [10, 20.5, 30.25, 40]]
+    assert annotation.areas.tolist() == [4800, 20.25 * 19.5]
+
+
+def test_boxes_over_the_edge_are_cut_there(folder: Folder) -> None:
+    dataset = VOC(folder(a=objects(("cat", -4, 50, 20, 70))))
+    assert dataset.annotation(0).boxes.tolist() == [[0, 49, 20, 60]]
+    assert dataset.clipped == 1 and dataset.problems == []
+
+
+def test_every_defect_of_the_messy_folder_is_named_and_nothing_else(shared: Path) -> None:
+    root = shared / "data/fixtures/messy_voc"
+    with pytest.warns(DataWarning, match="7 problems"):
+        train = VOC(root, "train", class_names=["hat", "person"])
+    for index in range(len(train)):
+        try:
+            train[index]
+        except ImageError:
+            assert train.path(index).stem == "truncated_jpeg"
+    assert {(Path(problem.path).stem, problem.kind) for problem in train.problems} == {
+        ("truncated_jpeg", "unreadable-image"),
+        ("size_zero", "size"),
+        ("inverted_box", "inverted-box"),
+        ("box_outside", "outside-box"),
+        ("unknown_class", "unknown-class"),
+        ("zero_area_box", "empty-box"),
+        ("no_xml", "missing-annotation"),
+        ("no_image", "missing-image"),
+    }
+    assert len(train.problems) == 8
+    rows = {Path(problem.path).stem: problem.message for problem in train.problems}
+    assert "object 1 " in rows["inverted_box"]
+    assert "object 4 " in rows["box_outside"]
+    assert "object 3 (dog)" in rows["unknown_class"] and "hat, person" in rows["unknown_class"]
+    assert "object 3 " in rows["zero_area_box"]
+
+    kept = {train.path(index).stem: len(train.annotation(index)) for index in range(len(train))}
+    assert kept == {  # the objects of the folder's README less the defective ones
+        "clean_1": 4,
+        "clean_upper": 2,
+        "truncated_jpeg": 2,
+        "size_zero": 2,
+        "inverted_box": 2,
+        "box_outside": 3,
+        "unknown_class": 2,
+        "zero_area_box": 2,
+    }
+    size_zero = next(train.annotation(i) for i in range(len(train)) if train.path(i).stem == "size_zero")
+    assert (size_zero.height, size_zero.width) == (256, 256)
+    assert next(path for path in map(train.path, range(len(train))) if path.stem == "clean_upper").suffix == ".JPG"
+
+    val = VOC(root, "val", class_names=["hat", "person"])
+    assert val.problems == [] and len(val) == 1 and len(val.annotation(0)) == 4
+
+
+STEMS = ["size_zero", "inverted_box", "box_outside", "unknown_class", "zero_area_box", "no_xml", "no_image"]
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_each_defect_is_an_error_when_strict(shared: Path, tmp_path: Path, stem: str) -> None:
+    root = tmp_path / "voc"
+    shutil.copytree(shared / "data/fixtures/messy_voc", root)
+    (root / "ImageSets/Main/one.txt").write_text(f"clean_1\n{stem}\n")
+    with pytest.raises(DataError, match=f"{stem}.*strict"):
+        VOC(root, "one", class_names=["hat", "person"], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "part"),
+    [
+        ("<annotation><object>", "unreadable-annotation", "XML"),
+        ("", "missing-annotation", "no XML file"),
+        (objects(("cat", "nan", 1, 20, 20)), "bad-box", "object 1"),
+        (objects(("cat", 1, 1, 20, "wide")), "bad-box", "object 1"),
+        (objects(("cat", 1, 1, 20, "1e999")), "bad-box", "object 1"),
+        ("<annotation><size><width>80</width><height>60</height></size><object><name>cat</name></object></annotation>",
+         "bad-box", "object 1 (cat)"),
+        (objects(("", 1, 1, 20, 20)), "unknown-class", "without a name"),
+        (objects(("cat", 5, 5, 20, 20), size=None), "size", "60×80"),
+        (objects(("cat", 5, 5, 20, 20), size=("x", 80)), "size", "60×80"),
+        ('<!DOCTYPE a [<!ENTITY b "cat">]><annotation><object><name>&b;</name></object></annotation>',
+         "unreadable-annotation", "document type"),
+        ('<!DOCTYPE a SYSTEM "file:///etc/hostname"><annotation/>', "unreadable-annotation", "document type"),
+    ],
+)  # fmt: skip
+def test_other_defects_are_named(folder: Folder, text: str, kind: str, part: str) -> None:
+    root = folder(good=objects(("cat", 1, 1, 20, 20)), bad=text)
+    with pytest.warns(DataWarning, match="1 problem"):
+        dataset = VOC(root)
+    (problem,) = dataset.problems
+    assert problem.kind == kind and part in problem.message
+    assert Path(problem.path).stem == "bad"
+    check_dataset(dataset)
+
+
+def test_difficult_objects_are_ignored_or_kept(folder: Folder) -> None:
+    root = folder(a=objects(("cat", 1, 1, 20, 20, 1), ("cat", 30, 1, 50, 20, 0)))
+    assert VOC(root).annotation(0).ignore.tolist() == [True, False]
+    assert VOC(root, difficult="keep").annotation(0).ignore.tolist() == [False, False]
+
+
+def test_pictures_without_objects_stay(folder: Folder) -> None:
+    dataset = VOC(folder(a=objects(("cat", 1, 1, 20, 20)), b=objects()))
+    assert len(dataset) == 2 and len(dataset.annotation(1)) == 0
+    check_dataset(dataset)
+
+
+def test_classes_are_found_sorted_or_given(folder: Folder) -> None:
+    root = folder(a=objects(("dog", 1, 1, 20, 20), ("cat", 1, 1, 20, 20), ("dog", 1, 1, 20, 20)))
+    found = VOC(root)
+    assert found.class_names == ("cat", "dog") and found.annotation(0).labels.tolist() == [1, 0, 1]
+    given = VOC(root, class_names=["dog", "bird", "cat"])
+    assert given.class_names == ("dog", "bird", "cat") and given.annotation(0).labels.tolist() == [0, 2, 0]
+    other = found.with_class_names(["bird", "dog", "cat"])
+    assert other.annotation(0).labels.tolist() == [1, 2, 1]
+    assert found.annotation(0).labels.tolist() == [1, 0, 1]  # the first one keeps its own
+    with pytest.warns(DataWarning), pytest.raises(DataError, match=r"did you mean 'dog'"):
+        VOC(root, class_names=["dogs", "cat"]).with_class_names(["dog", "cat"])
+
+
+def test_a_class_spelt_differently_gets_a_suggestion(folder: Folder) -> None:
+    root = folder(a=objects(("Helmets", 1, 1, 20, 20), ("person", 1, 1, 20, 20)))
+    with pytest.warns(DataWarning, match=r"'Helmets' \(did you mean 'helmet'\?\)"):
+        VOC(root, class_names=["helmet", "person"])
+
+
+def test_image_ids_are_the_numbers_in_the_names_or_places(folder: Folder, shared: Path) -> None:
+    numbered = VOC(shared / "data/voc2007", "val")
+    assert all(numbered.annotation(i).image_id == int(numbered.path(i).stem) for i in range(len(numbered)))
+    named = VOC(folder(a=objects(("cat", 1, 1, 9, 9)), b=objects(("cat", 1, 1, 9, 9))))
+    assert [named.annotation(i).image_id for i in range(2)] == [0, 1]
+
+
+def test_lists_for_one_class_comments_and_repeated_lines(folder: Folder) -> None:
+    one = objects(("cat", 1, 1, 9, 9))
+    root = folder(a=one, b=one, c=one)
+    (root / "ImageSets/Main/cat_train.txt").write_text("a  1\n\nb -1\r\na  1\n")
+    with pytest.warns(DataWarning, match="line 4 names 'a' again"):
+        dataset = VOC(root, "cat_train")
+    assert [dataset.path(i).stem for i in range(len(dataset))] == ["a", "b"]
+
+
+def test_all_files_without_a_list(folder: Folder) -> None:
+    root = folder(b=objects(("cat", 1, 1, 9, 9)), a=objects(("cat", 1, 1, 9, 9)), alone="")
+    with pytest.warns(DataWarning, match=r"alone.xml: no XML file for its picture"):
+        dataset = VOC(root, None)
+    assert [dataset.path(i).stem for i in range(len(dataset))] == ["a", "b"]
+
+
+def test_wrong_paths_name_what_there_is(folder: Folder, tmp_path: Path) -> None:
+    root = folder(a=objects(("cat", 1, 1, 9, 9)))
+    with pytest.raises(DataError, match=r"trian.txt: no such list; the lists there are 'train'"):
+        VOC(root, "trian")
+    (root / "ImageSets/Main/empty.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"empty.txt: no usable picture.*nothing is listed there"):
+        VOC(root, "empty")
+    (root / "ImageSets/Main/gone.txt").write_text("x\ny\n")
+    with pytest.raises(DataError, match=r"(?s)gone.txt: no usable picture. 2 problems.*'x' has neither"):
+        VOC(root, "gone")
+    outer = tmp_path / "outer"
+    shutil.copytree(root, outer / "VOCdevkit" / "VOC2007", ignore=shutil.ignore_patterns("outer"))
+    with pytest.raises(DataError, match=r"give one of its subfolders as the root: VOCdevkit/VOC2007"):
+        VOC(outer)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_annotations_are_of_the_upright_picture(shared: Path, tmp_path: Path, orientation: int) -> None:
+    exif = shared / "data/fixtures/exif"
+    truth = json.loads((exif / "boxes_upright.json").read_text())
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/train.txt").write_text("turned\n")
+    shutil.copy(exif / f"orientation_{orientation}.jpg", tmp_path / "JPEGImages/turned.jpg")
+    boxes = [(entry["category"], *entry["bbox"]) for entry in truth["objects"]]
+    xml = objects(*[(name, x + 1, y + 1, x + w, y + h) for name, x, y, w, h in boxes], size=(240, 360))
+    (tmp_path / "Annotations/turned.xml").write_text(xml)
+    dataset = VOC(tmp_path)
+    sample = dataset[0]
+    assert sample.image.shape == (240, 360, 3) and dataset.problems == []
+    np.testing.assert_allclose(sample.boxes, [[x, y, x + w, y + h] for _, x, y, w, h in boxes], atol=1e-4)
+    upright = np.asarray(Image.open(exif / "orientation_1.jpg").convert("RGB")).astype(int)
+    for x1, y1, x2, y2 in sample.boxes.round().astype(int):
+        difference = np.abs(sample.image[y1:y2, x1:x2].astype(int) - upright[y1:y2, x1:x2])
+        assert difference.mean() < 6  # JPEG of the turned picture; another part of the picture differs by far more
+
+
+def test_a_size_that_is_not_the_picture_s_is_noted_and_put_right(folder: Folder) -> None:
+    root = folder(a=objects(("cat", 1, 1, 50, 50), ("cat", 1, 70, 50, 78), size=(80, 60)))
+    dataset = VOC(root)  # the picture is 60 high and 80 wide
+    sample = dataset[0]
+    assert (sample.annotation.height, sample.annotation.width) == (60, 80)
+    assert sample.boxes.tolist() == [[0, 0, 50, 50]]
+    dataset[0]
+    (problem,) = dataset.problems
+    assert problem.kind == "size" and "80×60" in problem.message and "60×80" in problem.message
+    assert "1 of 2 boxes left out" in problem.message
+    with pytest.raises(DataError, match="strict"):
+        VOC(root, strict=True)[0]

@@ -1,0 +1,222 @@
+"""Augmentation: where pixels go the boxes go, what is cut away is ignored, and colours change as the settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from centernet.data import Annotation, Augment, Resize, Sample, Synthetic
+from centernet.images import Preprocessing
+from centernet.testing import check_transform
+
+SQUARE = Preprocessing(size=(128, 128))
+PLAIN: dict[str, Any] = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
+STILL: dict[str, Any] = {"scale": (1, 1), "translate": 0, "flip": 0, **PLAIN}
+GRAY = np.array([0.299, 0.587, 0.114])
+
+
+def sample(boxes: Any, size: tuple[int, int] = (100, 150), image: Any = None, ignore: Any = None) -> Sample:
+    """A picture with the given boxes; each has its own identity."""
+    boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+    count = len(boxes)
+    flags = np.zeros(count, dtype=bool) if ignore is None else np.asarray(ignore, dtype=bool)
+    labels, ids = np.arange(count) % 3, np.arange(count) + 100
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    truth = Annotation(Path("a.jpg"), 0, *size, boxes, labels, ids, flags, areas)
+    picture = np.full((*size, 3), 60, dtype=np.uint8) if image is None else image
+    return Sample(picture, boxes.copy(), labels.copy(), ids.copy(), flags.copy(), truth)
+
+
+def marked(box: tuple[int, int, int, int], size: tuple[int, int] = (100, 150)) -> Sample:
+    """A dark picture with one bright box."""
+    image = np.full((*size, 3), 20, dtype=np.uint8)
+    x1, y1, x2, y2 = box
+    image[y1:y2, x1:x2] = 240
+    return sample([box], size, image)
+
+
+def bright_extent(image: Any) -> Any:
+    """The box around pixels nearer to the mark than to the background, with the parts of pixels at its edges."""
+    share = (image[..., 0].astype(float) - 114) / 126 > 0
+    rows, columns = np.flatnonzero(share.any(axis=1)), np.flatnonzero(share.any(axis=0))
+    return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+
+
+def call(transform: Any, item: Sample, seed: int = 0, preprocessing: Preprocessing = SQUARE) -> Sample:
+    result: Sample = transform(item, np.random.default_rng(seed), preprocessing)
+    return result
+
+
+@pytest.mark.parametrize("rule", ["letterbox", "stretch", "keep"])
+def test_resize_is_what_inference_does(rule: Any) -> None:
+    preprocessing = Preprocessing(size=(128, 96), resize=rule)
+    item = Synthetic(1, size=(90, 140))[0]
+    result = call(Resize(), item, preprocessing=preprocessing)
+    assert np.array_equal(result.image, preprocessing(item.image))
+    np.testing.assert_allclose(preprocessing.to_original(result.boxes, (90, 140)), item.boxes, atol=1e-3)
+    assert np.array_equal(result.labels, item.labels) and result.annotation is item.annotation
+
+
+@pytest.mark.parametrize("options", [
+    {},
+    {"vertical_flip": 0.5, "flip": 0.5},
+    {"quarter_turns": True},
+    {"aspect": 1.5},
+    {"scale": (0.4, 2.0), "translate": 0.1},
+])  # fmt: skip
+@pytest.mark.parametrize("rule", ["letterbox", "stretch"])
+def test_boxes_go_where_their_pixels_go(options: dict[str, Any], rule: Any) -> None:
+    augment = Augment(**{**PLAIN, "translate": 0.2, **options})
+    preprocessing = Preprocessing(size=(160, 128), resize=rule, pad_value=20)
+    seen = set()
+    for seed in range(40):
+        result = call(augment, marked((60, 30, 100, 70)), seed, preprocessing)
+        if len(result.boxes) == 0 or result.ignore[0]:
+            continue
+        np.testing.assert_allclose(result.boxes[0], bright_extent(result.image), atol=1.6)
+        seen.add(tuple(result.boxes[0].round().tolist()))
+    assert len(seen) > 25  # each time another place
+
+
+def test_turned_boxes_hold_their_pixels() -> None:
+    augment = Augment(**{**PLAIN, "translate": 0.1, "rotate": 25, "shear": 10})
+    preprocessing = Preprocessing(size=(160, 160), pad_value=20)
+    for seed in range(30):
+        result = call(augment, marked((60, 30, 100, 70)), seed, preprocessing)
+        x1, y1, x2, y2 = bright_extent(result.image)
+        box = result.boxes[0]
+        assert box[0] < x1 + 1.5 and box[1] < y1 + 1.5 and box[2] > x2 - 1.5 and box[3] > y2 - 1.5
+        # The corners of a turned square lie on all four sides of the box around it.
+        np.testing.assert_allclose(box, [x1, y1, x2, y2], atol=3)
+
+
+def test_a_still_window_is_the_evaluation_s_picture() -> None:
+    item = Synthetic(1, size=(96, 144))[0]
+    for preprocessing in (Preprocessing(size=(192, 192)), Preprocessing(size=(192, 100), resize="stretch")):
+        ours = call(Augment(**STILL), item, preprocessing=preprocessing)
+        theirs = call(Resize(), item, preprocessing=preprocessing)
+        np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=1)
+        assert np.abs(ours.image.astype(int) - theirs.image).mean() < 2
+
+
+def test_scale_is_the_window_s_side() -> None:
+    item = sample([[70, 45, 80, 55]])
+    fitted = 128 / 150
+    for scale in (0.5, 1.0, 1.4):
+        result = call(Augment(**{**STILL, "scale": (scale, scale)}), item)
+        np.testing.assert_allclose(result.boxes[0, 2:] - result.boxes[0, :2], 10 * fitted / scale, rtol=1e-4)
+        np.testing.assert_allclose(result.boxes[0, :2] + result.boxes[0, 2:], 128, rtol=1e-4)  # the centre stays
+    mirrored = call(Augment(**{**STILL, "flip": 1}), sample([[0, 0, 30, 20]]))
+    plain = call(Augment(**STILL), sample([[0, 0, 30, 20]]))
+    np.testing.assert_allclose(mirrored.boxes[0, [0, 2]], 128 - plain.boxes[0, [2, 0]], atol=1e-3)
+    np.testing.assert_allclose(mirrored.boxes[0, [1, 3]], plain.boxes[0, [1, 3]], atol=1e-3)
+
+
+def test_quarter_turns_fill_the_input_with_the_turned_picture() -> None:
+    augment = Augment(**{**STILL, "quarter_turns": True})
+    sizes = set()
+    for seed in range(20):
+        result = call(augment, sample([[0, 0, 150, 100]]), seed)
+        sizes.add(tuple((result.boxes[0, 2:] - result.boxes[0, :2]).round().tolist()))
+    assert sizes == {(128, 85), (85, 128)}
+
+
+def test_what_is_cut_away_is_ignored_and_what_is_gone_is_dropped() -> None:
+    # The window is the middle half of the picture: x 37.5 .. 112.5, and more than its height.
+    boxes = [
+        [50, 40, 60, 50],  # inside
+        [17.5, 40, 47.5, 50],  # a third inside
+        [0, 40, 47.5, 50],  # a fifth
+        [0, 40, 37, 50],  # nothing
+        [60, 40, 60.2, 50],  # narrower than a pixel
+    ]
+    augment = Augment(**{**STILL, "scale": (0.5, 0.5)})
+    result = call(augment, sample(boxes, ignore=[False] * 5))
+    assert result.ids.tolist() == [100, 101, 102, 104] and result.labels.tolist() == [0, 1, 2, 1]
+    assert result.ignore.tolist() == [False, False, True, True]
+    assert result.boxes[1, 0] == result.boxes[2, 0] == 0  # cut at the input's edge
+    crowd = call(augment, sample(boxes, ignore=[True] * 5))
+    assert crowd.ignore.all() and len(crowd.boxes) == 4
+    strict = call(Augment(**{**STILL, "scale": (0.5, 0.5), "min_visibility": 0.5, "min_size": 0}), sample(boxes))
+    assert strict.ignore.tolist() == [False, True, True, False]
+
+
+def test_ids_labels_and_flags_stay_with_their_boxes() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, [130, 80], (30, 2))
+    item = sample(np.concatenate([corners, corners + rng.uniform(3, 20, (30, 2))], axis=1), ignore=rng.random(30) < 0.3)
+    for seed in range(20):
+        result = call(Augment(), item, seed)
+        rows = result.ids - 100
+        assert np.array_equal(result.labels, item.labels[rows])
+        assert (result.ignore >= item.ignore[rows]).all()
+        check_transform(Augment(rotate=10, aspect=1.3, quarter_turns=True), item, SQUARE, 3)
+
+
+def test_no_boxes_stay_no_boxes() -> None:
+    for transform in (Augment(), Resize()):
+        result = call(transform, sample([]))
+        assert result.boxes.shape == (0, 4) and result.labels.shape == result.ignore.shape == (0,)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_border_has_the_colour_of_inference_s_padding(seed: int) -> None:
+    item = sample([], image=np.full((100, 150, 3), (90, 160, 40), dtype=np.uint8))
+    result = call(Augment(scale=(1.4, 1.4), translate=0, flip=0, hue=0.1), item, seed)
+    assert np.abs(result.image[:8].astype(int) - 114).max() <= 2
+    assert np.abs(result.image[60, 64].astype(int) - 114).max() > 5
+
+
+def colours(item: Sample, seed: int, **options: Any) -> Any:
+    augment = Augment(**{**STILL, **options})
+    return augment.colour_matrix(item.image, np.random.default_rng(seed))
+
+
+def test_colours_change_as_the_settings_say() -> None:
+    rng = np.random.default_rng(3)
+    item = sample([], image=rng.integers(30, 220, (64, 64, 3), dtype=np.uint8))
+    pixels = item.image.reshape(-1, 3).astype(float)
+    subsampled = item.image[::8, ::8].reshape(-1, 3).astype(float)
+    homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
+    for seed in range(10):
+        np.testing.assert_allclose(homogeneous @ colours(item, seed).T, pixels, atol=1e-9)
+        bright = homogeneous @ colours(item, seed, brightness=0.4).T
+        np.testing.assert_allclose(bright / pixels, (bright / pixels)[0, 0])
+        assert 0.6 <= (bright / pixels)[0, 0] <= 1.4
+        matrix = colours(item, seed, contrast=0.4)
+        mean = subsampled.mean(axis=0) @ GRAY
+        np.testing.assert_allclose(matrix @ [mean, mean, mean, 1], [mean] * 3)  # the mean gray stays
+        saturated = homogeneous @ colours(item, seed, saturation=0.4).T
+        np.testing.assert_allclose(saturated @ GRAY, pixels @ GRAY, rtol=1e-4)  # so does each pixel's gray
+        turned = homogeneous @ colours(item, seed, hue=0.1).T
+        np.testing.assert_allclose(turned @ GRAY, pixels @ GRAY, rtol=1e-4)
+        grays = colours(item, seed, hue=0.1, saturation=0.4) @ [77, 77, 77, 1]
+        np.testing.assert_allclose(grays, [77] * 3, rtol=1e-3)  # gray has no hue
+
+
+def test_a_third_of_a_turn_makes_red_greenish() -> None:
+    item = sample([], image=np.full((16, 16, 3), (200, 60, 60), dtype=np.uint8))
+    turned = [colours(item, seed, hue=1 / 3) @ [200, 60, 60, 1] for seed in range(40)]
+    assert any(green > red + 40 for red, green, _ in turned) and any(blue > red + 40 for red, _, blue in turned)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"scale": (1.4, 0.6)}, "scale"),
+        ({"scale": (0, 1)}, "scale"),
+        ({"aspect": 0.5}, "aspect"),
+        ({"flip": 1.5}, "flip"),
+        ({"vertical_flip": -0.1}, "vertical_flip"),
+        ({"brightness": 1.0}, "brightness"),
+        ({"hue": float("nan")}, "hue"),
+        ({"shear": 80}, "shear"),
+        ({"min_visibility": 2}, "min_visibility"),
+    ],
+)
+def test_wrong_settings_are_named(options: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=rf"augmentation\.{name}: expected"):
+        Augment(**options)

@@ -1,0 +1,140 @@
+"""Boxes and labels that can be seen on any ground."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from centernet.detections import Detections
+from centernet.images import ImageError
+from centernet.inference import contact_sheet, draw
+from centernet.inference.drawing import class_colour
+
+
+def detections(*boxes: tuple[float, ...], scores: Any = None, **columns: Any) -> Detections:
+    labels = columns.pop("labels", list(range(len(boxes))))
+    return Detections(boxes, labels, np.full(len(boxes), 0.8) if scores is None else scores, **columns)  # type: ignore
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return (before != after).any(-1)
+
+
+def contrast(a: Any, b: Any) -> float:
+    """WCAG 2 contrast of two colours, 1..21."""
+
+    def luminance(colour: Any) -> float:
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in np.array(colour[:3]) / 255]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("ground", [0, 90, 128, 200, 255])
+@pytest.mark.parametrize("label", range(12))
+def test_every_class_is_seen_on_every_ground(ground: int, label: int) -> None:
+    image = np.full((240, 320, 3), ground, np.uint8)
+    drawn = draw(image, detections((100, 100, 220, 200), labels=[label]))
+    band = drawn[195:206, 160]  # across the lower edge, away from the label
+    assert max(contrast(pixel, (ground,) * 3) for pixel in band) >= 2, "by lightness alone: the hue comes on top"
+    assert (band == class_colour(label)).all(-1).any(), "in the colour of the class"
+
+
+def test_letters_stand_out_from_their_chip() -> None:
+    drawn = draw(np.full((240, 320, 3), 128, np.uint8), detections((100, 100, 300, 200), class_names=("mmmm",)))
+    chip = drawn[82:98, 104:150].reshape(-1, 3)
+    assert contrast(chip.min(0), class_colour(0)) >= 4.5  # what WCAG asks of text
+
+
+def test_the_outline_is_on_the_edges_and_the_object_stays_free() -> None:
+    image = np.full((480, 640, 3), 77, np.uint8)
+    drawn = draw(image, detections((200, 150, 400, 350)))
+    touched = changed(image, drawn)
+    assert touched[250, 200] and touched[250, 399] and touched[349, 300]
+    assert not touched[160:340, 210:390].any()
+    assert not touched[:, :190].any() and not touched[:, 410:].any() and not touched[360:].any()
+    assert not changed(image, np.full_like(image, 77)).any(), "the picture given is not changed"
+
+
+def test_lines_and_letters_grow_with_the_picture() -> None:
+    areas = []
+    for scale in (1, 4):
+        image = np.zeros((240 * scale, 320 * scale, 3), np.uint8)
+        box = tuple(v * scale for v in (100, 100, 220, 200))
+        areas.append(changed(image, draw(image, detections(box))).mean())
+    assert 0.4 < areas[1] / areas[0] < 1.6
+
+
+def test_colours_are_stable_and_different() -> None:
+    colours = [class_colour(i) for i in range(20)]
+    assert colours == [class_colour(i) for i in range(20)]
+    for a, b in itertools.combinations(colours, 2):
+        assert np.abs(np.subtract(a, b)).sum() > 30, (a, b)
+    for a, b in itertools.pairwise(colours):
+        assert np.abs(np.subtract(a, b)).sum() > 150, (a, b)
+
+
+def test_identities_have_colours_of_their_own() -> None:
+    image = np.zeros((240, 320, 3), np.uint8)
+    box = (100.0, 100, 220, 200)
+    first, second = (draw(image, detections(box, labels=[0], track_ids=[i])) for i in (1, 2))
+    assert (first[199, 160] == class_colour(1)).all() and (second[199, 160] == class_colour(2)).all()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0, 0, 320, 240), (-50, -50, 400, 400), (300, 220, 320, 240), (0, 0, 3, 3), (5, 5, 5, 5), (0, 100, 320, 100)],
+)
+def test_boxes_at_the_border_and_without_area_have_whole_labels(box: tuple[float, ...]) -> None:
+    image = np.full((240, 320, 3), 128, np.uint8)
+    middle = draw(image, detections((100, 100, 320 - 100, 200)))
+    drawn = draw(image, detections(box))
+    colour = np.array(class_colour(0))
+    chip_pixels = int((middle == colour).all(-1).sum())
+    assert (drawn == colour).all(-1).sum() > 0.2 * chip_pixels
+
+
+def test_labels_of_neighbours_do_not_hide_each_other() -> None:
+    image = np.full((240, 320, 3), 128, np.uint8)
+    boxes = [(100, 100, 200, 180), (104, 102, 206, 184)]
+    apart = [draw(image, detections(box, labels=[i])) for i, box in enumerate(boxes)]
+    together = draw(image, detections(*boxes))
+    for i, alone in enumerate(apart):
+        own = np.array(class_colour(i))
+        assert (together == own).all(-1).sum() > 0.7 * (alone == own).all(-1).sum()
+
+
+def test_nothing_found_gives_the_picture() -> None:
+    image = np.full((24, 32, 3), 128, np.uint8)
+    drawn = draw(image, Detections.empty())
+    np.testing.assert_array_equal(drawn, image)
+    assert drawn is not image
+
+
+def test_tiny_pictures_and_other_scripts_are_drawn() -> None:
+    for shape in ((1, 1), (8, 200), (40, 30)):
+        image = np.zeros((*shape, 3), np.uint8)
+        assert (
+            draw(image, detections((0, 0, shape[1], shape[0]), class_names=("Straße 自行车 человек",))).shape
+            == image.shape
+        )
+
+
+def test_other_arrays_are_refused() -> None:
+    with pytest.raises(ImageError, match="uint8"):
+        draw(np.zeros((4, 4, 3)), detections((0, 0, 1, 1)))  # type: ignore[arg-type]
+
+
+def test_contact_sheets_hold_every_picture() -> None:
+    images = [np.full((100 + 10 * i, 150, 3), 60 + 30 * i, np.uint8) for i in range(5)]
+    sheet = contact_sheet(images, columns=3, tile_width=90)
+    assert sheet.dtype == np.uint8 and sheet.shape[1] > 3 * 90 and sheet.shape[0] < sheet.shape[1]
+    for i in range(5):
+        assert (sheet == 60 + 30 * i).all(-1).sum() > 0.6 * 90 * 60
+    assert contact_sheet(images[:1], columns=4, tile_width=90).shape[1] < 100
+    with pytest.raises(ValueError, match="at least one"):
+        contact_sheet([])

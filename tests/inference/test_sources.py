@@ -1,0 +1,135 @@
+"""Every kind of source gives its frames in order, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from centernet.images import ImageError, read_image
+from centernet.inference import SourceError, frames
+from centernet.inference.sources import count, is_single
+
+
+def test_a_picture(folder: Path) -> None:
+    path = folder / "scene_0.png"
+    for source in (path, str(path)):
+        (frame,) = frames(source)
+        assert (frame.name, frame.path, frame.index) == ("scene_0.png", path, 0)
+        np.testing.assert_array_equal(frame.image, read_image(path))
+
+
+def test_a_folder_by_name(folder: Path) -> None:
+    found = list(frames(folder))
+    assert [frame.name for frame in found] == [f"scene_{i}.png" for i in range(5)]
+    assert [frame.index for frame in found] == list(range(5))
+    assert found[2].path == folder / "scene_2.png" and found[2].image.shape == (136, 180, 3)
+
+
+def test_patterns_by_path(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    os.replace(folder / "scene_0.png", folder / "sub" / "scene_0.png")
+    found = [Path(frame.name).relative_to(folder).as_posix() for frame in frames(f"{folder}/**/*.png")]
+    assert found == [f"scene_{i}.png" for i in range(1, 5)] + ["sub/scene_0.png"]
+    assert len(list(frames(f"{folder}/scene_[12].png"))) == 2
+
+
+def test_a_file_whose_name_looks_like_a_pattern(folder: Path) -> None:
+    path = folder / "scene [1].png"
+    os.replace(folder / "scene_1.png", path)
+    assert [frame.path for frame in frames(path)] == [path]
+
+
+def test_arrays_and_lists(folder: Path) -> None:
+    array = read_image(folder / "scene_0.png")
+    (frame,) = frames(array)
+    assert frame.image is array and frame.path is None
+    found = list(frames([folder / "scene_3.png", array, str(folder / "scene_1.png")]))
+    assert [frame.index for frame in found] == [0, 1, 2]
+    assert [frame.path and frame.path.name for frame in found] == ["scene_3.png", None, "scene_1.png"]
+    assert len({frame.name for frame in found}) == 3
+    assert list(frames([])) == []
+
+
+def test_a_video(video: Path) -> None:
+    found = list(frames(video))
+    assert len(found) == 20 == count(video)
+    assert [frame.name for frame in found[:2]] == ["clip_000000", "clip_000001"]
+    assert {frame.path for frame in found} == {video}
+    for i, frame in enumerate(found):  # the rectangle moves: order and colours are right
+        columns = np.flatnonzero(frame.image[40, :, 0] > 127)
+        assert abs(columns.min() - 4 * i) <= 1 and abs(columns.max() + 1 - (4 * i + 40)) <= 1
+
+
+def test_a_video_in_a_list_keeps_counting(video: Path, folder: Path) -> None:
+    found = list(frames([folder / "scene_0.png", video, folder / "scene_1.png"]))
+    assert [frame.index for frame in found] == list(range(22))
+    assert found[1].name == "clip_000000"
+
+
+def test_a_video_that_breaks_off_gives_its_frames_first(video: Path) -> None:
+    data = video.read_bytes()
+    data = data[: len(data) * 8 // 10]
+    video.write_bytes(data)
+    found = []
+    with pytest.raises(SourceError, match=r"clip\.avi: the video breaks off after \d+ of 20 frames"):
+        for frame in frames(video):
+            found.append(frame)
+    begun = data.count(b"\xff\xd8")  # each frame begins with JPEG's mark; the last one is cut
+    assert len(found) in (begun - 1, begun)
+
+
+def test_unreadable_pictures_are_errors_or_left_out_by_name(folder: Path) -> None:
+    (folder / "scene_2.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"scene_2\.png"):
+        list(frames(folder))
+    errors: list[ImageError] = []
+    found = list(frames(folder, on_error=errors.append))
+    assert [frame.index for frame in found] == [0, 1, 3, 4]
+    assert len(errors) == 1 and "scene_2.png" in str(errors[0])
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (lambda at: at / "missing.jpg", "no such file or folder"),
+        (lambda at: str(at / "*.nothing"), "no file has such a name"),
+        (lambda at: at / "empty", "no files"),
+        (lambda at: [at / "empty"], "a folder within a list"),
+        (lambda at: at / "broken.mp4", "cannot open this video"),
+        (lambda at: np.zeros((4, 4), np.uint8), "uint8 array H×W×3"),
+        (lambda at: 7, "got int"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, source: Callable[[Path], Any], says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
+    with pytest.raises(ValueError, match=says):
+        list(frames(source(tmp_path)))
+
+
+def test_counting_and_kinds(folder: Path, video: Path) -> None:
+    assert count(folder) == 5 and count(folder / "scene_0.png") == 1 and count([folder / "scene_0.png", video]) == 21
+    assert is_single(folder / "scene_0.png") and is_single(np.zeros((4, 4, 3), np.uint8))
+    for several in (folder, video, f"{folder}/*.png", [folder / "scene_0.png"]):
+        assert not is_single(several)
+
+
+def test_memory_does_not_grow_with_the_source(tmp_path: Path, folder: Path) -> None:
+    path = folder / "scene_0.png"
+
+    def peak(number: int) -> int:
+        tracemalloc.start()
+        for frame in frames([path] * number):
+            del frame
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    peak(2)
+    assert peak(200) < peak(10) + 100_000  # one picture is 58 kB

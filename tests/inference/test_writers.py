@@ -1,0 +1,131 @@
+"""Files that other tools read, whole after an interruption, with the right names and numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from centernet.detections import Detections
+from centernet.images import read_image
+from centernet.inference import CocoWriter, CsvWriter, Frame, PictureWriter
+
+NAMES = ("cat", "Hündin", "bird, big")
+
+
+def frame(name: str = "a.jpg", index: int = 0, path: Path | None = None, size: tuple[int, int] = (60, 80)) -> Frame:
+    return Frame(np.full((*size, 3), 128, np.uint8), name, path or Path(name), index)
+
+
+def found(*rows: tuple[float, ...]) -> Detections:
+    """Rows of x1 y1 x2 y2 label score."""
+    table = np.array(rows, np.float64).reshape(-1, 6)
+    return Detections(table[:, :4], table[:, 4], table[:, 5], class_names=NAMES)  # type: ignore[arg-type]
+
+
+class TestPictures:
+    def test_names_are_the_pictures_own(self, tmp_path: Path) -> None:
+        with PictureWriter(tmp_path / "out") as writer:
+            writer.write(frame("photo.png"), found((10, 10, 40, 40, 0, 0.9)))
+            writer.write(Frame(frame().image, "clip_000003", Path("clip.v2.mp4"), 3), found())
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["clip_000003.jpg", "photo.jpg"]
+        assert read_image(tmp_path / "out/photo.jpg").shape == (60, 80, 3)
+        assert np.ptp(read_image(tmp_path / "out/photo.jpg")) > 60, "nothing drawn"
+        assert "2 pictures" in writer.summary() and str(tmp_path / "out") in writer.summary()
+
+    def test_equal_names_do_not_overwrite_each_other(self, tmp_path: Path) -> None:
+        names = ["a/x.jpg", "b/x.jpg", "a/X.JPG", "b/x.png", "c/b_x.jpg", "x.jpg", "x.jpg"]
+        with PictureWriter(tmp_path / "out") as writer:
+            for i, name in enumerate(names):
+                writer.write(frame(name, size=(20 + i, 30)), found())
+        written = sorted((tmp_path / "out").iterdir())
+        assert len({p.name.casefold() for p in written}) == len(names)
+        assert sorted(read_image(p).shape[0] for p in written) == [20 + i for i in range(len(names))]
+        assert {"x.jpg", "b_x.jpg"} <= {p.name for p in written}
+
+    def test_equal_stems_of_a_folder_get_their_suffix(self, tmp_path: Path) -> None:
+        with PictureWriter(tmp_path / "out") as writer:
+            for name in ("x.bmp", "x.png", "x.tiff"):
+                writer.write(frame(name), found())
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["x.jpg", "x_png.jpg", "x_tiff.jpg"]
+
+    def test_the_pictures_themselves_are_never_overwritten(self, tmp_path: Path) -> None:
+        path = tmp_path / "photo.jpg"
+        path.write_bytes(b"mine")
+        with PictureWriter(tmp_path) as writer, pytest.raises(ValueError, match="choose another"):
+            writer.write(frame("photo.jpg", path=path), found())
+        assert path.read_bytes() == b"mine"
+
+
+class TestCoco:
+    def test_a_coco_library_reads_it(self, tmp_path: Path) -> None:
+        faster_coco_eval = pytest.importorskip("faster_coco_eval")
+        path = tmp_path / "out/detections.json"
+        with CocoWriter(path, NAMES) as writer:
+            writer.write(frame("a.jpg"), found((10, 20, 40, 60, 2, 0.9), (0, 0, 5, 5, 0, 0.4)))
+            writer.write(frame("b.jpg", 1), found())
+            writer.write(frame("c.jpg", 2, size=(30, 40)), found((1, 2, 3, 4, 1, 0.5)))
+        coco = faster_coco_eval.COCO(str(path))
+        assert [(i["file_name"], i["height"], i["width"]) for i in coco.imgs.values()] == [
+            ("a.jpg", 60, 80),
+            ("b.jpg", 60, 80),
+            ("c.jpg", 30, 40),
+        ]
+        assert [c["name"] for c in coco.cats.values()] == list(NAMES) and list(coco.cats) == [1, 2, 3]
+        first = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
+        assert [coco.cats[a["category_id"]]["name"] for a in first] == ["bird, big", "cat"]
+        assert first[0]["bbox"] == [10, 20, 30, 40] and first[0]["area"] == 1200
+        assert "3 objects" in writer.summary()
+
+    def test_without_class_names_categories_are_numbers(self, tmp_path: Path) -> None:
+        with CocoWriter(tmp_path / "d.json") as writer:
+            writer.write(frame(), Detections([[0, 0, 1, 1]], [4], [0.5]))  # type: ignore[arg-type]
+        content = json.loads((tmp_path / "d.json").read_text())
+        assert content["categories"][4] == {"id": 5, "name": "4"} and content["annotations"][0]["category_id"] == 5
+
+    def test_an_interruption_leaves_a_whole_file_of_what_was_done(self, tmp_path: Path) -> None:
+        path = tmp_path / "d.json"
+        with pytest.raises(KeyboardInterrupt), CocoWriter(path, NAMES) as writer:
+            writer.write(frame(), found((0, 0, 5, 5, 0, 0.4)))
+            raise KeyboardInterrupt
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert len(content["images"]) == len(content["annotations"]) == 1
+        assert [p.name for p in tmp_path.iterdir()] == ["d.json"]
+
+    def test_an_earlier_file_is_replaced_only_at_the_end(self, tmp_path: Path) -> None:
+        path = tmp_path / "d.json"
+        path.write_text("earlier")
+        with CocoWriter(path, NAMES) as writer:
+            writer.write(frame(), found())
+            assert path.read_text() == "earlier"
+        assert json.loads(path.read_text())["annotations"] == []
+
+    def test_nothing_written_is_still_json(self, tmp_path: Path) -> None:
+        with CocoWriter(tmp_path / "d.json", NAMES):
+            pass
+        assert json.loads((tmp_path / "d.json").read_text())["images"] == []
+
+
+class TestCsv:
+    def test_rows_are_objects(self, tmp_path: Path) -> None:
+        path = tmp_path / "out/d.csv"
+        with CsvWriter(path) as writer:
+            writer.write(frame("a, b.jpg", 7), found((10, 20, 40.255, 60, 2, 0.9), (0, 0, 5, 5, 1, 0.4)))
+            assert len(path.read_text(encoding="utf-8").splitlines()) == 3, "on the disk after each frame"
+            writer.write(frame("c.jpg", 8), found())
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows[0]["picture"] == "a, b.jpg" and rows[0]["class"] == "bird, big" and rows[0]["frame"] == "7"
+        assert [float(rows[0][key]) for key in ("x1", "y1", "x2", "y2", "score")] == pytest.approx(
+            [10, 20, 40.26, 60, 0.9], abs=0.01
+        )
+        assert rows[1]["class"] == "Hündin" and rows[1]["track_id"] == ""
+        assert "2 rows" in writer.summary()
+
+    def test_track_ids_are_written(self, tmp_path: Path) -> None:
+        with CsvWriter(tmp_path / "d.csv") as writer:
+            writer.write(frame(), Detections([[0, 0, 1, 1]], [0], [0.5], track_ids=[12]))  # type: ignore[arg-type]
+        assert (tmp_path / "d.csv").read_text().splitlines()[1].endswith(",12")

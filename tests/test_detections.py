@@ -1,0 +1,150 @@
+"""The result type: what it accepts, what it refuses and with which row, and its forms for other tools."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from centernet import detections
+from centernet.detections import Detections
+
+NAMES = ("cat", "dog", "bird")
+
+
+def three(**changes: Any) -> Detections:
+    values: dict[str, Any] = {
+        "bboxes": [[0, 0, 10, 20], [5, 5, 6, 9], [1, 2, 1, 2]],
+        "labels": [2, 0, 1],
+        "scores": [0.9, 0.5, 0.25],
+        "class_names": NAMES,
+    }
+    return Detections(**(values | changes))
+
+
+def test_lists_become_arrays_of_the_stated_types() -> None:
+    found = three(embeddings=[[1, 2], [3, 4], [5, 6]], track_ids=[7, 8, 9])
+    assert (found.bboxes.dtype, found.bboxes.shape) == (np.float32, (3, 4))
+    assert (found.labels.dtype, found.scores.dtype) == (np.int64, np.float32)
+    assert found.embeddings is not None and found.embeddings.shape == (3, 2) and found.embeddings.dtype == np.float32
+    assert found.track_ids is not None and found.track_ids.dtype == np.int64
+    assert len(found) == 3 and found.names == ["bird", "cat", "dog"]
+
+
+def test_no_objects() -> None:
+    for none in (Detections.empty(NAMES), Detections([], [], [], class_names=NAMES), three()[[]]):  # type: ignore[arg-type]
+        assert len(none) == 0 and none.bboxes.shape == (0, 4) and none.class_names == NAMES
+        assert none.names == [] and none.to_coco(1) == []
+        assert len(none.filter(score_threshold=0.5)) == 0
+    assert Detections([], [], [], embeddings=np.zeros((0, 8)), track_ids=[]).embeddings.shape == (0, 8)  # type: ignore
+
+
+@pytest.mark.parametrize(
+    ("index", "rows"),
+    [
+        (0, [0]),
+        (-1, [2]),
+        (np.int64(1), [1]),
+        (slice(1, None), [1, 2]),
+        ([2, 0], [2, 0]),
+        (np.array([True, False, True]), [0, 2]),
+        ([False, False, True], [2]),
+        ([], []),
+        (np.zeros(3, bool), []),
+    ],
+)
+def test_indexing_keeps_every_column_together(index: Any, rows: list[int]) -> None:
+    found = three(embeddings=[[1], [2], [3]], track_ids=[7, 8, 9])
+    some = found[index]
+    assert isinstance(some, Detections) and some.class_names == NAMES
+    for key in ("bboxes", "labels", "scores", "embeddings", "track_ids"):
+        np.testing.assert_array_equal(getattr(some, key), getattr(found, key)[rows])
+
+
+def test_indices_beyond_the_end_are_errors() -> None:
+    with pytest.raises(IndexError):
+        three()[3]
+    with pytest.raises(IndexError):
+        three()[np.array([True, False])]
+
+
+def test_filtering_by_score_and_label() -> None:
+    assert three().filter(score_threshold=0.5).names == ["bird", "cat"]
+    assert three().filter(labels=[0, 1]).names == ["cat", "dog"]
+    assert three().filter(score_threshold=0.5, labels=[2]).names == ["bird"]
+    assert len(three().filter(labels=[])) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"bboxes": [[0, 0, 1, 1], [5, 5, 4, 9], [0, 0, 1, 1]]}, r"bboxes: .*row 1 is \[5.0, 5.0, 4.0, 9.0\]"),
+        ({"bboxes": [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, np.nan, 1]]}, r"bboxes: .*finite.*row 2"),
+        ({"bboxes": [[0, 0, 1, 1, 0.9]] * 3}, r"bboxes: expected the shape N×4, got \(3, 5\)"),
+        ({"bboxes": [0, 0, 1, 1]}, r"bboxes: expected the shape N×4"),
+        ({"labels": [0, 1]}, "labels: expected 3 rows"),
+        ({"labels": [0, 3, 1]}, r"labels: expected 0\.\.2.*row 1 is 3"),
+        ({"labels": [0, -1, 1], "class_names": ()}, "labels: .*row 1 is -1"),
+        ({"labels": [0, 0.5, 1]}, "labels: expected whole numbers"),
+        ({"scores": [[0.1], [0.2], [0.3]]}, r"scores: expected the shape N, got \(3, 1\)"),
+        ({"scores": [0.1, np.inf, 0.2]}, "scores: .*row 1"),
+        ({"embeddings": [[1.0]]}, "embeddings: expected 3 rows"),
+        ({"track_ids": [1]}, "track_ids: expected 3 rows"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_row(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        three(**changes)
+
+
+def test_without_class_names_labels_are_their_own_names() -> None:
+    assert three(class_names=()).names == ["2", "0", "1"]
+
+
+def test_coco_rows_have_left_top_width_height() -> None:
+    rows = three(track_ids=[7, 8, 9]).to_coco(42)
+    assert rows[0] == {"image_id": 42, "category_id": 3, "bbox": [0, 0, 10, 20], "score": 0.9, "track_id": 7}
+    assert [row["category_id"] for row in three().to_coco(1, {0: 17, 1: 18, 2: 16})] == [16, 17, 18]
+    assert [row["category_id"] for row in three().to_coco(1, [17, 18, 16])] == [16, 17, 18]
+    assert "track_id" not in three().to_coco(1)[0]
+
+
+def test_coco_rows_are_read_by_a_coco_library(tmp_path: Path) -> None:
+    faster_coco_eval = pytest.importorskip("faster_coco_eval")
+    truth = faster_coco_eval.COCO()
+    truth.dataset = {
+        "images": [{"id": 42, "height": 50, "width": 50}],
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(NAMES)],
+        "annotations": [],
+    }
+    truth.createIndex()
+    loaded = truth.loadRes(three().to_coco(42))
+    assert [truth.cats[row["category_id"]]["name"] for row in loaded.anns.values()] == three().names
+
+
+def test_supervision_gets_the_same_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = types.ModuleType("supervision")
+    fake.Detections = lambda **columns: columns  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "supervision", fake)
+    found = three(track_ids=[7, 8, 9])
+    columns = found.to_supervision()
+    np.testing.assert_array_equal(columns["xyxy"], found.bboxes)
+    np.testing.assert_array_equal(columns["tracker_id"], [7, 8, 9])
+    assert columns["data"]["class_name"].tolist() == found.names
+
+
+def test_without_supervision_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(ImportError, match="pip install supervision"):
+        three().to_supervision()
+
+
+def test_detections_need_no_torch() -> None:
+    code = "import sys; from centernet.detections import Detections; sys.exit('torch' in sys.modules)"
+    source = str(Path(detections.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": source})

@@ -1,0 +1,82 @@
+"""What the documentation shows works: every Python snippet runs, every configuration builds.
+
+Snippets are the blocks fenced by ```python in README.md and docs/*.md. Those of one file run in their order and in one
+namespace, in an empty folder that holds `photo.jpg`, a folder `images` of two pictures and the repository's `configs`.
+A snippet that cannot run (it needs a camera, a data set, a network) is preceded by `<!-- not run: the reason -->` on a
+line of its own; it still has to compile.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\s*\n)?(?P<indent>[ ]*)```python[^\n]*\n(?P<code>.*?)^(?P=indent)```\s*$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    line: int
+    code: str
+    not_run: str | None
+
+
+def snippets(text: str) -> list[Snippet]:
+    found = []
+    for match in FENCE.finditer(text):
+        indent = len(match["indent"])
+        code = "\n".join(line[indent:] for line in match["code"].splitlines())
+        found.append(Snippet(text[: match.start("code")].count("\n") + 1, code, match["reason"]))
+    return found
+
+
+def test_snippets_are_found_with_their_marks() -> None:
+    text = "# A\n\n```python\na = 1\n```\n\n<!-- not run: no camera -->\n```python\nb = 2\n```\n\n```yaml\nc: 3\n```\n"
+    assert snippets(text) == [Snippet(4, "a = 1", None), Snippet(9, "b = 2", "no camera")]
+    assert text.splitlines()[3] == "a = 1"
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the files that the snippets speak of."""
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("photo.jpg", "images/a.jpg", "images/b.jpg"):
+        coarse = Image.fromarray(rng.integers(0, 256, (8, 10, 3), dtype=np.uint8))
+        coarse.resize((320, 256), Image.Resampling.BICUBIC).save(tmp_path / name)
+    if (ROOT / "configs").is_dir():
+        (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES if page.is_file()])
+def test_the_snippets_of_a_page_run(page: Path, workplace: Path) -> None:
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for snippet in snippets(page.read_text(encoding="utf-8")):
+        # The line numbers of errors are those of the page.
+        code = compile("\n" * (snippet.line - 1) + snippet.code, str(page), "exec")
+        if snippet.not_run is None:
+            exec(code, namespace)
+
+
+@pytest.mark.parametrize("config", [pytest.param(config, id=config.stem) for config in CONFIGS])
+def test_a_config_builds(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import centernet
+
+    monkeypatch.chdir(ROOT)
+    # Everything as the file says but the download of ImageNet weights.
+    model = centernet.build_centernet(str(config), overrides=["model.backbone.init_args.pretrained=false"])
+    assert isinstance(model, centernet.CenterNet)

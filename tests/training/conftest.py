@@ -1,0 +1,54 @@
+"""A model and data that train in seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+TINY: dict[str, Any] = {
+    "seed_everything": 0,
+    "model": {
+        "num_classes": 6,
+        "backbone": {"class_path": "ResNet", "init_args": {"name": "resnet18", "num_stages": 2}},
+        "neck": {"class_path": "FPN", "init_args": {"width": 16}},
+        "heads": {
+            "heatmap": {"class_path": "HeatmapHead", "init_args": {"width": 16}},
+            "box": {"class_path": "LTRBHead", "init_args": {"width": 16}},
+        },
+        "preprocessing": {"size": [64, 64]},
+    },
+    "data": {
+        "train": {"class_path": "Synthetic", "init_args": {"num_images": 24, "size": [64, 64], "seed": 0}},
+        "val": {"class_path": "Synthetic", "init_args": {"num_images": 8, "size": [64, 64], "seed": 1}},
+        "batch_size": 4,
+        "num_workers": 0,
+    },
+    "trainer": {
+        "max_epochs": 2,
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    },
+}
+
+
+@pytest.fixture
+def tiny(tmp_path: Any) -> Any:
+    """Writes the configuration, changed by dotted keys, and gives the path."""
+
+    def write(**changes: Any) -> str:
+        content = yaml.safe_load(yaml.safe_dump(TINY))
+        for key, value in changes.items():
+            *path, last = key.split("__")
+            node = content
+            for name in path:
+                node = node.setdefault(name, {})
+            node[last] = value
+        file = tmp_path / "tiny.yaml"
+        file.write_text(yaml.safe_dump(content))
+        return str(file)
+
+    return write
