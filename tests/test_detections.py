@@ -115,8 +115,8 @@ def test_coco_rows_have_left_top_width_height() -> None:
 
 
 def test_coco_rows_are_read_by_a_coco_library(tmp_path: Path) -> None:
-    faster_coco_eval = pytest.importorskip("faster_coco_eval")
-    truth = faster_coco_eval.COCO()
+    coco_tools = pytest.importorskip("pycocotools.coco")
+    truth = coco_tools.COCO()
     truth.dataset = {
         "images": [{"id": 42, "height": 50, "width": 50}],
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(NAMES)],

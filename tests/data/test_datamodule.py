@@ -184,8 +184,8 @@ def test_each_epoch_has_every_sample_once_in_another_order() -> None:
         sampler.set_epoch(epoch)
         batches = list(sampler)
         assert len(batches) == len(sampler) == 4
-        assert {key[0] for batch in batches for key in batch} == {epoch}
-        orders.append([key[1] for batch in batches for key in batch])
+        assert {key.epoch for key in batches} == {epoch} and [key.number for key in batches] == [0, 1, 2, 3]
+        orders.append([index for key in batches for index in key.indices])
         assert sorted(orders[-1]) == list(range(12))
     assert len({tuple(order) for order in orders}) == 5
     assert TrainBatches(scenes(12), 3, seed=2).batches(0) != TrainBatches(scenes(12), 3, seed=1).batches(0)
@@ -197,8 +197,9 @@ def test_two_devices_share_the_batches_of_one(samples: int) -> None:
     two = [TrainBatches(scenes(samples), 3, seed=1, devices=2, rank=rank).batches(2) for rank in (0, 1)]
     assert len(two[0]) == len(two[1]) == len(one)
     for whole, first, second in zip(one, *two, strict=True):
-        assert len(first) == len(second) > 0
-        assert set(first + second) == set(whole)
+        assert len(first.indices) == len(second.indices) > 0
+        assert set(first.indices + second.indices) == set(whole.indices)
+        assert whole.number == first.number == second.number
 
 
 @pytest.mark.parametrize("samples", [2, 8, 9, 16, 17, 31])
@@ -207,8 +208,8 @@ def test_evaluation_has_every_sample_once_and_equally_many_batches(samples: int,
     dataset = scenes(samples)
     shares = [list(EvaluationBatches(dataset, 4, devices=devices, rank=rank)) for rank in range(devices)]
     assert len({len(share) for share in shares}) == 1
-    assert all(0 < len(batch) <= 4 for share in shares for batch in share)
-    counts = Counter(index for share in shares for batch in share for _, index in batch)
+    assert all(0 < len(key.indices) <= 4 for share in shares for key in share)
+    counts = Counter(index for share in shares for key in share for index in key.indices)
     assert set(counts) == set(range(samples))
     if samples >= devices:
         assert set(counts.values()) == {1}
@@ -404,7 +405,7 @@ def test_limited_epochs_go_through_new_orders(tmp_path: Path) -> None:
     model = Recorder()
     trainer(tmp_path, max_epochs=3, limit_train_batches=2).fit(model, data())
     sampler = TrainBatches(scenes(11), 3, seed=5)
-    expected = [sorted(index for _, index in batch) for epoch in range(3) for batch in sampler.batches(epoch)[:2]]
+    expected = [sorted(key.indices) for epoch in range(3) for key in sampler.batches(epoch)[:2]]
     assert [sorted(ids) for ids, *_ in model.seen] == expected
 
 

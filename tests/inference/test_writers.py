@@ -62,13 +62,13 @@ class TestPictures:
 
 class TestCoco:
     def test_a_coco_library_reads_it(self, tmp_path: Path) -> None:
-        faster_coco_eval = pytest.importorskip("faster_coco_eval")
+        coco_tools = pytest.importorskip("pycocotools.coco")
         path = tmp_path / "out/detections.json"
         with CocoWriter(path, NAMES) as writer:
             writer.write(frame("a.jpg"), found((10, 20, 40, 60, 2, 0.9), (0, 0, 5, 5, 0, 0.4)))
             writer.write(frame("b.jpg", 1), found())
             writer.write(frame("c.jpg", 2, size=(30, 40)), found((1, 2, 3, 4, 1, 0.5)))
-        coco = faster_coco_eval.COCO(str(path))
+        coco = coco_tools.COCO(str(path))
         assert [(i["file_name"], i["height"], i["width"]) for i in coco.imgs.values()] == [
             ("a.jpg", 60, 80),
             ("b.jpg", 60, 80),

@@ -34,27 +34,47 @@ def main(arguments: Sequence[str]) -> int:
     output: Path = given.output
     output.mkdir(parents=True, exist_ok=True)
 
+    print("1. the model in the box on a photograph")
+    photo = _photograph(output)
+
     from centernet.cli import fit
 
-    print(f"1. training on generated scenes ({CONFIG.name}); a line an epoch")
+    print(f"2. training on generated scenes ({CONFIG.name}); a line an epoch")
     extra = [] if given.epochs is None else [f"--trainer.max_epochs={given.epochs}"]
     run = fit.run(["--config", str(CONFIG), "--output", str(output / "runs"), *extra], "fit")
     folder = Path(run.trainer.log_dir or output)
     checkpoint = folder / "checkpoints" / "best.ckpt"
 
-    print("2. curves and figures")
+    print("3. curves and figures")
     curves = _curves(folder / "metrics.csv", output / "curves.png")
     figures = _figures(run, output / "figures.json", seconds=time.perf_counter() - start)
 
-    print("3. detection on fresh scenes")
+    print("4. detection on fresh scenes")
     sheet = _detect(checkpoint, output)
 
     print(f"\ndone in {(time.perf_counter() - start) / 60:.1f} minutes")
-    print(f"pictures: {sheet}\ncurves: {curves}\nfigures: {figures}\ncheckpoint: {checkpoint}")
+    print(f"photograph: {photo}\npictures: {sheet}\ncurves: {curves}\nfigures: {figures}\ncheckpoint: {checkpoint}")
     print("next, on your own pictures with boxes (Pascal VOC or COCO): copy a file of configs/, change its paths, then")
     print("  python train.py --config configs/yours.yaml")
     print(f"and with the detector of this demo:\n  centernet detect {output / 'scenes'} --model {checkpoint}")
     return 0
+
+
+def _photograph(output: Path) -> Path:
+    """Matplotlib's sample photograph with what `voc-lite` finds in it."""
+    import cv2
+    from matplotlib import get_data_path
+
+    from centernet.images import read_image
+    from centernet.inference import Detector
+    from centernet.inference.drawing import draw
+
+    image = read_image(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
+    found = Detector("voc-lite")(image)
+    print("   " + ", ".join(f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)))
+    path = output / "photograph.jpg"
+    cv2.imwrite(str(path), draw(image, found)[..., ::-1])
+    return path
 
 
 def _curves(metrics: Path, path: Path) -> Path:
@@ -88,7 +108,6 @@ def _curves(metrics: Path, path: Path) -> Path:
 
 def _figures(run: object, path: Path, *, seconds: float) -> Path:
     evaluation = run.model.evaluation  # type: ignore[attr-defined]
-    print(evaluation.table())
     content = {
         "seconds": round(seconds, 1),
         "last_epoch": evaluation.stats,
@@ -108,7 +127,7 @@ def _detect(checkpoint: Path, output: Path) -> Path:
 
     scenes = output / "scenes"
     scenes.mkdir(exist_ok=True)
-    fresh = Synthetic(12, size=(192, 256), seed=2)
+    fresh = Synthetic(12, size=(320, 320), objects=(1, 6), object_size=(0.15, 0.45), seed=2)
     for i in range(len(fresh)):
         cv2.imwrite(str(scenes / f"scene_{i:02d}.png"), fresh[i].image[..., ::-1])
     detector = Detector(checkpoint, score_threshold=0.3)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("pictures", "json", "csv")
 EPILOG = """examples:
-  centernet detect photo.jpg --model best.ckpt
+  centernet detect photo.jpg
   centernet detect photos --model best.ckpt --output found --score-threshold 0.5 --format pictures,json,csv
   centernet detect "shots/**/*.png" --model best.ckpt
   centernet detect clip.mp4 --model best.ckpt --format csv
@@ -100,7 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source", nargs="+", metavar="SOURCE", help="picture, folder, quoted pattern, video, or several files"
     )
-    parser.add_argument("--model", required=True, type=Path, help="checkpoint (.ckpt) that `centernet fit` wrote")
+    parser.add_argument(
+        "--model",
+        default="voc-lite",
+        help="checkpoint (.ckpt) that `centernet fit` wrote, a folder, or a model of the package; default: %(default)s",
+    )
     parser.add_argument("--output", type=Path, default=Path("detections"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--format", type=_formats, default="pictures,json", metavar="LIST",

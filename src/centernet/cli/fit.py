@@ -58,6 +58,17 @@ class CLI(LightningCLI):
             save_config_kwargs={"overwrite": True},  # by a run that goes on in its folder
             seed_everything_default=0,
             parser_class=Parser,
+            parser_kwargs={
+                "fit": {
+                    "prog": "centernet fit",
+                    "description": "Train a model. Example: centernet fit --config configs/voc_mobilenet_v2.yaml",
+                },
+                "validate": {
+                    "prog": "centernet validate",
+                    "description": "Evaluate a checkpoint. "
+                    "Example: centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path best.ckpt",
+                },
+            },
             args=list(arguments),
             auto_configure_optimizers=False,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import warnings
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -11,10 +13,12 @@ from jsonargparse.typing import lazy_instance
 
 from ..images import Preprocessing
 from .batch import Batch
+from .cache import Cached
 from .formats.dataset import DetectionDataset, Subset
 from .formats.reading import check_class_names
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
 from .sample import DataError, DataWarning
+from .schedule import Schedule, SizeSchedule, run_length
 from .transforms import Augment, Resize, Transform
 
 __all__ = ["Batch", "DataModule"]
@@ -45,6 +49,12 @@ class DataModule(pl.LightningDataModule):
         seed: of the order and the augmentation.
         strict: an unreadable picture ends the run instead of being replaced or left out. (What is wrong in annotations
             is for the data sets' own `strict`.)
+        sizes: of training inputs, (height, width) in multiples of 32, one for each batch; null trains at the size of
+            `preprocessing`, at which evaluation always is.
+        size_schedule: ``random`` draws the size of each batch; ``rising`` goes through `sizes` in their order, in equal
+            shares of the run.
+        cache: ``memory`` decodes each training picture once and keeps it, for all workers of a device together.
+        cache_gib: how much memory that may take on each device; pictures beyond it are read each time.
 
     Raises:
         DataError: no data set, a number out of range, or classes that do not fit together.
@@ -64,6 +74,10 @@ class DataModule(pl.LightningDataModule):
         num_classes: int | None = None,
         seed: int = 0,
         strict: bool = False,
+        sizes: list[tuple[int, int]] | None = None,
+        size_schedule: SizeSchedule = "random",
+        cache: Literal["none", "memory"] = "none",
+        cache_gib: float = 4.0,
     ) -> None:
         super().__init__()
         given = {"train": train, "val": val, "test": test}
@@ -74,6 +88,19 @@ class DataModule(pl.LightningDataModule):
             raise DataError(
                 "data: expected batch_size of at least 1, num_workers and seed of at least 0; "
                 f"got {batch_size}, {num_workers} and {seed}"
+            )
+        self.schedule = Schedule(tuple((height, width) for height, width in sizes or ()), size_schedule, seed=seed)
+        if sizes is not None and (not sizes or preprocessing.resize == "keep"):
+            raise DataError(
+                "data.sizes: expected at least one (height, width), or null, and preprocessing.resize other than "
+                f"'keep', which leaves pictures their size; got {sizes} with {preprocessing.resize!r}"
+            )
+        if cache_gib <= 0:
+            raise DataError(f"data.cache_gib: expected a number above 0, got {cache_gib}")
+        if cache == "memory" and num_workers and "fork" not in multiprocessing.get_all_start_methods():
+            raise DataError(
+                "data.cache: memory is shared with forked processes, which this system does not have; "
+                "set data.num_workers to 0, or data.cache to none"
             )
         names = next(iter(datasets.values())).class_names if class_names is None else class_names
         self.class_names = check_class_names(names)
@@ -98,8 +125,11 @@ class DataModule(pl.LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.strict = strict
+        self.cache = cache
+        self.cache_gib = cache_gib
         self.validate_on: Literal["val", "test"] = "val"
         self._described = False
+        self._cached: Cached | None = None
         self._origin = 0, 0
         self._resumed: dict[str, Any] | None = None
         self._total_before = 0
@@ -126,6 +156,7 @@ class DataModule(pl.LightningDataModule):
         if not indices:
             raise DataError(f"data.train: {dataset!r} has no object in any of its {len(dataset)} pictures")
         self.augmentation = None
+        self.schedule = Schedule(seed=self.seed)
         self.datasets["train"] = self.datasets["val"] = Subset(dataset, indices)
 
     def train_dataloader(self) -> Loader:
@@ -133,13 +164,15 @@ class DataModule(pl.LightningDataModule):
         devices, rank = self._devices()
         if getattr(self.trainer, "overfit_batches", 0):  # Lightning would put a sampler of its own in place of ours
             raise DataError("trainer.overfit_batches does not work with this data; use --overfit_one_batch")
+        augmentation = Resize() if self.augmentation is None else self.augmentation
         reader = BatchReader(
-            dataset,
-            Resize() if self.augmentation is None else self.augmentation,
+            self._with_cache(dataset),
+            augmentation,
             self.preprocessing,
             seed=self.seed,
             training=True,
             strict=self.strict,
+            schedule=self._schedule_of_run(augmentation),
         )
         sampler = TrainBatches(
             dataset, self.batch_size, seed=self.seed, devices=devices, rank=rank, position=self._position
@@ -155,7 +188,7 @@ class DataModule(pl.LightningDataModule):
         return self._evaluation_loader("test")
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in the epochs training is: epoch, batches seen in it, batches of an epoch on each device, and in all."""
+        """Where in the epochs training is: epoch, batches seen in it, batches of an epoch on a device, and in all."""
         place = self._place()
         if place is None:
             return {}
@@ -182,6 +215,26 @@ class DataModule(pl.LightningDataModule):
         if name not in self.datasets:
             raise DataError(f"data.{name} is not given; it has {', '.join(self.datasets)}")
         return self.datasets[name]
+
+    def _with_cache(self, dataset: DetectionDataset) -> DetectionDataset:
+        if self.cache == "none":
+            return dataset
+        if self._cached is None or self._cached.dataset is not dataset:  # kept from loader to loader
+            self._cached = Cached(dataset, self.cache_gib)
+        return self._cached
+
+    def _schedule_of_run(self, augmentation: Transform) -> Schedule:
+        """The schedule with the length of the run; without a trainer all epochs are as the first."""
+        schedule = replace(self.schedule, close=augmentation.close)
+        if self.trainer is None or not schedule.needs_length:
+            return schedule
+        length = run_length(self.trainer, self._batches_of_epoch())
+        if length is None:
+            raise DataError(
+                "data: augmentation.close and size_schedule 'rising' need the length of the run: set "
+                "trainer.max_epochs or trainer.max_steps; without them, set close to 0 and size_schedule to random"
+            )
+        return replace(schedule, total_epochs=length)
 
     def _devices(self) -> tuple[int, int]:
         """How many devices there are, and which this is."""

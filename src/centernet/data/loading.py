@@ -1,8 +1,9 @@
 """Loaders: which samples come in which batch on which device, and how they are read.
 
-A key (epoch, index) travels to the worker, so that augmentation depends on (seed, epoch, index) alone: not on the
-number of workers or devices, nor on what a worker did before. Batches, too, are those of (seed, epoch): B samples on
-each of W devices are together the W·B samples that one device with that batch size would see.
+Epoch and indices travel to the worker, so that augmentation depends on (seed, epoch, index) alone: not on the number of
+workers or devices, nor on what a worker did before. The number of the batch travels with them, for its size. Batches,
+too, are those of (seed, epoch): B samples on each of W devices are together the W·B samples that one device with that
+batch size would see.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,15 +21,29 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from ..images import ImageError, Preprocessing
 from .batch import Batch, collate
+from .cache import Cached
 from .formats.dataset import DetectionDataset
 from .sample import DataError, DataWarning, Problem, Sample
+from .schedule import Schedule
 from .transforms import Transform
 
-Keys = list[tuple[int, int]]
+
+class BatchKey(NamedTuple):
+    """Which samples a batch is made of.
+
+    Attributes:
+        epoch: from 0.
+        number: of the batch in the epoch, from 0; the same on all devices.
+        indices: of the samples.
+    """
+
+    epoch: int
+    number: int
+    indices: list[int]
 
 
 class TrainBatches(DistributedSampler[Any]):
-    """Lists of (epoch, index) for one device: the whole data set in an order of its own each epoch.
+    """Keys of the batches of one device: the whole data set in an order of its own each epoch.
 
     The last samples that don't fill a batch on every device are left for another epoch; only where the data set is
     smaller than that, one smaller batch is made of it.
@@ -62,11 +78,11 @@ class TrainBatches(DistributedSampler[Any]):
     def __len__(self) -> int:
         return max(1, self.samples // (self.batch_size * self.num_replicas))
 
-    def __iter__(self) -> Iterator[Keys]:
+    def __iter__(self) -> Iterator[BatchKey]:
         epoch, start = self.position() or (self.epoch, 0)
         return iter(self.batches(epoch)[start:])
 
-    def batches(self, epoch: int) -> list[Keys]:
+    def batches(self, epoch: int) -> list[BatchKey]:
         """All batches of an epoch on this device."""
         order = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
         together = self.batch_size * self.num_replicas
@@ -75,11 +91,11 @@ class TrainBatches(DistributedSampler[Any]):
             chunks = [np.resize(order, share * self.num_replicas).reshape(self.num_replicas, share)]
         else:
             chunks = list(order[: len(self) * together].reshape(len(self), self.num_replicas, self.batch_size))
-        return [[(epoch, int(index)) for index in chunk[self.rank]] for chunk in chunks]
+        return [BatchKey(epoch, number, chunk[self.rank].tolist()) for number, chunk in enumerate(chunks)]
 
 
 class EvaluationBatches(DistributedSampler[Any]):
-    """Lists of (0, index) for one device: every sample once, in order, and as many batches on every device.
+    """Keys of one device's batches, all of epoch 0: every sample once, in order, and as many batches on every device.
 
     Only where there are fewer samples than devices, some come twice: evaluation knows them by their image ids.
     """
@@ -92,17 +108,20 @@ class EvaluationBatches(DistributedSampler[Any]):
         mine = samples[rank::devices]
         full = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
         chunks = full if len(full) == count else np.array_split(mine, count)
-        self._batches: list[Keys] = [[(0, int(index)) for index in chunk] for chunk in chunks]
+        self._batches = [BatchKey(0, number, chunk.tolist()) for number, chunk in enumerate(chunks)]
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[Keys]:
+    def __iter__(self) -> Iterator[BatchKey]:
         return iter(self._batches)
 
 
+_ALWAYS_THE_SAME = Schedule()
+
+
 class BatchReader(Dataset[Batch]):
-    """Reads, transforms and collates the samples that a list of keys names; this is what runs in a worker.
+    """Reads, transforms and collates the samples that a key names; this is what runs in a worker.
 
     A picture that cannot be read is a problem of the batch (once in each worker). In training the next readable sample
     takes its place; in evaluation it is left out, and only where a batch would be empty the next readable sample comes
@@ -115,6 +134,7 @@ class BatchReader(Dataset[Batch]):
         seed: of the augmentation.
         training: see above.
         strict: an unreadable picture is an error.
+        schedule: sizes of the input, and when samples are mixed, in training.
     """
 
     def __init__(
@@ -126,6 +146,7 @@ class BatchReader(Dataset[Batch]):
         seed: int = 0,
         training: bool = False,
         strict: bool = False,
+        schedule: Schedule = _ALWAYS_THE_SAME,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
@@ -133,26 +154,37 @@ class BatchReader(Dataset[Batch]):
         self.seed = seed
         self.training = training
         self.strict = strict or dataset.strict
+        self.schedule = schedule
         self._unreadable: set[int] = set()
         self._sent = len(dataset.problems)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, keys: Keys) -> Batch:
+    def __getitem__(self, key: BatchKey) -> Batch:
+        size = self.schedule.size(key.epoch, key.number) if self.training else None
+        preprocessing = self.preprocessing if size is None else replace(self.preprocessing, size=size)
         samples = []
-        for epoch, index in keys:
+        for index in key.indices:
             sample = self._next_readable(index) if self.training else self._read(index)
             if sample is not None:
-                samples.append(self._transform(sample, epoch, index))
+                samples.append(self._transform(sample, key.epoch, index, preprocessing))
         if not samples:
-            samples = [self._transform(self._next_readable(keys[0][1]), *keys[0])]
+            index = key.indices[0]
+            samples = [self._transform(self._next_readable(index), key.epoch, index, preprocessing)]
         problems = self.dataset.problems[self._sent :]
         self._sent += len(problems)
-        return collate(samples, pad_value=self.preprocessing.pad_value, problems=problems)
+        return collate(samples, pad_value=preprocessing.pad_value, problems=problems)
 
-    def _transform(self, sample: Sample, epoch: int, index: int) -> Sample:
-        return self.transform(sample, np.random.default_rng([self.seed, epoch, index]), self.preprocessing)
+    def _transform(self, sample: Sample, epoch: int, index: int, preprocessing: Preprocessing) -> Sample:
+        rng = np.random.default_rng([self.seed, epoch, index])
+        if not (self.training and self.schedule.mixes(epoch)):
+            return self.transform(sample, rng, preprocessing)
+
+        def draw() -> Sample:
+            return self._next_readable(int(rng.integers(len(self.dataset))))
+
+        return self.transform.mix(sample, draw, rng, preprocessing)
 
     def _read(self, index: int) -> Sample | None:
         if index in self._unreadable:
@@ -190,6 +222,8 @@ class Loader(DataLoader[Batch]):
             batch_size=None,  # a key is a whole batch
             sampler=sampler,
             num_workers=num_workers,
+            # Memory is shared with processes that are forked, whatever else is the system's way to start them.
+            multiprocessing_context="fork" if num_workers and isinstance(reader.dataset, Cached) else None,
             worker_init_fn=_init_worker,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -38,7 +38,7 @@ class Problem:
         path: the file it is in.
         kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
             ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
-            ``unknown-class``, ``unknown-image``, ``image-id`` or ``duplicate``.
+            ``bad-row``, ``unknown-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or ``duplicate``.
         message: what is wrong, where in the file, and what became of it.
     """
 
@@ -59,7 +59,7 @@ class Annotation:
         image_id: unique in the data set; for COCO the file's own.
         height: of the upright picture.
         width: of the upright picture.
-        boxes: float32 N×4.
+        boxes: float32 N×4, inside the picture; those of an amodal data set may reach over its edges.
         labels: int64 N, an index into the data set's `class_names`; -1 (any class) is allowed where `ignore` is set.
         ids: int64 N, identities; -1 where there is none.
         ignore: bool N.

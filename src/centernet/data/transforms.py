@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -29,7 +30,13 @@ _YIQ_INVERSE = np.linalg.inv(_YIQ)
 
 
 class Transform(ABC):
-    """What happens to a sample between the file and the batch."""
+    """What happens to a sample between the file and the batch.
+
+    Attributes:
+        close: share of a run, 0..1, at its end, in which samples are transformed by a plain call instead of `mix`.
+    """
+
+    close: float = 0.0
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
@@ -40,6 +47,19 @@ class Transform(ABC):
             rng: the only source of chance.
             preprocessing: the input's size, how pictures are fitted into it, and the colour of what they don't cover.
         """
+
+    def mix(
+        self, sample: Sample, draw: Callable[[], Sample], rng: np.random.Generator, preprocessing: Preprocessing
+    ) -> Sample:
+        """What training calls: as a call, with other samples at hand. Without use for them, the call itself.
+
+        Args:
+            sample: as for a call.
+            draw: gives another random, readable sample of the data set at each call, by numbers from `rng`.
+            rng: as for a call.
+            preprocessing: as for a call.
+        """
+        return self(sample, rng, preprocessing)
 
 
 class Resize(Transform):
@@ -101,15 +121,15 @@ class Augment(Transform):
         min_visibility: float = 0.25,
         min_size: float = 1.0,
     ) -> None:
-        _check("scale", 0 < scale[0] <= scale[-1], "two numbers above 0, the smaller first", scale)
-        _check("aspect", aspect >= 1, "at least 1", aspect)
-        _check("shear", 0 <= shear < 60, "degrees from 0 to below 60", shear)
+        check_option("scale", 0 < scale[0] <= scale[-1], "two numbers above 0, the smaller first", scale)
+        check_option("aspect", aspect >= 1, "at least 1", aspect)
+        check_option("shear", 0 <= shear < 60, "degrees from 0 to below 60", shear)
         for name, value in {"flip": flip, "vertical_flip": vertical_flip, "min_visibility": min_visibility}.items():
-            _check(name, 0 <= value <= 1, "a number in 0..1", value)
+            check_option(name, 0 <= value <= 1, "a number in 0..1", value)
         for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
-            _check(name, 0 <= value < 1, "a number from 0 to below 1", value)
+            check_option(name, 0 <= value < 1, "a number from 0 to below 1", value)
         for name, value in {"translate": translate, "rotate": rotate, "hue": hue, "min_size": min_size}.items():
-            _check(name, value >= 0 and math.isfinite(value), "a number of at least 0", value)
+            check_option(name, value >= 0 and math.isfinite(value), "a number of at least 0", value)
         self.scale = scale
         self.translate = translate
         self.aspect = aspect
@@ -127,24 +147,52 @@ class Augment(Transform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
         matrix = self.matrix((sample.image.shape[0], sample.image.shape[1]), rng, preprocessing)
+        return self.apply(sample, matrix, preprocessing.size, rng, preprocessing.pad_value)
+
+    def apply(
+        self, sample: Sample, matrix: Matrix, size_hw: tuple[int, int], rng: np.random.Generator, pad_value: int
+    ) -> Sample:
+        """The sample warped by a matrix to a picture of `size_hw`, with random colours.
+
+        Args:
+            sample: picture and boxes in original pixels.
+            matrix: 2×3, from those to the pixels of the result.
+            size_hw: (height, width) of the result.
+            rng: of the colours.
+            pad_value: gray level of what the picture does not cover.
+        """
         colours = self.colour_matrix(sample.image, rng)
         # The border is given the colour that the colour transform turns into the padding that inference has.
-        border = np.linalg.solve(colours[:, :3], preprocessing.pad_value - colours[:, 3])
+        border = np.linalg.solve(colours[:, :3], pad_value - colours[:, 3])
         red, green, blue = (int(value) for value in border.round().clip(0, 255))
-        image = warp(sample.image, matrix, preprocessing.size, (red, green, blue))
+        image = warp(sample.image, matrix, size_hw, (red, green, blue))
         if self.brightness or self.contrast or self.saturation or self.hue:
             image = cv2.transform(image, colours).astype(np.uint8, copy=False)
         return self._with_boxes(sample, image, matrix)
 
-    def matrix(self, image_hw: tuple[int, int], rng: np.random.Generator, preprocessing: Preprocessing) -> Matrix:
-        """A random 2×3 matrix, float64, from the pixels of a picture of `image_hw` to those of the input."""
+    def matrix(
+        self,
+        image_hw: tuple[int, int],
+        rng: np.random.Generator,
+        preprocessing: Preprocessing,
+        *,
+        scale: tuple[float, float] | None = None,
+    ) -> Matrix:
+        """A random 2×3 matrix, float64, from the pixels of a picture of `image_hw` to those of the input.
+
+        Args:
+            image_hw: (height, width) of the picture.
+            rng: the only source of chance.
+            preprocessing: the input's size, and how pictures are fitted into it.
+            scale: in place of that of the augmentation.
+        """
         (height, width), (out_height, out_width) = image_hw, preprocessing.size
         turns = int(rng.integers(4)) if self.quarter_turns else 0
         across, down = (height, width) if turns % 2 else (width, height)  # of the turned picture
         fit_x, fit_y = out_width / across, out_height / down
         if preprocessing.resize != "stretch":
             fit_x = fit_y = min(fit_x, fit_y)
-        zoom = 1 / rng.uniform(*self.scale)
+        zoom = 1 / rng.uniform(*(self.scale if scale is None else scale))
         aspect = self.aspect ** rng.uniform(-0.5, 0.5)
         angle = math.radians(rng.uniform(-self.rotate, self.rotate))
         lean_x, lean_y = (math.tan(math.radians(rng.uniform(-self.shear, self.shear))) for _ in range(2))
@@ -166,7 +214,7 @@ class Augment(Transform):
         turn = rng.uniform(-self.hue, self.hue) * 2 * math.pi
         chroma = np.eye(3)
         chroma[1:, 1:] = _rotation(turn) * saturation
-        gray = float(image[::8, ::8].reshape(-1, 3).mean(axis=0) @ _LUMA)
+        gray = float(np.array(cv2.mean(np.ascontiguousarray(image[::8, ::8]))[:3]) @ _LUMA)
         linear = brightness * contrast * (_YIQ_INVERSE @ chroma @ _YIQ)
         return np.column_stack([linear, np.full(3, brightness * (1 - contrast) * gray)])
 
@@ -175,7 +223,7 @@ class Augment(Transform):
         boxes = box_ops.clip(whole, (image.shape[0], image.shape[1]))
         sides = boxes[:, 2:] - boxes[:, :2]
         rows = np.flatnonzero((sides > 0).all(axis=1))
-        hidden = box_ops.area(boxes) < self.min_visibility * box_ops.area(whole)
+        hidden = sides.clip(0).prod(axis=1) < self.min_visibility * (whole[:, 2:] - whole[:, :2]).prod(axis=1)
         hidden |= (sides < self.min_size).any(axis=1)
         return sample.select(rows, image=image, boxes=boxes[rows], ignore=(sample.ignore | hidden)[rows])
 
@@ -185,6 +233,7 @@ def _rotation(angle: float) -> Matrix:
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def _check(name: str, right: bool, expected: str, value: Any) -> None:
+def check_option(name: str, right: bool, expected: str, value: Any) -> None:
+    """A ValueError that names an option of the augmentation, unless its value is right."""
     if not right:
         raise ValueError(f"augmentation.{name}: expected {expected}, got {value!r}")

@@ -234,9 +234,13 @@ def _runtime(model: Any, device: str | None) -> Runtime:
     if isinstance(model, (str, os.PathLike)):
         path = Path(model)
         suffix = path.suffix.lower()
+        if not suffix:  # a folder, or the name of a model that comes with the package
+            from centernet.inference.torch_runtime import load_pretrained
+
+            return load_pretrained(model, device=device)
         if suffix not in SUPPORTED:
             raise ValueError(
-                f"{path}: cannot open a model file with the suffix {suffix or '(none)'!r}; "
+                f"{path}: cannot open a model file with the suffix {suffix!r}; "
                 f"expected {' or '.join(SUPPORTED)}, a checkpoint that `centernet fit` wrote"
             )
         if not path.is_file():

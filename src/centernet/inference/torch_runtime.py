@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -67,13 +69,27 @@ def load_checkpoint(path: Path, *, device: str | None = None) -> TorchRuntime:
         path: a ``.ckpt`` file that `centernet fit` wrote.
         device: where to run; None for a GPU where there is one.
     """
-    import torch
-
     from centernet import CenterNet
 
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchRuntime(CenterNet.load_from_checkpoint(path, map_location="cpu"), device=device)
+    return TorchRuntime(CenterNet.load_from_checkpoint(path, map_location="cpu"), device=device or _best_device())
+
+
+def load_pretrained(name: str | os.PathLike[str], *, device: str | None = None) -> TorchRuntime:
+    """A model that comes with the package, or a folder that `save_pretrained` wrote.
+
+    Args:
+        name: the model's name or its folder.
+        device: where to run; None for a GPU where there is one.
+    """
+    from centernet import CenterNet
+
+    return TorchRuntime(CenterNet.from_pretrained(name), device=device or _best_device())
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager

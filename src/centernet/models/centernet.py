@@ -350,6 +350,23 @@ class CenterNet(pl.LightningModule):
             model.to(map_location)
         return model.eval()
 
+    @classmethod
+    def from_pretrained(cls, name: str | PathLike[str]) -> CenterNet:
+        """A trained model: a name that comes with the package (`voc-lite`), or a folder that `save_pretrained` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such model; the message lists the names.
+        """
+        from centernet.models.pretrained import load_pretrained
+
+        return load_pretrained(name)
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> Path:
+        """Write configuration and weights (half precision) to a folder that `from_pretrained` reads."""
+        from centernet.models.pretrained import save_pretrained
+
+        return save_pretrained(self, folder)
+
 
 def _suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
     """Non-maximum suppression per class: suppressed rows get score 0 and go to the end."""

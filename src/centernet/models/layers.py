@@ -48,6 +48,20 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
 
+class OutputConv(nn.Conv2d):
+    """A head's last 1×1 convolution, in float32 also under autocast.
+
+    bf16 has three significant digits: neighbouring cells of a heatmap become equal, and equal neighbours are all peaks.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
 def upsample(channels: int, kind: Upsampling) -> nn.Module:
     """A ×2 up-sampling of `channels` maps.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from centernet.models.layers import ConvBlock, Convolution
+from centernet.models.layers import ConvBlock, Convolution, OutputConv
 from centernet.ops import Peaks, Targets
 
 
@@ -33,7 +33,7 @@ class Head(nn.Module):
 def tower(
     in_channels: int, out_channels: int, *, width: int, depth: int, convolution: Convolution, norm: bool
 ) -> nn.Sequential:
-    """`depth` 3×3 convolutions of `width` with ReLU, then 1×1 to `out_channels`: a head's layers.
+    """`depth` 3×3 convolutions of `width` with ReLU, then 1×1 to `out_channels` in float32: a head's layers.
 
     Without `norm` the convolutions have a bias and no batch norm, as in the original.
     """
@@ -45,5 +45,5 @@ def tower(
         else:
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
         channels = width
-    layers.append(nn.Conv2d(channels, out_channels, 1))
+    layers.append(OutputConv(channels, out_channels))
     return nn.Sequential(*layers)

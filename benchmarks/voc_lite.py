@@ -1,0 +1,50 @@
+"""Figures of the model in the box on its validation pictures: COCO's twelve, AP by class, and how calibrated it is.
+
+    python benchmarks/voc_lite.py --annotations SHARED/data/voc2007/val.json --images SHARED/data/voc2007/JPEGImages
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from centernet import CenterNet, Detector
+from centernet.boxes import iou
+from centernet.data import COCO
+from centernet.evaluation import CocoEvaluator
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--annotations", required=True)
+    parser.add_argument("--images", required=True)
+    parser.add_argument("--model", default="voc-lite", help="a name, a folder or a checkpoint")
+    given = parser.parse_args()
+    dataset = COCO(given.annotations, given.images)
+    model = given.model
+    if not model.endswith(".ckpt"):
+        model = CenterNet.from_pretrained(model)
+    detector = Detector(model, score_threshold=0.0, batch_size=16)
+    evaluator = CocoEvaluator(dataset.class_names)
+    scores, right = [], []
+    with torch.inference_mode():
+        found = detector.stream([dataset.path(i) for i in range(len(dataset))])
+        for i, (_, detections) in enumerate(found):
+            truth = dataset.annotation(i)
+            evaluator.update(truth, detections)
+            kept = detections.filter(score_threshold=0.05)
+            overlap = iou(kept.bboxes, truth.boxes) * (kept.labels[:, None] == truth.labels)
+            scores.append(kept.scores)
+            right.append((overlap >= 0.5).any(axis=1) if truth.boxes.size else np.zeros(len(kept), bool))
+    print(evaluator.compute().table())
+    score, hit = np.concatenate(scores), np.concatenate(right)
+    edges = np.linspace(0, 1, 11)
+    bins = np.clip(np.digitize(score, edges) - 1, 0, 9)
+    error = sum(abs(score[bins == b].mean() - hit[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
+    print(f"\nexpected calibration error (10 bins, scores from .05, IoU .5): {error:.3f} over {len(score)} detections")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Augmentation with several pictures in one: Mosaic (Bochkovskiy et al., 2020, "YOLOv4", arXiv 2004.10934) and MixUp
+(Zhang et al., 2018, arXiv 1710.09412; for detection Zhang et al., 2019, arXiv 1902.04103, with all boxes kept).
+
+What differs from YOLOv4 to YOLOX: there four pictures are resized, put on a canvas of twice the input's sides, and a
+window of it is warped once more. Here each picture is warped once, from its own pixels to its part of the input, so
+that a mosaic costs as many interpolated pixels as one picture; each has a mirroring, scale and colours of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..images import Preprocessing
+from .sample import Sample
+from .transforms import Augment, check_option
+
+_CENTRE = (0.25, 0.75)  # where the four parts may meet, in sides of the input
+_BETA = 8.0  # of MixUp's weights, both parameters, as in YOLOX: 95 % lie in 0.27 .. 0.73
+
+
+class Mosaic(Augment):
+    """Augment, with other pictures of the data set mixed in, for long trainings on few pictures.
+
+    The result is that of Augment, of a mosaic of four pictures around a random point, or of a blend of either with a
+    further picture. All boxes stay, with their labels, identities and ignore flags; what the border of a part cuts down
+    to less than `min_visibility` becomes an ignore box, as in Augment. The annotation is that of the first picture.
+
+    Such pictures are unlike those that the network is to work on, so the last epochs (`close`) do without.
+
+    Args:
+        mosaic: probability of a mosaic.
+        mixup: probability that a further augmented picture is blended in, about half and half.
+        close: share of the run, at its end, in which nothing is mixed: at least one epoch; 0 mixes to the end.
+        mosaic_scale: as Augment's `scale`, for the pictures of a mosaic: at 2 a picture has half the size that it would
+            have alone. A picture larger than its part shows a random window of itself; a smaller one touches the point
+            where all four meet.
+        **augment: of Augment.
+
+    Raises:
+        ValueError: a value out of its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        mosaic: float = 0.5,
+        mixup: float = 0.1,
+        close: float = 0.1,
+        mosaic_scale: tuple[float, float] = (0.7, 2.0),
+        **augment: Any,
+    ) -> None:
+        super().__init__(**augment)
+        for name, value in {"mosaic": mosaic, "mixup": mixup, "close": close}.items():
+            check_option(name, 0 <= value <= 1, "a number in 0..1", value)
+        right = 0 < mosaic_scale[0] <= mosaic_scale[-1]
+        check_option("mosaic_scale", right, "two numbers above 0, the smaller first", mosaic_scale)
+        self.mosaic = mosaic
+        self.mixup = mixup
+        self.close = close
+        self.mosaic_scale = mosaic_scale
+
+    def mix(
+        self, sample: Sample, draw: Callable[[], Sample], rng: np.random.Generator, preprocessing: Preprocessing
+    ) -> Sample:
+        if rng.random() < self.mosaic:
+            mixed = self._four([sample, draw(), draw(), draw()], rng, preprocessing)
+        else:
+            mixed = self(sample, rng, preprocessing)
+        if rng.random() < self.mixup:
+            share = float(rng.beta(_BETA, _BETA))
+            other = self(draw(), rng, preprocessing)
+            image = cv2.addWeighted(mixed.image, share, other.image, 1 - share, 0.0).astype(np.uint8, copy=False)
+            mixed = _together([mixed, other], image)
+        return mixed
+
+    def _four(self, samples: Sequence[Sample], rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
+        """The pictures in the four parts of one: top left, top right, bottom left, bottom right."""
+        height, width = preprocessing.size
+        across, down = (int(np.clip(round(rng.uniform(*_CENTRE) * side), 1, side - 1)) for side in (width, height))
+        image = np.empty((height, width, 3), dtype=np.uint8)
+        parts = []
+        for place, sample in enumerate(samples):
+            right, below = place % 2 == 1, place >= 2
+            x1, x2 = (across, width) if right else (0, across)
+            y1, y2 = (down, height) if below else (0, down)
+            part = self._part(sample, (y2 - y1, x2 - x1), (right, below), rng, preprocessing)
+            image[y1:y2, x1:x2] = part.image
+            part.boxes = part.boxes + np.array([x1, y1, x1, y1], dtype=np.float32)
+            parts.append(part)
+        return _together(parts, image)
+
+    def _part(
+        self,
+        sample: Sample,
+        size_hw: tuple[int, int],
+        far: tuple[bool, bool],
+        rng: np.random.Generator,
+        preprocessing: Preprocessing,
+    ) -> Sample:
+        """A picture in one part, of `size_hw`; `far`: whether it is right of the others, and whether it is below."""
+        height, width = sample.image.shape[:2]
+        matrix = self.matrix((height, width), rng, preprocessing, scale=self.mosaic_scale)
+        for axis, room in enumerate((size_hw[1], size_hw[0])):
+            across, down = matrix[axis, 0] * width, matrix[axis, 1] * height
+            spare = room - abs(across) - abs(down)  # beside the turned picture
+            window = rng.uniform(min(spare, 0), 0)  # drawn in any case: what follows is the same for all sizes
+            start = window if spare < 0 else 0 if far[axis] else spare
+            matrix[axis, 2] = start - min(across, 0) - min(down, 0)
+        return self.apply(sample, matrix, size_hw, rng, preprocessing.pad_value)
+
+
+def _together(samples: Sequence[Sample], image: Any) -> Sample:
+    """One sample with the boxes of all, and the annotation of the first."""
+    arrays = {
+        name: np.concatenate([getattr(sample, name) for sample in samples])
+        for name in ("boxes", "labels", "ids", "ignore")
+    }
+    return Sample(image=image, annotation=samples[0].annotation, **arrays)

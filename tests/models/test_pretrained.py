@@ -1,0 +1,85 @@
+"""The model in the box, and folders of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from centernet import CenterNet, Detector
+from centernet.cli.main import main
+from centernet.images import read_image
+from centernet.models.pretrained import PACKAGED, packaged_models
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Path:
+    """Matplotlib's sample photograph: a woman in uniform, from the waist up, before a flag."""
+    matplotlib = pytest.importorskip("matplotlib")
+    return Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+
+
+def test_it_finds_the_person_in_a_photograph(portrait: Path) -> None:
+    found = Detector("voc-lite")(portrait)
+    assert found.names[0] == "person" and found.scores[0] > 0.5
+    height, width = read_image(portrait).shape[:2]
+    x1, y1, x2, y2 = found.bboxes[0]
+    assert x1 < 0.15 * width and x2 > 0.85 * width and y1 < 0.25 * height and y2 > 0.8 * height
+
+
+def test_detect_needs_no_model_or_network(
+    portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(portrait), "--output", str(tmp_path / "found")]) == 0
+    assert "person" in capsys.readouterr().out
+    assert (tmp_path / "found" / "detections.json").is_file()
+
+
+@pytest.mark.parametrize("name", packaged_models())
+def test_the_card_says_what_is_in_the_file(name: str) -> None:
+    folder = PACKAGED / name
+    weights = folder / "model.safetensors"
+    assert weights.stat().st_size <= 8e6
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in (folder / "README.md").read_text(encoding="utf-8")
+    assert CenterNet.from_pretrained(name).class_names
+
+
+def test_a_folder_of_ones_own(model: CenterNet, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "mine")
+    loaded = CenterNet.from_pretrained(tmp_path / "mine")
+    assert loaded.class_names == model.class_names and loaded.preprocessing == model.preprocessing
+    for key, value in model.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            torch.testing.assert_close(loaded.state_dict()[key], value.half().float())
+    image = np.full((40, 60, 3), 128, np.uint8)
+    assert len(Detector(tmp_path / "mine", score_threshold=0.0)(image)) == 100
+
+
+def test_what_is_no_model_is_named(model: CenterNet, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="voc-lite"):
+        CenterNet.from_pretrained("voc-light")
+    model.save_pretrained(tmp_path / "mine")
+    weights = load_file(tmp_path / "mine" / "model.safetensors")
+    del weights["backbone.conv1.weight"]
+    save_file(weights, tmp_path / "mine" / "model.safetensors")
+    with pytest.raises(ValueError, match=r"backbone\.conv1\.weight"):
+        CenterNet.from_pretrained(tmp_path / "mine")
+
+
+def test_a_model_that_was_not_configured_has_nothing_to_save(model: CenterNet, tmp_path: Path) -> None:
+    from functools import partial
+
+    from centernet.models import backbones, heads, necks
+
+    bare = CenterNet(
+        backbones.MobileNetV3("small"),
+        partial(necks.FPN, width=8),
+        {"heatmap": heads.HeatmapHead, "box": heads.LTRBHead},
+        num_classes=1,
+    )
+    with pytest.raises(ValueError, match="configuration"):
+        bare.save_pretrained(tmp_path)
