@@ -1,6 +1,6 @@
 """Figures of the model in the box on its validation pictures: COCO's twelve, AP by class, and how calibrated it is.
 
-    python benchmarks/voc_lite.py --annotations SHARED/data/voc2007/val.json --images SHARED/data/voc2007/JPEGImages
+python benchmarks/voc_lite.py --annotations SHARED/data/voc2007/val.json --images SHARED/data/voc2007/JPEGImages
 """
 
 from __future__ import annotations

@@ -144,7 +144,9 @@ class TestReading:
     @pytest.mark.parametrize("suffix", [".tiff", ".pfm"])
     def test_float_colours(self, tmp_path: Path, suffix: str) -> None:
         pixel = np.array([0.2, 0.6, 1.0], np.float32)
-        cv2.imwrite(str(tmp_path / f"scene{suffix}"), np.tile(pixel[::-1], (4, 5, 1)))
+        # OpenCV 4 would choose SGI's lossy LogLuv for float TIFF.
+        lossless = [cv2.IMWRITE_TIFF_COMPRESSION, 1] if suffix == ".tiff" else []
+        cv2.imwrite(str(tmp_path / f"scene{suffix}"), np.tile(pixel[::-1], (4, 5, 1)), lossless)
         assert read_image(tmp_path / f"scene{suffix}")[2, 3].tolist() == [51, 153, 255]
 
     @pytest.mark.parametrize(

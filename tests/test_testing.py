@@ -52,7 +52,7 @@ def other_boxes(sample: Sample) -> Sample:
 
 
 def noisy(sample: Sample) -> Sample:
-    return replace(sample, image=sample.image + np.random.default_rng().integers(0, 9, 1, dtype=np.uint8))
+    return replace(sample, image=sample.image + np.random.default_rng().integers(0, 256, 3, dtype=np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,11 @@ def noisy(sample: Sample) -> Sample:
         (lambda a: replace(a, labels=a.labels * 0 - 1), same, "the label -1"),
         (lambda a: replace(a, boxes=a.boxes.astype(np.float64)), same, "boxes is float64, expected float32"),
         (lambda a: replace(a, ids=a.ids[:1]), same, "ids has the shape"),
+        (
+            lambda a: replace(a, ids=a.ids * 0 + 7),
+            same,
+            r"an identity is \[7\], expected -1, or 0 up to",
+        ),
         (lambda a: replace(a, image_id=0), same, "samples 0 and 1 have the same image_id 0"),
         (same, float_image, "the image is no uint8"),
         (same, other_boxes, "its boxes are not those of its annotation"),

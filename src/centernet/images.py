@@ -79,7 +79,7 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
             return np.array(rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb)
     except UnidentifiedImageError:
         return _read_with_opencv(name, file)
-    except _FAILURES as error:
+    except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
 
 
@@ -101,7 +101,7 @@ def image_size(source: ImageSource) -> tuple[int, int]:
             return (width, height) if turned else (height, width)
     except UnidentifiedImageError:
         return _read_with_opencv(name, file).shape[:2]
-    except _FAILURES as error:
+    except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
 
 
@@ -312,7 +312,6 @@ def _reduce(image: NDArray[np.uint8], scale_y: float, scale_x: float) -> NDArray
 
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
-_FAILURES = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning, EOFError)
 
 
 def _open(source: ImageSource) -> tuple[str, str | BinaryIO]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .boxes import clip
 from .data import Annotation, Augment, DetectionDataset, Problem, Resize, Sample, Transform
 from .images import ImageError, Preprocessing
 
@@ -30,10 +31,11 @@ _ARRAYS = {
 def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     """Check that a data set keeps the contract that training and evaluation rely on.
 
-    Lengths, types and shapes; boxes inside their pictures and with area; labels within `class_names`; different image
-    ids; annotations that are read-only and unchanged after reading and transforming; the same samples again, also after
-    the journey to a worker; augmentation that depends on its random generator alone. A picture that cannot be read must
-    be named in `problems` once that was tried.
+    Lengths, types and shapes; boxes with area and inside their pictures (of an amodal data set: reaching into them);
+    labels within `class_names`; identities below `num_identities`, each once in a picture; different image ids;
+    annotations that are read-only and unchanged after reading and transforming; the same samples again, also after the
+    journey to a worker; augmentation that depends on its random generator alone. A picture that cannot be read must be
+    named in `problems` once that was tried.
 
     Args:
         dataset: of any format.
@@ -61,7 +63,8 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     image_ids: dict[int, int] = {}
     for index in range(count):
         annotation = dataset.annotation(index)
-        check_annotation(annotation, len(names), f"annotation({index})")
+        check_annotation(annotation, len(names), f"annotation({index})", amodal=dataset.amodal)
+        _check_identities(annotation.ids, dataset.num_identities, f"annotation({index}) ({annotation.path})")
         other = image_ids.setdefault(annotation.image_id, index)
         _expect(other == index, f"samples {other} and {index} have the same image_id {annotation.image_id}")
         _expect(dataset.path(index) == annotation.path, f"path({index}) is not that of its annotation")
@@ -71,13 +74,14 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
         _check_sample(dataset, clone, index)
 
 
-def check_annotation(annotation: Annotation, num_classes: int, where: str) -> None:
+def check_annotation(annotation: Annotation, num_classes: int, where: str, *, amodal: bool = False) -> None:
     """Check one annotation.
 
     Args:
         annotation: of any data set.
         num_classes: labels are below it.
         where: begins the messages.
+        amodal: boxes may reach over the edges of the picture.
 
     Raises:
         AssertionError: what is wrong.
@@ -88,7 +92,8 @@ def check_annotation(annotation: Annotation, num_classes: int, where: str) -> No
     _check_arrays(annotation, where)
     _expect(annotation.areas.dtype == np.float32, f"{where}: areas is {annotation.areas.dtype}, expected float32")
     _expect(annotation.areas.shape == annotation.labels.shape, f"{where}: areas has the shape {annotation.areas.shape}")
-    _check_values(annotation.boxes, annotation.labels, annotation.ignore, (height, width), num_classes, where)
+    boxes = clip(annotation.boxes, (height, width)) if amodal else annotation.boxes
+    _check_values(boxes, annotation.labels, annotation.ignore, (height, width), num_classes, where)
     _expect(bool((annotation.areas > 0).all()), f"{where}: an area is not above 0")
     for name in (*_ARRAYS, "areas"):
         _expect(not getattr(annotation, name).flags.writeable, f"{where}: {name} can be written to")
@@ -109,7 +114,7 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     _check_arrays(sample, where)
     truth = sample.annotation
     _expect(shape[:2] == (truth.height, truth.width), f"{where}: the image is {shape}, not what its annotation says")
-    check_annotation(truth, classes, where)
+    check_annotation(truth, classes, where, amodal=dataset.amodal)
     for name in _ARRAYS:
         same = np.array_equal(getattr(sample, name), getattr(truth, name))
         _expect(same, f"{where}: its {name} are not those of its annotation")
@@ -117,7 +122,8 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     _expect(_same(sample, dataset[index]), f"{where}: another sample when read again")
 
     preprocessing = Preprocessing(size=(96, 128))
-    for transform in (Resize(), Augment(), Augment(scale=(0.3, 0.5), rotate=20, shear=5, vertical_flip=0.5)):
+    check_transform(Resize(), sample, preprocessing, classes, amodal=dataset.amodal)
+    for transform in (Augment(), Augment(scale=(0.3, 0.5), rotate=20, shear=5, vertical_flip=0.5)):
         check_transform(transform, sample, preprocessing, classes)
     sample.boxes[:] = -1  # whoever changes a sample changes nothing else
     sample.labels[:] = -1
@@ -126,7 +132,9 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     _expect(_same(dataset[index], clone[index]), f"{where}: changing the sample changed the next one")
 
 
-def check_transform(transform: Transform, sample: Sample, preprocessing: Preprocessing, num_classes: int) -> None:
+def check_transform(
+    transform: Transform, sample: Sample, preprocessing: Preprocessing, num_classes: int, *, amodal: bool = False
+) -> None:
     """Check what a transform makes of a sample.
 
     Args:
@@ -134,6 +142,7 @@ def check_transform(transform: Transform, sample: Sample, preprocessing: Preproc
         sample: from a data set; must be left as it is.
         preprocessing: of a network whose input has a fixed size.
         num_classes: labels are below it.
+        amodal: boxes of the result may reach over the edges of the input.
 
     Raises:
         AssertionError: what is wrong.
@@ -148,7 +157,8 @@ def check_transform(transform: Transform, sample: Sample, preprocessing: Preproc
     _expect(result.image.shape == expected, f"{where}: the image is {result.image.shape}, expected {expected}")
     _expect(result.image.dtype == np.uint8, f"{where}: the image is {result.image.dtype}, expected uint8")
     _check_arrays(result, where)
-    _check_values(result.boxes, result.labels, result.ignore, expected[:2], num_classes, where)
+    boxes = clip(result.boxes, (expected[0], expected[1])) if amodal else result.boxes
+    _check_values(boxes, result.labels, result.ignore, expected[:2], num_classes, where)
     kept = set(result.ids.tolist()) - {-1}
     _expect(kept <= set(sample.ids.tolist()), f"{where}: it made up identities")
     again = transform(sample, np.random.default_rng(1), preprocessing)
@@ -173,6 +183,14 @@ def _check_values(boxes: Any, labels: Any, ignore: Any, size_hw: tuple[int, int]
     for row, (label, ignored) in enumerate(zip(labels.tolist(), ignore.tolist(), strict=True)):
         right = 0 <= label < classes or (label == -1 and ignored)
         _expect(right, f"{where}: box {row} has the label {label} of {classes} classes")
+
+
+def _check_identities(ids: Any, count: int, where: str) -> None:
+    known = ids[ids != -1]
+    wrong = known[(known < 0) | (known >= count)]
+    expected = f"-1, or 0 up to num_identities ({count}) without it"
+    _expect(not len(wrong), f"{where}: an identity is {wrong[:1]}, expected {expected}")
+    _expect(len(set(known.tolist())) == len(known), f"{where}: an identity is there twice: {known.tolist()}")
 
 
 def _copy(holder: Annotation | Sample) -> list[Any]:
@@ -271,8 +289,10 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     for name, batch in {"full": full, "ignored": ignored, "empty": empty, "unpadded": unpadded}.items():
         for bf16 in (False, True):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                raw = head(features)
+                assert raw.dtype == torch.float32, f"the map is {raw.dtype}: too coarse to tell neighbours apart"
                 targets = Targets(**batch, grid=grid, stride=4, num_classes=num_classes)
-                terms = head.loss(head(features), targets)
+                terms = head.loss(raw, targets)
             assert terms, f"the {name} batch has no loss term"
             for key, value in terms.items():
                 assert value.ndim == 0 and value.dtype == torch.float32, f"{key}: {value.dtype} {tuple(value.shape)}"

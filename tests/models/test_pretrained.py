@@ -31,9 +31,7 @@ def test_it_finds_the_person_in_a_photograph(portrait: Path) -> None:
     assert x1 < 0.15 * width and x2 > 0.85 * width and y1 < 0.25 * height and y2 > 0.8 * height
 
 
-def test_detect_needs_no_model_or_network(
-    portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_detect_needs_no_model_or_network(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", str(portrait), "--output", str(tmp_path / "found")]) == 0
     assert "person" in capsys.readouterr().out
     assert (tmp_path / "found" / "detections.json").is_file()

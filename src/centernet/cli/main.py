@@ -17,6 +17,8 @@ COMMANDS = {
     "fit": "train a model from a configuration",
     "validate": "evaluate a checkpoint: COCO's figures on the validation or test images",
     "detect": "find objects in pictures, a folder or a video",
+    "check": "read a data set wholly, and name what is wrong with it",
+    "convert-data": "write a data set in another format: coco, voc, yolo or mot",
     "demo": "train and run a small detector on generated scenes, in minutes, without data",
 }
 """Name of each command → what it does."""
@@ -60,7 +62,7 @@ def _run(command: str, arguments: list[str], *, debug: bool) -> int:
     try:
         if command in LIGHTNING:
             return int(import_module("centernet.cli.fit").main(arguments, command))
-        return int(import_module(f"centernet.cli.{command}").main(arguments))
+        return int(import_module(f"centernet.cli.{command.replace('-', '_')}").main(arguments))
     except SystemExit as stop:  # --help and wrong usage, from the parsers
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else _say(str(stop.code))
     except KeyboardInterrupt:
@@ -103,7 +105,7 @@ options:
   --debug     with any command: show the traceback of an error
 
 example:
-  centernet detect photo.jpg --model best.ckpt --output found"""
+  centernet detect photo.jpg --output found"""
 
 
 @contextmanager

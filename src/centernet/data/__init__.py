@@ -9,7 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapters import Albumentations, TorchvisionV2
-from .formats import COCO, VOC, DetectionDataset, ImageFolder, StoredDataset, Subset, Synthetic
+from .combining import Concatenated, DetectionForTracking, MapClasses
+from .formats import (
+    COCO,
+    MOT,
+    VOC,
+    YOLO,
+    CrowdHuman,
+    DetectionDataset,
+    ImageFolder,
+    KITTITracking,
+    SafetyHelmet,
+    StoredDataset,
+    Subset,
+    Synthetic,
+    VideoSequence,
+    read_mot_detections,
+)
+from .mosaic import Mosaic
 from .sample import Annotation, DataError, DataWarning, Problem, Sample
 from .transforms import Augment, Resize, Transform
 
@@ -19,25 +36,36 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COCO",
+    "MOT",
     "VOC",
+    "YOLO",
     "Albumentations",
     "Annotation",
     "Augment",
     "Batch",
+    "Concatenated",
+    "CrowdHuman",
     "DataError",
     "DataModule",
     "DataWarning",
     "DetectionDataset",
+    "DetectionForTracking",
     "ImageFolder",
+    "KITTITracking",
+    "MapClasses",
+    "Mosaic",
     "Problem",
     "Resize",
+    "SafetyHelmet",
     "Sample",
     "StoredDataset",
     "Subset",
     "Synthetic",
     "TorchvisionV2",
     "Transform",
+    "VideoSequence",
     "collate",
+    "read_mot_detections",
 ]
 
 _WITH_TORCH = {"Batch": "batch", "collate": "batch", "DataModule": "datamodule"}

@@ -73,7 +73,9 @@ def save_pretrained(model: CenterNet, folder: str | PathLike[str]) -> Path:
     from safetensors.torch import save_file
 
     if "backbone" not in model.hparams:
-        raise ValueError("the model was not built by build_centernet or `centernet fit`: it has no configuration to save")
+        raise ValueError(
+            "the model was not built by build_centernet or `centernet fit`: there is no configuration to save"
+        )
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     section = dict(model.hparams)

@@ -139,6 +139,42 @@ def test_wrong_annotations_are_named_and_left_out(write: Write, entry: Any, kind
         COCO(path, strict=True)
 
 
+def test_a_misspelt_key_whose_meaning_would_be_lost_is_named(write: Write) -> None:
+    entries = [{**box(), "is_crowd": 1}, box(iscrowd=0, crowdedness=3, attributes={}), {**box(), "Ignore": 1}]
+    with pytest.warns(DataWarning, match="2 problems"):
+        dataset = COCO(write(annotations=entries))
+    assert {problem.kind for problem in dataset.problems} == {"unknown-key"}
+    messages = sorted(problem.message for problem in dataset.problems)
+    assert "annotations[0]: unknown key 'is_crowd' (did you mean 'iscrowd'?)" in messages[0]
+    assert "annotations[2]: unknown key 'Ignore' (did you mean 'ignore'?)" in messages[1]
+
+
+LOOKALIKES: list[Any] = [
+    "1234",
+    {"0": 1, "1": 2, "2": 3, "3": 4},
+    [1, 2, True, 4],
+    ["1", "3_0", 3, 4],
+    [1, 2, 10**400, 4],
+]
+
+
+@pytest.mark.parametrize("bbox", LOOKALIKES)
+def test_what_only_looks_like_four_numbers(write: Write, bbox: Any) -> None:
+    with pytest.warns(DataWarning, match="four numbers"):
+        assert len(COCO(write(annotations=[box(bbox=bbox)])).annotation(0)) == 0
+
+
+def test_areas_that_no_float32_holds_are_those_of_the_box(write: Write) -> None:
+    entries = [box(area=area) for area in (10**400, 1e300, -1, float("nan"), "9", 7)]
+    assert COCO(write(annotations=entries)).annotation(0).areas.tolist() == [25, 25, 25, 25, 25, 7]
+
+
+def test_a_subset_that_is_no_text(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"a.jpg\n\xff\xfe.jpg\n")
+    with pytest.warns(DataWarning, match="no image of the JSON file has the file name"):
+        assert len(COCO(write(), subset=tmp_path / "list.txt")) == 1
+
+
 @pytest.mark.parametrize(
     ("entry", "kind", "part"),
     [

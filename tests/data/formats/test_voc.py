@@ -191,6 +191,8 @@ def test_each_defect_is_an_error_when_strict(shared: Path, tmp_path: Path, stem:
         (objects(("cat", "nan", 1, 20, 20)), "bad-box", "object 1"),
         (objects(("cat", 1, 1, 20, "wide")), "bad-box", "object 1"),
         (objects(("cat", 1, 1, 20, "1e999")), "bad-box", "object 1"),
+        (objects(("cat", 1, 1, 20, "2_0")), "bad-box", "object 1"),
+        ('<?xml version="1.0" encoding="utf-9"?><annotation/>', "unreadable-annotation", "utf-9"),
         ("<annotation><size><width>80</width><height>60</height></size><object><name>cat</name></object></annotation>",
          "bad-box", "object 1 (cat)"),
         (objects(("", 1, 1, 20, 20)), "unknown-class", "without a name"),
@@ -215,6 +217,19 @@ def test_difficult_objects_are_ignored_or_kept(folder: Folder) -> None:
     root = folder(a=objects(("cat", 1, 1, 20, 20, 1), ("cat", 30, 1, 50, 20, 0)))
     assert VOC(root).annotation(0).ignore.tolist() == [True, False]
     assert VOC(root, difficult="keep").annotation(0).ignore.tolist() == [False, False]
+
+
+def test_classes_may_get_other_names(folder: Folder) -> None:
+    root = folder(a=objects(("Helmet", 1, 1, 20, 20), ("helmets", 30, 1, 50, 20), ("person", 1, 30, 20, 50)))
+    dataset = VOC(root, class_names=["helmet", "person"], rename={"Helmet": "helmet", "helmets": "helmet"})
+    assert dataset.annotation(0).labels.tolist() == [0, 0, 1] and dataset.problems == []
+    assert VOC(root, rename={"Helmet": "helmet", "helmets": "helmet"}).class_names == ("helmet", "person")
+
+
+def test_a_misspelt_flag_is_named(folder: Folder) -> None:
+    root = folder(a=objects(("cat", 1, 1, 20, 20, 1)).replace("difficult", "dificult"))
+    with pytest.warns(DataWarning, match=r"a.xml, object 1: unknown key 'dificult' \(did you mean 'difficult'\?\)"):
+        assert VOC(root).problems[0].kind == "unknown-key"
 
 
 def test_pictures_without_objects_stay(folder: Folder) -> None:

@@ -7,7 +7,6 @@ ignore boxes. Masks and keypoints are passed over.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,18 @@ from typing import Any, TypeAlias
 
 from ..sample import DataError
 from .dataset import StoredDataset
-from .reading import Folder, Reports, Rows, check_class_names, header_size, judge_box, with_nearest
+from .reading import (
+    Folder,
+    Reports,
+    Rows,
+    UnknownKeys,
+    check_class_names,
+    four_numbers,
+    header_size,
+    judge_box,
+    text_lines,
+    with_nearest,
+)
 
 Groups: TypeAlias = dict[Any, list[tuple[int, int, dict[str, Any]]]]
 """By image id: the annotation's place in the file, its label, the annotation."""
@@ -40,6 +50,7 @@ class COCO(StoredDataset):
         class_names: the classes in the order of their labels; annotations of other categories are left out and counted.
             None takes all categories.
         subset: a text file with one file name a line: only these pictures.
+        require_images: False takes pictures that are not there as well, to look at the annotations alone.
         strict: the first problem is an error.
 
     Raises:
@@ -53,6 +64,7 @@ class COCO(StoredDataset):
         *,
         class_names: Sequence[str] | None = None,
         subset: str | os.PathLike[str] | None = None,
+        require_images: bool = True,
         strict: bool = False,
     ) -> None:
         path = Path(annotations)
@@ -67,10 +79,10 @@ class COCO(StoredDataset):
                 f"but the categories of the file are {', '.join(category_of)}"
             )
         labels = {category_of[name]: label for label, name in enumerate(names)}
-        root = _image_folder(path, images, content["images"])
+        root = _image_folder(path, images, content["images"], required=require_images)
         groups = _group(content, path, category_of, labels, report)
         entries = content["images"] if subset is None else _chosen(content["images"], Path(subset), report)
-        rows = _read_images(entries, groups, path, Folder(root), report)
+        rows = _read_images(entries, groups, path, Folder(root), report, required=require_images)
         super().__init__(
             root, rows, names, problems=report.found, source=path if subset is None else Path(subset), strict=strict
         )
@@ -118,7 +130,7 @@ def _categories(entries: Sequence[Any], path: Path) -> dict[str, int]:
     return dict(sorted(ids.items(), key=lambda item: item[1]))
 
 
-def _image_folder(path: Path, images: str | os.PathLike[str] | None, entries: Sequence[Any]) -> Path:
+def _image_folder(path: Path, images: str | os.PathLike[str] | None, entries: Sequence[Any], *, required: bool) -> Path:
     if images is not None:
         if not Path(images).is_dir():
             raise DataError(f"{images}: no such folder; `images` is the folder that the file names are relative to")
@@ -132,6 +144,8 @@ def _image_folder(path: Path, images: str | os.PathLike[str] | None, entries: Se
         finder = Folder(folder)
         if any(finder.find(name) for name in names):
             return folder
+    if not required:
+        return path.parent
     tried = ", ".join(str(folder) for folder in folders)
     example = f" such as {names[0]!r}" if names else ""
     raise DataError(f"{path}: its pictures{example} are in none of {tried}; give their folder as `images`")
@@ -145,10 +159,12 @@ def _group(
     names = {number: name for name, number in category_of.items()}
     not_asked_for: Counter[str] = Counter()
     groups: Groups = {}
+    keys = UnknownKeys(["iscrowd", "ignore", "area"])
     for place, entry in enumerate(content["annotations"]):
         if not isinstance(entry, dict):
             report(path, "bad-box", f"annotations[{place}] is {entry!r:.100}, expected an object; it is left out")
             continue
+        keys.look(entry, f"annotations[{place}]")
         image_id, category = entry.get("image_id"), entry.get("category_id")
         if isinstance(image_id, (list, dict)) or image_id not in known_images:
             text = f"{_where(place, entry)}: no image has the id {image_id!r:.50}; it is left out"
@@ -161,6 +177,7 @@ def _group(
         else:
             groups.setdefault(image_id, []).append((place, labels[category], entry))
     content["annotations"] = []
+    keys.report(path, report)
     for name, count in not_asked_for.items():
         text = f"the category {name!r} is not in class_names: its {count} annotations are left out"
         report(path, "unknown-class", text)
@@ -170,7 +187,7 @@ def _group(
 def _chosen(entries: Sequence[Any], subset: Path, report: Reports) -> list[Any]:
     """The images that a list of file names asks for, in the order of the list."""
     try:
-        lines = subset.read_text(encoding="utf-8-sig").splitlines()
+        lines = text_lines(subset)
     except OSError as error:
         raise DataError(f"{subset}: cannot be opened ({error.strerror}); check `subset`") from error
     by_name = {entry["file_name"]: entry for entry in entries if _usable(entry)}
@@ -183,7 +200,9 @@ def _chosen(entries: Sequence[Any], subset: Path, report: Reports) -> list[Any]:
     return chosen
 
 
-def _read_images(entries: Sequence[Any], groups: Groups, path: Path, folder: Folder, report: Reports) -> Rows:
+def _read_images(
+    entries: Sequence[Any], groups: Groups, path: Path, folder: Folder, report: Reports, *, required: bool
+) -> Rows:
     rows = Rows()
     numbered = all(_whole(entry["id"]) for entry in entries if _usable(entry))
     if not numbered:
@@ -201,8 +220,10 @@ def _read_images(entries: Sequence[Any], groups: Groups, path: Path, folder: Fol
             continue
         seen.add(image_id)
         found = folder.find(name)
+        climbs = found is None and (".." in Path(name).parts or Path(name).is_absolute())
+        if found is None and not (required or climbs):
+            found = name
         if found is None:
-            climbs = ".." in Path(name).parts or Path(name).is_absolute()
             reason = "the name leads out of the folder of pictures, which is refused" if climbs else "no such file"
             report(folder.root / name, "missing-image", f"{reason}; the sample is left out")
             continue
@@ -213,11 +234,13 @@ def _read_images(entries: Sequence[Any], groups: Groups, path: Path, folder: Fol
         if size_hw is None:
             continue
         for number, label, annotation in groups.get(image_id, ()):
-            box = _box(annotation.get("bbox"))
-            if box is None:
+            numbers = four_numbers(annotation.get("bbox"))
+            if numbers is None:
                 text = f"bbox is {annotation.get('bbox')!r:.100}, expected four numbers"
                 report(path, "bad-box", f"{_where(number, annotation)} of {name}: {text}; the box is left out")
                 continue
+            x, y, width, height = numbers
+            box = x, y, x + width, y + height
             wrong = judge_box(box, size_hw)
             if wrong is not None:
                 report(path, wrong[0], f"{_where(number, annotation)} of {name}: {wrong[1]}; the box is left out")
@@ -254,14 +277,6 @@ def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
     return height, width
 
 
-def _box(bbox: Any) -> tuple[float, float, float, float] | None:
-    """x1 y1 x2 y2; None where it isn't four numbers."""
-    try:
-        x, y, width, height = (float(value) for value in bbox)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return x, y, x + width, y + height
-
-
 def _area(area: Any) -> float | None:
-    return float(area) if isinstance(area, (int, float)) and math.isfinite(area) and area > 0 else None
+    """As stated; None where it is no positive number that float32 can hold."""
+    return float(area) if isinstance(area, (int, float)) and 0 < area < 1e38 else None

@@ -29,6 +29,9 @@ class DetectionDataset(ABC):
         class_names: what each label means.
         problems: every defect found so far, with what was done about it; reading pictures may add to it.
         category_ids: the format's own number of each class, for results in that format; None counts from 1.
+        num_identities: identities (`Annotation.ids`) are below it; 0 where nothing has one. A data set with identities
+            of its own sets this.
+        amodal: boxes may reach over the edges of their pictures: they are those of whole objects.
         strict: a defect is an error, not a warning.
     """
 
@@ -36,6 +39,8 @@ class DetectionDataset(ABC):
         self.class_names = check_class_names(class_names)
         self.problems: list[Problem] = []
         self.category_ids: tuple[int, ...] | None = None
+        self.num_identities = 0
+        self.amodal = False
         self.strict = strict
         self._noted: set[Problem] = set()
 
@@ -174,19 +179,14 @@ class DetectionDataset(ABC):
         clipped = box_ops.clip(annotation.boxes, (height, width))
         keep = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
         lost = f", {np.count_nonzero(~keep)} of {len(keep)} boxes left out" if not keep.all() else ""
-        self.note(
-            Problem(
-                str(annotation.path),
-                "size",
-                f"the annotation says {stated} pixels (height×width), the upright picture has {found}; "
-                f"boxes clipped to the picture{lost}",
-            )
-        )
+        done = "boxes kept whole" if self.amodal else "boxes clipped to the picture"
+        text = f"the annotation says {stated} pixels (height×width), the upright picture has {found}; {done}{lost}"
+        self.note(Problem(str(annotation.path), "size", text))
         return replace(
             annotation,
             height=height,
             width=width,
-            boxes=clipped[keep],
+            boxes=annotation.boxes[keep] if self.amodal else clipped[keep],
             **{name: getattr(annotation, name)[keep] for name in ("labels", "ids", "ignore", "areas")},
         )
 
@@ -220,6 +220,7 @@ class StoredDataset(DetectionDataset):
         self.root = root
         self.source = str(source)
         self.clipped = rows.clipped
+        self.amodal = rows.amodal
         self._names = b"".join(rows.names)
         self._name_ends = np.cumsum([0, *map(len, rows.names)], dtype=np.int64)
         self._image_ids = np.array(rows.image_ids, dtype=np.int64)
@@ -230,6 +231,7 @@ class StoredDataset(DetectionDataset):
         self._ids = np.array(rows.ids, dtype=np.int64)
         self._ignore = np.array(rows.ignore, dtype=np.bool_)
         self._areas = np.array(rows.areas, dtype=np.float32)
+        self.num_identities = int(self._ids.max(initial=-1)) + 1
         for problem in problems:
             self.remember(problem)
         if len(self) == 0:
@@ -308,6 +310,8 @@ class Subset(DetectionDataset):
         self.indices = np.asarray(indices, dtype=np.int64)
         self.problems = dataset.problems
         self.category_ids = dataset.category_ids
+        self.num_identities = dataset.num_identities
+        self.amodal = dataset.amodal
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -6,9 +6,10 @@ import difflib
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...images import ImageError, image_size
 from ..sample import DataError, Problem
@@ -19,9 +20,11 @@ class Rows:
     """What a reader appends to while it goes through its files: compact, so that a million pictures fit.
 
     Attributes:
+        amodal: boxes that reach over the edge of their picture are kept whole instead of being cut there.
         clipped: boxes that reached over the edge of their picture and were cut there.
     """
 
+    amodal: bool = False
     names: list[bytes] = field(default_factory=list)
     image_ids: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("i"))
@@ -43,16 +46,17 @@ class Rows:
         identity: int = -1,
         area: float | None = None,
     ) -> None:
-        """A box of the picture that `add_image` adds next, cut at the picture's edges; `judge_box` comes before."""
-        height, width = size_hw
-        x1, y1, x2, y2 = box
-        inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
-        self.clipped += inside != (x1, y1, x2, y2)
-        self.boxes.extend(inside)
+        """A box of the picture that `add_image` adds next, cut at its edges; `judge_box` comes before."""
+        if not self.amodal:
+            height, width = size_hw
+            x1, y1, x2, y2 = box
+            box = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+            self.clipped += box != (x1, y1, x2, y2)
+        self.boxes.extend(box)
         self.labels.append(label)
         self.ids.append(identity)
         self.ignore.append(ignore)
-        self.areas.append((inside[2] - inside[0]) * (inside[3] - inside[1]) if area is None else area)
+        self.areas.append((box[2] - box[0]) * (box[3] - box[1]) if area is None else area)
 
     def add_image(self, name: str, image_id: int, size_hw: tuple[int, int]) -> None:
         """Close a picture: its path inside the root, its number, its (height, width)."""
@@ -74,6 +78,41 @@ class Reports:
         if self.strict:
             raise DataError(f"{problem} (an error because of strict=True)")
         self.found.append(problem)
+
+
+class UnknownKeys:
+    """Finds misspelt keys: those that no format has, in entries that lack the known key which they resemble.
+
+    Whoever adds keys of their own is left alone: only a near miss of a key that an entry lacks is a problem, since what
+    it says (that a box is to be ignored, say) would be lost.
+
+    Args:
+        known: the keys that the reader uses.
+    """
+
+    def __init__(self, known: Collection[str]) -> None:
+        self._known = frozenset(known)
+        self._nearest: dict[str, str | None] = {}
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def look(self, keys: Iterable[str], where: str) -> None:
+        """Count the misspelt keys of an entry; `where` names it should it be the first."""
+        keys = frozenset(keys)
+        for key in keys - self._known:
+            if key not in self._nearest:
+                plain = {name.replace("_", "").lower(): name for name in self._known}
+                nearest = difflib.get_close_matches(key.replace("_", "").lower(), list(plain), n=1, cutoff=0.75)
+                self._nearest[key] = plain[nearest[0]] if nearest else None
+            meant = self._nearest[key]
+            if meant is not None and meant not in keys:
+                count, first = self._found.get(key, (0, where))
+                self._found[key] = count + 1, first
+
+    def report(self, path: Path, report: Reports) -> None:
+        """One problem for each misspelt key."""
+        for key, (count, first) in self._found.items():
+            text = f"{first}: unknown key {key!r} (did you mean {self._nearest[key]!r}?), in {count} entries; not used"
+            report(path, "unknown-key", text)
 
 
 class Folder:
@@ -98,7 +137,7 @@ class Folder:
         if subfolder not in self._listings:
             try:
                 names = sorted(entry.name for entry in (self.root / subfolder).iterdir())
-            except OSError:
+            except (OSError, ValueError):  # no such folder, or a name that no folder can have
                 names = []
             lower = {name.lower(): name for name in reversed(names)}
             self._listings[subfolder] = lower | {name: name for name in names}
@@ -116,6 +155,9 @@ def judge_box(box: Sequence[float], size_hw: tuple[int, int], *, first_pixel: in
     """
     x1, y1, x2, y2 = box
     height, width = size_hw
+    last_x, last_y = width + first_pixel - SLIVER, height + first_pixel - SLIVER
+    if first_pixel + SLIVER <= x1 + SLIVER <= x2 <= last_x and first_pixel + SLIVER <= y1 + SLIVER <= y2 <= last_y:
+        return None  # as nearly all are
     numbers = f"[{x1:g}, {y1:g}, {x2:g}, {y2:g}] (x1 y1 x2 y2)"
     if not all(map(math.isfinite, box)):
         return "bad-box", f"the box {numbers} is not four finite numbers"
@@ -141,13 +183,95 @@ def header_size(path: Path, stated: str, report: Reports) -> tuple[int, int] | N
         stated: what the annotation says, for the message.
         report: where the problem goes; None is returned after an unreadable picture was reported.
     """
+    size = own_size(path, report)
+    if size is not None:
+        report(path, "size", f"{stated}; the picture's own {size[0]}×{size[1]} (height×width) are used")
+    return size
+
+
+def own_size(path: Path, report: Reports) -> tuple[int, int] | None:
+    """The (height, width) in a picture's header; None after an unreadable picture was reported."""
     try:
-        size = image_size(path)
+        return image_size(path)
     except ImageError as error:
         report(path, "unreadable-image", f"{str(error).removeprefix(f'{path}: ')}; the sample is left out")
         return None
-    report(path, "size", f"{stated}; the picture's own {size[0]}×{size[1]} (height×width) are used")
-    return size
+
+
+def number(text: str) -> float:
+    """A number as files write it.
+
+    Raises:
+        ValueError: it is none. Python's own ``1_000`` is none either: in a file that is a slip for a point or comma.
+    """
+    if "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
+
+
+def whole(text: str) -> int:
+    """A whole number as files write it, ``3`` or ``3.0``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = number(text)
+    if not value.is_integer():
+        raise ValueError(f"{text!r} is no whole number")
+    return int(value)
+
+
+def four_numbers(values: Any) -> tuple[float, float, float, float] | None:
+    """The numbers of a box in JSON; None where it isn't a list of four (numbers as text are taken, true is none)."""
+    if not isinstance(values, list) or len(values) != 4 or any(isinstance(value, bool) for value in values):
+        return None
+    try:
+        a, b, c, d = (number(value) if isinstance(value, str) else float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return a, b, c, d
+
+
+def text_lines(path: Path) -> list[str]:
+    """The lines of a text file, without their ends; bytes that are no UTF-8 are kept as they are in file names.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def table(
+    path: Path, separator: str | None, widths: Collection[int], report: Reports
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a text file that holds a table, with their line numbers.
+
+    All rows of a table are of one width: the one that most of them have. Others are broken (a lost or added separator
+    or line end moves all that follows to another column), and reported. Empty lines are passed over.
+
+    Args:
+        path: of the file.
+        separator: between the columns; None for any white space.
+        widths: how many columns there may be.
+        report: where problems go.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    lines = [
+        (place, line.strip().rstrip(separator)) for place, line in enumerate(text_lines(path), start=1) if line.strip()
+    ]
+    count = Counter(len(line.split(separator)) for _, line in lines)
+    known = [width for width, _ in count.most_common() if width in widths]
+    expected = str(known[0]) if known else " or ".join(map(str, sorted(widths)))
+    for place, line in lines:
+        fields = line.split(separator)
+        if known and len(fields) == known[0]:
+            yield place, fields
+        else:
+            text = f"line {place} has {len(fields)} columns, expected {expected}; it is left out"
+            report(path, "bad-row", text)
 
 
 def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
-from xml.sax.saxutils import escape
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -17,6 +15,7 @@ from ..sample import Annotation, DataError, Ints, Pixels, Sample
 from ..scenes import SHAPES, Drawing, Scene, draw, random_scene
 from .dataset import DetectionDataset
 from .reading import with_nearest
+from .writing import write_coco, write_voc
 
 
 class Synthetic(DetectionDataset):
@@ -160,57 +159,6 @@ class Synthetic(DetectionDataset):
             names.append(f"{split}_{index:06d}.jpg")
             Image.fromarray(sample.image).save(pictures / names[-1], quality=95, subsampling=0)
             annotations.append(sample.annotation)
-        writer = _write_voc if format == "voc" else _write_coco
-        return writer(folder, split, names, annotations, self.class_names)
-
-
-def _write_voc(
-    folder: Path, split: str, names: Sequence[str], annotations: Sequence[Annotation], class_names: Sequence[str]
-) -> Path:
-    lists = folder / "ImageSets" / "Main"
-    lists.mkdir(parents=True, exist_ok=True)
-    (folder / "Annotations").mkdir(exist_ok=True)
-    for name, truth in zip(names, annotations, strict=True):
-        lines = [
-            "<annotation>",
-            f"<filename>{escape(name)}</filename>",
-            f"<size><width>{truth.width}</width><height>{truth.height}</height><depth>3</depth></size>",
-        ]
-        for (x1, y1, x2, y2), label, ignore in zip(truth.boxes, truth.labels, truth.ignore, strict=True):
-            edges = {"xmin": x1 + 1, "ymin": y1 + 1, "xmax": x2, "ymax": y2}  # VOC counts pixels from 1
-            bndbox = "".join(f"<{edge}>{value:.2f}</{edge}>" for edge, value in edges.items())
-            lines.append(
-                f"<object><name>{escape(class_names[label])}</name><difficult>{int(ignore)}</difficult>"
-                f"<bndbox>{bndbox}</bndbox></object>"
-            )
-        text = "\n".join([*lines, "</annotation>", ""])
-        (folder / "Annotations" / name).with_suffix(".xml").write_text(text, encoding="utf-8")
-    path = lists / f"{split}.txt"
-    path.write_text("".join(f"{Path(name).stem}\n" for name in names), encoding="utf-8")
-    return path
-
-
-def _write_coco(
-    folder: Path, split: str, names: Sequence[str], annotations: Sequence[Annotation], class_names: Sequence[str]
-) -> Path:
-    content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": []}
-    content["categories"] = [{"id": label, "name": name} for label, name in enumerate(class_names, start=1)]
-    for number, (name, truth) in enumerate(zip(names, annotations, strict=True), start=1):
-        content["images"].append({"id": number, "file_name": name, "height": truth.height, "width": truth.width})
-        for (x, y, width, height), label, ignore in zip(
-            box_ops.xyxy_to_xywh(truth.boxes).tolist(), truth.labels.tolist(), truth.ignore.tolist(), strict=True
-        ):
-            content["annotations"].append(
-                {
-                    "id": len(content["annotations"]) + 1,
-                    "image_id": number,
-                    "category_id": label + 1,
-                    "bbox": [round(value, 2) for value in (x, y, width, height)],
-                    "area": round(width * height, 2),
-                    "iscrowd": 0,
-                    "ignore": int(ignore),
-                }
-            )
-    path = folder / f"annotations_{split}.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
+        if format == "voc":
+            return write_voc(folder, split, names, annotations, self.class_names, decimals=2)
+        return write_coco(folder, split, names, annotations, self.class_names)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -24,7 +24,18 @@ from xml.parsers import expat
 from ...images import IMAGE_SUFFIXES
 from ..sample import DataError
 from .dataset import StoredDataset
-from .reading import Folder, Reports, Rows, check_class_names, header_size, judge_box, with_nearest
+from .reading import (
+    Folder,
+    Reports,
+    Rows,
+    UnknownKeys,
+    check_class_names,
+    header_size,
+    judge_box,
+    number,
+    text_lines,
+    with_nearest,
+)
 
 _TWENTY = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow "
@@ -47,6 +58,7 @@ class VOC(StoredDataset):
         split: the name of a list in ``ImageSets/Main``, or None for all files.
         class_names: the classes in the order of their labels; None takes the names that occur, sorted (all twenty of
             VOC's where most of these occur and no other).
+        rename: other names for classes of the files, such as ``{helmets: helmet}``; several may get the same name.
         difficult: objects marked difficult are to ``ignore``, or to ``keep`` like any other.
         strict: the first problem is an error.
 
@@ -60,13 +72,15 @@ class VOC(StoredDataset):
         split: str | None = "train",
         *,
         class_names: Sequence[str] | None = None,
+        rename: Mapping[str, str] | None = None,
         difficult: Literal["ignore", "keep"] = "ignore",
         strict: bool = False,
     ) -> None:
         root = Path(root)
-        reader = _Reader(root, class_names, ignore_difficult=difficult == "ignore", strict=strict)
+        reader = _Reader(root, class_names, rename or {}, ignore_difficult=difficult == "ignore", strict=strict)
         source, stems = _list_stems(root, split, reader)
         used = [stem for stem in stems if reader.read(stem, source)]
+        reader.keys.report(reader.annotations.root, reader.report)
         reader.number_images(used)
         super().__init__(
             root / "JPEGImages",
@@ -81,7 +95,17 @@ class VOC(StoredDataset):
 class _Reader:
     """Reads one sample after the other into `rows`."""
 
-    def __init__(self, root: Path, class_names: Sequence[str] | None, *, ignore_difficult: bool, strict: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        class_names: Sequence[str] | None,
+        rename: Mapping[str, str],
+        *,
+        ignore_difficult: bool,
+        strict: bool,
+    ) -> None:
+        self.rename = rename
+        self.keys = UnknownKeys(["difficult"])
         self.rows = Rows()
         self.report = Reports(strict=strict)
         self.pictures = Folder(root / "JPEGImages")
@@ -115,7 +139,7 @@ class _Reader:
         path = self.annotations.root / xml
         try:
             tree = _parse(path.read_bytes())
-        except (OSError, ValueError, expat.ExpatError) as error:
+        except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # LookupError: an unknown encoding
             self.report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out")
             return False
         size_hw = _size(tree) or header_size(
@@ -123,14 +147,16 @@ class _Reader:
         )
         if size_hw is None:
             return False
-        for number, entry in enumerate(tree.iterfind("object"), start=1):
-            self._read_object(path, number, entry, size_hw)
+        for place, entry in enumerate(tree.iterfind("object"), start=1):
+            self.keys.look((child.tag for child in entry), f"{xml}, object {place}")
+            self._read_object(path, place, entry, size_hw)
         self.rows.add_image(picture, len(self.rows.names), size_hw)
         return True
 
-    def _read_object(self, path: Path, number: int, entry: Element, size_hw: tuple[int, int]) -> None:
+    def _read_object(self, path: Path, place: int, entry: Element, size_hw: tuple[int, int]) -> None:
         name = (entry.findtext("name") or "").strip()
-        where = f"object {number} ({name or 'without a name'})"
+        where = f"object {place} ({name or 'without a name'})"
+        name = self.rename.get(name, name)
         box = _box(entry)
 
         def leave_out(kind: str, reason: str) -> None:
@@ -189,13 +215,13 @@ def _list_stems(root: Path, split: str | None, reader: _Reader) -> tuple[Path, I
         hint = f"the lists there are {with_nearest(lists, ())}" if lists else "there are none there"
         raise DataError(f"{path}: no such list; {hint}. split=None takes every file in {reader.annotations.root}")
     stems_in_order: dict[str, None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), start=1):
+    for place, line in enumerate(text_lines(path), start=1):
         stem = line.strip()
         first, _, flag = stem.rpartition(" ")
         if flag in ("-1", "0", "1") and stem not in reader.picture_of:  # VOC's lists for one class: "000012 -1"
             stem = first.strip()
         if stem in stems_in_order:
-            reader.report(path, "duplicate", f"line {number} names {stem!r} again; it is used once")
+            reader.report(path, "duplicate", f"line {place} names {stem!r} again; it is used once")
         elif stem:
             stems_in_order[stem] = None
     return path, stems_in_order
@@ -220,7 +246,7 @@ def _refuse_doctype(*_: Any) -> None:
 def _size(tree: Element) -> tuple[int, int] | None:
     """(height, width) as stated; None where it is missing, no number or not positive."""
     try:
-        height, width = (int(float(tree.findtext(f"size/{side}") or 0)) for side in ("height", "width"))
+        height, width = (int(number(tree.findtext(f"size/{side}") or "0")) for side in ("height", "width"))
     except (ValueError, OverflowError):
         return None
     return (height, width) if 0 < height < 2**31 and 0 < width < 2**31 else None
@@ -230,7 +256,7 @@ def _box(entry: Element) -> tuple[float, float, float, float] | None:
     """xmin ymin xmax ymax as stated; None where one is missing or no number."""
     try:
         box = entry.find("bndbox")
-        xmin, ymin, xmax, ymax = (float("" if box is None else box.findtext(edge) or "") for edge in _EDGES)
+        xmin, ymin, xmax, ymax = (number("" if box is None else box.findtext(edge) or "") for edge in _EDGES)
     except ValueError:
         return None
     return xmin, ymin, xmax, ymax

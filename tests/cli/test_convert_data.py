@@ -1,0 +1,55 @@
+"""`centernet convert-data`: what a person sees, and the exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from centernet.cli.main import main
+from centernet.data import COCO, VOC
+
+
+def test_losses_and_what_was_written(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "voc"
+    assert main(["convert-data", str(shared / "data/coco"), "--to", "voc", "--output", str(output)]) == 0
+    text = capsys.readouterr().out
+    assert "train: 100 pictures, 852 boxes" in text and "842 boxes rounded" in text and "links" in text
+    assert text.splitlines()[-1] == f"wrote {output / 'ImageSets/Main/train.txt'}"
+    assert len(VOC(output)) == 100
+
+
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
+def test_chosen_classes_in_their_order(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["convert-data", str(shared / "data/coco"), "--to", "coco", "--output", str(tmp_path / "coco")]
+    assert main([*arguments, "--class-names", "dog,person", "--pictures", "copy"]) == 0
+    assert "problems of the source" in capsys.readouterr().out  # the boxes of other classes
+    read = COCO(tmp_path / "coco/annotations_train.json")
+    assert read.class_names == ("person", "dog")  # in the order of their ids, which are kept
+    assert read.category_ids == (1, 18)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "--to"),
+        (["--to", "xml", "--output", "x"], 2, "invalid choice"),
+        (["--to", "mot", "--output", "x"], 1, "one size"),
+        (["--to", "voc", "--output", "full"], 1, "not empty"),
+        (["--to", "voc", "--output", "x", "--format", "yolo"], 1, "looks like COCO"),
+    ],
+)
+def test_what_cannot_be(
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    assert main(["convert-data", str(shared / "data/coco"), *arguments]) == code
+    assert says in capsys.readouterr().err

@@ -1,0 +1,350 @@
+"""Small data sets of every format on disk, with an independent reading of one file of each."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from centernet.data import COCO, MOT, VOC, YOLO, CrowdHuman, DetectionDataset, KITTITracking
+from centernet.data.formats.kitti import KITTI_CLASSES
+from centernet.data.formats.mot import MOT_CLASSES
+
+HEIGHT, WIDTH = 60, 80
+NUMBER = re.compile(r"[ \t\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t\r]*")
+Boxes = list[list[float]]
+
+
+@dataclass
+class Small:
+    """A data set of 80×60 pictures on disk, one file of which is damaged.
+
+    Attributes:
+        file: the one.
+        read: the data set.
+        count: checks that what the damaged file still holds is in the data set or named.
+        boxes: the well-formed boxes of the damaged file, x1 y1 x2 y2, uncut; None where it holds no boxes.
+        others: number of boxes from other files.
+    """
+
+    file: Path
+    read: Callable[[], DetectionDataset]
+    count: Callable[[bytes, DetectionDataset], None]
+    boxes: Callable[[bytes], Boxes] | None = None
+    others: int = 0
+
+
+def pictures(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (WIDTH, HEIGHT), "gray").save(folder / name)
+
+
+def lines_of(data: bytes) -> list[str]:
+    return [line for line in data.decode("utf-8", "surrogateescape").split("\n") if line.strip()]
+
+
+def numbers(texts: list[str]) -> list[float] | None:
+    return [float(text) for text in texts] if all(map(NUMBER.fullmatch, texts)) else None
+
+
+def from_xywh(box: list[float], first: float = 0) -> list[float]:
+    x, y, w, h = box
+    return [x - first, y - first, x - first + w, y - first + h]
+
+
+def boxes_of(dataset: DetectionDataset) -> int:
+    return sum(len(dataset.annotation(index)) for index in range(len(dataset)))
+
+
+def named_lines(dataset: DetectionDataset) -> int:
+    """Rows of a table that the problems tell of."""
+    count = 0
+    for problem in dataset.problems:
+        several = re.search(r"their (\d+) boxes", problem.message)
+        count += int(several[1]) if several else problem.message.startswith("line ")
+    return count
+
+
+def every_line(others: int) -> Callable[[bytes, DetectionDataset], None]:
+    """Each line of the file is a box or named; `others` boxes are from other files."""
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        assert boxes_of(dataset) - others + named_lines(dataset) == len(lines_of(data))
+
+    return count
+
+
+def nothing_lost(boxes: int) -> Callable[[bytes, DetectionDataset], None]:
+    """Less than the undamaged data set had, only with a problem."""
+
+    def count(_: bytes, dataset: DetectionDataset) -> None:
+        assert boxes_of(dataset) == boxes or dataset.problems
+
+    return count
+
+
+def loaded(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def four(values: Any) -> list[float] | None:
+    """Four numbers of JSON, as numbers or text."""
+    if not isinstance(values, list) or len(values) != 4:
+        return None
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    return numbers(texts)
+
+
+ROWS = "".join(
+    f"{frame},{track},{10 * track + frame}.5,{8 + frame},{9 + track}.25,21,1,{1 + track % 3},0.{track}5\n"
+    for track in range(1, 5)
+    for frame in range(1, 5)
+)
+SEQUENCE = "[Sequence]\nname=A\nimDir=img1\nframeRate=25\nseqLength=4\nimWidth=80\nimHeight=60\nimExt=.jpg\n"
+
+
+def mot(root: Path) -> None:
+    pictures(root / "A/img1", [f"{frame:06d}.jpg" for frame in range(1, 5)])
+    (root / "A/gt").mkdir()
+    (root / "A/gt/gt.txt").write_text(ROWS)
+    (root / "A/seqinfo.ini").write_text(SEQUENCE)
+
+
+def mot_boxes(width: int) -> Callable[[bytes], Boxes]:
+    def boxes(data: bytes) -> Boxes:
+        rows = [line.strip().rstrip(",").split(",") for line in lines_of(data)]
+        widths = {width} if any(len(row) == width for row in rows) else {7, 8, 9, 10}  # other forms of the file
+        stated = [numbers(row[:7]) for row in rows if len(row) in widths]
+        return [from_xywh(row[2:6], 1) for row in stated if row]
+
+    return boxes
+
+
+def mot_truth(root: Path) -> Small:
+    mot(root)
+    file = root / "A/gt/gt.txt"
+    return Small(file, lambda: MOT(root, class_names=MOT_CLASSES), every_line(0), mot_boxes(9))
+
+
+def mot15_truth(root: Path) -> Small:
+    mot(root)
+    file = root / "A/gt/gt.txt"
+    file.write_text(re.sub(r",\d,[\d.]+$", ",-1,-1,-1", ROWS, flags=re.MULTILINE))
+    return Small(file, lambda: MOT(root, amodal=True), every_line(0), mot_boxes(10))
+
+
+def mot_info(root: Path) -> Small:
+    mot(root)
+    return Small(root / "A/seqinfo.ini", lambda: MOT(root, class_names=MOT_CLASSES), nothing_lost(16))
+
+
+def kitti(root: Path) -> Small:
+    pictures(root / "image_02/0000", [f"{frame:06d}.png" for frame in range(4)])
+    (root / "label_02").mkdir()
+    names = ("Car", "Van", "Pedestrian", "DontCare")
+    rest = "1.5 1.6 3.9 1.0 2.0 30.0 -1.6"
+    rows = [
+        f"{frame} {track % 4 - 1} {names[-track]} 0 1 -1.57 {9 * track + frame}.25 5.5 {9 * track + 8} 40 {rest}"
+        for frame in range(4)
+        for track in range(1, 5)
+    ]
+    file = root / "label_02/0000.txt"
+    file.write_text("".join(f"{row}\n" for row in rows))
+
+    def boxes(data: bytes) -> Boxes:
+        rows = [line.split() for line in lines_of(data)]
+        stated = [numbers(row[6:10]) for row in rows if len(row) == 17]
+        return [row for row in stated if row]
+
+    return Small(file, lambda: KITTITracking(root, class_names=KITTI_CLASSES), every_line(0), boxes)
+
+
+def yolo(root: Path) -> None:
+    pictures(root / "images", ["a.jpg", "b.jpg"])
+    (root / "labels").mkdir()
+    rows = "".join(f"{i % 3} 0.{i + 2}5 0.{i + 1}12345 0.{i + 1} 0.2{i}\n" for i in range(5))
+    for name in "ab":
+        (root / f"labels/{name}.txt").write_text(rows)
+    names = "  0: cat\n  1: dog\n  2: bird\n"
+    (root / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnc: 3\nnames:\n{names}")
+
+
+def yolo_labels(root: Path) -> Small:
+    yolo(root)
+    file = root / "labels/a.txt"
+
+    def boxes(data: bytes) -> Boxes:
+        found = []
+        for line in lines_of(data):
+            row = numbers(line.split())
+            if row and len(row) == 5:
+                x, y, w, h = row[1] * WIDTH, row[2] * HEIGHT, row[3] * WIDTH, row[4] * HEIGHT
+                found.append(from_xywh([x - w / 2, y - h / 2, w, h]))
+            elif row and len(row) > 6 and len(row) % 2:  # a polygon, which the data set must then name
+                x1, x2 = min(row[1::2]) * WIDTH, max(row[1::2]) * WIDTH
+                found.append([x1, min(row[2::2]) * HEIGHT, x2, max(row[2::2]) * HEIGHT])
+        return found
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        every_line(5)(data, dataset)
+        polygons = sum(len(line.split()) > 5 for line in lines_of(data))
+        assert not polygons or dataset.problems
+
+    return Small(file, lambda: YOLO(root), count, boxes, others=5)
+
+
+def yolo_yaml(root: Path) -> Small:
+    yolo(root)
+    return Small(root / "data.yaml", lambda: YOLO(root), nothing_lost(10))
+
+
+def crowdhuman(root: Path) -> Small:
+    pictures(root / "Images", ["a.jpg", "b.jpg", "c,d.jpg"])
+    lines = []
+    for name in ("a", "b", "c,d"):
+        persons = [
+            {
+                "tag": "mask" if i == 2 else "person",
+                "fbox": [10 * i - 3, 5, 20 + i, 40],
+                "vbox": [10 * i, 5, 15, 30],
+                "hbox": [10 * i + 3, 5, 8, 9],
+                "head_attr": {"ignore": 0, "occ": 1, "unsure": 0},
+                "extra": {"box_id": i, "ignore": int(i == 1)},
+            }
+            for i in range(4)
+        ]
+        lines.append(json.dumps({"ID": name, "gtboxes": persons}) + "\n")
+    file = root / "annotation_train.odgt"
+    file.write_text("".join(lines))
+
+    def persons_of(data: bytes) -> list[tuple[str, list[Any]]]:
+        entries = [loaded(line) for line in data.split(b"\n")]
+        return [(e["ID"], e["gtboxes"]) for e in entries if isinstance(e, dict) and isinstance(e.get("gtboxes"), list)
+                and isinstance(e.get("ID"), str)]  # fmt: skip
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        problems = [problem for problem in dataset.problems if problem.kind != "unknown-key"]
+        of_boxes = [problem for problem in problems if ", box " in problem.message]
+        lines = [line for line in data.split(b"\n") if line.strip()]
+        assert len(dataset) + len(problems) - len(of_boxes) == len(lines)
+        used = {dataset.path(index).stem for index in range(len(dataset))}
+        held = dict(
+            reversed([(name, persons) for name, persons in persons_of(data) if name in used])
+        )  # the first counts
+        assert boxes_of(dataset) + len(of_boxes) == sum(map(len, held.values()))
+
+    def boxes(data: bytes) -> Boxes:
+        every = [person for _, persons in persons_of(data) for person in persons if isinstance(person, dict)]
+        return [from_xywh(box) for box in (four(person.get("fbox")) for person in every) if box]
+
+    return Small(file, lambda: CrowdHuman(file, amodal=True), count, boxes)
+
+
+def coco(root: Path) -> Small:
+    pictures(root / "images", ["a.jpg", "b.jpg"])
+    rows = [
+        {
+            "id": i,
+            "image_id": 3 + i % 2,
+            "category_id": 1 + i % 3,
+            "bbox": [5 * i + 0.5, 6, 20.25, 30],
+            "area": 99.5,
+            "iscrowd": int(i == 2),
+            "segmentation": [],
+        }
+        for i in range(6)
+    ]
+    content = {
+        "images": [{"id": 3 + i, "file_name": f"{n}.jpg", "height": 60, "width": 80} for i, n in enumerate("ab")],
+        "annotations": rows,
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(("cat", "dog", "bird"))],
+    }
+    file = root / "train.json"
+    file.write_text(json.dumps(content, indent=1))
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        entries = json.loads(data.decode("utf-8-sig"))
+        of_boxes = [p for p in dataset.problems if "annotations[" in p.message and p.kind != "unknown-key"]
+        held = entries["annotations"]
+        assert boxes_of(dataset) + len(of_boxes) == len(held) or (len(dataset) < 2 and dataset.problems)
+        of_pictures = [p for p in dataset.problems if p.kind in ("missing-image", "unreadable-image", "duplicate")]
+        assert len(dataset) + len(of_pictures) == len(entries["images"])
+
+    def boxes(data: bytes) -> Boxes:
+        entries = json.loads(data.decode("utf-8-sig"))["annotations"]
+        return [from_xywh(b) for b in (four(e.get("bbox")) for e in entries if isinstance(e, dict)) if b]
+
+    return Small(file, lambda: COCO(file, root / "images"), count, boxes)
+
+
+def voc(root: Path) -> None:
+    pictures(root / "JPEGImages", ["a.jpg", "b.jpg"])
+    (root / "Annotations").mkdir()
+    (root / "ImageSets/Main").mkdir(parents=True)
+    (root / "ImageSets/Main/train.txt").write_text("a\nb\n")
+    rows = "".join(
+        f"\t<object>\n\t\t<name>{name}</name>\n\t\t<difficult>{i % 2}</difficult>\n\t\t<bndbox>\n"
+        f"\t\t\t<xmin>{5 * i + 1}</xmin>\n\t\t\t<ymin>3</ymin>\n\t\t\t<xmax>{5 * i + 22}.5</xmax>\n"
+        "\t\t\t<ymax>40</ymax>\n\t\t</bndbox>\n\t</object>\n"
+        for i, name in enumerate(("cat", "dog", "cat"))
+    )
+    size = "\t<size>\n\t\t<width>80</width>\n\t\t<height>60</height>\n\t</size>\n"
+    for name in "ab":
+        text = f'<?xml version="1.0" encoding="utf-8"?>\n<annotation>\n{size}{rows}</annotation>\n'
+        (root / f"Annotations/{name}.xml").write_text(text)
+
+
+def voc_xml(root: Path) -> Small:
+    voc(root)
+
+    def parsed(data: bytes) -> list[Any] | None:
+        try:
+            return ElementTree.fromstring(data).findall("object")
+        except (ElementTree.ParseError, LookupError, ValueError):
+            return None
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        objects = parsed(data)
+        if objects is None:
+            assert len(dataset) == 1 and any(p.kind == "unreadable-annotation" for p in dataset.problems)
+            return
+        of_boxes = [p for p in dataset.problems if p.message.startswith("object ")]
+        refused = any("document type" in p.message for p in dataset.problems)
+        assert refused or boxes_of(dataset) - 3 + len(of_boxes) == len(objects)
+
+    def boxes(data: bytes) -> Boxes:
+        edges = ("xmin", "ymin", "xmax", "ymax")
+        texts = [[entry.findtext(f"bndbox/{edge}") or "" for edge in edges] for entry in parsed(data) or ()]
+        return [[row[0] - 1, row[1] - 1, *row[2:]] for row in map(numbers, texts) if row]
+
+    return Small(root / "Annotations/a.xml", lambda: VOC(root, class_names=["cat", "dog"]), count, boxes, others=3)
+
+
+def voc_list(root: Path) -> Small:
+    voc(root)
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        assert len(dataset) + len(dataset.problems) == len(lines_of(data))
+
+    return Small(root / "ImageSets/Main/train.txt", lambda: VOC(root), count)
+
+
+FORMATS = [mot_truth, mot15_truth, mot_info, kitti, yolo_labels, yolo_yaml, crowdhuman, coco, voc_xml, voc_list]
+
+
+@pytest.fixture(params=[pytest.param(make, id=make.__name__) for make in FORMATS])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> Small:
+    """A small data set of each format."""
+    made: Small = request.param(tmp_path)
+    return made

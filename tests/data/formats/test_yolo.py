@@ -1,0 +1,220 @@
+"""YOLO's text files: both layouts, polygons, and every defect named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from centernet.data import COCO, VOC, YOLO, DataError, DataWarning, Synthetic
+from centernet.testing import check_dataset
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def make(
+        labels: dict[str, str | None],
+        content: dict[str, Any] | str | None = None,
+        *,
+        images: str = "images/train",
+        into: str = "labels/train",
+    ) -> Path:
+        """80×60 pictures with these label files (None writes none), and a data.yaml."""
+        for folder in (images, into):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in labels.items():
+            Image.new("RGB", (80, 60)).save(tmp_path / images / f"{name}.jpg")
+            if text is not None:
+                (tmp_path / into / f"{name}.txt").write_text(text)
+        content = {"train": images, "names": ["cat", "dog"]} if content is None else content
+        path = tmp_path / "data.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return make
+
+
+def test_boxes_are_shares_of_the_picture(write: Write) -> None:
+    path = write({"a": "1 .5 .5 .25 .5\n0 0.05 0.5 0.2 0.1", "b": "", "c": None})
+    dataset = YOLO(path)
+    assert dataset.class_names == ("cat", "dog") and dataset.problems == []
+    assert dataset.annotation(0).boxes.tolist() == [[30, 15, 50, 45], [0, 27, 12, 33]]
+    assert dataset.annotation(0).labels.tolist() == [1, 0] and dataset.clipped == 1
+    assert [len(dataset.annotation(i)) for i in range(3)] == [2, 0, 0] and dataset.without_labels == 1
+    assert len(YOLO(path.parent)) == 3  # its folder will do
+    check_dataset(dataset)
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ({"train": "train/images", "val": "valid/images", "names": {0: "cat", 1: "dog"}, "nc": 2}, {}),
+        ({"train": "../train/images", "names": ["cat", "dog"]}, {}),  # as one of the great exporters writes it
+        ({"path": ".", "train": "./train/images/", "names": ["cat", "dog"]}, {}),
+        ({"path": "/content/somewhere", "train": "train/images", "names": ["cat", "dog"]}, {}),
+        ({"path": "..\\data", "train": "train\\images", "names": ["cat", "dog"]}, {}),
+        ({"train": ["train/images"], "names": ["cat", "dog"]}, {}),
+        ({"train": "nowhere/train/images", "names": ["cat", "dog"]}, {"root": "sub"}),
+    ],
+)
+def test_the_ways_in_which_exports_name_their_folders(
+    write: Write, content: dict[str, Any], options: dict[str, str], tmp_path: Path
+) -> None:
+    inner = "sub/nowhere/" if options else ""
+    path = write({"a": "1 .5 .5 .25 .5"}, content, images=f"{inner}train/images", into=f"{inner}train/labels")
+    given = {key: tmp_path / value for key, value in options.items()}
+    dataset = YOLO(path, **given)  # type: ignore[arg-type]
+    assert dataset.annotation(0).labels.tolist() == [1]
+    check_dataset(dataset)
+
+
+def test_a_split_that_is_a_list_of_pictures(write: Write, tmp_path: Path) -> None:
+    row = "0 .5 .5 .5 .5"
+    path = write({"a": row, "b": row, "c": row}, {"train": "lists/train.txt", "names": ["cat"]})
+    (tmp_path / "lists").mkdir()
+    lines = ["images/train/c.jpg", str(tmp_path / "images/train/a.jpg"), "./../b.jpg", "images/train/c.jpg", "x.jpg"]
+    (tmp_path / "lists/train.txt").write_text("\n".join(lines))
+    with pytest.warns(DataWarning, match="3 problems"):
+        dataset = YOLO(path)
+    assert [dataset.path(i).stem for i in range(len(dataset))] == ["c", "a"]
+    assert sorted((problem.kind, problem.message.split(":")[0]) for problem in dataset.problems) == [
+        ("duplicate", "line 4 names 'images/train/c.jpg' again; it is used once"),
+        ("missing-image", "line 3 of train.txt"),
+        ("missing-image", "line 5 of train.txt"),
+    ]
+
+
+def test_the_same_boxes_as_in_other_formats(tmp_path: Path) -> None:
+    scenes = Synthetic(8, size=(96, 128), seed=3)
+    scenes.write(tmp_path, format="coco", split="train")
+    scenes.write(tmp_path, format="voc", split="train")
+    (tmp_path / "labels").mkdir()
+    coco, voc = COCO(tmp_path / "annotations_train.json"), VOC(tmp_path, class_names=scenes.class_names)
+    for index in range(len(coco)):
+        annotation = coco.annotation(index)
+        x1, y1, x2, y2 = annotation.boxes.T.astype(np.float64)
+        columns = (annotation.labels, (x1 + x2) / 256, (y1 + y2) / 192, (x2 - x1) / 128, (y2 - y1) / 96)
+        np.savetxt(tmp_path / "labels" / f"{annotation.path.stem}.txt", np.column_stack(columns), "%.9g")
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"train": "images", "names": list(coco.class_names)}))
+    yolo = YOLO(tmp_path / "data.yaml")
+    assert len(yolo) == len(coco) == len(voc) == 8
+    for index in range(8):
+        a, b, c = (dataset.annotation(index) for dataset in (yolo, coco, voc))
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-4)
+        np.testing.assert_allclose(a.boxes, c.boxes, atol=0.02)
+        assert a.labels.tolist() == b.labels.tolist() == c.labels.tolist()
+
+
+def test_polygons_become_the_boxes_around_them(write: Write) -> None:
+    polygon = "1 .25 .5 .5 .25 .75 .5 .5 .75\n"
+    alone = YOLO(write({"a": polygon}))
+    assert alone.annotation(0).boxes.tolist() == [[20, 15, 60, 45]] and alone.problems == []
+    path = write({"a": polygon, "b": "0 .5 .5 .2 .2\n" + polygon})
+    with pytest.warns(DataWarning, match=r"2 polygons among 1 boxes, the first: line 1 of .*a.txt"):
+        assert [len(YOLO(path).annotation(i)) for i in range(2)] == [1, 2]
+
+
+def test_classes_may_be_chosen_and_ordered(write: Write) -> None:
+    path = write({"a": "0 .5 .5 .2 .2\n1 .3 .3 .2 .2\n0 .7 .7 .2 .2"})
+    both = YOLO(path, class_names=["dog", "cat"])
+    assert both.annotation(0).labels.tolist() == [1, 0, 1]
+    with pytest.warns(DataWarning, match="the class 'cat' is not in class_names: its 2 boxes are left out"):
+        assert YOLO(path, class_names=["dog"]).annotation(0).labels.tolist() == [0]
+    with pytest.raises(DataError, match=r"'dogs' \(did you mean 'dog'\?\).*cat, dog"):
+        YOLO(path, class_names=["dogs"])
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "part"),
+    [
+        ("0 .5 .5 .2", "bad-row", "4 numbers, expected 5"),
+        ("0 .5 .5 .2 .2 .9", "bad-row", "6 numbers, expected 5"),
+        ("0 .5 .5 .2 wide", "bad-row", "line 2"),
+        ("cat .5 .5 .2 .2", "bad-row", "line 2"),
+        ("0.5 .5 .5 .2 .2", "bad-row", "line 2"),
+        ("2 .5 .5 .2 .2", "unknown-class", "the class 2 is none of 0 .. 1"),
+        ("-1 .5 .5 .2 .2", "unknown-class", "-1"),
+        ("0 .5 .5 -.2 .2", "inverted-box", "line 2"),
+        ("0 .5 .5 0 .2", "empty-box", "line 2"),
+        ("0 1.5 .5 .2 .2", "outside-box", "60×80"),
+        ("0 320 240 50 50", "outside-box", "numbers are shares of the picture"),
+        ("0 nan .5 .2 .2", "bad-box", "finite"),
+        ("0 .1 .1 .2 inf .3 .1", "bad-box", "finite"),
+    ],
+)
+def test_wrong_rows_are_named_and_left_out(write: Write, row: str, kind: str, part: str) -> None:
+    path = write({"a": f"0 .5 .5 .2 .2\n{row}\n"})
+    with pytest.warns(DataWarning, match="1 problem"):
+        dataset = YOLO(path)
+    (problem,) = dataset.problems
+    assert problem.kind == kind and part in problem.message and problem.path.endswith("a.txt")
+    assert len(dataset.annotation(0)) == 1
+    check_dataset(dataset)
+    with pytest.raises(DataError, match="strict"):
+        YOLO(path, strict=True)
+
+
+def test_label_files_without_a_picture_are_named(write: Write, tmp_path: Path) -> None:
+    path = write({"a": "0 .5 .5 .2 .2"})
+    for name in ("lost.txt", "classes.txt"):
+        (tmp_path / "labels/train" / name).write_text("0 .5 .5 .2 .2")
+    with pytest.warns(DataWarning, match=r"lost.txt: a label file without a picture"):
+        assert len(YOLO(path).problems) == 1
+
+
+def test_pictures_that_none_has_labels_are_an_error(write: Write) -> None:
+    path = write({"a": None, "b": None}, into="annotations")
+    with pytest.raises(
+        DataError, match=r"none of the 2 pictures has a label file; for images/train/a.jpg it would be .*a.txt"
+    ):
+        YOLO(path)
+
+
+def test_unreadable_pictures_are_named(write: Write, tmp_path: Path) -> None:
+    path = write({"a": "0 .5 .5 .2 .2", "b": "0 .5 .5 .2 .2"})
+    (tmp_path / "images/train/b.jpg").write_text("text")
+    with pytest.warns(DataWarning, match="b.jpg"):
+        dataset = YOLO(path)
+    assert len(dataset) == 1 and dataset.problems[0].kind == "unreadable-image"
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("names: [a", "not valid YAML"),
+        ("- a\n", "expected the keys names and train"),
+        ("train: images/train\n", "got the keys train"),
+        ({"train": "images/train", "names": []}, "names is"),
+        ({"train": "images/train", "names": {0: "a", 2: "b"}}, "expected 0 .. 1"),
+        ({"train": "images/train", "names": ["a", "a"]}, "more than once"),
+        ({"train": "images/train", "names": ["a"], "nc": 2}, "nc is '2', but there are 1 names"),
+        ({"val": "images/train", "names": ["a"]}, "the split 'train' is None; the splits there are val"),
+        ({"train": "images/none", "names": ["a"]}, "'images/none' is not in .*give the folder"),
+        ({"train": "/etc", "names": ["a"]}, "'/etc' leads out of the data set"),
+        ({"train": "images/../../x", "names": ["a"]}, "leads out of the data set"),
+        ({"train": "labels/train", "names": ["a"]}, "no pictures here"),
+    ],
+)
+def test_files_that_are_wrong_are_refused(write: Write, content: Any, part: str) -> None:
+    path = write({"a": "0 .5 .5 .2 .2"}, content)
+    with pytest.raises(DataError, match=part):
+        YOLO(path)
+
+
+def test_wrong_paths_are_named(tmp_path: Path, write: Write) -> None:
+    with pytest.raises(DataError, match=r"data.yaml: cannot be opened"):
+        YOLO(tmp_path / "data.yaml")
+    with pytest.raises(DataError, match="no such folder"):
+        YOLO(write({"a": ""}), root=tmp_path / "none")
+
+
+def test_names_are_text_whatever_they_look_like(write: Write) -> None:
+    path = write({"a": "1 .5 .5 .2 .2"}, "train: images/train\nnames: [no, 007]\n")
+    assert YOLO(path).class_names == ("no", "007")

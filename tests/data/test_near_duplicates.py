@@ -1,0 +1,75 @@
+"""Copies are found whatever was done to them on the way; other pictures are not."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from centernet.data import Synthetic
+from centernet.data.near_duplicates import Fingerprints, _count_bits_of_words, fingerprint, nearest_pairs
+from centernet.data.sample import Pixels
+
+
+def fingerprints(images: list[Pixels]) -> Fingerprints:
+    found = [fingerprint(image) for image in images]
+    return Fingerprints(
+        np.array([bits for bits, _ in found], dtype=np.uint64),
+        np.array([thumbnail for _, thumbnail in found], dtype=np.uint8),
+        np.arange(len(images)),
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Pixels]:
+    scenes = Synthetic(150, size=(120, 160), objects=(3, 8), seed=5)
+    return [scenes.read_image(index) for index in range(len(scenes))]
+
+
+def recompressed(image: Pixels) -> Pixels:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=25)
+    return np.array(Image.open(buffer))
+
+
+CHANGES = {
+    "same": lambda image: image,
+    "recompressed": recompressed,
+    "halved": lambda image: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "squashed": lambda image: cv2.resize(image, (100, 100), interpolation=cv2.INTER_AREA),
+    "brighter": lambda image: (image * 1.1 + 5).clip(0, 255).astype(np.uint8),
+    "noisy": lambda image: (image + np.random.default_rng(0).normal(0, 6, image.shape)).clip(0, 255).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_copies_are_found(pictures: list[Pixels], change: str) -> None:
+    copies = [np.ascontiguousarray(CHANGES[change](image)) for image in pictures]
+    pairs = nearest_pairs(fingerprints(pictures), fingerprints(copies))
+    assert sum(a == b for a, b, _ in pairs) >= 0.97 * len(pictures)
+    assert all(0.95 <= alike <= 1 for _, _, alike in pairs)
+
+
+def test_other_pictures_are_not_found(pictures: list[Pixels]) -> None:
+    assert nearest_pairs(fingerprints(pictures[:75]), fingerprints(pictures[75:])) == []
+
+
+def test_plain_pictures_are_like_nothing() -> None:
+    plain = [np.full((40, 60, 3), value, dtype=np.uint8) for value in (0, 128, 255)]
+    assert nearest_pairs(fingerprints(plain), fingerprints(plain)) == []
+    nothing = fingerprints([])
+    assert nearest_pairs(nothing, fingerprints(plain)) == nearest_pairs(fingerprints(plain), nothing) == []
+
+
+def test_the_best_of_several_is_named(pictures: list[Pixels]) -> None:
+    first = [recompressed(pictures[0]), pictures[0], pictures[1]]
+    assert nearest_pairs(fingerprints(first), fingerprints(pictures[:1])) == [(1, 0, pytest.approx(1, abs=1e-5))]
+
+
+def test_bits_are_counted_as_python_counts_them() -> None:
+    words = np.random.default_rng(0).integers(0, 2**64, 1000, dtype=np.uint64)
+    words[:3] = [0, 2**64 - 1, 1]
+    assert _count_bits_of_words(words).tolist() == [int(word).bit_count() for word in words.tolist()]
