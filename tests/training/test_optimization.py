@@ -27,7 +27,7 @@ def test_cosine_with_warmup() -> None:
     assert factors[10] == 1
     assert factors[55] == pytest.approx(0.5)
     assert factors[100] == pytest.approx(0, abs=1e-9)
-    assert all(a < b for a, b in itertools.pairwise(factors))
+    assert all(a < b for a, b in itertools.pairwise(factors[:11]))
 
 
 def test_steps_of_the_original() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from centernet.detections import Detections
-from centernet.images import read_image
 from centernet.inference.drawing import contact_sheet, draw
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class EpochSummary(Callback):
 
 
 class LogDetections(Callback):
-    """Pictures of the first validation images every few epochs: predicted boxes, true boxes and the heatmap.
+    """The first validation images every few epochs, as the network sees them: predicted boxes, true boxes, heatmap.
 
     They are written to `pictures/` of the run's folder, and handed to TensorBoard or Weights & Biases where the run
     has such a logger.
@@ -103,28 +103,22 @@ class LogDetections(Callback):
             return
         with torch.no_grad():
             encoded = pl_module(pl_module.normalize(batch.images[: self.num_images]))
-        heatmaps = encoded[pl_module.finder][:, :].float().sigmoid().amax(1).cpu().numpy()
+        heatmaps = encoded[pl_module.finder].float().sigmoid().amax(1).cpu().numpy()
         tiles: list[NDArray[np.uint8]] = []
-        for annotation, detections, heatmap, image in zip(
-            batch.annotations,
-            outputs["detections"],
-            heatmaps,
-            batch.images.permute(0, 2, 3, 1).cpu().numpy(),
-            strict=False,
-        ):
-            picture = read_image(annotation.path) if Path(annotation.path).is_file() else None
+        images = batch.images[: self.num_images].permute(0, 2, 3, 1).cpu().numpy()
+        for i, (image, heatmap) in enumerate(zip(images, heatmaps, strict=True)):
+            image = np.ascontiguousarray(image)
+            found: Detections = outputs["detections"][i].filter(score_threshold=self.score_threshold)
+            annotation, rows = batch.annotations[i], int(batch.counts[i])
+            size = (annotation.height, annotation.width)
+            predicted = replace(found, bboxes=pl_module.preprocessing.to_input(found.bboxes, size))
             truth = Detections(
-                annotation.boxes,
-                annotation.labels.clip(min=0),
-                np.ones(len(annotation.labels), np.float32),
-                class_names=detections.class_names,
+                batch.boxes[i, :rows].cpu().numpy(),
+                batch.labels[i, :rows].clamp(min=0).cpu().numpy(),
+                np.ones(rows, np.float32),
+                class_names=found.class_names,
             )
-            if picture is not None:
-                tiles.append(draw(picture, detections.filter(score_threshold=self.score_threshold)))
-                tiles.append(draw(picture, truth))
-            tiles.append(_overlay(np.ascontiguousarray(image), heatmap))
-        if not tiles:
-            return
+            tiles += [draw(image, predicted), draw(image, truth), _overlay(image, heatmap)]
         sheet = contact_sheet(tiles, columns=3)
         self._folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])
