@@ -173,8 +173,10 @@ class CLI(LightningCLI):
             return
         path = folder / "figures.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**result.stats, "per_class": {c.name: c.ap for c in result.per_class}}, indent=1))
-        print(result.table())
+        voc = self.model.evaluation_voc
+        content = {**result.stats, **voc.stats, "per_class": {c.name: c.ap for c in result.per_class}}
+        path.write_text(json.dumps(content, indent=1))
+        print(f"{result.table()}\n\nPascal VOC, IoU .5\n{voc.table()}")
         print(f"figures: {path}")
 
 

@@ -218,7 +218,7 @@ def _start(job: _Job) -> None:
     global _job
     _job = job
     cv2.setNumThreads(0)  # the processes are the threads
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     warnings.simplefilter("ignore")  # of damaged EXIF blocks and the like; what matters is a problem
 
 
@@ -231,19 +231,24 @@ def _parts(job: _Job, count: int, num_workers: int) -> Iterator[tuple[Part, int]
     if num_workers == 0 or len(chunks) == 1:
         yield from ((job.read(chunk), len(chunk)) for chunk in chunks)
         return
-    # Not forked: what has threads (OpenCV, torch) can hang in a fork.
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")  # what has threads (OpenCV, torch) can hang in a fork
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(num_workers, len(chunks)), context, initializer=_start, initargs=(job,))
     try:
         for part, chunk in zip(pool.map(_read, chunks), chunks, strict=True):
             yield part, len(chunk)
+        pool.shutdown()
     except BrokenProcessPool as error:
         raise DataError(
             f"{job.dataset!r}: a process that read pictures ended without a word, as for want of memory; "
             "try again with fewer workers (0 reads in the main process)"
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    except BaseException:  # Ctrl-C: what is left is not waited for
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.terminate()
+        raise
 
 
 _LIKE = {"MPO": "JPEG", "DIB": "BMP"}  # several frames in a JPEG, as telephones write; a BMP without its first header

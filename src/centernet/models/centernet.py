@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from centernet.detections import Detections
-from centernet.evaluation import CocoEvaluator, CocoResult
+from centernet.evaluation import CocoEvaluator, CocoResult, VocEvaluator, VocResult
 from centernet.images import Preprocessing
 from centernet.models.backbones import Backbone
 from centernet.models.checkpoint import read_checkpoint
@@ -103,7 +103,8 @@ class CenterNet(pl.LightningModule):
         self.register_buffer("_std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
         self.optimization: Optimizing | None = None
         self.evaluation: CocoResult | None = None  # of the last validation
-        self._evaluator: CocoEvaluator | None = None
+        self.evaluation_voc: VocResult | None = None
+        self._evaluators: tuple[CocoEvaluator, VocEvaluator] | None = None
         self.to(memory_format=torch.channels_last)
 
     # ------------------------------------------------------------------ the network
@@ -219,7 +220,7 @@ class CenterNet(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         names = self.class_names or [str(label) for label in range(self.num_classes)]
-        self._evaluator = CocoEvaluator(names)
+        self._evaluators = CocoEvaluator(names), VocEvaluator(names)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
         """`detections` of each image in its own pixels; they are also collected for the epoch's figures."""
@@ -227,23 +228,27 @@ class CenterNet(pl.LightningModule):
         terms = self.losses(encoded, batch)
         self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.images), sync_dist=True)
         found = self.to_detections(self.decode_detections(encoded), [(a.height, a.width) for a in batch.annotations])
-        assert self._evaluator is not None
+        assert self._evaluators is not None
         for annotation, detections in zip(batch.annotations, found, strict=True):
-            self._evaluator.update(annotation, detections)
+            for evaluator in self._evaluators:
+                evaluator.update(annotation, detections)
         return {"detections": found}
 
     def on_validation_epoch_end(self) -> None:
-        assert self._evaluator is not None
+        assert self._evaluators is not None
+        coco, voc = self._evaluators
+        self._evaluators = None
         if self.trainer.world_size > 1:
             parts: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, self._evaluator)
-            self._evaluator = parts[0]
-            for part in parts[1:]:
-                self._evaluator.merge(part)
-        if len(self._evaluator):
-            self.evaluation = self._evaluator.compute()
-            self.log_dict({f"val/{name}": float(value) for name, value in self.evaluation.stats.items()})
-        self._evaluator = None
+            torch.distributed.all_gather_object(parts, (coco, voc))
+            coco, voc = parts[0]
+            for other_coco, other_voc in parts[1:]:
+                coco.merge(other_coco)
+                voc.merge(other_voc)
+        if len(coco):
+            self.evaluation, self.evaluation_voc = coco.compute(), voc.compute()
+            figures = {**self.evaluation.stats, **self.evaluation_voc.stats}
+            self.log_dict({f"val/{name}": float(value) for name, value in figures.items()})
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
