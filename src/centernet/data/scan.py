@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -234,9 +234,12 @@ def _parts(job: _Job, count: int, num_workers: int) -> Iterator[tuple[Part, int]
     context = multiprocessing.get_context("spawn")  # what has threads (OpenCV, torch) can hang in a fork
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(num_workers, len(chunks)), context, initializer=_start, initargs=(job,))
+    waiting: deque[Future[Part]] = deque()
     try:
-        for part, chunk in zip(pool.map(_read, chunks), chunks, strict=True):
-            yield part, len(chunk)
+        for place, chunk in enumerate(chunks):  # in order, and only a little ahead of what is taken
+            while place + len(waiting) < min(place + 4 * num_workers, len(chunks)):
+                waiting.append(pool.submit(_read, chunks[place + len(waiting)]))
+            yield waiting.popleft().result(), len(chunk)
         pool.shutdown()
     except BrokenProcessPool as error:
         raise DataError(
@@ -244,10 +247,10 @@ def _parts(job: _Job, count: int, num_workers: int) -> Iterator[tuple[Part, int]
             "try again with fewer workers (0 reads in the main process)"
         ) from error
     except BaseException:  # Ctrl-C: what is left is not waited for
-        pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             if child not in others:
                 child.terminate()
+        pool.shutdown(wait=False)
         raise
 
 

@@ -22,8 +22,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from centernet.detections import Detections
-from centernet.evaluation.records import Records, Table, Truth
+from centernet.evaluation.records import Records, Table
 
 # Name: (what is averaged, IoU limit, sizes, most detections per image and class), as places in the library's arrays:
 # IoU .5, .55 … .95; sizes all, small (up to 32² pixels), medium, large (from 96²); 1, 10, 100 detections.
@@ -106,7 +105,7 @@ class CocoResult:
         return "\n".join(lines)
 
 
-class CocoEvaluator:
+class CocoEvaluator(Records):
     """Collects the images of a validation run and computes COCO's figures, in original pixels.
 
     Regions that the truth says to ignore are treated as COCO treats crowds. They are no objects that can be missed; and
@@ -123,6 +122,7 @@ class CocoEvaluator:
     Example:
         >>> import numpy as np
         >>> from types import SimpleNamespace
+        >>> from centernet import Detections
         >>> truth = SimpleNamespace(
         ...     image_id=7,
         ...     boxes=np.array([[10, 10, 60, 50]], np.float32),
@@ -136,40 +136,13 @@ class CocoEvaluator:
         1.0
     """
 
-    def __init__(self, class_names: Sequence[str]) -> None:
-        self._records = Records(class_names)
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._records)
-
-    def update(self, truth: Truth, detections: Detections) -> None:
-        """Adds an image.
-
-        Args:
-            truth: its true objects (`centernet.data.Annotation`), original pixels.
-            detections: what was found in it, original pixels.
-
-        Raises:
-            ValueError: a label is outside the classes.
-        """
-        self._records.add(truth, detections)
-
-    def merge(self, other: CocoEvaluator) -> None:
-        """Adds the images of another evaluator of the same classes."""
-        self._records.merge(other._records)
-
-    def reset(self) -> None:
-        """Forgets all images."""
-        self._records.clear()
-
     def compute(self) -> CocoResult:
         """The figures of all images so far.
 
         Raises:
             ValueError: there was no image.
         """
-        return _evaluate(self._records.table(), self._records.class_names)
+        return _evaluate(self.table(), self.class_names)
 
 
 def evaluate_coco(

@@ -64,7 +64,7 @@ class Table:
 
 
 class Records:
-    """Collects truth and detections image by image; each image counts once.
+    """What the evaluators have in common: truth and detections, image by image; each image counts once.
 
     Args:
         class_names: the classes, by label.
@@ -75,10 +75,15 @@ class Records:
         self._images: dict[int, tuple[NDArray[Any], ...]] = {}
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self._images)
 
-    def add(self, truth: Truth, detections: Detections) -> None:
-        """Remembers an image; one whose id is known already is passed over (distributed samplers repeat some).
+    def update(self, truth: Truth, detections: Detections) -> None:
+        """Adds an image; one whose id is known already is passed over (distributed samplers repeat some).
+
+        Args:
+            truth: its true objects (`centernet.data.Annotation`), original pixels.
+            detections: what was found in it, original pixels.
 
         Raises:
             ValueError: a label is outside the classes, or the arrays of the truth differ in length.
@@ -107,7 +112,7 @@ class Records:
         )
 
     def merge(self, other: Records) -> None:
-        """Adds the images of other records, for instance those of another process, where they are not here yet.
+        """Adds the images of another evaluator, of another process or with other figures, where they are not here yet.
 
         Raises:
             ValueError: the classes differ.
@@ -117,7 +122,7 @@ class Records:
         for image_id, arrays in other._images.items():
             self._images.setdefault(image_id, arrays)
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Forgets all images."""
         self._images.clear()
 

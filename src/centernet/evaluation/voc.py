@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centernet.boxes import elementwise_iou, xywh_to_xyxy
-from centernet.detections import Detections
-from centernet.evaluation.records import Records, Table, Truth
+from centernet.evaluation.records import Records, Table
 
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
@@ -77,7 +76,7 @@ class VocResult:
         return "\n".join(lines)
 
 
-class VocEvaluator:
+class VocEvaluator(Records):
     """Collects the images of a validation run and computes Pascal VOC's figures, in original pixels.
 
     The interface is that of `CocoEvaluator`: images given twice count once, evaluators pickle and merge. A region to
@@ -90,33 +89,9 @@ class VocEvaluator:
     """
 
     def __init__(self, class_names: Sequence[str], *, iou_threshold: float = 0.5, inclusive: bool = False) -> None:
+        super().__init__(class_names)
         self.iou_threshold = iou_threshold
         self.inclusive = inclusive
-        self._records = Records(class_names)
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._records)
-
-    def update(self, truth: Truth, detections: Detections) -> None:
-        """Adds an image.
-
-        Args:
-            truth: its true objects (`centernet.data.Annotation`), original pixels.
-            detections: what was found in it, original pixels.
-
-        Raises:
-            ValueError: a label is outside the classes.
-        """
-        self._records.add(truth, detections)
-
-    def merge(self, other: VocEvaluator) -> None:
-        """Adds the images of another evaluator of the same classes."""
-        self._records.merge(other._records)
-
-    def reset(self) -> None:
-        """Forgets all images."""
-        self._records.clear()
 
     def compute(self) -> VocResult:
         """The figures of all images so far.
@@ -124,10 +99,10 @@ class VocEvaluator:
         Raises:
             ValueError: there was no image.
         """
-        table = self._records.table()
+        table = self.table()
         verdicts = judge(table, iou_threshold=self.iou_threshold, inclusive=self.inclusive)
         order = np.lexsort((-table.score, table.label))  # by class, then by falling score; equal ones as they came
-        names = self._records.class_names
+        names = self.class_names
         ends = np.searchsorted(table.label[order], np.arange(len(names) + 1))
         objects = np.bincount(table.truth_label[~table.truth_ignore], minlength=len(names))
         results = []

@@ -104,7 +104,7 @@ class CenterNet(pl.LightningModule):
         self.optimization: Optimizing | None = None
         self.evaluation: CocoResult | None = None  # of the last validation
         self.evaluation_voc: VocResult | None = None
-        self._evaluators: tuple[CocoEvaluator, VocEvaluator] | None = None
+        self._evaluator: CocoEvaluator | None = None
         self.to(memory_format=torch.channels_last)
 
     # ------------------------------------------------------------------ the network
@@ -220,7 +220,7 @@ class CenterNet(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         names = self.class_names or [str(label) for label in range(self.num_classes)]
-        self._evaluators = CocoEvaluator(names), VocEvaluator(names)
+        self._evaluator = CocoEvaluator(names)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
         """`detections` of each image in its own pixels; they are also collected for the epoch's figures."""
@@ -228,24 +228,22 @@ class CenterNet(pl.LightningModule):
         terms = self.losses(encoded, batch)
         self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.images), sync_dist=True)
         found = self.to_detections(self.decode_detections(encoded), [(a.height, a.width) for a in batch.annotations])
-        assert self._evaluators is not None
+        assert self._evaluator is not None
         for annotation, detections in zip(batch.annotations, found, strict=True):
-            for evaluator in self._evaluators:
-                evaluator.update(annotation, detections)
+            self._evaluator.update(annotation, detections)
         return {"detections": found}
 
     def on_validation_epoch_end(self) -> None:
-        assert self._evaluators is not None
-        coco, voc = self._evaluators
-        self._evaluators = None
+        assert self._evaluator is not None
+        coco, self._evaluator = self._evaluator, None
         if self.trainer.world_size > 1:
             parts: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, (coco, voc))
-            coco, voc = parts[0]
-            for other_coco, other_voc in parts[1:]:
-                coco.merge(other_coco)
-                voc.merge(other_voc)
+            torch.distributed.all_gather_object(parts, coco)
+            for part in parts:
+                coco.merge(part)
         if len(coco):
+            voc = VocEvaluator(coco.class_names)
+            voc.merge(coco)
             self.evaluation, self.evaluation_voc = coco.compute(), voc.compute()
             figures = {**self.evaluation.stats, **self.evaluation_voc.stats}
             self.log_dict({f"val/{name}": float(value) for name, value in figures.items()})
