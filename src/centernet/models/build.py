@@ -47,11 +47,16 @@ def build_centernet(config: str | PathLike[str] | Mapping[str, Any], *, override
 
 def build_from_hyper_parameters(hyper_parameters: Mapping[str, Any]) -> CenterNet:
     """A model as a checkpoint describes it; pretrained weights are not fetched, as the checkpoint's follow."""
-    section = _plain(hyper_parameters)
+    return _build(without_start(hyper_parameters), source="the checkpoint's hyper-parameters")
+
+
+def without_start(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain `model` section without the weights that its backbone began with: a hub's, or a file of somebody's."""
+    section: dict[str, Any] = _plain(hyper_parameters)
     init_args = section["backbone"].get("init_args", {}) if isinstance(section.get("backbone"), dict) else {}
     for key in ("pretrained", "weights"):
         init_args.pop(key, None)
-    return _build(section, source="the checkpoint's hyper-parameters")
+    return section
 
 
 def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:

@@ -239,7 +239,8 @@ class CenterNet(pl.LightningModule):
         if self.trainer.world_size > 1:
             parts: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(parts, coco)
-            for part in parts:
+            coco = parts[0]  # the same order of images, and so of equal scores, on every device
+            for part in parts[1:]:
                 coco.merge(part)
         if len(coco):
             voc = VocEvaluator(coco.class_names)

@@ -72,17 +72,15 @@ def save_pretrained(model: CenterNet, folder: str | PathLike[str]) -> Path:
     """
     from safetensors.torch import save_file
 
+    from centernet.models.build import without_start
+
     if "backbone" not in model.hparams:
         raise ValueError(
             "the model was not built by build_centernet or `centernet fit`: there is no configuration to save"
         )
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    section = dict(model.hparams)
-    section["backbone"] = {
-        **section["backbone"],
-        "init_args": {**section["backbone"].get("init_args", {}), "pretrained": False, "weights": None},
-    }
+    section = without_start(model.hparams)
     (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
     weights = {
         name: value.detach().cpu().to(torch.float16).contiguous()
