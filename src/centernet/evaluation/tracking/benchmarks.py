@@ -1,0 +1,259 @@
+"""The rules of MOTChallenge and KITTI: which boxes of their files count, and which are to be ignored.
+
+MOT15 has no classes: rows with the flag 0 do not count, and nothing is taken out of the results. MOT16, MOT17 and MOT20
+count pedestrians (class 1) whose flag is not 0; results on a person on a vehicle, a static person, a distractor or a
+reflection (2, 7, 8, 12; in MOT20 also on a non motorized vehicle, 6) are taken out. Every other box stands by: where a
+result fits it best, the result is none of the pedestrian beside it.
+
+KITTI counts cars and pedestrians that are not truncated and at most largely occluded (level 2). Results on others of
+the class, or on its neighbour (van; sitting person), are taken out, and so are those on nothing that are at most 25
+pixels high or lie by more than half in a DontCare region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .evaluator import TrackingEvaluator, TrackingResult
+from .files import Length, SequenceFiles, TextTable, find_sequences, kitti_length, mot_length, own_class_names
+from .tracks import Ints, Role, Tracks
+
+Format = Literal["mot15", "mot16", "mot17", "mot20", "kitti"]
+
+KITTI_CLASSES: tuple[str, ...] = ("car", "pedestrian")
+_KITTI_TYPES: tuple[str, ...] = (
+    "car", "van", "truck", "pedestrian", "person", "person_sitting", "cyclist", "tram", "misc", "dontcare",
+)  # fmt: skip
+_NEIGHBOURS = {"car": ("van",), "pedestrian": ("person", "person_sitting")}
+_MAX_OCCLUSION, _MAX_TRUNCATION, _MIN_HEIGHT = 2, 0, 25.0
+
+_MOT_CLASSES = 13
+_PEDESTRIAN = 1
+_DISTRACTORS = (2, 7, 8, 12)
+_NON_MOTORIZED_VEHICLE = 6
+
+
+def evaluate_tracking(
+    truth: str | Path,
+    results: str | Path,
+    *,
+    format: Format | None = None,
+    class_names: Sequence[str] | None = None,
+    sequences: Sequence[str] | None = None,
+    min_visibility: float = 0.0,
+) -> TrackingResult:
+    """Evaluates a tracker's files against a benchmark's.
+
+    Args:
+        truth: MOTChallenge: folders of sequences with ``gt/gt.txt`` and ``seqinfo.ini``, one of them, or a file; KITTI:
+            the folder ``label_02`` or the one above it, or a file.
+        results: the folder with ``SEQUENCE.txt`` for each; a file for a single sequence.
+        format: the rules. None: of each sequence those that its columns and name tell (16 and 17 have the same).
+        class_names: KITTI: the types to evaluate, car and pedestrian by default; MOT: pedestrian, or names of
+            ``gt/labels.txt`` where a sequence has that file (column 8 of the results then says the class).
+        sequences: names or patterns of those to evaluate; all by default.
+        min_visibility: MOT16 on: true boxes that are less visible, 0..1, are to be ignored; by the benchmark's rules
+            none is.
+
+    Returns:
+        Figures of each sequence and of all of them, by class.
+
+    Raises:
+        ValueError: a sequence without results; a row that is wrong, with its line; a frame beyond the sequence.
+        OSError: a file cannot be read.
+    """
+    files = find_sequences(Path(truth), Path(results), sequences)
+    formats = {file.name: format or find_format(file.truth) for file in files}
+    names = _class_names(files, formats, class_names)
+    evaluator = TrackingEvaluator(names)
+    for file in files:
+        rules = formats[file.name]
+        min_height = _MIN_HEIGHT if rules == "kitti" else None
+        for name, own, found, num_frames in read_tracks(file, rules, names, min_visibility=min_visibility):
+            evaluator.update(file.name, own, found, num_frames=num_frames, class_name=name, min_height=min_height)
+    return evaluator.compute()
+
+
+class ClassTracks(NamedTuple):
+    """What is to be compared of a sequence, of one class."""
+
+    class_name: str
+    truth: Tracks
+    found: Tracks
+    num_frames: int
+
+
+def read_tracks(
+    file: SequenceFiles, format: Format, class_names: Sequence[str], *, min_visibility: float = 0.0
+) -> Iterator[ClassTracks]:
+    """The tracks of a sequence, class by class, with the roles that the rules give them.
+
+    Boxes are in the files' own counting of pixels, which for MOTChallenge begins with 1: they are to be compared with
+    one another only.
+
+    Args:
+        file: of the sequence.
+        format: the rules.
+        class_names: what to read.
+        min_visibility: see `evaluate_tracking`.
+
+    Raises:
+        ValueError: a row that is wrong, with its line.
+        OSError: a file cannot be read.
+    """
+    if format == "kitti":
+        return _read_kitti(file, class_names)
+    return _read_mot(file, format, class_names, min_visibility)
+
+
+def find_format(truth: Path) -> Format:
+    """The rules that a file of true boxes is written for, by its columns and its name.
+
+    Raises:
+        ValueError: the columns are those of no format.
+    """
+    with truth.open(encoding="utf-8-sig", errors="replace") as lines:
+        first = next((line.strip() for line in lines if line.strip()), "")
+    fields = first.rstrip(",").split("," if "," in first else None)
+    if (len(fields) == 17 and "," not in first) or (not first and truth.parent.name == "label_02"):
+        return "kitti"
+    if len(fields) in (8, 9) or not first:
+        return "mot20" if any(part.startswith("MOT20") for part in truth.parts[-3:]) else "mot17"
+    if len(fields) in (7, 10):
+        return "mot15"
+    raise ValueError(
+        f"{truth}: {len(fields)} columns: neither MOTChallenge's (7 to 10, parted by commas) nor KITTI's (17) true "
+        "boxes; `format` says which they are"
+    )
+
+
+def _class_names(
+    files: Sequence[SequenceFiles], formats: Mapping[str, Format], given: Sequence[str] | None
+) -> tuple[str, ...]:
+    kinds = {_classes(file, formats[file.name]) for file in files}
+    if len(kinds) > 1:
+        raise ValueError(f"the sequences are of different classes and cannot be evaluated together: {sorted(formats)}")
+    known = kinds.pop() or ("pedestrian",)
+    default = KITTI_CLASSES if known == _KITTI_TYPES[:-1] else known
+    spelt = {name.lower(): name for name in known}
+    names = default if given is None else tuple(dict.fromkeys(spelt.get(name.lower(), name) for name in given))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"classes: {', '.join(unknown) or 'none'}; expected some of {', '.join(known)}")
+    return names
+
+
+def _classes(file: SequenceFiles, format: Format) -> tuple[str, ...] | None:
+    """What the results of a sequence may be told apart as; None: they are pedestrians all."""
+    if format == "kitti":
+        return _KITTI_TYPES[:-1]
+    return None if format == "mot15" else own_class_names(file.truth)
+
+
+def _read_mot(
+    file: SequenceFiles, format: Format, class_names: Sequence[str], min_visibility: float
+) -> Iterator[ClassTracks]:
+    truth, found = TextTable.read(file.truth, (7, 8, 9, 10)), TextTable.read(file.results, (6, 7, 8, 9, 10))
+    own_names = _classes(file, format)
+    length = mot_length(file.truth)
+    frames, found_frames = truth.frames(1, length), found.frames(1, length)
+    for name in class_names:
+        number = None if own_names is None else own_names.index(name) + 1
+        roles = _mot_roles(truth, format, number, min_visibility)
+        found_roles = _roles_by_class(found, number, alone=len(class_names) == 1)
+        yield ClassTracks(
+            name,
+            truth.tracks(frames, truth.whole(1, "the identity"), _corners(truth), roles),
+            found.tracks(found_frames, found.whole(1, "the identity"), _corners(found), found_roles),
+            _num_frames(length, frames, found_frames),
+        )
+
+
+def _num_frames(length: Length | None, *frames: Ints) -> int:
+    """Of a sequence whose length no file states: up to the last frame with a box."""
+    return int(max(rows.max(initial=-1) for rows in frames)) + 1 if length is None else length.frames
+
+
+def _corners(table: TextTable) -> NDArray[np.float64]:
+    """Left, top, width, height as ``x1 y1 x2 y2``, in the file's own counting of pixels."""
+    boxes = table.values[:, 2:6].copy()
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def _mot_roles(truth: TextTable, format: Format, own_class: int | None, min_visibility: float) -> NDArray[np.int8]:
+    """The roles of the rows of a gt.txt; `own_class` is the number in the sequence's own list of classes."""
+    width = truth.values.shape[1]
+    counts = truth.values[:, 6] != 0
+    if format == "mot15":
+        return np.where(counts, Role.COUNTED, Role.BYSTANDER).astype(np.int8)
+    if width not in (8, 9) and len(truth):
+        raise ValueError(f"{truth.path}: {width} columns, but {format} has the class in column 8, visibility in 9")
+    kinds = truth.whole(7, "the class")
+    if own_class is not None:
+        roles = np.where(counts, Role.COUNTED, Role.IGNORED)
+        roles[kinds != own_class] = Role.NONE
+    else:
+        wrong = (kinds < 1) | (kinds > _MOT_CLASSES)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            truth.fail(row, f"the class {kinds[row]} is none of 1 … {_MOT_CLASSES}")
+        ignored = (*_DISTRACTORS, _NON_MOTORIZED_VEHICLE) if format == "mot20" else _DISTRACTORS
+        roles = np.where(np.isin(kinds, ignored), Role.IGNORED, Role.BYSTANDER)
+        roles[(kinds == _PEDESTRIAN) & counts] = Role.COUNTED
+    if width == 9:
+        visibility = truth.values[:, 8]  # below 0: not known
+        roles[(roles == Role.COUNTED) & (visibility >= 0) & (visibility < min_visibility)] = Role.IGNORED
+    return roles.astype(np.int8)
+
+
+def _roles_by_class(found: TextTable, own_class: int | None, *, alone: bool) -> NDArray[np.int8]:
+    """Those of the class take part. Of a sequence's own classes column 8 says which; -1: the only one."""
+    roles = np.full(len(found), Role.COUNTED, np.int8)
+    if own_class is None or found.values.shape[1] < 8:
+        return roles
+    kinds = found.whole(7, "the class")
+    if not alone and (kinds < 1).any():
+        row = int(np.argmax(kinds < 1))
+        found.fail(row, f"expected the class, from 1, in column 8, got {kinds[row]}; several are to be told apart")
+    roles[(kinds != own_class) & (kinds >= 1)] = Role.NONE
+    return roles
+
+
+def _read_kitti(file: SequenceFiles, class_names: Sequence[str]) -> Iterator[ClassTracks]:
+    truth = TextTable.read(file.truth, (17,), names_column=2)
+    found = TextTable.read(file.results, (17, 18), names_column=2)
+    for table in (truth, found):
+        unknown = ~np.isin(table.names, _KITTI_TYPES)
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            table.fail(row, f"the type '{table.names[row]}' is none of {', '.join(_KITTI_TYPES)}")
+    length = kitti_length(file.truth)
+    frames, found_frames = truth.frames(0, length), found.frames(0, length)
+    for name in class_names:
+        roles = _kitti_roles(truth, name)
+        found_roles = np.where(found.names == name, Role.COUNTED, Role.NONE).astype(np.int8)
+        yield ClassTracks(
+            name,
+            truth.tracks(frames, truth.whole(1, "the identity"), truth.values[:, 6:10], roles),
+            found.tracks(found_frames, found.whole(1, "the identity"), found.values[:, 6:10], found_roles),
+            _num_frames(length, frames, found_frames),
+        )
+
+
+def _kitti_roles(truth: TextTable, name: str) -> NDArray[np.int8]:
+    truncation, occlusion = truth.whole(3, "the truncation"), truth.whole(4, "the occlusion")
+    hard = (occlusion > _MAX_OCCLUSION) | (truncation > _MAX_TRUNCATION)
+    roles = np.full(len(truth), Role.NONE, np.int8)
+    roles[truth.names == "dontcare"] = Role.REGION
+    roles[np.isin(truth.names, _NEIGHBOURS.get(name, ()))] = Role.IGNORED
+    roles[truth.names == name] = np.where(hard, Role.IGNORED, Role.COUNTED)[truth.names == name]
+    return roles
+
+
+FORMATS: tuple[Format, ...] = get_args(Format)

@@ -1,0 +1,190 @@
+"""Collects sequences and computes the tracking metrics of each and of all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .clear import clear_figures, clear_sums
+from .hota import hota_figures, hota_sums
+from .identity import identity_figures, identity_sums
+from .preprocessing import Comparison
+from .tracks import Floats, Tracks
+
+COMBINED = "COMBINED"
+"""The name under which the figures of all sequences together stand."""
+
+SIZES = ("Dets", "GT_Dets", "IDs", "GT_IDs")
+
+Figures = Mapping[str, float | tuple[float, ...]]
+
+# Columns of the table.
+_FRACTIONS = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDP", "IDR")
+_COUNTS = ("CLR_FP", "CLR_FN", "IDSW", "Frag", "MT", "PT", "ML")
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What adds up over sequences."""
+
+    by_alpha: Mapping[str, Floats]
+    counts: Mapping[str, float]
+
+    @classmethod
+    def of(cls, compared: Comparison) -> _Sums:
+        sizes = (len(compared.found_ids), len(compared.truth_ids), compared.num_found_ids, compared.num_truth_ids)
+        counts = {**clear_sums(compared), **identity_sums(compared), **dict(zip(SIZES, sizes, strict=True))}
+        return cls(hota_sums(compared), counts)
+
+    @classmethod
+    def total(cls, parts: Sequence[_Sums]) -> _Sums:
+        first = parts[0]
+        return cls(
+            {name: sum((part.by_alpha[name] for part in parts[1:]), first.by_alpha[name]) for name in first.by_alpha},
+            {name: sum(part.counts[name] for part in parts) for name in first.counts},
+        )
+
+    def figures(self) -> Figures:
+        sizes = {name: int(self.counts[name]) for name in SIZES}
+        return {**hota_figures(self.by_alpha), **clear_figures(self.counts), **identity_figures(self.counts), **sizes}
+
+
+@dataclass(frozen=True)
+class TrackingResult:
+    """What an evaluation found; `str()` of it is a table for people.
+
+    Names and values are TrackEval's. Figures are fractions 0 … 1; MOTA may be below 0. Those that depend on a limit of
+    the IoU (HOTA and what belongs to it) are means over .05, .10 … .95; ``HOTA_alpha`` and its like hold them for each.
+
+    Attributes:
+        classes: class → sequence, or COMBINED → name of a figure → value. HOTA, DetA, AssA, LocA, DetRe, DetPr, AssRe,
+            AssPr, OWTA, and these with ``_alpha``; HOTA(0), LocA(0); MOTA, MOTP, MODA, sMOTA, MOTAL, CLR_Re, CLR_Pr,
+            CLR_F1, MTR, PTR, MLR, FP_per_frame, CLR_TP, CLR_FN, CLR_FP, IDSW, MT, PT, ML, Frag, CLR_Frames; IDF1, IDR,
+            IDP, IDTP, IDFN, IDFP; Dets, GT_Dets, IDs, GT_IDs: boxes and identities that were compared.
+    """
+
+    classes: Mapping[str, Mapping[str, Figures]]
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """The single figures of all sequences together, as ``HOTA``; of several classes as ``car/HOTA``."""
+        several = len(self.classes) > 1
+        return {
+            f"{name}/{figure}" if several else figure: value
+            for name, sequences in self.classes.items()
+            for figure, value in sequences[COMBINED].items()
+            if not isinstance(value, tuple)
+        }
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def table(self) -> str:
+        """The figures of each sequence and of all together, class by class, as lines of text."""
+        names = {name for sequences in self.classes.values() for name in sequences}
+        width = max(len(name) for name in (*names, *self.classes))
+        lines: list[str] = []
+        for class_name, sequences in self.classes.items():
+            heads = [f"{name:>7}" for name in _FRACTIONS] + [f"{name.removeprefix('CLR_'):>7}" for name in _COUNTS]
+            lines += [""] * bool(lines) + [f"{class_name:<{width}}" + "".join(heads)]
+            for name, figures in sequences.items():
+                cells = [f"{figures[key]:7.3f}" for key in _FRACTIONS] + [f"{figures[key]:7d}" for key in _COUNTS]
+                lines.append(f"{name:<{width}}" + "".join(cells))
+        return "\n".join(lines)
+
+
+class TrackingEvaluator:
+    """Computes HOTA, the CLEAR metrics and IDF1 of sequences, as TrackEval does.
+
+    Of each sequence a few sums are kept and no boxes. An evaluator can be pickled and merged: several processes
+    evaluate each a part of the sequences, and one of them merges the others' and computes.
+
+    Args:
+        class_names: the classes; each is evaluated by itself.
+
+    Example:
+        >>> evaluator = TrackingEvaluator()
+        >>> truth = Tracks(frames=[0, 1], ids=[1, 1], boxes=[[0, 0, 10, 10], [5, 0, 15, 10]])
+        >>> found = Tracks(frames=[0, 1], ids=[7, 8], boxes=[[0, 0, 10, 10], [5, 0, 15, 10]])
+        >>> evaluator.update("street", truth, found, num_frames=2)
+        >>> figures = evaluator.compute().stats
+        >>> figures["IDSW"], figures["MOTA"], figures["HOTA"].__round__(3)
+        (1, 0.5, 0.707)
+    """
+
+    def __init__(self, class_names: Sequence[str] = ("pedestrian",)) -> None:
+        self.class_names = tuple(class_names)
+        self._sums: dict[str, dict[str, _Sums]] = {name: {} for name in self.class_names}
+
+    def __len__(self) -> int:
+        """Number of sequences."""
+        return len({sequence for sums in self._sums.values() for sequence in sums})
+
+    def update(
+        self,
+        sequence: str,
+        truth: Tracks,
+        found: Tracks,
+        *,
+        num_frames: int,
+        class_name: str | None = None,
+        min_height: float | None = None,
+    ) -> None:
+        """Adds a sequence; one that is known already is passed over.
+
+        Args:
+            sequence: its name.
+            truth: of one class, with the roles of its boxes.
+            found: what the tracker gave for that class, in the same pixels.
+            num_frames: of the sequence.
+            class_name: which class; the first where None is given.
+            min_height: pixels; results that lie on no box of the truth and are no higher than this don't count (KITTI).
+
+        Raises:
+            ValueError: boxes beyond the last frame, an unknown class, or a sequence of the name COMBINED.
+        """
+        name = self.class_names[0] if class_name is None else class_name
+        if name not in self._sums:
+            raise ValueError(f"the class {name!r} is none of this evaluator's: {', '.join(self.class_names)}")
+        if sequence in self._sums[name]:
+            return
+        if sequence == COMBINED:
+            raise ValueError(f"a sequence cannot be called {COMBINED}: that is the name of all of them together")
+        for what, tracks in (("truth", truth), ("results", found)):
+            if len(tracks) and tracks.frames[-1] >= num_frames:
+                raise ValueError(
+                    f"{what} of {sequence}: boxes in frame {tracks.frames[-1]}, but the sequence has {num_frames} "
+                    f"frames, 0 … {num_frames - 1}"
+                )
+        self._sums[name][sequence] = _Sums.of(Comparison.of(truth, found, num_frames, min_height=min_height))
+
+    def merge(self, other: TrackingEvaluator) -> None:
+        """Adds the sequences of another evaluator, where they are not here yet.
+
+        Raises:
+            ValueError: the classes differ.
+        """
+        if other.class_names != self.class_names:
+            raise ValueError(f"cannot merge results for the classes {other.class_names} into {self.class_names}")
+        for name, sums in other._sums.items():
+            for sequence, values in sums.items():
+                self._sums[name].setdefault(sequence, values)
+
+    def reset(self) -> None:
+        """Forgets all sequences."""
+        for sums in self._sums.values():
+            sums.clear()
+
+    def compute(self) -> TrackingResult:
+        """The figures of all sequences so far, by name, and of all of them together.
+
+        Raises:
+            ValueError: there was no sequence of a class.
+        """
+        classes: dict[str, dict[str, Figures]] = {}
+        for name, sums in self._sums.items():
+            if not sums:
+                raise ValueError(f"nothing to evaluate: no sequence was given for the class {name}")
+            classes[name] = {sequence: sums[sequence].figures() for sequence in sorted(sums)}
+            classes[name][COMBINED] = _Sums.total([sums[sequence] for sequence in sorted(sums)]).figures()
+        return TrackingResult(classes)

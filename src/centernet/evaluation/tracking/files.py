@@ -1,0 +1,277 @@
+"""Reading what the tracking benchmarks write: tables of numbers, the layouts of their folders, lengths of sequences."""
+
+from __future__ import annotations
+
+import configparser
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tracks import Floats, Ints, RowError, Tracks
+
+
+class Length(NamedTuple):
+    """How many frames a sequence has, and the file that says so."""
+
+    frames: int
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class TextTable:
+    """A text file of N rows that are all of one width.
+
+    Attributes:
+        path: of the file.
+        values: N×W float64; NaN in the column of names.
+        names: N words of the column that isn't numbers, in lower case; empty without such a column.
+    """
+
+    path: Path
+    values: Floats
+    names: NDArray[np.str_]
+
+    @classmethod
+    def read(cls, path: Path, widths: Collection[int], *, names_column: int | None = None) -> TextTable:
+        """Reads columns that are parted by commas or, where the first row has none, by white space.
+
+        Args:
+            path: of the file; empty lines are passed over.
+            widths: how many columns there may be.
+            names_column: the column that holds a word.
+
+        Raises:
+            ValueError: a row of another width, or with something else than numbers; with its line.
+            OSError: the file cannot be read.
+        """
+        lines = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff").splitlines()
+        first = next((line for line in lines if line.strip()), None)
+        if first is None:
+            return cls(path, np.zeros((0, max(widths))), np.zeros(0, np.str_))
+        separator = "," if "," in first else None
+        if names_column is None:
+            try:  # the fast way, for files without a fault
+                values = np.loadtxt(lines, delimiter=separator, comments=None, ndmin=2)
+                if values.shape[1] in widths:
+                    return cls(path, values, np.zeros(0, np.str_))
+            except ValueError:
+                pass
+        return cls._read_row_by_row(path, lines, separator, widths, names_column)
+
+    @classmethod
+    def _read_row_by_row(
+        cls, path: Path, lines: Sequence[str], separator: str | None, widths: Collection[int], names_column: int | None
+    ) -> TextTable:
+        rows: list[list[float]] = []
+        names = []
+        for place, line in enumerate(lines, start=1):
+            fields = line.strip().rstrip(separator).split(separator)
+            if not line.strip():
+                continue
+            expected = {len(rows[0])} if rows else widths
+            if len(fields) not in expected:
+                text = f"{len(fields)} columns, expected {' or '.join(map(str, sorted(expected)))}"
+                raise ValueError(f"{path}: line {place} has {text}: {line:.100}")
+            if names_column is not None:
+                names.append(fields[names_column].lower())
+                fields[names_column] = "nan"
+            try:
+                rows.append([float(field) for field in fields])
+            except ValueError as error:
+                raise ValueError(f"{path}: line {place} is no row of numbers ({error}): {line:.100}") from error
+        return cls(path, np.array(rows), np.array(names, np.str_))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def whole(self, column: int, what: str) -> Ints:
+        """A column of whole numbers.
+
+        Raises:
+            ValueError: one is none; with its line.
+        """
+        values = self.values[:, column]
+        wrong = ~(np.abs(values) < 2**53) | (values != np.trunc(values))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            self.fail(row, f"expected a whole number as {what}, got {values[row]:g}")
+        return values.astype(np.int64)
+
+    def tracks(self, frames: Ints, ids: Ints, boxes: Floats, roles: NDArray[np.int8]) -> Tracks:
+        """The rows as boxes with identities.
+
+        Raises:
+            ValueError: as `Tracks`; with the line.
+        """
+        try:
+            return Tracks(frames, ids, boxes, roles)
+        except RowError as error:
+            self.fail(error.row, error.text)
+
+    def frames(self, first: int, length: Length | None) -> Ints:
+        """The frame of each row (column 1), from 0.
+
+        Args:
+            first: the number of the first frame in the file.
+            length: of the sequence, where it is known.
+
+        Raises:
+            ValueError: a frame that is not in the sequence; with the line.
+        """
+        frames = self.whole(0, "the frame") - first
+        if (frames < 0).any():
+            row = int(np.argmax(frames < 0))
+            self.fail(row, f"frame {self.values[row, 0]:g}, but frames count from {first} here")
+        beyond = frames >= (np.inf if length is None else length.frames)
+        if length is not None and beyond.any():
+            row = int(np.argmax(beyond))
+            self.fail(
+                row,
+                f"frame {self.values[row, 0]:g} is beyond the {length.frames} frames that {length.path} states, as are "
+                f"{int(beyond.sum())} rows; are these the results of this sequence?",
+            )
+        return frames
+
+    def fail(self, row: int, text: str) -> NoReturn:
+        """Raises a ValueError that names the file and the line of a row."""
+        lines = self.path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        places = [place for place, line in enumerate(lines, start=1) if line.strip()]
+        raise ValueError(f"{self.path}: line {places[row]}: {text}")
+
+
+@dataclass(frozen=True)
+class SequenceFiles:
+    """Where a sequence is.
+
+    Attributes:
+        name: of the sequence.
+        truth: its file of true boxes.
+        results: the tracker's.
+    """
+
+    name: str
+    truth: Path
+    results: Path
+
+
+def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = None) -> list[SequenceFiles]:
+    """The sequences of a benchmark's folder, and a tracker's files for them.
+
+    Args:
+        truth: a file; a folder of files, one a sequence (KITTI: ``label_02``, or the folder above); a folder with
+            ``gt/gt.txt`` or ``gt.txt``; or one that has such folders.
+        results: a file, for one sequence; or the folder of the files, named by the sequences (or ``data`` in it).
+        names: names or patterns of the sequences to evaluate; None takes all.
+
+    Raises:
+        ValueError: no sequence, or one without results.
+    """
+    found = _truth_files(truth)
+    if names is not None:
+        missing = [name for name in names if not any(fnmatchcase(other, name) for other in found)]
+        if missing:
+            raise ValueError(f"{truth}: no sequence fits {', '.join(missing)}; there are {', '.join(found)}")
+        found = {name: path for name, path in found.items() if any(fnmatchcase(name, given) for given in names)}
+    if not results.exists():
+        raise ValueError(f"{results}: no such file or folder; expected a tracker's results, SEQUENCE.txt")
+    if results.is_file():
+        if len(found) > 1:
+            raise ValueError(f"{results}: one file of results, but {truth} has {len(found)} sequences: {_some(found)}")
+        return [SequenceFiles(name, path, results) for name, path in found.items()]
+    folder = results
+    if not any((folder / f"{name}.txt").is_file() for name in found) and (results / "data").is_dir():
+        folder = results / "data"
+    there = {path.stem for path in folder.glob("*.txt")}
+    missing = [name for name in found if name not in there]
+    if missing:
+        raise ValueError(
+            f"{folder}: no results for {len(missing)} of {len(found)} sequences, {_some(missing)}: expected "
+            f"{missing[0]}.txt there (an empty file where nothing was found); there are {_some(sorted(there))}"
+        )
+    more = sorted(there - set(found))
+    if more and names is None:
+        warnings.warn(f"{folder}: {_some(more)} have no truth in {truth} and are not evaluated", stacklevel=3)
+    return [SequenceFiles(name, path, folder / f"{name}.txt") for name, path in found.items()]
+
+
+def _truth_files(root: Path) -> dict[str, Path]:
+    """The file of each sequence, by name."""
+    if root.is_file():
+        return {_sequence_name(root): root}
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such file or folder; expected the benchmark's true boxes")
+    own = _own_truth(root)
+    if own is not None:
+        return {_sequence_name(own): own}
+    files = [path for path in map(_own_truth, sorted(root.iterdir())) if path is not None]
+    if files:
+        return {_sequence_name(path): path for path in files}
+    for folder in (root / "label_02", root / "training" / "label_02", root):
+        files = sorted(path for path in folder.glob("*.txt") if path.name != "seqmap.txt")
+        if files:
+            return {path.stem: path for path in files}
+    raise ValueError(f"{root}: no sequence here; expected folders with gt/gt.txt, or files SEQUENCE.txt (or label_02)")
+
+
+def _own_truth(folder: Path) -> Path | None:
+    return next((path for path in (folder / "gt" / "gt.txt", folder / "gt.txt") if path.is_file()), None)
+
+
+def _sequence_name(path: Path) -> str:
+    if path.name != "gt.txt":
+        return path.stem
+    path = path.absolute()  # not resolved: a link has the name that it is given
+    return path.parents[1].name if path.parent.name == "gt" else path.parent.name
+
+
+def _some(names: Collection[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "") if listed else "none"
+
+
+def mot_length(truth: Path) -> Length | None:
+    """What seqinfo.ini, in the folder of a sequence, states; None without such a file.
+
+    Raises:
+        ValueError: it has no whole number above 0.
+    """
+    folder = truth.parent.parent if truth.parent.name == "gt" else truth.parent
+    path = folder / "seqinfo.ini"
+    if truth.name != "gt.txt" or not path.is_file():
+        return None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8-sig", errors="replace"))
+        length = int(float(parser["Sequence"]["seqLength"]))
+        if length < 1:
+            raise ValueError(length)
+    except (configparser.Error, KeyError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: expected a section [Sequence] with a seqLength above 0 ({error!r:.80})") from error
+    return Length(length, path)
+
+
+def kitti_length(truth: Path) -> Length | None:
+    """What ``evaluate_tracking.seqmap…``, beside the folder of labels, states; None where it says nothing.
+
+    A row is: sequence, a word, its first frame, and one more than its last.
+    """
+    for path in sorted(truth.parent.parent.glob("evaluate_tracking.seqmap*")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split()
+            if len(fields) == 4 and fields[0] == truth.stem and fields[3].isdecimal() and int(fields[3]):
+                return Length(int(fields[3]), path)
+    return None
+
+
+def own_class_names(truth: Path) -> tuple[str, ...] | None:
+    """The classes 1, 2 … of a MOT sequence that has a ``labels.txt`` beside its ``gt.txt``."""
+    path = truth.parent / "labels.txt"
+    if truth.name != "gt.txt" or not path.is_file():
+        return None
+    return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())

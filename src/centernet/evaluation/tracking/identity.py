@@ -1,0 +1,41 @@
+"""The identity metrics (Ristani et al., 2016, arXiv:1609.01775), at an IoU of .5.
+
+Each true track is given at most one found track and the other way round, over the whole sequence, so that as many boxes
+as possible agree: IDTP. Then IDF1 = 2 IDTP / (2 IDTP + IDFP + IDFN), IDP = IDTP / (IDTP + IDFP), IDR likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .preprocessing import Comparison
+
+COUNTS = ("IDTP", "IDFN", "IDFP")
+
+
+def identity_sums(compared: Comparison) -> dict[str, float]:
+    """IDTP, IDFN and IDFP, which add up over sequences."""
+    pairs = compared.pairs.where(compared.pairs.iou >= 0.5)
+    truth, true_tracks = np.unique(compared.truth_ids[pairs.truth], return_inverse=True)
+    found, found_tracks = np.unique(compared.found_ids[pairs.found], return_inverse=True)
+    # Tracks that never meet another need not be given one: the matrix holds those that do.
+    cells = np.bincount(true_tracks * len(found) + found_tracks, minlength=len(truth) * len(found))
+    together = cells.reshape(len(truth), len(found))
+    hits = int(together[linear_sum_assignment(together, maximize=True)].sum())
+    return {"IDTP": hits, "IDFN": len(compared.truth_ids) - hits, "IDFP": len(compared.found_ids) - hits}
+
+
+def identity_figures(sums: Mapping[str, float]) -> dict[str, float]:
+    """IDF1, IDR, IDP, and the counts."""
+    hits, missed, false = (int(sums[name]) for name in COUNTS)
+    return {
+        "IDF1": hits / max(hits + 0.5 * missed + 0.5 * false, 1),
+        "IDR": hits / max(hits + missed, 1),
+        "IDP": hits / max(hits + false, 1),
+        "IDTP": hits,
+        "IDFN": missed,
+        "IDFP": false,
+    }

@@ -1,0 +1,142 @@
+"""Which boxes of the truth and of the results overlap, frame by frame, and the best one-to-one assignments of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from centernet.boxes import iou
+
+from .tracks import Floats, Ints
+
+EPSILON = float(np.finfo(np.float64).eps)
+"""What TrackEval allows an overlap to be below a limit."""
+
+_AT_A_TIME = 1 << 15  # pairs whose overlap is computed together: their arrays stay within a processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """P pairs of a true and a found box of the same frame that overlap, by frame, true box and found box.
+
+    Attributes:
+        truth: P int64, rows of the truth.
+        found: P int64, rows of the results.
+        iou: P float64 in (0, 1].
+        spans: F×4 int64, for each frame that has boxes of both: the rows of the truth from … to, and of the results.
+    """
+
+    truth: Ints
+    found: Ints
+    iou: Floats
+    spans: Ints
+
+    @classmethod
+    def find(cls, truth_frames: Ints, truth_boxes: Floats, found_frames: Ints, found_boxes: Floats) -> Pairs:
+        """All pairs that overlap; the frames ascend, the boxes are N×4 and M×4 ``x1 y1 x2 y2``."""
+        frames = np.intersect1d(truth_frames, found_frames)
+        spans = np.concatenate([row_spans(truth_frames, frames), row_spans(found_frames, frames)], axis=1)
+        # A last box without area stands in where a frame has fewer boxes than another of its batch.
+        nothing = np.zeros((1, 4))
+        truth_boxes, found_boxes = np.concatenate([truth_boxes, nothing]), np.concatenate([found_boxes, nothing])
+        parts: list[tuple[Ints, Ints, Floats]] = []
+        for batch in _batches(spans):
+            rows, columns = _rows(batch[:, :2], len(truth_boxes) - 1), _rows(batch[:, 2:], len(found_boxes) - 1)
+            overlaps = iou(truth_boxes[rows], found_boxes[columns]).reshape(-1)  # F·n·m
+            there = np.flatnonzero(overlaps)
+            row, column = np.divmod(there, columns.shape[1])
+            frame = row // rows.shape[1]
+            parts.append((rows.reshape(-1)[row], columns[frame, column], overlaps[there]))
+        if not parts:
+            return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), spans)
+        truth, found, overlap = map(np.concatenate, zip(*parts, strict=True))
+        return cls(truth, found, overlap, spans)
+
+    def __len__(self) -> int:
+        return len(self.iou)
+
+    def where(self, keep: NDArray[np.bool_]) -> Pairs:
+        """The pairs for which the mask (P) is true; rows and frames stay what they are."""
+        return Pairs(self.truth[keep], self.found[keep], self.iou[keep], self.spans)
+
+    def without(self, keep_truth: NDArray[np.bool_], keep_found: NDArray[np.bool_]) -> Pairs:
+        """The pairs of the rows for which the masks (N and M) are true, by the numbers that these rows then have."""
+        keep = keep_truth[self.truth] & keep_found[self.found]
+        new_truth = np.concatenate([[0], np.cumsum(keep_truth)])
+        new_found = np.concatenate([[0], np.cumsum(keep_found)])
+        spans = np.concatenate([new_truth[self.spans[:, :2]], new_found[self.spans[:, 2:]]], axis=1)
+        spans = spans[(spans[:, 0] < spans[:, 1]) & (spans[:, 2] < spans[:, 3])]
+        return Pairs(new_truth[self.truth[keep]], new_found[self.found[keep]], self.iou[keep], spans)
+
+    def frames(self) -> Iterator[tuple[slice, Ints, Ints, tuple[int, int]]]:
+        """For each frame of `spans`: its pairs, the places of their boxes within it, and how many boxes it has."""
+        bounds = np.searchsorted(self.truth, self.spans[:, :2])
+        counts = bounds[:, 1] - bounds[:, 0]
+        rows = self.truth - np.repeat(self.spans[:, 0], counts)
+        columns = self.found - np.repeat(self.spans[:, 2], counts)
+        for (start, stop), (a, b, c, d) in zip(bounds.tolist(), self.spans.tolist(), strict=True):
+            pairs = slice(start, stop)
+            yield pairs, rows[pairs], columns[pairs], (b - a, d - c)
+
+    def assign(self, scores: Floats) -> Ints:
+        """The pairs that in each frame make up the largest sum of scores, each box in at most one pair.
+
+        Args:
+            scores: P, above 0.
+
+        Returns:
+            Indices of pairs, ascending.
+        """
+        chosen = [np.zeros(0, np.int64)]
+        for pairs, rows, columns, shape in self.frames():
+            if pairs.start < pairs.stop:
+                chosen.append(best_assignment(scores[pairs], rows, columns, shape) + pairs.start)
+        return np.concatenate(chosen)
+
+
+def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
+    """The pairs of one frame that make up the largest sum.
+
+    Args:
+        scores: P, above 0, of the pairs by row and column; all others have 0.
+        rows, columns: P, places of their boxes.
+        shape: how many boxes there are. All of them take part, also those without a pair: so equal sums are resolved as
+            by TrackEval, which hands the same matrix to the same function.
+
+    Returns:
+        Indices 0 … P - 1, ascending.
+    """
+    matrix = np.zeros(shape)
+    matrix[rows, columns] = scores
+    chosen_rows, chosen_columns = linear_sum_assignment(matrix, maximize=True)
+    chosen = np.full(shape[0], -1)
+    chosen[chosen_rows] = chosen_columns
+    return np.flatnonzero(chosen[rows] == columns)
+
+
+def row_spans(rows: Ints, frames: Ints) -> Ints:
+    """F×2: from which row to which those of each frame lie, where the frames of the rows (N) ascend."""
+    return np.stack([np.searchsorted(rows, frames, "left"), np.searchsorted(rows, frames, "right")], axis=1)
+
+
+def _batches(spans: Ints) -> Iterator[Ints]:
+    """Neighbouring frames, so many that they have at most `_AT_A_TIME` pairs when each is filled up to the largest."""
+    start = rows = columns = 0
+    for frame, (a, b, c, d) in enumerate(spans.tolist()):
+        rows, columns = max(rows, b - a), max(columns, d - c)
+        if frame > start and rows * columns * (frame + 1 - start) > _AT_A_TIME:
+            yield spans[start:frame]
+            start, rows, columns = frame, b - a, d - c
+    if len(spans):
+        yield spans[start:]
+
+
+def _rows(spans: Ints, nothing: int) -> Ints:
+    """F×n rows of F frames; the row `nothing` fills up where a frame has fewer than n."""
+    longest = int((spans[:, 1] - spans[:, 0]).max())
+    rows = spans[:, :1] + np.arange(longest)
+    return np.where(rows < spans[:, 1:], rows, nothing)

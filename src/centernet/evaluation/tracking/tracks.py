@@ -1,0 +1,189 @@
+"""Boxes with identities along a sequence: what the truth and a tracker's results are for the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from centernet.detections import Detections
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Role(IntEnum):
+    """What a box of the truth is for; results are COUNTED or NONE."""
+
+    COUNTED = 0
+    """It is to be tracked."""
+    IGNORED = 1
+    """It need not be tracked, but a result that lies on it is no false positive: that result is taken out."""
+    BYSTANDER = 2
+    """It need not be tracked, and a result that lies on it stays in (and is a false positive)."""
+    REGION = 3
+    """A region without identity: results that lie on no other box and by more than half in it are taken out."""
+    NONE = 4
+    """It takes no part: boxes of other classes."""
+
+
+class RowError(ValueError):
+    """A row of `Tracks` that is wrong.
+
+    Attributes:
+        row: its place.
+        text: what is wrong with it.
+    """
+
+    def __init__(self, row: int, text: str) -> None:
+        super().__init__(f"row {row}: {text}")
+        self.row = row
+        self.text = text
+
+
+class TrueObjects(Protocol):
+    """The true objects of one frame; `centernet.data.Annotation` is one.
+
+    Attributes:
+        boxes: N×4 ``x1 y1 x2 y2``, original pixels.
+        labels: N, class indices from 0; -1, where `ignore` is set: any class.
+        ids: N, identities from 0; -1, where `ignore` is set: none.
+        ignore: N bool.
+    """
+
+    @property
+    def boxes(self) -> NDArray[np.float32]: ...
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+    @property
+    def ids(self) -> NDArray[np.int64]: ...
+    @property
+    def ignore(self) -> NDArray[np.bool_]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """N boxes of a sequence, the truth's or a tracker's, to be evaluated as one class.
+
+    They may be given in any order, and in all that NumPy turns into arrays; here they are by frame, and within a frame
+    in the order given.
+
+    Attributes:
+        frames: N int64, from 0.
+        ids: N int64, from 0, and none twice in a frame; -1, which no COUNTED box may have: none.
+        boxes: N×4 float64 ``x1 y1 x2 y2`` in pixels. A box without area overlaps nothing.
+        roles: N int8, see `Role`; all COUNTED where None is given.
+
+    Raises:
+        RowError: a frame below 0, a box to be tracked without an identity, an identity that is twice in a frame, a box
+            that is not four finite numbers.
+        ValueError: arrays that differ in length.
+    """
+
+    frames: Ints
+    ids: Ints
+    boxes: Floats
+    roles: NDArray[np.int8] | None = None
+
+    def __post_init__(self) -> None:
+        frames = np.asarray(self.frames, np.int64).reshape(-1)
+        ids = np.asarray(self.ids, np.int64).reshape(-1)
+        boxes = np.asarray(self.boxes, np.float64).reshape(-1, 4)
+        roles = np.zeros(len(frames), np.int8) if self.roles is None else np.asarray(self.roles, np.int8)
+        lengths = {"frames": len(frames), "ids": len(ids), "boxes": len(boxes), "roles": len(roles)}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"tracks: expected arrays of one length, got {lengths}")
+        _check(frames, ids, boxes, roles)
+        if np.any(frames[1:] < frames[:-1]):
+            order = np.argsort(frames, kind="stable")
+            frames, ids, boxes, roles = frames[order], ids[order], boxes[order], roles[order]
+        for name, value in (("frames", frames), ("ids", ids), ("boxes", boxes), ("roles", roles)):
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        """Number of boxes."""
+        return len(self.frames)
+
+    def role(self, *roles: Role) -> NDArray[np.bool_]:
+        """N bool: which rows have one of these roles."""
+        assert self.roles is not None
+        return np.isin(self.roles, roles)
+
+    @classmethod
+    def from_detections(cls, frames: Iterable[Detections], label: int = 0) -> Tracks:
+        """What a tracker gave for each frame of a sequence, none left out.
+
+        Args:
+            frames: with track ids, in the order of time.
+            label: of the objects to evaluate.
+
+        Raises:
+            RowError, ValueError: see the class; or detections without track ids.
+        """
+        parts = []
+        for frame, found in enumerate(frames):
+            if found.track_ids is None:
+                raise ValueError(f"frame {frame}: the detections have no track_ids; give them to a tracker first")
+            mine = found.labels == label
+            parts.append((np.full(mine.sum(), frame), found.track_ids[mine], found.bboxes[mine]))
+        if not parts:
+            return cls.empty()
+        frame_numbers, ids, boxes = map(np.concatenate, zip(*parts, strict=True))
+        return cls(frame_numbers, ids, boxes)
+
+    @classmethod
+    def from_annotations(cls, frames: Iterable[TrueObjects], label: int = 0) -> Tracks:
+        """The truth about each frame of a sequence, none left out.
+
+        A box to ignore takes out the results that lie on it; one of any class is a `Role.REGION`.
+
+        Args:
+            frames: `centernet.data.Annotation`, in the order of time.
+            label: of the objects to evaluate.
+
+        Raises:
+            RowError: an object that is not to be ignored has no identity, or one that is in the frame twice.
+        """
+        parts = []
+        for frame, truth in enumerate(frames):
+            any_class = (truth.labels == -1) & truth.ignore
+            mine = (truth.labels == label) | any_class
+            roles = np.where(any_class, Role.REGION, np.where(truth.ignore, Role.IGNORED, Role.COUNTED))
+            parts.append((np.full(mine.sum(), frame), truth.ids[mine], truth.boxes[mine], roles[mine]))
+        if not parts:
+            return cls.empty()
+        frame_numbers, ids, boxes, all_roles = map(np.concatenate, zip(*parts, strict=True))
+        return cls(frame_numbers, ids, boxes, all_roles)
+
+    @classmethod
+    def empty(cls) -> Tracks:
+        """No boxes."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)))
+
+
+def _check(frames: Ints, ids: Ints, boxes: Floats, roles: NDArray[np.int8]) -> None:
+    used = roles != Role.NONE
+    named = used & (roles != Role.REGION) & (ids >= 0)
+    for wrong, expected in (
+        (used & ~np.isfinite(boxes).all(axis=1), "a box of four finite numbers"),
+        (used & (frames < 0), "a frame of 0 or more"),
+        (
+            (roles == Role.COUNTED) & (ids < 0),
+            "an identity of 0 or more; are these detections that no tracker has seen?",
+        ),
+    ):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            got = f"frame {frames[row]}, identity {ids[row]}, box {boxes[row].tolist()}"
+            raise RowError(row, f"expected {expected}; got {got}")
+    rows = np.flatnonzero(named)
+    rows = rows[np.lexsort((rows, ids[rows], frames[rows]))]
+    twice = (frames[rows][1:] == frames[rows][:-1]) & (ids[rows][1:] == ids[rows][:-1])
+    if twice.any():
+        row = int(rows[1:][twice].min())
+        raise RowError(row, f"the identity {ids[row]} is in frame {frames[row]} twice; each may be there once")
