@@ -34,16 +34,25 @@ def main() -> None:
         for i, (_, detections) in enumerate(found):
             truth = dataset.annotation(i)
             evaluator.update(truth, detections)
-            kept = detections.filter(score_threshold=0.05)
-            overlap = iou(kept.bboxes, truth.boxes) * (kept.labels[:, None] == truth.labels)
-            scores.append(kept.scores)
-            right.append((overlap >= 0.5).any(axis=1) if truth.boxes.size else np.zeros(len(kept), bool))
+            overlap = iou(detections.bboxes, truth.boxes) * (detections.labels[:, None] == truth.labels)
+            scores.append(detections.scores)
+            right.append((overlap >= 0.5).any(axis=1) if truth.boxes.size else np.zeros(len(detections), bool))
     print(evaluator.compute().table())
     score, hit = np.concatenate(scores), np.concatenate(right)
-    edges = np.linspace(0, 1, 11)
-    bins = np.clip(np.digitize(score, edges) - 1, 0, 9)
-    error = sum(abs(score[bins == b].mean() - hit[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
-    print(f"\nexpected calibration error (10 bins, scores from .05, IoU .5): {error:.3f} over {len(score)} detections")
+    print("\nexpected calibration error, 10 bins, a detection is right at IoU .5")
+    for least in (0.0, 0.05):
+        kept = score >= least
+        print(
+            f"  scores from {least:.2f}: {calibration_error(score[kept], hit[kept]):.4f} over {kept.sum()} detections"
+        )
+
+
+def calibration_error(score: np.ndarray, hit: np.ndarray) -> float:
+    """Mean distance of each bin's score to its share of right detections, weighted by the detections in it."""
+    bins = np.clip((10 * score).astype(int), 0, 9)
+    return float(
+        sum(abs(score[bins == b].mean() - hit[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
+    )
 
 
 if __name__ == "__main__":
