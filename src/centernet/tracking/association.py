@@ -1,0 +1,134 @@
+"""Which detection continues which track: pairs that could be, what they cost, and the best assignment.
+
+Of N tracks and M detections hardly any two are near each other. What is computed and kept is a list of K pairs, as
+three arrays (track, detection, cost), not an N×M matrix.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Indices = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+
+
+def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices, Indices, Array]:
+    """All pairs of boxes that overlap.
+
+    Args:
+        a: N×4 ``x1 y1 x2 y2``.
+        b: M×4.
+        inclusive: sides count as ``x2 - x1 + 1``, as FairMOT and ByteTrack count them.
+
+    Returns:
+        Of each of K pairs the row in `a`, rising, the row in `b`, and the IoU, above 0.
+    """
+    if not (len(a) and len(b)):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    extra = 1.0 if inclusive else 0.0
+    # Sorted by their left side, the boxes that can reach into another's columns follow one another.
+    order = b[:, 0].argsort()
+    left = b[order, 0]
+    widths = b[:, 2] - b[:, 0] + extra
+    first = left.searchsorted(a[:, 0] - widths.max())
+    count = np.maximum(left.searchsorted(a[:, 2] + extra, side="right") - first, 0)
+    end = count.cumsum()
+    rows = np.arange(len(a)).repeat(count)
+    columns = order[np.arange(end[-1]) + (first - end + count).repeat(count)]
+
+    p, q = a[rows], b[columns]
+    shared = np.minimum(p[:, 2:], q[:, 2:]) - np.maximum(p[:, :2], q[:, :2]) + extra  # K×2, width and height
+    near = (shared[:, 0] > 0) & (shared[:, 1] > 0)
+    rows, columns, shared = rows[near], columns[near], shared[near]
+    intersection = shared[:, 0] * shared[:, 1]
+    area_a = (a[:, 2] - a[:, 0] + extra) * (a[:, 3] - a[:, 1] + extra)
+    area_b = widths * (b[:, 3] - b[:, 1] + extra)
+    return rows, columns, intersection / (area_a[rows] + area_b[columns] - intersection)
+
+
+def appearance_cost(tracks: Array, detections: Array) -> Array:
+    """Cosine distances N×M, from 0 to 2, of embeddings N×D and M×D of length 1."""
+    return np.maximum(1 - tracks @ detections.T, 0)
+
+
+def fuse_motion(cost: Array, distance: Array, *, gate: float, weight: float) -> Array:
+    """Mixes squared Mahalanobis distances into costs of the same shape: ``weight · cost + (1 - weight) · distance``.
+
+    A pair whose distance is above `gate` costs infinity. FairMOT, Zhang et al. 2020, arXiv:2004.01888.
+    """
+    return np.where(distance > gate, np.inf, weight * cost + (1 - weight) * distance)
+
+
+def assign(rows: Indices, columns: Indices, cost: Array, limit: float) -> tuple[Indices, Indices]:
+    """Chooses pairs so that no row and no column is in two, and the sum of ``limit - cost`` over them is largest.
+
+    Args:
+        rows: K, of the pairs to choose from; no pair is in the list twice.
+        columns: K.
+        cost: K, each below `limit`; a pair that isn't in the list is never chosen.
+        limit: what it costs to leave a row and a column alone.
+
+    Returns:
+        Rows and columns of the chosen pairs.
+    """
+    if not len(rows):
+        return rows, columns
+    # Pairs that have no rival in their row or column need no search: most of them, in a picture that is no crowd.
+    rivals = (np.bincount(rows)[rows] > 1) | (np.bincount(columns)[columns] > 1)
+    if not rivals.any():
+        return rows, columns
+    i_of, i = _numbered(rows[rivals])
+    j_of, j = _numbered(columns[rivals])
+    # An assignment of all rows (or columns) in which an unwanted pair costs the limit has the same best pairs as one
+    # that may leave rows and columns alone.
+    contested = np.full((len(i_of), len(j_of)), limit)
+    contested[i, j] = cost[rivals]
+    i, j = linear_sum_assignment(contested)
+    made = contested[i, j] < limit
+    return np.concatenate([rows[~rivals], i_of[i[made]]]), np.concatenate([columns[~rivals], j_of[j[made]]])
+
+
+def _numbered(values: Indices) -> tuple[Indices, Indices]:
+    """The different ones of some small numbers, rising, and the place of each number among them."""
+    present = np.bincount(values) > 0
+    return present.nonzero()[0], (present.cumsum() - 1)[values]
+
+
+class Matching:
+    """Pairs of N tracks and M detections, made in stages: what one stage pairs is out of the next.
+
+    Attributes:
+        track_of: M int64, the track (0 … N - 1) of each detection, or -1.
+        free: N bool, tracks without a detection so far.
+    """
+
+    def __init__(self, tracks: int, detections: int) -> None:
+        self.track_of = np.full(detections, -1, dtype=np.int64)
+        self.free = np.ones(tracks, dtype=bool)
+
+    def pair(
+        self, rows: Indices, columns: Indices, cost: Array, limit: float, *, tracks: Mask, detections: Mask
+    ) -> None:
+        """One stage: assigns, among these pairs, free tracks and free detections that are in the masks (`assign`).
+
+        Args:
+            rows: K, tracks of the possible pairs.
+            columns: K, their detections.
+            cost: K; pairs that don't cost less than `limit` aren't made.
+            limit: see there.
+            tracks: N, which take part.
+            detections: M, which take part.
+        """
+        wanted = (tracks & self.free)[rows]
+        wanted &= (detections & (self.track_of < 0))[columns]
+        wanted &= cost < limit
+        i, j = assign(rows[wanted], columns[wanted], cost[wanted], limit)
+        self.track_of[j] = i
+        self.free[i] = False

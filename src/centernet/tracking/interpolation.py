@@ -1,0 +1,66 @@
+"""Filling the gaps of finished tracks: for files that are made after the last frame, not for a live picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..detections import Detections
+
+
+def fill_gaps(frames: Sequence[Detections], *, max_gap: int) -> list[Detections]:
+    """Adds boxes on a straight line where a track was lost for a few frames.
+
+    Args:
+        frames: what `Tracker.update` returned for each frame of a sequence, with `track_ids`.
+        max_gap: frames without a box, at most, between two boxes of a track that are joined.
+
+    Returns:
+        As many frames; the boxes that were added come last in each, with the class of the box before the gap, and
+        scores between those of the boxes before and after it. Embeddings aren't kept.
+
+    Raises:
+        ValueError: a frame without `track_ids`, or a `max_gap` below 0.
+    """
+    if max_gap < 0:
+        raise ValueError(f"max_gap: expected a number of frames from 0, got {max_gap}")
+    for number, frame in enumerate(frames):
+        if frame.track_ids is None:
+            raise ValueError(f"frame {number} has no track_ids: fill_gaps() takes what Tracker.update() returns")
+    count = [len(frame) for frame in frames]
+    if not sum(count):
+        return list(frames)
+    at = np.repeat(np.arange(len(frames)), count)
+    ids = np.concatenate([frame.track_ids for frame in frames if frame.track_ids is not None])
+    values = np.concatenate([np.column_stack([frame.bboxes, frame.scores]) for frame in frames]).astype(np.float64)
+    labels = np.concatenate([frame.labels for frame in frames])
+
+    order = np.lexsort((at, ids))
+    before, after = order[:-1], order[1:]
+    missing = at[after] - at[before] - 1
+    gap = (ids[before] == ids[after]) & (missing > 0) & (missing <= max_gap)
+    before, after, missing = before[gap], after[gap], missing[gap]
+    source = np.repeat(np.arange(len(missing)), missing)
+    place = np.arange(len(source)) - np.repeat(missing.cumsum() - missing, missing) + 1  # 1, 2 … within each gap
+    part = (place / (missing + 1)[source])[:, None]
+    added = values[before[source]] * (1 - part) + values[after[source]] * part
+    where = at[before[source]] + place
+    by_frame = where.argsort(kind="stable")
+    ends = where[by_frame].searchsorted(np.arange(len(frames) + 1))
+
+    filled = []
+    for frame, start, end in zip(frames, ends[:-1], ends[1:], strict=True):
+        new = by_frame[start:end]
+        owner = before[source[new]]
+        filled.append(
+            Detections(
+                np.concatenate([frame.bboxes, added[new, :4].astype(np.float32)]),
+                np.concatenate([frame.labels, labels[owner]]),
+                np.concatenate([frame.scores, added[new, 4].astype(np.float32)]),
+                None,
+                np.append(np.asarray(frame.track_ids), ids[owner]),
+                frame.class_names,
+            )
+        )
+    return filled

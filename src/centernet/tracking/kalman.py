@@ -1,0 +1,153 @@
+"""The Kalman filter of box trackers, for all tracks at once.
+
+State of a box: centre x, centre y, shape, height, and their velocities a frame; the shape is the aspect ratio w / h
+(form "xyah": DeepSORT, Wojke et al. 2017, arXiv:1703.07402, and FairMOT, Zhang et al. 2020, arXiv:2004.01888) or the
+width (form "xywh": BoT-SORT, Aharon et al. 2022, arXiv:2206.14651). Noise grows with the size of the box.
+
+Transition, observation and all noise treat the four coordinates alike and apart, so the 8×8 covariance never gains an
+entry between two coordinates: it is four blocks of 2×2. Those are all that is kept and computed here; numbers are those
+of the full matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+CHI2_95 = {2: 5.9915, 4: 9.4877}  # .95 quantiles of the chi-square distribution, by degrees of freedom
+
+_LEAST_SIZE = 1e-3  # pixels: a box without height is known no better than this
+
+
+class _Noise:
+    """A kind of noise, as standard deviations: a share of the box's size, and a number for an aspect ratio."""
+
+    def __init__(self, share: float, aspect: float) -> None:
+        self.share = share
+        self.by_height = np.array([share, share, 0, share])
+        self.aspect = np.array([0, 0, aspect, 0])
+
+
+_POSITION = _Noise(1 / 20, 1e-2)
+_VELOCITY = _Noise(1 / 160, 1e-5)
+_MEASURED = _Noise(1 / 20, 1e-1)
+
+
+@dataclass(frozen=True)
+class KalmanFilter:
+    """Motion at constant velocity, with N tracks as rows of arrays.
+
+    A state is a `mean` N×2×4 (row 0 the coordinates, row 1 their velocities a frame) and a `covariance` N×3×4: of each
+    coordinate the variance of its position, its covariance of position and velocity, and the variance of its velocity.
+    All float64.
+
+    Attributes:
+        form: what the third coordinate is: "xyah" (aspect ratio) or "xywh" (width).
+    """
+
+    form: Literal["xyah", "xywh"] = "xyah"
+
+    def measurements(self, boxes: Array) -> Array:
+        """Boxes N×4 ``x1 y1 x2 y2`` as measurements N×4."""
+        low, high = boxes[:, :2], boxes[:, 2:]
+        measured = np.concatenate([(low + high) / 2, high - low], axis=1)
+        if self.form == "xyah":
+            measured[:, 2] /= np.maximum(measured[:, 3], _LEAST_SIZE)
+        return measured
+
+    def boxes(self, mean: Array) -> Array:
+        """Means N×2×4 as boxes N×4 ``x1 y1 x2 y2``; a size that motion has carried below zero is zero."""
+        centre, half = mean[:, 0, :2], self.sizes(mean) / 2
+        return np.concatenate([centre - half, centre + half], axis=1)
+
+    def sizes(self, mean: Array) -> Array:
+        """Widths and heights N×2 of means N×2×4, at least 0."""
+        sizes = np.maximum(mean[:, 0, 2:], 0)
+        if self.form == "xyah":
+            sizes[:, 0] *= sizes[:, 1]
+        return sizes
+
+    def initiate(self, measured: Array) -> tuple[Array, Array]:
+        """Mean and covariance of tracks that begin, at rest, with the measurements N×4."""
+        mean = np.zeros((len(measured), 2, 4))
+        mean[:, 0] = measured
+        covariance = np.zeros((len(measured), 3, 4))
+        covariance[:, 0] = self._variances(measured, _POSITION, 2)
+        covariance[:, 2] = self._variances(measured, _VELOCITY, 10)
+        return mean, covariance
+
+    def predict(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
+        """State one frame later."""
+        position, velocity = mean[:, 0], mean[:, 1]
+        predicted = np.empty_like(mean)
+        np.add(position, velocity, out=predicted[:, 0])
+        predicted[:, 1] = velocity
+        var, cov, var_velocity = covariance[:, 0], covariance[:, 1], covariance[:, 2]
+        spread = np.empty_like(covariance)
+        spread[:, 0] = var + 2 * cov + var_velocity + self._variances(position, _POSITION)
+        np.add(cov, var_velocity, out=spread[:, 1])
+        spread[:, 2] = var_velocity + self._variances(position, _VELOCITY)
+        return predicted, spread
+
+    def project(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
+        """Mean N×4 and variance N×4 of the measurements to be expected, their noise included."""
+        return mean[:, 0], covariance[:, 0] + self._variances(mean[:, 0], _MEASURED)
+
+    def update(self, mean: Array, covariance: Array, measured: Array) -> tuple[Array, Array]:
+        """State after the measurements N×4, one for each track."""
+        expected, variance = self.project(mean, covariance)
+        gain = covariance[:, :2] / variance[:, None]  # N×2×4: what a deviation says of position and of velocity
+        updated = mean + gain * (measured - expected)[:, None]
+        spread = covariance.copy()
+        spread[:, :2] -= gain * covariance[:, :1]
+        spread[:, 2] -= gain[:, 1] * covariance[:, 1]
+        return updated, spread
+
+    def gating_distance(self, mean: Array, covariance: Array, measured: Array, *, centre_only: bool = False) -> Array:
+        """Squared Mahalanobis distances N×M of measurements M×4 from what N tracks expect.
+
+        Args:
+            mean: N×2×4.
+            covariance: N×3×4.
+            measured: M×4.
+            centre_only: of x and y alone, two degrees of freedom instead of four (`CHI2_95`).
+        """
+        expected, variance = self.project(mean, covariance)
+        distance = np.zeros((len(mean), len(measured)))
+        for i in range(2 if centre_only else 4):
+            distance += (expected[:, i, None] - measured[:, i]) ** 2 / variance[:, i, None]
+        return distance
+
+    def warp(self, mean: Array, covariance: Array, matrix: Array) -> tuple[Array, Array]:
+        """State after the camera has moved.
+
+        Args:
+            mean: N×2×4.
+            covariance: N×3×4.
+            matrix: 2×3, a shift, a turn and a zoom: pixels of the old view to pixels of the new one. A turn moves
+                centres and velocities, not the boxes' shape nor, as they are about the same along both axes, variances.
+        """
+        zoom = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+        scale = np.array([1, 1, 1 if self.form == "xyah" else zoom, zoom])
+        warped = mean * scale
+        warped[:, :, :2] = mean[:, :, :2] @ matrix[:, :2].T
+        warped[:, 0, :2] += matrix[:, 2]
+        scale[:2] = zoom
+        spread: Array = covariance * scale**2
+        return warped, spread
+
+    def _variances(self, position: Array, noise: _Noise, times: float = 1) -> Array:
+        """Variances N×4: squares of a share of the box's size and, of an aspect ratio, of a number."""
+        if self.form == "xyah":
+            deviations = np.maximum(position[:, 3:], _LEAST_SIZE) * (times * noise.by_height) + noise.aspect
+        else:
+            deviations = np.maximum(position[:, [2, 3, 2, 3]], _LEAST_SIZE) * (times * noise.share)
+        variances: Array = deviations * deviations
+        return variances

@@ -1,0 +1,333 @@
+"""Tracker: gives the detections of frame after frame identities."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..boxes import elementwise_iou
+from ..detections import Detections
+from .association import Matching, appearance_cost, fuse_motion, overlapping
+from .camera import CameraMotion
+from .kalman import KalmanFilter
+from .options import PRESETS, TrackerOptions
+from .tracks import Tracks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Indices = NDArray[np.int64]
+
+_NONE: Indices = np.zeros(0, dtype=np.int64)
+
+
+class Tracker:
+    """Identities for detections, frame by frame: each answer knows nothing of later frames.
+
+    Args:
+        preset: a name of `PRESETS`: "sort", "fairmot", "bytetrack" or "default".
+        frame_rate: frames a second of what is tracked.
+        overrides: options that are to differ from the preset's, as ``lost_seconds=3`` (`TrackerOptions`).
+
+    Attributes:
+        options: what is in force.
+        frame: how many frames were seen since the start or `reset()`.
+        tracks: the state of every track.
+        tracked: rows of `tracks` that have a detection in the last frame, confirmed or not.
+        lost: rows of `tracks` that are looked for.
+
+    Raises:
+        ValueError: an unknown preset, or a value that an option can't have.
+        TypeError: an unknown option.
+
+    Example:
+        >>> from centernet import Detections, Tracker
+        >>> tracker = Tracker(frame_rate=25)
+        >>> for x in (10, 12, 14):
+        ...     found = Detections([[x, 20, x + 30, 90], [200, 20, 230, 90]], labels=[0, 0], scores=[0.9, 0.8])
+        ...     tracks = tracker.update(found)
+        >>> tracks.track_ids.tolist()
+        [1, 2]
+    """
+
+    def __init__(self, preset: str = "default", frame_rate: float = 30.0, **overrides: Any) -> None:
+        if preset not in PRESETS:
+            raise ValueError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}")
+        names = [field.name for field in fields(TrackerOptions)]
+        unknown = sorted(set(overrides) - set(names))
+        if unknown:
+            raise TypeError(f"unknown option {', '.join(map(repr, unknown))}: expected some of {', '.join(names)}")
+        if not (math.isfinite(frame_rate) and frame_rate > 0):
+            raise ValueError(f"frame_rate: expected frames a second, above 0, got {frame_rate!r}")
+        self.options = replace(PRESETS[preset], **overrides)
+        self.frame_rate = frame_rate
+        self._lost_frames = math.ceil(self.options.lost_seconds * frame_rate - 1e-6)
+        self._filter = KalmanFilter(self.options.motion)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all tracks; ids count from 1 again. For the next sequence."""
+        self.frame = 0
+        self.tracks = Tracks()
+        self.tracked = self.lost = _NONE
+        self._next_id = 1
+        self._camera = CameraMotion() if self.options.camera_motion else None
+
+    def update(self, detections: Detections, image: NDArray[np.uint8] | None = None) -> Detections:
+        """Takes in the detections of the next frame, also where it has none, and tells which tracks it shows.
+
+        Args:
+            detections: of the frame, in its own pixels, with all scores: the options hold the thresholds.
+            image: the frame, H×W×3 uint8 RGB; only looked at with the option `camera_motion`.
+
+        Returns:
+            The objects of this frame that belong to confirmed tracks: `track_ids` from 1, `bboxes` and `scores` of the
+            tracks, `labels` and `embeddings` of their detections. In the order of the tracks.
+
+        Raises:
+            ValueError: embeddings that aren't finite or of another length than before, or no image for
+                `camera_motion`. Nothing has changed then: the frame can be given again.
+        """
+        if self._camera is not None and image is None:
+            raise ValueError("the option camera_motion needs every frame: update(detections, image)")
+        embeddings = self._checked_embeddings(detections)
+        boxes = detections.bboxes.astype(np.float64)
+        if self._camera is not None and image is not None:
+            self._move_with_camera(self._camera.update(image, boxes))
+        owner = self._step(boxes, detections.scores.astype(np.float64), detections.labels, embeddings)
+        tracks = self.tracks
+        rows = self.tracked[tracks.confirmed[self.tracked]]
+        return Detections(
+            self._filter.boxes(tracks.mean[rows]).astype(np.float32),
+            tracks.label[rows],
+            tracks.score[rows].astype(np.float32),
+            None if detections.embeddings is None else detections.embeddings[_places(rows, owner)],
+            tracks.id[rows],
+            detections.class_names,
+        )
+
+    def _checked_embeddings(self, detections: Detections) -> Array | None:
+        """Embeddings N×D, where there are any and they are looked at."""
+        if detections.embeddings is None or not len(detections) or self.options.appearance_limit is None:
+            return None
+        embeddings = detections.embeddings.astype(np.float64)
+        wrong = ~np.isfinite(embeddings).all(axis=1)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                f"embeddings: expected finite numbers, row {row} has {int((~np.isfinite(embeddings[row])).sum())} "
+                f"that aren't ({int(wrong.sum())} such rows): was the network's output NaN?"
+            )
+        length = self.tracks.embedding.shape[1]
+        if length not in (0, embeddings.shape[1]):
+            raise ValueError(
+                f"embeddings: expected N×{length} as in earlier frames, got N×{embeddings.shape[1]}; "
+                "call reset() before tracking with another network"
+            )
+        return embeddings
+
+    def _move_with_camera(self, matrix: Array) -> None:
+        rows, tracks, warp = np.concatenate([self.tracked, self.lost]), self.tracks, self._filter.warp
+        tracks.mean[rows], tracks.covariance[rows] = warp(tracks.mean[rows], tracks.covariance[rows], matrix)
+        if self.options.reupdate:
+            then = tracks.then_mean[rows], tracks.then_covariance[rows]
+            tracks.then_mean[rows], tracks.then_covariance[rows] = warp(*then, matrix)
+
+    def _step(self, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None) -> Indices:
+        """One frame. Returns the row of `tracks` of each detection, or -1."""
+        options, tracks = self.options, self.tracks
+        self.frame += 1
+        if embeddings is not None:
+            embeddings = _unit(embeddings)
+            if not tracks.embedding.shape[1]:
+                tracks.embedding = np.zeros((len(tracks.id), embeddings.shape[1]))
+
+        confirmed = tracks.confirmed[self.tracked]
+        pool = np.concatenate([self.tracked[confirmed], self.lost])
+        rows = np.concatenate([pool, self.tracked[~confirmed]])
+        if not (len(rows) or len(boxes)):
+            return rows
+        self._predict(pool if options.upstream_habits else rows)
+
+        high = scores > options.high_score
+        owner = self._associate(rows, len(pool), boxes, scores, labels, embeddings)
+        matched = (owner >= 0).nonzero()[0]
+        self._continue(owner[matched], boxes[matched], scores[matched], labels[matched])
+        if embeddings is not None:
+            sure = matched[high[matched]]  # what is hardly seen doesn't show what it looks like
+            self._remember(owner[sure], embeddings[sure])
+        fresh = (high & (owner < 0) & (scores >= options.new_score)).nonzero()[0]
+        if len(fresh):
+            owner[fresh] = self._begin(boxes[fresh], scores[fresh], labels[fresh])
+            if embeddings is not None:
+                tracks.embedding[owner[fresh]] = embeddings[fresh]
+
+        self._sort_out(owner[fresh])
+        return owner
+
+    def _predict(self, rows: Indices) -> None:
+        """Moves tracks one frame on; those that were lost keep their size."""
+        tracks = self.tracks
+        mean = tracks.mean[rows]
+        found = tracks.last[rows] == self.frame - 1
+        mean[:, 1, (3 if self.options.motion == "xyah" else 2) :] *= found[:, None]
+        tracks.mean[rows], tracks.covariance[rows] = self._filter.predict(mean, tracks.covariance[rows])
+
+    def _associate(
+        self, rows: Indices, pool: int, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None
+    ) -> Indices:
+        """The row of `tracks` that each detection continues, or -1.
+
+        Args:
+            rows: candidates; the first `pool` of them are confirmed (tracked or lost).
+        """
+        options, tracks = self.options, self.tracks
+        matching = Matching(len(rows), len(boxes))
+        if not (len(rows) and len(boxes)):
+            return matching.track_of
+        high, confirmed = scores > options.high_score, np.arange(len(rows)) < pool
+        tracked = confirmed & (tracks.last[rows] == self.frame - 1)
+
+        if embeddings is not None and options.appearance_limit is not None:
+            i, j, cost = self._alike(rows, boxes, labels, embeddings, options.appearance_limit)
+            matching.pair(i, j, cost, options.appearance_limit, tracks=confirmed, detections=high)
+        i, j, overlap = overlapping(self._filter.boxes(tracks.mean[rows]), boxes, inclusive=options.inclusive_iou)
+        if options.per_class:
+            same = tracks.label[rows][i] == labels[j]
+            i, j, overlap = i[same], j[same], overlap[same]
+        likeness = overlap * scores[j] if options.fuse_scores else overlap
+        if embeddings is not None and options.appearance_share:
+            cosine = np.einsum("kd,kd->k", tracks.embedding[rows[i]], embeddings[j])
+            likeness = likeness * (1 - options.appearance_share * np.clip(1 - cosine, 0, 1))
+        ranked = 1 - likeness
+        near = confirmed if options.iou_finds_lost else tracked
+        matching.pair(i, j, ranked, options.iou_limit, tracks=near, detections=high)
+        if options.low_score is not None:
+            low = (scores > options.low_score) & ~high
+            near = confirmed if options.low_finds_lost else tracked
+            matching.pair(i, j, 1 - overlap, options.low_iou_limit, tracks=near, detections=low)
+        if pool < len(rows):
+            matching.pair(i, j, ranked, options.unconfirmed_iou_limit, tracks=~confirmed, detections=high)
+
+        found = matching.track_of >= 0
+        return np.where(found, rows[matching.track_of], -1)
+
+    def _alike(
+        self, rows: Indices, boxes: Array, labels: Indices, embeddings: Array, limit: float
+    ) -> tuple[Indices, Indices, Array]:
+        """Pairs whose embeddings and motion agree: places in `rows`, detections, costs."""
+        options, tracks = self.options, self.tracks
+        distance = self._filter.gating_distance(
+            tracks.mean[rows], tracks.covariance[rows], self._filter.measurements(boxes)
+        )
+        cost = appearance_cost(tracks.embedding[rows], embeddings)
+        cost = fuse_motion(cost, distance, gate=options.gate, weight=options.appearance_weight)
+        i, j = np.nonzero((cost < limit) & ((tracks.label[rows, None] == labels) | (not options.per_class)))
+        return i, j, cost[i, j]
+
+    def _continue(self, rows: Indices, boxes: Array, scores: Array, labels: Indices) -> None:
+        """Updates tracks with their detections."""
+        options, tracks = self.options, self.tracks
+        measured = self._filter.measurements(boxes)
+        gap = self.frame - tracks.last[rows]
+        again = gap > 1
+        if options.reupdate and again.any():
+            self._replay(rows[again], measured[again], gap[again])
+        mean, covariance = self._filter.update(tracks.mean[rows], tracks.covariance[rows], measured)
+        tracks.mean[rows], tracks.covariance[rows] = mean, covariance
+        if options.reupdate:
+            tracks.then_mean[rows], tracks.then_covariance[rows] = mean, covariance
+        tracks.score[rows] = np.where(again, tracks.score[rows], scores) if options.upstream_habits else scores
+        hits = np.where(again, 0, tracks.hits[rows]) + 1
+        tracks.hits[rows], tracks.last[rows], tracks.label[rows] = hits, self.frame, labels
+        tracks.confirmed[rows] |= hits >= options.confirm_hits
+
+    def _replay(self, rows: Indices, measured: Array, gap: Indices) -> None:
+        """Filters again the frames in which these tracks were lost, with detections as on a straight line."""
+        tracks = self.tracks
+        mean, covariance = tracks.then_mean[rows], tracks.then_covariance[rows]
+        step = (measured - mean[:, 0]) / gap[:, None]
+        line = mean[:, 0].copy()
+        for frame in range(1, int(gap.max()) + 1):
+            on = frame <= gap
+            mean[on], covariance[on] = self._filter.predict(mean[on], covariance[on])
+            on = frame < gap  # the last frame has a detection of its own
+            line += step
+            mean[on], covariance[on] = self._filter.update(mean[on], covariance[on], line[on])
+        tracks.mean[rows], tracks.covariance[rows] = mean, covariance
+
+    def _remember(self, rows: Indices, embeddings: Array) -> None:
+        """Mixes embeddings into those of their tracks."""
+        share = self.options.embedding_momentum
+        mixed = share * self.tracks.embedding[rows] + (1 - share) * embeddings
+        self.tracks.embedding[rows] = _unit(mixed)
+
+    def _begin(self, boxes: Array, scores: Array, labels: Indices) -> Indices:
+        """Starts a track with each detection; returns their rows."""
+        tracks = self.tracks
+        rows = tracks.allocate(len(boxes), self.tracked, self.lost)
+        mean, covariance = self._filter.initiate(self._filter.measurements(boxes))
+        tracks.mean[rows], tracks.covariance[rows] = mean, covariance
+        tracks.then_mean[rows], tracks.then_covariance[rows] = mean, covariance
+        tracks.id[rows] = np.arange(self._next_id, self._next_id + len(boxes))
+        self._next_id += len(boxes)
+        tracks.label[rows], tracks.score[rows] = labels, scores
+        tracks.start[rows] = tracks.last[rows] = self.frame
+        tracks.hits[rows] = 1
+        sure = np.inf if self.options.confirm_score is None else self.options.confirm_score
+        tracks.confirmed[rows] = (self.frame == 1) | (self.options.confirm_hits == 1) | (scores >= sure)
+        tracks.expired[rows] = False
+        tracks.embedding[rows] = 0
+        return rows
+
+    def _sort_out(self, fresh: Indices) -> None:
+        """Moves rows between the lists of tracked and lost, and ends tracks."""
+        tracks = self.tracks
+        before, lost = self.tracked, self.lost
+        found = tracks.last[lost] == self.frame
+        now = tracks.last[before] == self.frame
+        missed = before[~now & tracks.confirmed[before]]  # an unconfirmed track ends with its first miss
+        self.tracked = np.concatenate([before[now], fresh, lost[found]])
+        self.lost = np.concatenate([lost[~found], missed])
+        # A track is looked for in one frame more than lost_seconds says (FairMOT); it is lost only once after that.
+        if len(self.lost):
+            self.lost = self.lost[~tracks.expired[self.lost]]
+            tracks.expired[self.lost] |= self.frame - tracks.last[self.lost] > self._lost_frames
+        if self.options.duplicate_limit is not None:
+            self._drop_duplicates(self.options.duplicate_limit)
+
+    def _drop_duplicates(self, limit: float) -> None:
+        """Of a tracked and a lost track in the same place the one with the shorter life ends."""
+        tracks, tracked, lost, extra = self.tracks, self.tracked, self.lost, float(self.options.inclusive_iou)
+        if not (len(tracked) and len(lost)):
+            return
+        p, q = tracks.mean[tracked], tracks.mean[lost]
+        # Boxes that share all but `limit` have centres nearer than that part of the larger one. Hardly any have.
+        apart = np.abs(p[:, None, 0, :2] - q[:, 0, :2])  # tracked × lost × 2
+        near = apart <= limit * (np.maximum(self._filter.sizes(p)[:, None], self._filter.sizes(q)) + extra)
+        i, j = (near[..., 0] & near[..., 1]).nonzero()
+        if len(i):
+            boxes = self._filter.boxes(p[i]), self._filter.boxes(q[j])
+            same = 1 - elementwise_iou(*boxes, inclusive=self.options.inclusive_iou) < limit
+            if self.options.per_class:
+                same &= tracks.label[tracked[i]] == tracks.label[lost[j]]
+            one, other = tracked[i[same]], lost[j[same]]
+            older = tracks.last[one] - tracks.start[one] > tracks.last[other] - tracks.start[other]
+            self.tracked = tracked[~np.isin(tracked, one[~older])]
+            self.lost = lost[~np.isin(lost, other[older])]
+
+
+def _places(values: Indices, among: Indices) -> Indices:
+    """Where each value stands in an array that has it once."""
+    order = among.argsort()
+    return order[among.searchsorted(values, sorter=order)]
+
+
+def _unit(vectors: Array) -> Array:
+    """Vectors N×D of length 1; zeros stay zeros."""
+    units: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return units
