@@ -26,7 +26,7 @@ $(BIN)/python:
 
 # The stamps say that the packages of pyproject.toml are in; they are renewed whenever it changes.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install $(PIP_ARGS) -e .
+	$(BIN)/python -m pip install $(PIP_ARGS) -e ".[train]"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python

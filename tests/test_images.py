@@ -14,8 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet import images
-from centernet.images import ImageError, Preprocessing, image_size, list_images, read_image, warp
+from centernet import boxes, images
+from centernet.images import (
+    ImageError,
+    Preprocessing,
+    image_size,
+    is_upright,
+    list_images,
+    open_image,
+    read_image,
+    warp,
+    window,
+)
 
 
 @pytest.fixture
@@ -388,3 +398,131 @@ def test_suffixes_are_lower_case_and_known_to_pillow_or_opencv(tmp_path: Path) -
     for suffix in images.IMAGE_SUFFIXES:
         assert suffix == suffix.lower()
         assert suffix in Image.EXTENSION or suffix in opencv_only, suffix
+
+
+class TestReduced:
+    """What is read no larger than it is needed lies exactly where the whole picture does."""
+
+    @pytest.mark.parametrize("size", [(480, 640), (333, 517), (61, 47), (257, 1001)])
+    @pytest.mark.parametrize("factor", [2, 4, 8])
+    @pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}])
+    def test_a_rectangle_stays_where_it_is(self, size: tuple[int, int], factor: int, options: dict[str, Any]) -> None:
+        height, width = size
+        box = (width // 5, height // 4, width - width // 6, height - height // 5)
+        data = save(scene(size, box), "JPEG", quality=95, **options)
+        pixels, scales = open_image(data).read(1 / factor)
+        assert scales == (1 / factor, 1 / factor)
+        assert pixels.shape == (-(-height // factor), -(-width // factor), 3)
+        np.testing.assert_allclose(find(pixels), np.array(box) / factor, atol=0.15)
+
+    @pytest.mark.parametrize("scale", [3.0, 1.0, 0.51, 0.5, 0.3, 0.13, 0.1, 0.001])
+    def test_no_less_than_was_asked_for_and_no_more_than_twice(self, scale: float) -> None:
+        picture = open_image(save(np.zeros((300, 401, 3), np.uint8), "JPEG"))
+        pixels, (scale_x, scale_y) = picture.read(scale)
+        assert picture.size_hw == (300, 401)
+        assert min(1, scale) <= scale_x == scale_y <= max(2 * scale, 1 / 8) or scale >= 1 == scale_x
+        assert pixels.shape[1] == -(-401 * scale_x // 1) and pixels.dtype == np.uint8
+
+    def test_the_eight_orientations(self, fixtures: Path) -> None:
+        upright = open_image(fixtures / "exif/orientation_1.jpg").read(0.25)[0]
+        assert upright.shape == (60, 90, 3)
+        for n in range(1, 9):
+            picture = open_image(fixtures / f"exif/orientation_{n}.jpg")
+            assert picture.size_hw == (240, 360)
+            assert difference(picture.read(0.25)[0], upright) < 3
+
+    def test_turned_sides_that_do_not_divide_are_reduced_less(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        picture = open_image(save(np.zeros((36, 50, 3), np.uint8), "JPEG", exif=exif))
+        assert picture.size_hw == (50, 36)
+        pixels, scales = picture.read(1 / 8)
+        assert pixels.shape == (25, 18, 3) and scales == (0.5, 0.5)
+
+    @pytest.mark.parametrize("name", ["progressive.jpg", "cmyk.jpg", "gray.jpg", "rgb_baseline.jpg"])
+    def test_every_kind_of_jpeg(self, fixtures: Path, name: str) -> None:
+        picture = open_image(fixtures / name)
+        pixels, scales = picture.read(0.5)
+        assert scales == (0.5, 0.5)
+        whole = Image.fromarray(read_image(fixtures / name))
+        small = np.asarray(whole.resize((pixels.shape[1], pixels.shape[0]), Image.Resampling.BOX))
+        assert difference(pixels, small) < 3
+
+    def test_other_formats_come_whole(self) -> None:
+        pixels, scales = open_image(save(np.zeros((30, 40, 3), np.uint8))).read(0.1)
+        assert pixels.shape == (30, 40, 3) and scales == (1, 1)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+def test_opencv_and_pillow_decode_the_same_pixels(shared: Path, factor: int) -> None:
+    for path in sorted((shared / "data/coco/images").iterdir())[:20]:
+        with Image.open(path) as image:
+            image.draft("RGB", (image.width // factor, image.height // factor))
+            expected = np.array(image.convert("RGB"))
+        assert np.array_equal(open_image(path).read(1 / factor)[0], expected)
+
+
+def test_a_stray_marker_in_a_jpeg_is_an_error() -> None:
+    """OpenCV would fill up what comes behind it; Pillow says that the file is damaged."""
+    texture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = bytearray(save(texture, "JPEG", quality=90))
+    middle = len(data) * 2 // 3
+    data[middle : middle + 2] = b"\xff\xcb"  # a table that no decoder knows
+    picture = open_image(bytes(data))
+    assert picture.size_hw == (64, 64)
+    for scale in (1.0, 0.5):
+        with pytest.raises(ImageError, match="picture in memory"):
+            picture.read(scale)
+
+
+class TestWindow:
+    @pytest.mark.parametrize("turns", [0, 1, 2, 3])
+    @pytest.mark.parametrize("mirror", [1, -1])
+    def test_it_is_the_warp_moved_by_less_than_a_pixel(self, turns: int, mirror: int) -> None:
+        rng = np.random.default_rng(turns)
+        box = (60, 45, 170, 120)
+        image = scene((160, 220), box)
+        size = (130, 150)
+        for _ in range(20):
+            scale_x, scale_y = rng.uniform(0.3, 2.5, 2)
+            centre = rng.uniform([80, 60], [150, 110])
+            cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[turns]
+            linear = np.diag([mirror * scale_x, scale_y]) @ np.array([[cosine, -sine], [sine, cosine]])
+            matrix = np.column_stack([linear, np.array([75, 65]) - linear @ centre])
+            assert is_upright(matrix)
+            seen = window(image, matrix, size)
+            assert seen is not None
+            shown = np.zeros((*size, 3), np.uint8)
+            shown[seen.rows, seen.columns] = seen.pixels
+            # Wherever a point of the picture is seen, both matrices agree to a pixel.
+            corners = np.array([[0, 0, 1], [220, 0, 1], [0, 160, 1], [220, 160, 1]])
+            asked, done = corners @ matrix.T, corners @ seen.matrix.T
+            visible = ((asked > -5) & (asked < np.array([155, 135]))).all(axis=1)
+            assert np.abs(asked - done)[visible].max(initial=0) < 1.01
+            expected = boxes.clip(boxes.transform(np.array([box], np.float64), seen.matrix), size)[0]
+            if min(expected[2:] - expected[:2]) < 6:
+                continue
+            bright = shown[..., 0] > 127
+            rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+            found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            np.testing.assert_allclose(found, expected, atol=0.75)
+
+    def test_what_is_seen_reaches_the_edges(self) -> None:
+        """Where the picture covers the whole result, rounding leaves no gap."""
+        image = np.full((100, 140, 3), 255, np.uint8)
+        rng = np.random.default_rng(0)
+        for _ in range(200):
+            scale = rng.uniform(0.2, 6)
+            size = (int(rng.uniform(0.2, 0.9) * 100 * scale) + 1, int(rng.uniform(0.2, 0.9) * 140 * scale) + 1)
+            room = np.array([140 * scale - size[1], 100 * scale - size[0]])
+            matrix = np.column_stack([np.diag([scale, scale]), -rng.uniform(0, 1, 2) * room])
+            seen = window(image, matrix, size)
+            assert seen is not None
+            assert seen.pixels.shape[:2] == size, (scale, size)
+
+    def test_nothing_is_seen_beside_the_picture(self) -> None:
+        image = np.zeros((20, 30, 3), np.uint8)
+        assert window(image, np.array([[1.0, 0, 100], [0, 1, 0]]), (40, 40)) is None
+
+    def test_turned_by_an_angle_is_not_upright(self) -> None:
+        assert not is_upright(np.array([[1.0, 0.01, 0], [-0.01, 1, 0]]))

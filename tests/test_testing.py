@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from centernet.data import Annotation, Sample, Synthetic
-from centernet.testing import check_dataset
+from centernet.data import Annotation, MapClasses, Sample, Synthetic, SyntheticSequences, VideoSequence
+from centernet.testing import check_dataset, check_head
 
 
 class Broken(Synthetic):
@@ -110,3 +110,31 @@ def test_labels_of_ignored_boxes_may_be_any_class(monkeypatch: Any) -> None:
     monkeypatch.setattr("pickle.dumps", same)
     monkeypatch.setattr("pickle.loads", same)
     check_dataset(dataset)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        ((VideoSequence("a", 0, 9, 30.0),), "range of the 4 samples"),
+        ((VideoSequence("a", 2, 2, 30.0),), "range of the 4 samples"),
+        ((VideoSequence("a", 0, 2, 0.0),), "a rate above 0"),
+        ((VideoSequence("a", 0, 2, 30.0), VideoSequence("a", 2, 4, 30.0)), "two sequences have one name"),
+    ],
+)
+def test_broken_sequences_are_found(sequences: tuple[VideoSequence, ...], message: str) -> None:
+    dataset = MapClasses(SyntheticSequences(1, length=4, size=(40, 48)), {"object": "thing"})
+    dataset.sequences = sequences
+    with pytest.raises(AssertionError, match=message):
+        check_dataset(dataset)
+
+
+def test_a_head_that_does_not_export_is_found() -> None:
+    from centernet.models.heads import LTRBHead
+
+    class Deciding(LTRBHead):
+        def decode(self, output: Any, peaks: Any) -> dict[str, Any]:
+            found = super().decode(output, peaks)
+            return found if output.detach().sum() > 0 else {name: value + 0.0 for name, value in found.items()}
+
+    with pytest.raises(AssertionError, match=r"torch\.export cannot take"):
+        check_head(Deciding)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from centernet.images import Preprocessing
     from centernet.inference import Detector
     from centernet.models import CenterNet, build_centernet
+    from centernet.tracking import Tracker
 
-__all__ = ["CenterNet", "Detections", "Detector", "Preprocessing", "__version__", "build_centernet"]
+__all__ = ["CenterNet", "Detections", "Detector", "Preprocessing", "Tracker", "__version__", "build_centernet"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "Detections": "centernet.detections",
     "Detector": "centernet.inference",
     "Preprocessing": "centernet.images",
+    "Tracker": "centernet.tracking",
     "build_centernet": "centernet.models",
 }
 
@@ -31,7 +33,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'centernet' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    value = getattr(import_module(_HOMES[name]), name)
+    try:
+        value = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from centernet.extras import explain
+
+        raise explain(error, f"centernet.{name}") from error
     globals()[name] = value
     return value
 

@@ -221,7 +221,10 @@ def _namespace(array: Any) -> Any:
 
 def _columns(boxes: Any) -> tuple[Any, Any, Any, Any]:
     xp = _namespace(boxes)
-    columns = np.moveaxis(boxes, -1, 0) if isinstance(boxes, np.ndarray) else xp.unbind(boxes, -1)
+    if isinstance(boxes, np.ndarray):  # faster than np.moveaxis, and called twice for every picture of a training
+        columns = [boxes[..., i] for i in range(boxes.shape[-1] if boxes.ndim else 0)]
+    else:
+        columns = xp.unbind(boxes, -1)
     if len(columns) != 4:
         raise ValueError(f"boxes must have four numbers in their last axis, got the shape {tuple(boxes.shape)}")
     return columns[0], columns[1], columns[2], columns[3]

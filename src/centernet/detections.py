@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from centernet.extras import require
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -121,10 +123,7 @@ class Detections:
         Raises:
             ImportError: the package supervision isn't installed.
         """
-        try:
-            import supervision  # type: ignore[import-not-found, unused-ignore]
-        except ImportError as error:
-            raise ImportError("to_supervision() needs the package supervision: pip install supervision") from error
+        supervision = require("supervision", "to_supervision()")
         return supervision.Detections(
             xyxy=self.bboxes,
             class_id=self.labels,

@@ -14,11 +14,12 @@ from .data import Annotation, Augment, DetectionDataset, Problem, Resize, Sample
 from .images import ImageError, Preprocessing
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from .models.backbones import Backbone
     from .models.heads import Head
     from .models.necks import Neck
+    from .ops import Peaks
 
 _ARRAYS = {
     "boxes": (np.float32, (4,)),
@@ -33,9 +34,9 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
 
     Lengths, types and shapes; boxes with area and inside their pictures (of an amodal data set: reaching into them);
     labels within `class_names`; identities below `num_identities`, each once in a picture; different image ids;
-    annotations that are read-only and unchanged after reading and transforming; the same samples again, also after the
-    journey to a worker; augmentation that depends on its random generator alone. A picture that cannot be read must be
-    named in `problems` once that was tried.
+    sequences of its samples; annotations that are read-only and unchanged after reading and transforming; the same
+    samples again, also after the journey to a worker; augmentation that depends on its random generator alone. A
+    picture that cannot be read must be named in `problems` once that was tried.
 
     Args:
         dataset: of any format.
@@ -68,6 +69,12 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
         other = image_ids.setdefault(annotation.image_id, index)
         _expect(other == index, f"samples {other} and {index} have the same image_id {annotation.image_id}")
         _expect(dataset.path(index) == annotation.path, f"path({index}) is not that of its annotation")
+
+    names_of_videos = [video.name for video in dataset.sequences]
+    _expect(len(set(names_of_videos)) == len(names_of_videos), f"two sequences have one name: {names_of_videos}")
+    for video in dataset.sequences:
+        inside = 0 <= video.start < video.stop <= count and video.frame_rate > 0
+        _expect(inside, f"{video}: expected a rate above 0 and a range of the {count} samples")
 
     clone = pickle.loads(pickle.dumps(dataset))
     for index in np.unique(np.linspace(0, count - 1, min(samples, count)).astype(int)).tolist():
@@ -120,11 +127,12 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
         _expect(same, f"{where}: its {name} are not those of its annotation")
     _expect(_same(sample, clone[index]), f"{where}: another sample after pickling")
     _expect(_same(sample, dataset[index]), f"{where}: another sample when read again")
+    _expect(_same(sample, dataset.open(index)), f"{where}: another sample when opened for training (see `open`)")
 
     preprocessing = Preprocessing(size=(96, 128))
     check_transform(Resize(), sample, preprocessing, classes, amodal=dataset.amodal)
     for transform in (Augment(), Augment(scale=(0.3, 0.5), rotate=20, shear=5, vertical_flip=0.5)):
-        check_transform(transform, sample, preprocessing, classes)
+        check_transform(transform, sample, preprocessing, classes, amodal=dataset.amodal)
     sample.boxes[:] = -1  # whoever changes a sample changes nothing else
     sample.labels[:] = -1
     sample.ignore[:] = ~sample.ignore
@@ -258,7 +266,8 @@ def check_neck(
 
 
 def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) -> None:
-    """A head's contract: shapes, finite losses for full and empty batches under float32 and bf16, gradients, decode.
+    """A head's contract: shapes, finite losses for full and empty batches under float32 and bf16, gradients, decode,
+    and that it exports.
 
     Args:
         build: the class, or a partial of it, called with channels, stride and the number of classes.
@@ -272,6 +281,7 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     from centernet.ops import Peaks, Targets
 
     head = build(16, 4, num_classes).train()
+    head.prepare(_FiveIdentities())
     grid = (12, 20)
     features = torch.randn(2, 16, *grid)
     output = head(features)
@@ -282,7 +292,8 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     )
     labels = torch.tensor([[0, num_classes - 1, 0], [0, -1, -1]])
     nothing = torch.zeros(2, 3, dtype=torch.bool)
-    full = {"boxes": boxes, "labels": labels, "ignore": nothing, "counts": torch.tensor([3, 1])}
+    ids = torch.tensor([[0, 4, 2], [0, -1, -1]])
+    full = {"boxes": boxes, "labels": labels, "ids": ids, "ignore": nothing, "counts": torch.tensor([3, 1])}
     ignored = full | {"ignore": ~nothing}
     empty = full | {"counts": torch.tensor([0, 0]), "labels": torch.full_like(labels, -1)}
     unpadded = {name: value[:, :0] if value.ndim > 1 else torch.zeros_like(value) for name, value in full.items()}
@@ -310,6 +321,39 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     for key, value in head.decode(output, peaks).items():
         assert tuple(value.shape[:2]) == (2, 3), f"decode gives {key} of shape {tuple(value.shape)}, expected 2×3×…"
         assert torch.isfinite(value.float()).all(), f"decode gives {key} that is not finite"
+    _check_export(head.eval(), features, peaks)
+
+
+def _check_export(head: Head, features: Tensor, peaks: Peaks) -> None:
+    """What `torch.export` makes of map and decode gives what they give."""
+    import torch
+    from torch import nn
+
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = head
+
+        def forward(self, features: Tensor, *peaks: Tensor) -> dict[str, Tensor]:
+            return self.head.decode(self.head(features), kind(*peaks))
+
+    kind = type(peaks)
+    with torch.no_grad():
+        try:
+            exported = torch.export.export(Graph(), (features, *peaks)).module()(features, *peaks)
+        except Exception as error:
+            raise AssertionError(f"torch.export cannot take forward and decode: {error}") from error
+        for key, value in head.decode(head(features), peaks).items():
+            assert torch.allclose(exported[key].float(), value.float(), atol=1e-4), f"exported, {key} is another"
+
+
+class _FiveIdentities:
+    """What a head asks of the training data."""
+
+    num_identities = 5
+
+    def check_identities(self, known: int) -> None:
+        assert known >= self.num_identities, f"the head knows {known} of {self.num_identities} identities"
 
 
 def _check_gradients(module: nn.Module, loss: Any, *, moving: bool = True) -> None:

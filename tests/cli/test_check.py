@@ -13,7 +13,7 @@ import yaml
 
 from centernet.cli import main as main_module
 from centernet.cli.main import main
-from centernet.data import Synthetic
+from centernet.data import VOC, Synthetic
 
 SOURCES = str(Path(main_module.__file__).parents[2])
 
@@ -92,6 +92,33 @@ def test_a_configuration_whose_model_knows_other_classes(config: Path, capsys: p
     config.write_text(yaml.safe_dump(content))
     assert main(["check", str(config), "--workers", "1"]) == 1
     assert "the model has 3 classes, the data 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_classes_left_out_by_choice_are_information(
+    config: Path, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    assert main(["convert-data", str(clean), "--to", kind, "--output", str(tmp_path / "other")]) == 0
+    content = yaml.safe_load(config.read_text())
+    for split in ("train", "val"):
+        where = {"coco": {"annotations": str(tmp_path / f"other/annotations_{split}.json")},
+                 "yolo": {"data": str(tmp_path / "other/data.yaml"), "split": split}}  # fmt: skip
+        content["data"][split] = {
+            "class_path": kind.upper(),
+            "init_args": {**where[kind], "class_names": ["star"], "strict": True},
+        }
+    content["model"]["num_classes"] = 1
+    config.write_text(yaml.safe_dump(content))
+    capsys.readouterr()
+    assert main(["check", str(config), "--workers", "1"]) == 0
+    text = capsys.readouterr().out
+    discs = [
+        sum(int((VOC(clean, split).annotation(i).labels == 0).sum()) for i in range(20)) for split in ("train", "val")
+    ]
+    for split, count in zip(("train", "val"), discs, strict=True):
+        said = f"{count} boxes of classes that are not in class_names are left out: 'disc' {count}"
+        assert f"note: {split}: {said}\n" in text
+    assert "nothing wrong was found" in text and "unknown" not in text
 
 
 def test_a_configuration_with_a_wrong_path(config: Path, clean: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in an empty folder, the model file being a stand-in."""
-    monkeypatch.setattr(torch_runtime, "load_checkpoint", lambda path, device: FindBright())
+    monkeypatch.setattr(torch_runtime, "load_checkpoint", lambda path, **options: FindBright())
     monkeypatch.chdir(tmp_path)
     Path("best.ckpt").touch()
 
@@ -171,8 +171,46 @@ def test_a_missing_model_is_named(run: Run, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize(
     "wrong",
-    [["--score-threshold", "3"], ["--num-detections", "0"], ["--format", "xml"], ["--format", ","], ["--nonsense"]],
+    [
+        ["--tile", "photo.jpg"],
+        ["--tile-overlap", "2"],
+        ["--region", "1", "2", "3"],
+        ["--threads", "0"],
+        ["--score-threshold", "3"],
+        ["--num-detections", "0"],
+        ["--format", "xml"],
+        ["--format", ","],
+        ["--nonsense"],
+    ],
 )
 def test_wrong_usage(run: Run, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
     assert run("photo.png", *wrong) == 2
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_a_part_of_the_picture_in_tiles_and_some_classes_only(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("photo.png")
+    assert run("photo.png", "--region", "0", "0", "80", "120") == 0
+    assert "at 20 30 80 90" in capsys.readouterr().out  # the object is cut by the region
+    assert run("photo.png", "--region", "500", "500", "600", "600") == 1
+    assert "lies outside" in capsys.readouterr().err
+    assert run("photo.png", "--classes", "cat") == 0
+    assert "0 objects" in capsys.readouterr().out
+    assert run("photo.png", "--classes", "horse") == 1
+    assert "'horse' is no class" in capsys.readouterr().err
+    big = np.zeros((600, 800, 3), np.uint8)
+    big[290:310, 390:420] = 255
+    cv2.imwrite("big.png", big)
+    assert run("big.png", "--tile", "400", "--tile-overlap", "0.2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "1 object in 1 picture: 1 dog"  # each tile sees a part of it
+    assert [float(v) for v in lines[0].split()[3:]] == pytest.approx([390, 290, 420, 310], abs=4)
+
+
+def test_a_camera_s_number_is_no_file(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("7") == 1
+    assert "camera 7: there is no such camera" in capsys.readouterr().err
+    save("photo.png")
+    Path("photo.png").rename("7")
+    assert run("7") == 0
+    assert "dog 0.80" in capsys.readouterr().out

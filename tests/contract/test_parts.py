@@ -45,6 +45,11 @@ HEADS: dict[str, Any] = {
             (("center", "iou"), ("center3x3", "diou"), ("ellipse", "giou"), ("ellipse", "ciou")),
         )
     },
+    **{
+        f"embedding-{loss}": partial(heads.EmbeddingHead, loss=loss, dim=16)
+        for loss in ("cross_entropy", "focal", "triplet", "supervised_contrastive")
+    },
+    "embedding-separable": partial(heads.EmbeddingHead, convolution="separable", norm=True),
     "size-offset": heads.SizeOffsetHead,
     "size-offset-smooth": partial(heads.SizeOffsetHead, loss="smooth_l1", convolution="separable"),
 }

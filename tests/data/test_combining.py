@@ -25,10 +25,13 @@ from centernet.data import (
     DetectionDataset,
     DetectionForTracking,
     MapClasses,
+    Mosaic,
     Subset,
     Synthetic,
+    SyntheticSequences,
 )
 from centernet.images import ImageError, Preprocessing
+from centernet.models.heads import EmbeddingHead, Head, HeatmapHead, LTRBHead, SizeOffsetHead
 from centernet.ops import Targets
 from centernet.testing import check_dataset
 
@@ -122,31 +125,64 @@ def test_identities_of_concatenated_sets_are_distinct(shared: Path, people: Dete
         dataset.path(len(dataset))
 
 
+def evaluated(gt: Path) -> set[int]:
+    """Identities in a MOT file that are trained on: flag not 0, and a pedestrian where there is a class."""
+    rows = [line.split(",") for line in gt.read_text().splitlines()]
+    return {int(row[1]) for row in rows if float(row[6]) and (len(row) == 10 or int(row[7]) == 1)}
+
+
 def test_training_for_tracking_reads_them_in_one_run(shared: Path, people: DetectionDataset) -> None:
-    """Every batch of an epoch: identity targets are in range and the loss of a classifier over them is finite."""
-    mixed = Concatenated([MOT(shared / "data/mot"), DetectionForTracking(Subset(people, range(0, 990, 15)))])
-    data = DataModule(mixed, batch_size=8, num_workers=0, preprocessing=Preprocessing(size=(96, 128)))
-    classifier = torch.nn.Linear(8, mixed.num_identities)
+    """Whole persons of four sequences and of still pictures, with mosaics: every batch of two epochs."""
+    root = shared / "data/mot"
+    names = ("TUD-Campus", "PETS09-S3-MF1", "MOT17-02-FRCNN", "MOT17-04-FRCNN")
+    videos = [MOT(root, [name], amodal=True) for name in names]
+    still = DetectionForTracking(Subset(people, range(0, 990, 15)))
+    persons = [len(evaluated(root / name / "gt/gt.txt")) for name in names]
+    persons.append(sum(int((~still.annotation(i).ignore).sum()) for i in range(len(still))))
+    assert persons[:2] == [8, 7]  # of the README
+    mixed = Concatenated([*videos, still], weights=[1, 1, 1, 1, 2])
+    augmentation = Mosaic(mosaic=0.5, mixup=0.3, close=0, rotate=10, shear=3, min_visibility=0.1)
+    data = DataModule(
+        mixed, batch_size=8, num_workers=0, preprocessing=Preprocessing(size=(96, 128)), augmentation=augmentation
+    )
+    assert mixed.num_identities == data.num_identities == sum(persons)
+    bounds = np.cumsum([0, *persons])
+    of_source = [
+        set(range(start, stop)) & set(ids_of(Subset(mixed, indices)))
+        for start, stop, indices in zip(bounds[:-1], bounds[1:], mixed.part_indices(), strict=True)
+    ]
+    assert [len(ids) for ids in of_source] == persons  # each source has all of its own numbers, and no other
+    heads: dict[str, Head] = {"hm": HeatmapHead(8, 4, 1), "box": LTRBHead(8, 4, 1), "size": SizeOffsetHead(8, 4, 1)}
+    heads["id"] = EmbeddingHead(8, 4, 1, dim=16)
     seen: set[int] = set()
-    losses = []
-    for batch in data.train_dataloader():
-        targets = Targets(
-            batch.boxes,
-            batch.labels,
-            batch.ignore,
-            batch.counts,
-            ids=batch.ids,
-            grid=(24, 32),
-            stride=4,
-            num_classes=1,
-        )
-        ids = targets.object_ids
-        assert int(ids.min()) >= 0 and int(ids.max()) < mixed.num_identities  # people have one each
-        seen |= set(ids.tolist())
-        embeddings = torch.randn(8, 8 * 24 * 32, generator=torch.Generator().manual_seed(0)).T[targets.center_index]
-        losses.append(torch.nn.functional.cross_entropy(classifier(embeddings), ids, ignore_index=-1))
-    assert torch.isfinite(torch.stack(losses)).all()
-    assert len(seen) > 0.9 * mixed.num_identities  # augmentation cuts some away
+    outside = 0
+    for head in heads.values():
+        head.train().prepare(data)
+    loader = data.train_dataloader()
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        for batch in loader:
+            tensors = (batch.boxes, batch.labels, batch.ignore, batch.counts)
+            targets = Targets(*tensors, ids=batch.ids, grid=(24, 32), stride=4, num_classes=1)
+            ids = targets.object_ids
+            # FairMOT's targets: the identity at the cell of the centre, moved into the picture where it lies outside.
+            image, row = np.nonzero((~batch.ignore & (batch.labels >= 0)).numpy())
+            centres = (batch.boxes[image, row, :2] + batch.boxes[image, row, 2:]).numpy() / 8
+            outside += int(((centres < 0) | (centres >= [32, 24])).any(axis=1).sum())
+            x, y = np.clip(np.floor(centres), 0, [31, 23]).astype(int).T
+            assert targets.center_index.tolist() == ((image * 24 + y) * 32 + x).tolist()
+            assert ids.tolist() == batch.ids[image, row].tolist()
+            assert len(ids) and int(ids.min()) >= 0 and int(ids.max()) < mixed.num_identities  # each person has one
+            seen |= set(ids.tolist())
+            features = torch.randn(8, 8, 24, 32, generator=torch.Generator().manual_seed(epoch))
+            losses = [term for head in heads.values() for term in head.loss(head(features), targets).values()]
+            torch.stack(losses).sum().backward()
+            assert torch.isfinite(torch.stack(losses)).all()
+    gradients = [parameter.grad for head in heads.values() for parameter in head.parameters()]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    assert outside > 0  # there were such, and the losses stayed finite
+    for source, ids in enumerate(of_source):
+        assert len(seen & ids) > 0.7 * len(ids), source  # some are always cut away
 
 
 def test_classes_meet_by_name_and_problems_are_passed_on(tmp_path: Path) -> None:
@@ -225,6 +261,22 @@ def test_crowdhuman_and_yolo_are_built_from_yaml(tmp_path: Path, square: Callabl
     assert len(build(f"train: {files}".replace("ROOT", str(tmp_path)))) == 1
     yolo = "{class_path: centernet.data.YOLO, init_args: {data: ROOT, split: train, class_names: [person]}}"
     assert len(build(f"train: {yolo}".replace("ROOT", str(tmp_path)))) == 1
+
+
+def test_videos_keep_their_frames_in_what_is_made_of_them() -> None:
+    videos = SyntheticSequences(2, length=3, size=(64, 64))
+    stills = DetectionForTracking(MapClasses(Synthetic(4, size=(64, 64)), {"disc": "object"}))
+    joined = Concatenated([stills, MapClasses(videos, {"object": "object"}), videos])
+    assert [(video.name, video.start, video.stop) for video in joined.sequences] == [
+        ("moving_0_0000", 4, 7),
+        ("moving_0_0001", 7, 10),
+        ("moving_0_0000 (2)", 10, 13),
+        ("moving_0_0001 (2)", 13, 16),
+    ]
+    for video in joined.sequences:
+        assert {joined.path(index).parts[0] for index in range(video.start, video.stop)} == {video.name[:13]}
+    assert DetectionForTracking(videos).sequences == ()  # nobody was followed
+    assert Subset(videos, [0, 2, 4]).sequences == ()
 
 
 @pytest.fixture

@@ -16,7 +16,19 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 from PIL import Image
 
-from centernet.data import COCO, VOC, Augment, Batch, DataModule, ImageFolder, Synthetic, collate
+from centernet.data import (
+    COCO,
+    VOC,
+    Augment,
+    Batch,
+    Concatenated,
+    DataModule,
+    ImageFolder,
+    Mosaic,
+    RepeatFactors,
+    Synthetic,
+    collate,
+)
 from centernet.data.loading import EvaluationBatches, TrainBatches
 from centernet.data.sample import DataError, DataWarning
 from centernet.images import ImageError, Preprocessing
@@ -164,6 +176,44 @@ def test_workers_change_nothing(uninterrupted: Any, tmp_path: Path) -> None:
         trainer(tmp_path, callbacks=[saver], **limit).fit(model, data(workers=2))
     trainer(tmp_path, **limit).fit(resumed, data(workers=1), ckpt_path=saver.best_model_path, weights_only=False)
     assert model.seen[:4] + resumed.seen == batches
+
+
+def sampled(workers: int = 0) -> DataModule:
+    """Two sources, pictures that come several times in an epoch, others in none, and several pictures in one."""
+    parts = Concatenated([scenes(11), Synthetic(9, size=(32, 48), seed=3, objects=(0, 2))], weights=[1, 2])
+    sampling = RepeatFactors(0.9, empty=0.2, samples=17)
+    mosaic = Mosaic(mosaic=0.5, mixup=0.3, close=0)
+    return DataModule(
+        parts,
+        batch_size=3,
+        sampling=sampling,
+        augmentation=mosaic,
+        preprocessing=SMALL,
+        num_workers=workers,
+        seed=5,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")  # Lightning's word for no validation
+@pytest.mark.parametrize("step", [2, 5, 7])
+def test_a_resumed_run_with_sampling_is_the_uninterrupted_one(tmp_path: Path, step: int) -> None:
+    whole, first, second = Recorder(), Recorder(stop_at=step + 1), Recorder()
+    trainer(tmp_path, max_epochs=2).fit(whole, sampled(workers=1))
+    assert len(whole.seen) == 2 * 5  # 17 samples, 3 in a batch
+    saver = ModelCheckpoint(tmp_path, filename="middle", every_n_train_steps=step, save_top_k=1)
+    with pytest.raises(KeyError, match="on purpose"):
+        trainer(tmp_path, callbacks=[saver], max_epochs=2).fit(first, sampled())
+    trainer(tmp_path, max_epochs=2).fit(second, sampled(), ckpt_path=saver.best_model_path, weights_only=False)
+    assert first.seen[:step] + second.seen == whole.seen
+    assert second.weight.item() == whole.weight.item()
+
+
+def test_one_batch_to_overfit_has_each_picture_once(tmp_path: Path) -> None:
+    module = sampled()
+    module.overfit_one_batch()
+    model = Recorder()
+    trainer(tmp_path, max_epochs=2).fit(model, module)
+    assert [len(set(batch[0])) for batch in model.seen] == [3, 3]
 
 
 def test_resuming_with_another_batch_size_is_said(tmp_path: Path) -> None:

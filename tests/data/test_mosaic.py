@@ -158,3 +158,33 @@ def test_it_keeps_the_contract_of_transforms() -> None:
 def test_wrong_settings_are_named(options: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=rf"augmentation\.{name}: expected"):
         Mosaic(**options)
+
+
+def test_whole_boxes_of_an_amodal_set_have_their_centres_on_their_own_picture() -> None:
+    def person(number: int) -> Sample:
+        """A picture of one colour, with a box that is half outside."""
+        sample = picture(number)
+        image = np.full((150, 200, 3), COLOURS[number], dtype=np.uint8)
+        boxes = np.array([[-60, 30, 70, 120], [90, 40, 150, 190], [80, 60, 120, 110]], dtype=np.float32)
+        ids = np.array([0, 1, 2]) + 10 * number
+        flags = np.zeros(3, dtype=bool)
+        return Sample(image, boxes, np.full(3, number), ids, flags, sample.annotation, amodal=True)
+
+    transform = Mosaic(mosaic=1, mixup=0, min_visibility=0.1, **PLAIN)
+    beyond = ignored = 0
+    for seed in range(60):
+        result = mixed(transform, seed, [person(i) for i in range(4)])
+        assert result.amodal
+        height, width = result.image.shape[:2]
+        for box, label, ignore in zip(result.boxes, result.labels.tolist(), result.ignore.tolist(), strict=True):
+            if ignore:
+                ignored += 1
+                assert box.min() >= 0 and (box <= [width, height, width, height]).all()
+                continue
+            x, y = (box[:2] + box[2:]) / 2
+            assert 0 <= x < width and 0 <= y < height
+            colour = result.image[int(y), int(x)].astype(int)
+            own = min(abs(colour - COLOURS[label]).max(), abs(colour - INPUT.pad_value).max())  # or beside the picture
+            assert own < 130
+            beyond += bool(box.min() < 0 or box[2] > width or box[3] > height)
+    assert beyond > 20 and ignored > 20

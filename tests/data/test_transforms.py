@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from centernet.data import Annotation, Augment, Resize, Sample, Synthetic
-from centernet.images import Preprocessing
+from centernet.data.sample import UnreadSample
+from centernet.images import Picture, Preprocessing, open_image
 from centernet.testing import check_transform
 
 SQUARE = Preprocessing(size=(128, 128))
@@ -81,6 +85,38 @@ def test_boxes_go_where_their_pixels_go(options: dict[str, Any], rule: Any) -> N
     assert len(seen) > 25  # each time another place
 
 
+@pytest.mark.parametrize("options", [{}, {"quarter_turns": True, "vertical_flip": 0.5}, {"rotate": 20, "shear": 5}])
+def test_a_picture_that_is_decoded_small_gives_the_same_sample(options: dict[str, Any]) -> None:
+    """The scale that the picture is read at is one that the window needs, and nothing moves."""
+    item = marked((403, 204, 701, 507), (1001, 1203))
+    file = io.BytesIO()
+    Image.fromarray(item.image).save(file, "JPEG", quality=95, subsampling=0)
+    picture = open_image(file.getvalue())
+    asked: list[float] = []
+
+    def read(scale: float) -> Any:
+        asked.append(scale)
+        return picture.read(scale)
+
+    augment = Augment(**{**PLAIN, "scale": (0.3, 1.4), "translate": 0.1, **options})
+    most = augment.largest_scale((1001, 1203), SQUARE)
+    for seed in range(30):
+        small = UnreadSample(Picture(picture.size_hw, read), item.annotation)
+        small.ids = item.ids.copy()
+        ours, theirs = call(augment, small, seed), call(augment, item, seed)
+        assert np.array_equal(ours.ids, theirs.ids)
+        if len(ours.boxes) == 0 or ours.ignore[0]:
+            continue
+        np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=2.1)
+        if not options.get("rotate"):
+            x1, y1, x2, y2 = ours.boxes[0]
+            inside = ours.image[int(y1) + 2 : int(y2) - 1, int(x1) + 2 : int(x2) - 1]
+            assert inside.min() > 200 and (ours.image > 130).all(axis=2).sum() <= (x2 - x1 + 2) * (y2 - y1 + 2)
+        assert np.abs(ours.image.astype(int) - theirs.image).mean() < 4
+    assert len(asked) == 30 and max(asked) <= most * (1 + 1e-9) and most < 1
+    assert min(asked) < 1 / 8 < 1 / 4 < max(asked)
+
+
 def test_turned_boxes_hold_their_pixels() -> None:
     augment = Augment(**{**PLAIN, "translate": 0.1, "rotate": 25, "shear": 10})
     preprocessing = Preprocessing(size=(160, 160), pad_value=20)
@@ -107,8 +143,9 @@ def test_scale_is_the_window_s_side() -> None:
     fitted = 128 / 150
     for scale in (0.5, 1.0, 1.4):
         result = call(Augment(**{**STILL, "scale": (scale, scale)}), item)
-        np.testing.assert_allclose(result.boxes[0, 2:] - result.boxes[0, :2], 10 * fitted / scale, rtol=1e-4)
-        np.testing.assert_allclose(result.boxes[0, :2] + result.boxes[0, 2:], 128, rtol=1e-4)  # the centre stays
+        # Pictures begin and end at whole pixels: half a pixel of 85 and more.
+        np.testing.assert_allclose(result.boxes[0, 2:] - result.boxes[0, :2], 10 * fitted / scale, rtol=0.5 / 85)
+        np.testing.assert_allclose(result.boxes[0, :2] + result.boxes[0, 2:], 128, atol=1)  # the centre stays
     mirrored = call(Augment(**{**STILL, "flip": 1}), sample([[0, 0, 30, 20]]))
     plain = call(Augment(**STILL), sample([[0, 0, 30, 20]]))
     np.testing.assert_allclose(mirrored.boxes[0, [0, 2]], 128 - plain.boxes[0, [2, 0]], atol=1e-3)
@@ -220,3 +257,40 @@ def test_a_third_of_a_turn_makes_red_greenish() -> None:
 def test_wrong_settings_are_named(options: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=rf"augmentation\.{name}: expected"):
         Augment(**options)
+
+
+def amodal(boxes: Any, size: tuple[int, int] = (100, 150), ignore: Any = None) -> Sample:
+    return replace(sample(boxes, size, ignore=ignore), amodal=True)
+
+
+def test_boxes_of_an_amodal_set_are_not_cut() -> None:
+    boxes = [[-30, 20, 40, 90], [100, 50, 190, 130], [10, 10, 50, 40]]
+    result = call(Augment(**STILL), amodal(boxes))
+    np.testing.assert_allclose(result.boxes, SQUARE.to_input(np.float32(boxes), (100, 150)), atol=1e-4)
+    assert result.amodal and not result.ignore.any() and result.ids.tolist() == [100, 101, 102]
+    cut = call(Augment(**STILL), sample(boxes))
+    width, top = 128, 128 / 150 * 100
+    assert cut.boxes[:, 0].min() == 0 and cut.boxes[:, 2].max() == width and cut.boxes[:, 3].max() > top
+    for seed in range(30):  # a window cuts neither; regions to ignore are cut
+        whole = call(Augment(**PLAIN, rotate=20, min_visibility=0.1), amodal(boxes, ignore=[0, 0, 1]), seed)
+        check_transform(Augment(rotate=20), amodal(boxes), SQUARE, 3, amodal=True)
+        same = call(Augment(**PLAIN, rotate=20, min_visibility=0.0, min_size=0), sample(boxes), seed)
+        assert np.array_equal(whole.image, same.image)
+        ignored = whole.boxes[whole.ignore]
+        assert (ignored >= 0).all() and (ignored <= 128).all()
+        objects = ~whole.ignore
+        kept = [same.ids.tolist().index(identity) for identity in whole.ids[objects].tolist()]
+        clipped = np.clip(whole.boxes[objects], 0, 128)
+        assert (abs(clipped - same.boxes[kept]) <= 1e-3).all()
+
+
+def test_how_much_of_an_amodal_object_is_seen_is_judged_by_its_picture() -> None:
+    """A window with a border shows no more of what lies beyond the picture."""
+    wide = {**STILL, "scale": (2, 2)}
+    boxes = [[-80, 40, 20, 60], [-60, 40, 40, 60]]  # 20 % and 40 % in the picture
+    result = call(Augment(**wide), amodal(boxes))
+    assert result.ignore.tolist() == [True, False]
+    input_scale = 128 / 150 / 2
+    left = 64 - 75 * input_scale  # of the picture in the window
+    np.testing.assert_allclose(result.boxes[0, [0, 2]], [left, left + 20 * input_scale], atol=1e-3)
+    np.testing.assert_allclose(result.boxes[1, [0, 2]], [left - 60 * input_scale, left + 40 * input_scale], atol=1e-3)

@@ -160,8 +160,11 @@ def test_what_a_diverged_model_gives_is_named_with_the_picture(folder: Path, run
 
 
 def test_unknown_models_get_an_error_that_says_what_is_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"model\.onnx: .*'\.onnx'.*\.ckpt"):
-        Detector(tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match=r"model\.tflite: .*'\.tflite'.*\.onnx.*\.ckpt"):
+        Detector(tmp_path / "model.tflite")
+    for suffix in ("onnx", "xml", "pt", "pt2"):
+        with pytest.raises(FileNotFoundError, match=rf"missing\.{suffix}: .*centernet export"):
+            Detector(tmp_path / f"missing.{suffix}")
     with pytest.raises(FileNotFoundError, match=r"missing\.ckpt"):
         Detector(tmp_path / "missing.ckpt")
     with pytest.raises(TypeError, match="got int"):

@@ -10,7 +10,7 @@ import pytest
 
 from centernet.detections import Detections
 from centernet.images import ImageError
-from centernet.inference import contact_sheet, draw
+from centernet.inference import Trails, contact_sheet, draw
 from centernet.inference.drawing import class_colour
 
 
@@ -83,6 +83,54 @@ def test_identities_have_colours_of_their_own() -> None:
     box = (100.0, 100, 220, 200)
     first, second = (draw(image, detections(box, labels=[0], track_ids=[i])) for i in (1, 2))
     assert (first[199, 160] == class_colour(1)).all() and (second[199, 160] == class_colour(2)).all()
+
+
+class TestTrails:
+    def step(self, trails: Trails, *objects: tuple[int, int], size: tuple[int, int] = (120, 160)) -> np.ndarray:
+        """The next frame, gray; objects are (identity, x of the centre), 20 wide at the height of 60."""
+        boxes = [(x - 10.0, 50.0, x + 10.0, 70.0) for _, x in objects]
+        tracks = Detections(
+            np.reshape(boxes, (-1, 4)), [0] * len(boxes), [1] * len(boxes), track_ids=[i for i, _ in objects]
+        )  # type: ignore[arg-type]
+        image = np.full((*size, 3), 90, np.uint8)
+        drawn = trails.draw(image, tracks)
+        assert (image == 90).all(), "the frame that was given is not changed"
+        return drawn
+
+    def test_a_trail_follows_its_object_in_its_colour(self) -> None:
+        trails = Trails(10)
+        for x in range(20, 100, 10):
+            drawn = self.step(trails, (5, x))
+        touched = changed(drawn, np.full_like(drawn, 90))
+        assert touched[60, 22:88].all() and not touched[:55].any() and not touched[:, 95:].any()
+        pixel = drawn[60, 85].astype(float) - 90
+        wanted = np.array(class_colour(5), float) - 90
+        assert pixel @ wanted / np.linalg.norm(pixel) / np.linalg.norm(wanted) > 0.98
+
+    def test_it_reaches_back_so_many_frames(self) -> None:
+        trails = Trails(3)
+        for x in range(20, 140, 10):
+            drawn = self.step(trails, (5, x))
+        touched = changed(drawn, np.full_like(drawn, 90))
+        assert touched[60, 112:128].all() and not touched[60, :108].any()
+        assert len(trails._frames) == 3, "memory is bounded"
+
+    def test_objects_that_left_take_their_trail_along(self) -> None:
+        trails = Trails()
+        for x in range(20, 80, 10):
+            self.step(trails, (1, x), (2, 150))
+        drawn = self.step(trails, (2, 150))
+        assert not changed(drawn, np.full_like(drawn, 90))[:, :130].any()
+
+    def test_without_identities_nothing_is_drawn(self) -> None:
+        trails, image = Trails(), np.full((120, 160, 3), 90, np.uint8)
+        for x in (20, 60):
+            drawn = trails.draw(image, detections((x, 10, x + 20, 40)))
+        np.testing.assert_array_equal(drawn, image)
+
+    def test_a_length_of_nothing_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="length"):
+            Trails(0)
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
+import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from centernet.images import ImageError, read_image
-from centernet.inference import SourceError, frames
-from centernet.inference.sources import count, is_single
+from centernet.inference import Detector, SourceError, frames
+from centernet.inference.sources import count, is_live, is_single
 
 
 def test_a_picture(folder: Path) -> None:
@@ -103,7 +107,7 @@ def test_unreadable_pictures_are_errors_or_left_out_by_name(folder: Path) -> Non
         (lambda at: [at / "empty"], "a folder within a list"),
         (lambda at: at / "broken.mp4", "cannot open this video"),
         (lambda at: np.zeros((4, 4), np.uint8), "uint8 array H×W×3"),
-        (lambda at: 7, "got int"),
+        (lambda at: 7.5, "got float"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, source: Callable[[Path], Any], says: str) -> None:
@@ -133,3 +137,100 @@ def test_memory_does_not_grow_with_the_source(tmp_path: Path, folder: Path) -> N
 
     peak(2)
     assert peak(200) < peak(10) + 100_000  # one picture is 58 kB
+
+
+class Camera:
+    """Stands in for cv2.VideoCapture: camera 0 gives five pictures and is then unplugged; there is no other."""
+
+    def __init__(self, source: Any, *options: Any) -> None:
+        self.left = 5 if source == 0 else 0
+        self.opened, self.released = source == 0, False
+        Camera.last = self
+
+    def isOpened(self) -> bool:
+        return self.opened
+
+    def get(self, key: int) -> float:
+        return -1.0
+
+    def read(self) -> tuple[bool, Any]:
+        self.left -= 1
+        return self.left >= 0, np.full((12, 16, 3), (0, 0, 200), np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_camera_gives_pictures_until_it_is_gone(monkeypatch: pytest.MonkeyPatch, runtime: Any) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    found = []
+    with pytest.raises(SourceError, match="camera 0: no more pictures came after 5"):
+        for frame in frames(0):
+            found.append(frame)
+    assert [frame.name for frame in found] == [f"camera_0_{i:06d}" for i in range(5)]
+    assert found[0].path is None and (found[0].image[0, 0] == (200, 0, 0)).all() and Camera.last.released
+    assert count(0) is None and is_live(0) and not is_single(0) and not is_live(True)
+    with pytest.raises(SourceError, match="camera 3: there is no such camera"):
+        next(frames(3))
+
+    streamed = []
+    with pytest.raises(SourceError, match="no more pictures"):
+        for frame, _ in Detector(runtime, batch_size=64).stream(0):
+            streamed.append(frame.index)
+    assert streamed == [0, 1, 2, 3, 4]
+    with pytest.raises(SourceError, match="more than one picture"):
+        Detector(runtime)(0)  # type: ignore[call-overload]
+
+
+def test_pictures_of_a_camera_do_not_wait_for_a_full_batch(monkeypatch: pytest.MonkeyPatch, runtime: Any) -> None:
+    """The second picture is taken only after the first one's objects are known."""
+    known = threading.Event()
+
+    class Slow(Camera):
+        def read(self) -> tuple[bool, Any]:
+            assert self.left == 5 or known.wait(20), "the first picture waits for others"
+            return super().read()
+
+    monkeypatch.setattr(cv2, "VideoCapture", Slow)
+    stream = Detector(runtime, batch_size=8).stream(0)
+    assert next(stream)[0].index == 0
+    known.set()
+    assert next(stream)[0].index == 1
+    stream.close()  # type: ignore[attr-defined]
+    assert Camera.last.released
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The address of the temporary folder."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    one = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=one.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{one.server_port}"
+    one.shutdown()
+    thread.join()
+    one.server_close()
+
+
+def test_a_stream_is_read_by_its_address(server: str, video: Path, runtime: Any) -> None:
+    address = f"{server}/{video.name}"
+    found = list(frames(address))
+    assert [frame.name for frame in found[:2]] == ["clip_000000", "clip_000001"] and len(found) == 20
+    for one, other in zip(found, frames(video), strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+    assert is_live(address) and count(address) is None
+    assert len(list(Detector(runtime).stream(address))) == 20
+
+
+def test_a_stream_that_is_not_there_is_named_without_its_password(server: str) -> None:
+    address = f"{server}/nothing.mjpg?token=secret".replace("//", "//user:secret@")
+    with pytest.raises(SourceError, match=r"^http://127\.0\.0\.1:\d+/nothing\.mjpg: .*cannot be opened") as caught:
+        list(frames(address))
+    assert "secret" not in str(caught.value)
+    with pytest.raises(SourceError, match="a stream within a list") as caught:
+        list(frames([address]))
+    assert "secret" not in str(caught.value)

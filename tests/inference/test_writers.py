@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from centernet.data import read_mot_detections
 from centernet.detections import Detections
 from centernet.images import read_image
-from centernet.inference import CocoWriter, CsvWriter, Frame, PictureWriter
+from centernet.inference import CocoWriter, CsvWriter, Frame, MotWriter, PictureWriter
 
 NAMES = ("cat", "Hündin", "bird, big")
 
@@ -129,3 +130,51 @@ class TestCsv:
         with CsvWriter(tmp_path / "d.csv") as writer:
             writer.write(frame(), Detections([[0, 0, 1, 1]], [0], [0.5], track_ids=[12]))  # type: ignore[arg-type]
         assert (tmp_path / "d.csv").read_text().splitlines()[1].endswith(",12")
+
+
+class TestMot:
+    def tracks(self, *rows: tuple[float, ...]) -> Detections:
+        """Rows of x1 y1 x2 y2 id score."""
+        table = np.array(rows, np.float64).reshape(-1, 6)
+        return Detections(
+            table[:, :4],  # type: ignore[arg-type]
+            np.zeros(len(table), np.int64),
+            table[:, 5],  # type: ignore[arg-type]
+            track_ids=table[:, 4],  # type: ignore[arg-type]
+            class_names=NAMES,
+        )
+
+    def test_rows_are_motchallenge_s(self, tmp_path: Path) -> None:
+        path = tmp_path / "out" / "tracks.txt"
+        with MotWriter(path) as writer:
+            writer.write(frame("a.jpg", 0), self.tracks((0, 0, 10, 20, 4, 0.9), (5.25, 6.5, 9.75, 8, 12, 0.5)))
+            writer.write(frame("b.jpg", 1), self.tracks())
+            writer.write(frame("c.jpg", 2), self.tracks((-3, -2, 10, 20, 4, 1)))
+        # https://motchallenge.net/instructions: frames and pixels from 1; three unused columns for 2D
+        assert path.read_text().splitlines() == [
+            "1,4,1.00,1.00,10.00,20.00,0.9,-1,-1,-1",
+            "1,12,6.25,7.50,4.50,1.50,0.5,-1,-1,-1",
+            "3,4,-2.00,-1.00,13.00,22.00,1,-1,-1,-1",
+        ]
+        assert "3 rows of 3 frames" in writer.summary()
+
+    def test_the_reader_of_detections_gives_the_boxes_back(self, tmp_path: Path) -> None:
+        tracks = self.tracks((3, 4, 30, 44, 1, 0.75), (10, 0, 20, 9, 2, 0.25))
+        with MotWriter(tmp_path / "tracks.txt") as writer:
+            writer.write(frame(), tracks)
+        read = read_mot_detections(tmp_path / "tracks.txt")[1]
+        np.testing.assert_allclose(read.bboxes, tracks.bboxes)
+        np.testing.assert_allclose(read.scores, tracks.scores)
+
+    def test_each_frame_is_on_the_disk_at_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "tracks.txt"
+        with pytest.raises(RuntimeError, match="later"), MotWriter(path) as writer:
+            for index in range(3):
+                writer.write(frame("a.jpg", index), self.tracks((0, 0, 10, 20, 4, 0.9)))
+                assert len(path.read_text().splitlines()) == index + 1
+            raise RuntimeError("later")
+        assert len(path.read_text().splitlines()) == 3
+
+    def test_detections_without_identities_are_refused(self, tmp_path: Path) -> None:
+        with MotWriter(tmp_path / "tracks.txt") as writer, pytest.raises(ValueError, match="track_ids"):
+            writer.write(frame("street.jpg"), found((0, 0, 10, 20, 0, 0.9)))

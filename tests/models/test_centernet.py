@@ -159,9 +159,9 @@ def test_onnx_has_the_decode(model: CenterNet, tmp_path: Path, size: tuple[int, 
     np.testing.assert_allclose(scores, eager["scores"], atol=1e-5)
     np.testing.assert_array_equal(labels, eager["labels"])
     np.testing.assert_allclose(bboxes, eager["bboxes"], atol=0.05)
-    metadata = session.get_modelmeta().custom_metadata_map
-    assert json.loads(metadata["class_names"]) == ["cat", "dog", "bird"]
-    assert Preprocessing.from_dict(json.loads(metadata["preprocessing"])) == model.preprocessing
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["centernet"])
+    assert metadata["class_names"] == ["cat", "dog", "bird"]
+    assert Preprocessing.from_dict(metadata["preprocessing"]) == model.preprocessing
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]  # no data beside it
 
 

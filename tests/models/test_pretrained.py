@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,56 @@ def test_a_model_that_was_not_configured_has_nothing_to_save(model: CenterNet, t
     )
     with pytest.raises(ValueError, match="configuration"):
         bare.save_pretrained(tmp_path)
+
+
+class Hub:
+    """Stands in for huggingface_hub: repositories are folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def HfApi(self, token: str | None) -> Hub:
+        return self
+
+    def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> None:
+        (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+
+    def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> str:
+        for file in Path(folder_path).iterdir():
+            (self.root / repo_id / file.name).write_bytes(file.read_bytes())
+        return f"hub/{repo_id}/commit/1"
+
+    def snapshot_download(self, repo_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        if not (self.root / repo_id).is_dir():
+            raise ConnectionError("repository not found")
+        return str(self.root / repo_id)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    stand_in = Hub(tmp_path / "hub")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", stand_in)  # type: ignore[arg-type]
+    return stand_in
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(model: CenterNet, hub: Hub) -> None:
+    assert model.push_to_hub("somebody/cells", private=True) == "hub/somebody/cells/commit/1"
+    again = CenterNet.from_pretrained("somebody/cells")
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for name, value in model.eval()(images).items():
+            torch.testing.assert_close(again(images)[name], value, rtol=0.02, atol=0.02)  # half precision
+
+
+def test_what_the_hub_has_not_is_said(hub: Hub) -> None:
+    with pytest.raises(FileNotFoundError, match=r"somebody/none: .*repository not found.*voc-lite"):
+        CenterNet.from_pretrained("somebody/none")
+    (hub.root / "somebody" / "other").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"somebody/other: the repository has no config\.yaml"):
+        CenterNet.from_pretrained("somebody/other")
+
+
+def test_the_hub_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
+    with pytest.raises(ImportError, match=r"pip install 'centernet\[hub\]'"):
+        CenterNet.from_pretrained("somebody/cells")

@@ -17,6 +17,8 @@ from centernet.ops import (
     l1_loss,
     quality_focal_loss,
     smooth_l1_loss,
+    supervised_contrastive_loss,
+    triplet_loss,
     weighted_iou_loss,
 )
 
@@ -156,4 +158,68 @@ def test_empty_batches_are_finite_and_reach_the_maps() -> None:
     ):
         assert torch.isfinite(loss)
         (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
+        assert torch.isfinite(gradient).all()
+
+
+@pytest.fixture(scope="module")
+def people() -> tuple[Tensor, Tensor]:
+    """Vectors of length 1 and their identities: two that come three times, one that comes twice, two that come once."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.tensor([0, 1, 0, 2, 3, 1, 4, 0, 1, 2])
+    return torch.nn.functional.normalize(torch.randn(len(ids), 5, generator=generator), dim=-1), ids
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.3, 2.0])
+def test_triplets_are_the_hardest_of_the_batch(people: tuple[Tensor, Tensor], margin: float) -> None:
+    """PyTorch's triplet loss on triplets that are searched one by one."""
+    embeddings, ids = people
+    distance = torch.cdist(embeddings, embeddings)
+    anchors, own, others = [], [], []
+    for i in range(len(ids)):
+        same = [j for j in range(len(ids)) if ids[j] == ids[i] and j != i]
+        if same:
+            anchors.append(i)
+            own.append(max(same, key=lambda j: distance[i, j].item()))
+            others.append(min((j for j in range(len(ids)) if ids[j] != ids[i]), key=lambda j: distance[i, j].item()))
+    expected = torch.nn.functional.triplet_margin_loss(
+        embeddings[anchors], embeddings[own], embeddings[others], margin=margin
+    )
+    torch.testing.assert_close(triplet_loss(embeddings, ids, margin=margin), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+def test_supervised_contrast_by_its_formula(people: tuple[Tensor, Tensor], temperature: float) -> None:
+    """Equation 2 of arXiv:2004.11362, term by term."""
+    embeddings, ids = people
+    z = embeddings.double().numpy()
+    terms = []
+    for i in range(len(ids)):
+        same = [p for p in range(len(ids)) if ids[p] == ids[i] and p != i]
+        if same:
+            below = sum(np.exp(z[i] @ z[a] / temperature) for a in range(len(ids)) if a != i)
+            terms.append(-sum(np.log(np.exp(z[i] @ z[p] / temperature) / below) for p in same) / len(same))
+    loss = supervised_contrastive_loss(embeddings, ids, temperature=temperature)
+    assert loss.item() == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+@pytest.mark.parametrize("ids", [[], [3], [1, 2, 3], [4, 4]])
+def test_a_batch_with_nothing_to_compare_has_a_gradient_of_zero(ids: list[int]) -> None:
+    embeddings = torch.nn.functional.normalize(torch.randn(len(ids), 5), dim=-1).requires_grad_()
+    losses = [triplet_loss(embeddings, torch.tensor(ids, dtype=torch.int64), margin=0.3)]
+    if len(ids) < 2 or ids[0] != ids[1]:
+        losses.append(supervised_contrastive_loss(embeddings, torch.tensor(ids, dtype=torch.int64), temperature=0.1))
+    for loss in losses:
+        assert loss == 0
+        (gradient,) = torch.autograd.grad(loss, embeddings)
+        assert (gradient == 0).all()
+
+
+def test_equal_vectors_have_finite_gradients() -> None:
+    embeddings = torch.ones(4, 3).div(3**0.5).requires_grad_()
+    ids = torch.tensor([0, 0, 1, 1])
+    for loss in (
+        triplet_loss(embeddings, ids, margin=0.3),
+        supervised_contrastive_loss(embeddings, ids, temperature=0.05),
+    ):
+        (gradient,) = torch.autograd.grad(loss, embeddings)
         assert torch.isfinite(gradient).all()

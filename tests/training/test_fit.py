@@ -114,9 +114,10 @@ def test_resumed_after_an_epoch_equals_uninterrupted(tiny: Any, tmp_path: Path) 
 
 
 @pytest.mark.filterwarnings("ignore:.*dirpath has changed.*")
-def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(tiny: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sampling", [None, {"class_path": "ClassAware", "init_args": {"samples": 24}}])
+def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(tiny: Any, tmp_path: Path, sampling: Any) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    config = tiny(trainer__max_epochs=3)
+    config = tiny(trainer__max_epochs=3, data__sampling=sampling)
     fit.run(["--config", config, "--output", str(whole)], "fit")
 
     class Stop(Exception):

@@ -1,4 +1,4 @@
-"""`centernet demo`: generated scenes, a small detector trained on them, its figures, and pictures to look at.
+"""`centernet demo`: generated scenes, a small detector trained on them, its figures, pictures and a tracked clip.
 
 centernet demo --output demo
 """
@@ -52,8 +52,12 @@ def main(arguments: Sequence[str]) -> int:
     print("4. detection on fresh scenes")
     sheet = _detect(checkpoint, output)
 
+    print("5. tracking in a generated video")
+    clip = _track(checkpoint, output)
+
     print(f"\ndone in {(time.perf_counter() - start) / 60:.1f} minutes")
-    print(f"photograph: {photo}\npictures: {sheet}\ncurves: {curves}\nfigures: {figures}\ncheckpoint: {checkpoint}")
+    print(f"photograph: {photo}\npictures: {sheet}\nclip: {clip}\ncurves: {curves}")
+    print(f"figures: {figures}\ncheckpoint: {checkpoint}")
     print("next, on your own pictures with boxes (Pascal VOC or COCO): copy a file of configs/, change its paths, then")
     print("  python train.py --config configs/yours.yaml")
     print(f"and with the detector of this demo:\n  centernet detect {output / 'scenes'} --model {checkpoint}")
@@ -135,3 +139,22 @@ def _detect(checkpoint: Path, output: Path) -> Path:
     path = output / "contact_sheet.jpg"
     cv2.imwrite(str(path), contact_sheet(drawn, columns=4)[..., ::-1])
     return path
+
+
+def _track(checkpoint: Path, output: Path) -> Path:
+    """A clip of objects that meet and hide one another, with the identities that the tracker gives them."""
+    from centernet.data import SyntheticSequences
+    from centernet.inference import Detector, MotWriter, VideoWriter, track
+    from centernet.tracking import Tracker
+
+    scenes = SyntheticSequences(1, size=(320, 320), one_class=False, objects=(5, 5), seed=2)
+    rate = scenes.sequences[0].frame_rate
+    frames = [scenes.read_image(i) for i in range(len(scenes))]
+    detector = Detector(checkpoint, score_threshold=0.0)
+    tracker = Tracker("bytetrack", rate, high_score=0.4, new_score=0.5)
+    video = VideoWriter(output / "tracked", frame_rate=rate)
+    with video, MotWriter(output / "tracked.txt", with_classes=True) as table:
+        for frame, tracks in track(detector, tracker, frames):
+            video.write(frame, tracks)
+            table.write(frame, tracks)
+    return video.path

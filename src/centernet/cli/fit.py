@@ -23,7 +23,8 @@ from lightning.pytorch.loggers import CSVLogger
 from centernet.data import DataModule
 from centernet.models import CenterNet
 from centernet.models.build import explain, hyper_parameters
-from centernet.training import EMA, EpochSummary, LogDetections, Optimization, Trainer
+from centernet.models.evaluation import tracking_stats
+from centernet.training import EMA, EpochSummary, LogDetections, Optimization, Trainer, start_from
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,12 @@ class CLI(LightningCLI):
             action="store_true",
             help="Train and evaluate on one batch, unaugmented, for a first look: AP must come near 1.",
         )
+        parser.add_argument(
+            "--start_from",
+            type=str | None,
+            default=None,
+            help="Begin with the weights of a model: voc-lite, a folder or a .ckpt; what does not fit begins anew.",
+        )
         parser.add_argument("--split", type=Literal["val", "test"], default="val", help="What `validate` evaluates.")
         parser.add_lightning_class_args(LogDetections, "pictures")
         parser.link_arguments("model.preprocessing", "data.preprocessing", apply_on="instantiate")
@@ -147,6 +154,9 @@ class CLI(LightningCLI):
         return folder if (folder / "metrics.csv").is_file() else None
 
     def before_fit(self) -> None:
+        start = self._get(self.config, "start_from")
+        if start is not None and self._get(self.config, "ckpt_path") is None:  # a run that goes on has its own weights
+            start_from(self.model, start)
         if self._get(self.config, "overfit_one_batch"):
             self.datamodule.overfit_one_batch()
             self._get(self.config_init, "optimization").reference_batch = 0  # one batch is learned at the full rate
@@ -158,6 +168,8 @@ class CLI(LightningCLI):
             return
         if self.model.evaluation is not None:
             logger.info("%s", self.model.evaluation.table())
+        if self.model.evaluation_tracking is not None:
+            logger.info("%s", self.model.evaluation_tracking.table())
         checkpoint = self.trainer.checkpoint_callback
         if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path:
             logger.info("best val/AP %.4f", float(checkpoint.best_model_score or 0))
@@ -175,8 +187,13 @@ class CLI(LightningCLI):
         path.parent.mkdir(parents=True, exist_ok=True)
         voc = self.model.evaluation_voc
         content = {**result.stats, **voc.stats, "per_class": {c.name: c.ap for c in result.per_class}}
+        tables = [result.table(), f"Pascal VOC, IoU .5\n{voc.table()}"]
+        tracks = self.model.evaluation_tracking
+        if tracks is not None:
+            content |= tracking_stats(tracks)
+            tables.append(f"Tracks\n{tracks.table()}")
         path.write_text(json.dumps(content, indent=1))
-        print(f"{result.table()}\n\nPascal VOC, IoU .5\n{voc.table()}")
+        print("\n\n".join(tables))
         print(f"figures: {path}")
 
 
@@ -208,6 +225,7 @@ def run(arguments: Sequence[str], subcommand: Literal["fit", "validate"]) -> CLI
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen stages
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in record.getMessage()

@@ -15,8 +15,13 @@ from typing import Any
 
 COMMANDS = {
     "fit": "train a model from a configuration",
+    "finetune": "train a detector for your own pictures, starting from a trained one",
     "validate": "evaluate a checkpoint: COCO's figures on the validation or test images",
     "detect": "find objects in pictures, a folder or a video",
+    "track": "follow objects through a video, a folder of frames or a camera's pictures",
+    "evaluate-tracking": "compare tracks with the truth: HOTA, MOTA, IDF1, of MOTChallenge and KITTI",
+    "benchmark": "measure how fast models are on this machine, from JPEG files to boxes",
+    "export": "write a trained model as ONNX, TorchScript, torch.export or OpenVINO, also in int8",
     "check": "read a data set wholly, and name what is wrong with it",
     "convert-data": "write a data set in another format: coco, voc, yolo or mot",
     "demo": "train and run a small detector on generated scenes, in minutes, without data",
@@ -71,6 +76,12 @@ def _run(command: str, arguments: list[str], *, debug: bool) -> int:
     except BrokenPipeError:  # the reader of our output has gone: `centernet … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PROBLEM
+    except ModuleNotFoundError as error:  # of an extra that isn't installed
+        from centernet.extras import explain
+
+        if debug:
+            traceback.print_exc()
+        return _say(str(explain(error, f"centernet {command}")))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:  # what the library says of data and files
         if debug:
             traceback.print_exc()

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapters import Albumentations, TorchvisionV2
-from .combining import Concatenated, DetectionForTracking, MapClasses
+from .combining import Concatenated, DetectionForTracking, MapClasses, RandomSubset
 from .formats import (
     COCO,
     MOT,
@@ -23,11 +23,13 @@ from .formats import (
     StoredDataset,
     Subset,
     Synthetic,
+    SyntheticSequences,
     VideoSequence,
     read_mot_detections,
 )
 from .mosaic import Mosaic
 from .sample import Annotation, DataError, DataWarning, Problem, Sample
+from .sampling import ClassAware, RepeatFactors, Sampling
 from .transforms import Augment, Resize, Transform
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ __all__ = [
     "Annotation",
     "Augment",
     "Batch",
+    "ClassAware",
     "Concatenated",
     "CrowdHuman",
     "DataError",
@@ -55,12 +58,16 @@ __all__ = [
     "MapClasses",
     "Mosaic",
     "Problem",
+    "RandomSubset",
+    "RepeatFactors",
     "Resize",
     "SafetyHelmet",
     "Sample",
+    "Sampling",
     "StoredDataset",
     "Subset",
     "Synthetic",
+    "SyntheticSequences",
     "TorchvisionV2",
     "Transform",
     "VideoSequence",

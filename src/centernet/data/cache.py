@@ -1,41 +1,81 @@
-"""Decoded pictures kept in memory that all reading processes share."""
+"""Pictures that are decoded once, and reduced to what training looks at, kept in memory or on disk."""
 
 from __future__ import annotations
 
 import math
-import mmap
-import multiprocessing
+import os
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
+from ..images import Picture, Preprocessing
 from .formats.dataset import DetectionDataset
-from .sample import Annotation, DataError, Ints, Pixels, Problem
+from .formats.label_table import LabelTable
+from .picture_store import Kept, PictureStore, SharedFile, SharedMemory, check_disk, file_name
+from .sample import Annotation, DataError, DataWarning, Ints, Pixels, Problem, Shares
+from .transforms import Transform
 
-_ABSENT, _PENDING = -1, -2  # in place of an offset
+_WORTHWHILE = 0.75  # pictures are kept reduced only where that makes their sides at least this much shorter
+_NO_STAMP = 0, 0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """How large pictures are needed.
+
+    Attributes:
+        transform: that they are read for.
+        inputs: all that it is called with.
+    """
+
+    transform: Transform
+    inputs: tuple[Preprocessing, ...]
+
+    def scale(self, image_hw: tuple[int, int]) -> float:
+        """How many pixels are looked at, at most, for one of a picture along a side; 1 where it is wanted whole."""
+        return min(1.0, max(self.transform.largest_scale(image_hw, preprocessing) for preprocessing in self.inputs))
 
 
 class Cached(DetectionDataset):
-    """A data set whose pictures are decoded once and then copied from memory, as far as they fit.
+    """A data set whose pictures are decoded once, as far as they fit into a budget; the others are read each time.
 
-    The memory is one anonymous mapping that processes forked later share: what one of them decodes, all have. The
-    system gives a page when it is first written, so a budget larger than the data costs nothing. Pictures are kept as
-    they were read, in their own size; those beyond the budget are read each time.
+    They are kept as large as `needs` says: those that are never looked at in full, reduced (so that a photograph takes
+    the room of its part in the input), all others in their own size. Pictures beyond the budget are reduced in the same
+    way, so what a sample looks like does not depend on whether it is kept. A sample's `image` is always whole.
 
-    A pickled copy begins anew, with memory of its own. Samples are made by DetectionDataset's own `__getitem__` from
-    `annotation` and `read_image` of the data set.
+    In memory (`folder` None): one anonymous mapping that processes forked later share, so that what one of them
+    decodes, all have. A budget larger than the data costs nothing. A pickled copy begins anew.
+
+    On disk: a file in `folder`, mapped into memory, that all processes and all later runs share. It belongs to the list
+    of files and to how large they are needed, and a picture in it to the time of change and size of its file. Pictures
+    that aren't files are not kept.
+
+    Samples are made from `annotation` and `open_image` of the data set.
 
     Args:
         dataset: where from.
         gib: budget in GiB of 2³⁰ bytes.
+        needs: how large pictures are needed; None keeps all in their own size.
+        folder: for files of kept pictures; made if it isn't there.
 
     Raises:
         DataError: the budget isn't above 0, or the system does not grant it.
     """
 
-    def __init__(self, dataset: DetectionDataset, gib: float) -> None:
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        gib: float,
+        *,
+        needs: Needs | None = None,
+        folder: Path | None = None,
+    ) -> None:
         super().__init__(dataset.class_names, strict=dataset.strict)
         if not (gib > 0 and math.isfinite(gib)):
             raise DataError(f"data.cache_gib: expected a number above 0, got {gib}")
@@ -44,20 +84,37 @@ class Cached(DetectionDataset):
         self.category_ids = dataset.category_ids
         self.num_identities = dataset.num_identities
         self.amodal = dataset.amodal
+        self.sequences = dataset.sequences
         self.gib = gib
+        self.needs = needs
+        self.folder = folder
         self.capacity = max(1, int(gib * 2**30))
-        # For each sample: offset of its pixels, height, width; before them the number of bytes in use.
-        table = _shared_memory(8 * (1 + 3 * len(dataset)), gib)
-        numbers = np.frombuffer(table, dtype=np.int64)
-        self._used, self._places = numbers[:1], numbers[1:].reshape(-1, 3)
-        self._places[:, 0] = _ABSENT
-        self._pixels = np.frombuffer(_shared_memory(self.capacity, gib), dtype=np.uint8)
-        self._lock = multiprocessing.Lock()
+        self._store = self._open_store()
 
     @property
     def used(self) -> int:
         """Bytes of pictures that are kept."""
-        return int(self._used[0])
+        return self._store.used
+
+    def estimate(self, *, samples: int = 500) -> int:
+        """About how many bytes all pictures take, by the sizes that some annotations say."""
+        places = np.unique(np.linspace(0, len(self) - 1, min(samples, len(self))).astype(int))
+        areas = []
+        for annotation in (self.dataset.annotation(int(place)) for place in places):
+            height, width = self._kept_size((annotation.height, annotation.width))
+            areas.append(height * width)
+        return int(3 * np.mean(areas) * len(self))
+
+    def warn_if_small(self) -> None:
+        """Say so where the budget holds a part of the pictures only."""
+        wanted = self.estimate()
+        if wanted > self.capacity:
+            warnings.warn(
+                f"data.cache_gib: all {len(self)} pictures of {self!r} take about {wanted / 2**30:.2g} GiB; with "
+                f"{self.gib:g} GiB {self.capacity / wanted:.0%} of them are kept, and the others read each time",
+                DataWarning,
+                stacklevel=2,
+            )
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -69,14 +126,17 @@ class Cached(DetectionDataset):
         return self.dataset.path(index)
 
     def read_image(self, index: int) -> Pixels:
-        with self._lock:
-            start, height, width = self._places[index].tolist()
-        if start >= 0:
-            return self._pixels[start : start + height * width * 3].reshape(height, width, 3).copy()
-        image = self.dataset.read_image(index)
-        if start == _ABSENT:
-            self._keep(index, image)
-        return image
+        return np.require(self.open_image(index).read()[0], requirements="W")
+
+    def open_image(self, index: int) -> Picture:
+        stamp = _NO_STAMP if self.folder is None else _stamp(self.path(index))
+        if stamp is None:
+            return self.dataset.open_image(index)
+        kept = self._store.get(index, stamp)
+        if kept is not None:
+            return Picture(kept.size_hw, partial(self._read_kept, index, kept))
+        picture = self.dataset.open_image(index)
+        return Picture(picture.size_hw, partial(self._read_and_keep, index, stamp, picture))
 
     def remember(self, problem: Problem) -> bool:
         return self.dataset.remember(problem)
@@ -89,31 +149,76 @@ class Cached(DetectionDataset):
         other.problems = other.dataset.problems
         return other
 
-    def label_arrays(self) -> tuple[Ints, Ints, Ints]:
-        return self.dataset.label_arrays()
+    def label_table(self) -> LabelTable:
+        return self.dataset.label_table()
+
+    def sources(self) -> tuple[Ints, Shares] | None:
+        return self.dataset.sources()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Cached, (self.dataset, self.gib)
+        return partial(Cached, needs=self.needs, folder=self.folder), (self.dataset, self.gib)
 
     def __repr__(self) -> str:
         return repr(self.dataset)
 
-    def _keep(self, index: int, image: Pixels) -> None:
-        with self._lock:  # room is taken here, and filled while others go on
-            start = int(self._used[0])
-            if self._places[index, 0] != _ABSENT or start + image.size > self.capacity:
-                return
-            self._used[0] = start + image.size
-            self._places[index, 0] = _PENDING
-        self._pixels[start : start + image.size] = image.reshape(-1)
-        with self._lock:
-            self._places[index] = start, image.shape[0], image.shape[1]
+    def _open_store(self) -> PictureStore:
+        if self.folder is None:
+            return SharedMemory(len(self), self.capacity)
+        paths = [os.path.abspath(self.path(index)) for index in range(len(self))]
+        if not any(map(os.path.isfile, paths[:100])):
+            raise DataError(
+                f"data.cache: disk knows pictures by their files, but {self!r} has none such as {paths[0]}; "
+                "set data.cache to memory"
+            )
+        sides = ((1000, 1000), (600, 1000), (1000, 600), (3000, 4000))
+        settings = str([round(self.needs.scale(size), 6) for size in sides] if self.needs is not None else 1)
+        path = self.folder / file_name("pictures", paths, settings)
+        check_disk(path, min(self.capacity, self.estimate()))
+        return SharedFile(path, len(self), self.capacity)
+
+    def _kept_size(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) in which a picture is kept."""
+        scale = 1.0 if self.needs is None else self.needs.scale(size_hw)
+        if scale > _WORTHWHILE:
+            return size_hw
+        return math.ceil(size_hw[0] * scale), math.ceil(size_hw[1] * scale)
+
+    def _read_and_keep(
+        self, index: int, stamp: tuple[int, int], picture: Picture, scale: float
+    ) -> tuple[Pixels, tuple[float, float]]:
+        height, width = self._kept_size(picture.size_hw)
+        enough = max(height / picture.size_hw[0], width / picture.size_hw[1])
+        if enough < 1 and scale > enough:  # somebody wants more than training does: all of it
+            return picture.read(scale)
+        pixels, scales = picture.read(enough)
+        covered = round(pixels.shape[0] / scales[1]), round(pixels.shape[1] / scales[0])
+        if max(height, width) < max(pixels.shape[:2]):
+            resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+            pixels = resized.astype(np.uint8, copy=False)
+        kept = Kept(pixels, picture.size_hw, covered)
+        self._store.put(index, stamp, kept)
+        return pixels, _scales(kept)
+
+    def _read_kept(self, index: int, kept: Kept, scale: float) -> tuple[Pixels, tuple[float, float]]:
+        scales = _scales(kept)
+        if min(scales) < min(1.0, scale) * (1 - 1e-6) and kept.pixels.shape[:2] != kept.size_hw:
+            return self.dataset.open_image(index).read(scale)
+        return kept.pixels, scales
 
 
-def _shared_memory(size: int, gib: float) -> mmap.mmap:
+def cache_folder() -> Path:
+    """Where pictures are kept unless something else is asked for."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "centernet"
+
+
+def _scales(kept: Kept) -> tuple[float, float]:
+    return kept.pixels.shape[1] / kept.covered_hw[1], kept.pixels.shape[0] / kept.covered_hw[0]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Time of change in nanoseconds and size of a file; None where there is none."""
     try:
-        return mmap.mmap(-1, size)
-    except (OSError, OverflowError, ValueError) as error:
-        raise DataError(
-            f"data.cache_gib: the system grants no {gib:g} GiB of shared memory ({error}); give less"
-        ) from error
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -157,7 +157,7 @@ class _Job:
                 names.append(f"{number:06d}{dataset.path(index).suffix}")
                 self._place(dataset, index, folder / "img1" / names[-1])
             self.files.append(write_mot(folder, names, self._with_identities(frames), self.class_names, rate))
-            self.lost["rate"] += rate == _UNKNOWN_RATE and not hasattr(dataset, "sequences")
+            self.lost["rate"] += rate == _UNKNOWN_RATE and not dataset.sequences
             count += len(names)
         self.pictures_written[split] = count
 
@@ -259,9 +259,8 @@ class _Job:
 
 def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
     """Name, samples and frame rate of each sequence: the data set's own, or its folders of pictures."""
-    sequences = getattr(dataset, "sequences", None)
-    if sequences is not None:
-        yield from ((video.name, range(video.start, video.stop), video.frame_rate) for video in sequences)
+    if sum(map(len, dataset.sequences)) == len(dataset):
+        yield from ((video.name, range(video.start, video.stop), video.frame_rate) for video in dataset.sequences)
         return
     done: set[str] = set()
     for folder, group in groupby(range(len(dataset)), lambda index: dataset.path(index).parent):

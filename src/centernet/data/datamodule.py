@@ -6,6 +6,7 @@ import multiprocessing
 import warnings
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -13,11 +14,12 @@ from jsonargparse.typing import lazy_instance
 
 from ..images import Preprocessing
 from .batch import Batch
-from .cache import Cached
+from .cache import Cached, Needs, cache_folder
 from .formats.dataset import DetectionDataset, Subset
 from .formats.reading import check_class_names
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
-from .sample import DataError, DataWarning
+from .sample import DataError, DataWarning, Shares
+from .sampling import Sampling, describe_rates
 from .schedule import Schedule, SizeSchedule, run_length
 from .transforms import Augment, Resize, Transform
 
@@ -43,6 +45,8 @@ class DataModule(pl.LightningDataModule):
         augmentation: of training samples; null trains on what inference would see.
         preprocessing: the network's input.
         batch_size: pictures of a batch on each device.
+        sampling: how often an epoch has each training picture; null has each once, or as the weights of `Concatenated`
+            say.
         num_workers: processes that read pictures, for each loader; 0 reads in the main process.
         class_names: what the labels of the model mean.
         num_classes: of the model; that the data have another number is an error.
@@ -53,8 +57,12 @@ class DataModule(pl.LightningDataModule):
             `preprocessing`, at which evaluation always is.
         size_schedule: ``random`` draws the size of each batch; ``rising`` goes through `sizes` in their order, in equal
             shares of the run.
-        cache: ``memory`` decodes each training picture once and keeps it, for all workers of a device together.
-        cache_gib: how much memory that may take on each device; pictures beyond it are read each time.
+        cache: ``memory`` decodes each training picture once and keeps it, for all workers of a device together;
+            ``disk`` keeps it for all devices and later runs. Pictures larger than training ever looks at are kept
+            reduced.
+        cache_gib: how much memory that may take on each device, or how much of the disk; pictures beyond it are read
+            each time.
+        cache_dir: folder for the files of ``disk``; null is ``centernet`` in the user's folder of caches.
 
     Raises:
         DataError: no data set, a number out of range, or classes that do not fit together.
@@ -69,6 +77,7 @@ class DataModule(pl.LightningDataModule):
         augmentation: Transform | None = _AUGMENT,
         preprocessing: Preprocessing = _PREPROCESSING,
         batch_size: int = 16,
+        sampling: Sampling | None = None,
         num_workers: int = 2,
         class_names: list[str] | None = None,
         num_classes: int | None = None,
@@ -76,8 +85,9 @@ class DataModule(pl.LightningDataModule):
         strict: bool = False,
         sizes: list[tuple[int, int]] | None = None,
         size_schedule: SizeSchedule = "random",
-        cache: Literal["none", "memory"] = "none",
+        cache: Literal["none", "memory", "disk"] = "none",
         cache_gib: float = 4.0,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__()
         given = {"train": train, "val": val, "test": test}
@@ -100,7 +110,7 @@ class DataModule(pl.LightningDataModule):
         if cache == "memory" and num_workers and "fork" not in multiprocessing.get_all_start_methods():
             raise DataError(
                 "data.cache: memory is shared with forked processes, which this system does not have; "
-                "set data.num_workers to 0, or data.cache to none"
+                "set data.num_workers to 0, or data.cache to disk or none"
             )
         names = next(iter(datasets.values())).class_names if class_names is None else class_names
         self.class_names = check_class_names(names)
@@ -122,17 +132,21 @@ class DataModule(pl.LightningDataModule):
         self.augmentation = Augment() if augmentation is _AUGMENT else augmentation
         self.preprocessing = preprocessing
         self.batch_size = batch_size
+        self.sampling = sampling
         self.num_workers = num_workers
         self.seed = seed
         self.strict = strict
         self.cache = cache
         self.cache_gib = cache_gib
+        self.cache_dir = cache_dir
         self.validate_on: Literal["val", "test"] = "val"
         self._described = False
         self._cached: Cached | None = None
+        self._rates_of: tuple[DetectionDataset, Shares | None] | None = None
         self._origin = 0, 0
         self._resumed: dict[str, Any] | None = None
         self._total_before = 0
+        self._highest_identity: tuple[int, int] | None = None  # and minus the index of the first sample that has it
 
     def setup(self, stage: str) -> None:
         """Print what the data are, once, and warn of pictures that are in both training and validation."""
@@ -144,8 +158,35 @@ class DataModule(pl.LightningDataModule):
         self._warn_of_overlap()
 
     def summary(self) -> str:
-        """Counts by class and problems of each data set."""
-        return "\n".join(f"{name}: {dataset.summary()}" for name, dataset in self.datasets.items())
+        """Counts by class and problems of each data set, and what sampling makes of the training data."""
+        lines = [f"{name}: {dataset.summary()}" for name, dataset in self.datasets.items()]
+        rates = self._rates() if "train" in self.datasets else None
+        if rates is not None:
+            lines.append(f"sampling: {describe_rates(self.datasets['train'], rates)}")
+        return "\n".join(lines)
+
+    @property
+    def num_identities(self) -> int:
+        """Identities of the training data are below it; 0 where nothing has one."""
+        return self.datasets["train"].num_identities if "train" in self.datasets else 0
+
+    def check_identities(self, known: int) -> None:
+        """Look through the training data for an identity that a classifier of `known` ones would not have.
+
+        Raises:
+            DataError: there is one; the message names its file.
+        """
+        dataset = self._dataset("train")
+        if self._highest_identity is None:
+            highest = (int(dataset.annotation(index).ids.max(initial=-1)) for index in range(len(dataset)))
+            self._highest_identity = max((identity, -index) for index, identity in enumerate(highest))
+        identity, place = self._highest_identity
+        if identity >= known:
+            raise DataError(
+                f"{dataset.path(-place)}: identity {identity}, but the classifier knows {known} (0 to {known - 1}), "
+                f"and the data say that they have {dataset.num_identities}. Train with the data that the classifier "
+                "was trained with, or begin a new one; in a data set of your own set num_identities"
+            )
 
     def overfit_one_batch(self) -> None:
         """Train and validate on the first samples with objects, one batch of them, without augmentation: a first look
@@ -158,6 +199,7 @@ class DataModule(pl.LightningDataModule):
         self.augmentation = None
         self.schedule = Schedule(seed=self.seed)
         self.datasets["train"] = self.datasets["val"] = Subset(dataset, indices)
+        self._rates_of = self.datasets["train"], None  # each once
 
     def train_dataloader(self) -> Loader:
         dataset = self._dataset("train")
@@ -166,16 +208,23 @@ class DataModule(pl.LightningDataModule):
             raise DataError("trainer.overfit_batches does not work with this data; use --overfit_one_batch")
         augmentation = Resize() if self.augmentation is None else self.augmentation
         reader = BatchReader(
-            self._with_cache(dataset),
+            self._with_cache(dataset, augmentation),
             augmentation,
             self.preprocessing,
             seed=self.seed,
             training=True,
             strict=self.strict,
             schedule=self._schedule_of_run(augmentation),
+            rates=self._rates(),
         )
         sampler = TrainBatches(
-            dataset, self.batch_size, seed=self.seed, devices=devices, rank=rank, position=self._position
+            dataset,
+            self.batch_size,
+            rates=self._rates(),
+            seed=self.seed,
+            devices=devices,
+            rank=rank,
+            position=self._position,
         )
         return Loader(reader, sampler, num_workers=self.num_workers)
 
@@ -216,11 +265,24 @@ class DataModule(pl.LightningDataModule):
             raise DataError(f"data.{name} is not given; it has {', '.join(self.datasets)}")
         return self.datasets[name]
 
-    def _with_cache(self, dataset: DetectionDataset) -> DetectionDataset:
+    def _rates(self) -> Shares | None:
+        """How often an epoch has each training sample; None for each once."""
+        dataset = self._dataset("train")
+        if self._rates_of is None or self._rates_of[0] is not dataset:  # once: the data set may be large
+            every = self.sampling is None and dataset.sources() is None
+            self._rates_of = dataset, None if every else (self.sampling or Sampling()).rates(dataset)
+        return self._rates_of[1]
+
+    def _with_cache(self, dataset: DetectionDataset, augmentation: Transform) -> DetectionDataset:
         if self.cache == "none":
             return dataset
         if self._cached is None or self._cached.dataset is not dataset:  # kept from loader to loader
-            self._cached = Cached(dataset, self.cache_gib)
+            inputs = tuple(replace(self.preprocessing, size=size) for size in self.schedule.sizes)
+            needs = Needs(augmentation, inputs or (self.preprocessing,))
+            folder = None if self.cache == "memory" else Path(self.cache_dir or cache_folder())
+            self._cached = Cached(dataset, self.cache_gib, needs=needs, folder=folder)
+            if self.trainer is None or self.trainer.is_global_zero:
+                self._cached.warn_if_small()
         return self._cached
 
     def _schedule_of_run(self, augmentation: Transform) -> Schedule:
@@ -248,7 +310,7 @@ class DataModule(pl.LightningDataModule):
     def _batches_of_epoch(self) -> int:
         """Training batches of an epoch on each device, as the trainer limits them."""
         devices, _ = self._devices()
-        batches = len(TrainBatches(self._dataset("train"), self.batch_size, devices=devices))
+        batches = len(TrainBatches(self._dataset("train"), self.batch_size, rates=self._rates(), devices=devices))
         limit = 1.0 if self.trainer is None else self.trainer.limit_train_batches
         return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 

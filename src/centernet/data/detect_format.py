@@ -83,13 +83,14 @@ class Source:
             warnings.simplefilter("ignore", DataWarning)
             return self.format.reader(**self.arguments(split))
 
+    def section(self, split: str) -> dict[str, Any]:
+        """The data set of a split as a configuration names it: `class_path` and `init_args`."""
+        arguments = {k: _plain(v) for k, v in self.arguments(split).items() if k != "require_images"}
+        return {"class_path": self.format.reader.__name__, "init_args": arguments}
+
     def configuration(self) -> str:
         """The `data` section of a configuration that trains on it, as YAML; empty where there is no training split."""
-        sections = {}
-        for split in self.splits:
-            if split in ("train", "val", "test"):
-                arguments = {k: _plain(v) for k, v in self.arguments(split).items() if k != "require_images"}
-                sections[split] = {"class_path": self.format.reader.__name__, "init_args": arguments}
+        sections = {split: self.section(split) for split in self.splits if split in ("train", "val", "test")}
         if "train" not in sections:
             return ""
         return yaml.safe_dump({"data": sections}, sort_keys=False, allow_unicode=True, width=100)

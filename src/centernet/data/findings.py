@@ -53,6 +53,7 @@ KINDS: dict[str, Kind] = {
     "bad-box": Kind("error", "boxes that are no four numbers", "They are left out.", "box"),
     "bad-row": Kind("error", "broken lines", "They are left out.", "box"),
     "unknown-class": Kind("error", "unknown classes", "Their boxes are left out.", "box"),
+    "left-out-class": Kind("note", "classes left out by choice", "They are not in class_names."),
     "unknown-image": Kind("error", "annotations of unknown pictures", "They are left out.", "box"),
     "unknown-key": Kind("error", "misspelt keys", "What they say is not used."),
     "duplicate-box": Kind("error", "objects annotated twice", "Evaluation counts one of them as missed."),

@@ -1,9 +1,9 @@
 """Loaders: which samples come in which batch on which device, and how they are read.
 
-Epoch and indices travel to the worker, so that augmentation depends on (seed, epoch, index) alone: not on the number of
-workers or devices, nor on what a worker did before. The number of the batch travels with them, for its size. Batches,
-too, are those of (seed, epoch): B samples on each of W devices are together the W·B samples that one device with that
-batch size would see.
+Epoch and indices travel to the worker, so that augmentation depends on (seed, epoch, index) alone, and on how often the
+epoch had that sample before: not on the number of workers or devices, nor on what a worker did before. The number of
+the batch travels with them, for its size. Batches, too, are those of (seed, epoch): B samples on each of W devices are
+together the W·B samples that one device with that batch size would see.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..images import ImageError, Preprocessing
 from .batch import Batch, collate
 from .cache import Cached
 from .formats.dataset import DetectionDataset
-from .sample import DataError, DataWarning, Problem, Sample
+from .sample import DataError, DataWarning, Ints, Problem, Sample, Shares
+from .sampling import draw_epoch, epoch_length
 from .schedule import Schedule
 from .transforms import Transform
 
@@ -35,15 +36,17 @@ class BatchKey(NamedTuple):
         epoch: from 0.
         number: of the batch in the epoch, from 0; the same on all devices.
         indices: of the samples.
+        times: for each of them, how often it was in this epoch before; None stands for never.
     """
 
     epoch: int
     number: int
     indices: list[int]
+    times: list[int] | None = None
 
 
 class TrainBatches(DistributedSampler[Any]):
-    """Keys of the batches of one device: the whole data set in an order of its own each epoch.
+    """Keys of the batches of one device: the whole data set, or what `rates` make of it, in a new order each epoch.
 
     The last samples that don't fill a batch on every device are left for another epoch; only where the data set is
     smaller than that, one smaller batch is made of it.
@@ -53,6 +56,7 @@ class TrainBatches(DistributedSampler[Any]):
     Args:
         dataset: for its length.
         batch_size: on each device.
+        rates: float64 N, how often an epoch has each sample (see `sampling`); None has each once.
         seed: of the orders.
         devices: how many there are.
         rank: which of them this is.
@@ -65,14 +69,16 @@ class TrainBatches(DistributedSampler[Any]):
         dataset: DetectionDataset,
         batch_size: int,
         *,
+        rates: Shares | None = None,
         seed: int = 0,
         devices: int = 1,
         rank: int = 0,
         position: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
         super().__init__(_Sized(len(dataset)), num_replicas=devices, rank=rank, seed=seed)
-        self.samples = len(dataset)
+        self.samples = len(dataset) if rates is None else epoch_length(rates)
         self.batch_size = batch_size
+        self.rates = rates
         self.position = position
 
     def __len__(self) -> int:
@@ -80,18 +86,31 @@ class TrainBatches(DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[BatchKey]:
         epoch, start = self.position() or (self.epoch, 0)
-        return iter(self.batches(epoch)[start:])
+        return self._keys(epoch, start)
 
     def batches(self, epoch: int) -> list[BatchKey]:
         """All batches of an epoch on this device."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
+        return list(self._keys(epoch, 0))
+
+    def _keys(self, epoch: int, start: int) -> Iterator[BatchKey]:
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.rates is None:
+            indices, times = self._shared(rng.permutation(self.samples)), None
+        else:
+            indices, times = map(self._shared, draw_epoch(self.rates, rng))
+        for number in range(start, len(indices)):
+            before = None if times is None else times[number].tolist()
+            yield BatchKey(epoch, number, indices[number].tolist(), before)
+
+    def _shared(self, order: Ints) -> Ints:
+        """What this device has of an epoch: int64, batches × samples."""
         together = self.batch_size * self.num_replicas
         if self.samples < together:  # one batch; a few samples twice where there are not enough for all devices
             share = math.ceil(self.samples / self.num_replicas)
-            chunks = [np.resize(order, share * self.num_replicas).reshape(self.num_replicas, share)]
+            chunks = np.resize(order, share * self.num_replicas).reshape(1, self.num_replicas, share)
         else:
-            chunks = list(order[: len(self) * together].reshape(len(self), self.num_replicas, self.batch_size))
-        return [BatchKey(epoch, number, chunk[self.rank].tolist()) for number, chunk in enumerate(chunks)]
+            chunks = order[: len(self) * together].reshape(len(self), self.num_replicas, self.batch_size)
+        return chunks[:, self.rank].copy()  # not a view of all that the other devices have
 
 
 class EvaluationBatches(DistributedSampler[Any]):
@@ -135,6 +154,7 @@ class BatchReader(Dataset[Batch]):
         training: see above.
         strict: an unreadable picture is an error.
         schedule: sizes of the input, and when samples are mixed, in training.
+        rates: as for `TrainBatches`: the samples that augmentation mixes in are drawn by them too.
     """
 
     def __init__(
@@ -147,6 +167,7 @@ class BatchReader(Dataset[Batch]):
         training: bool = False,
         strict: bool = False,
         schedule: Schedule = _ALWAYS_THE_SAME,
+        rates: Shares | None = None,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
@@ -155,6 +176,7 @@ class BatchReader(Dataset[Batch]):
         self.training = training
         self.strict = strict or dataset.strict
         self.schedule = schedule
+        self._rates_until = None if rates is None else rates.cumsum()
         self._unreadable: set[int] = set()
         self._sent = len(dataset.problems)
 
@@ -164,47 +186,89 @@ class BatchReader(Dataset[Batch]):
     def __getitem__(self, key: BatchKey) -> Batch:
         size = self.schedule.size(key.epoch, key.number) if self.training else None
         preprocessing = self.preprocessing if size is None else replace(self.preprocessing, size=size)
-        samples = []
-        for index in key.indices:
-            sample = self._next_readable(index) if self.training else self._read(index)
-            if sample is not None:
-                samples.append(self._transform(sample, key.epoch, index, preprocessing))
+        samples = self._samples(key, preprocessing, instead=self.training)
         if not samples:
-            index = key.indices[0]
-            samples = [self._transform(self._next_readable(index), key.epoch, index, preprocessing)]
+            samples = self._samples(key._replace(indices=key.indices[:1], times=None), preprocessing, instead=True)
         problems = self.dataset.problems[self._sent :]
         self._sent += len(problems)
         return collate(samples, pad_value=preprocessing.pad_value, problems=problems)
 
-    def _transform(self, sample: Sample, epoch: int, index: int, preprocessing: Preprocessing) -> Sample:
-        rng = np.random.default_rng([self.seed, epoch, index])
+    def _samples(self, key: BatchKey, preprocessing: Preprocessing, *, instead: bool) -> list[Sample]:
+        """The transformed samples of a key; in place of an unreadable one the next readable, if there is to be one."""
+        times = key.times or [0] * len(key.indices)
+        samples = [
+            self._sample(key.epoch, index, before, preprocessing, instead)
+            for index, before in zip(key.indices, times, strict=True)
+        ]
+        return [sample for sample in samples if sample is not None]
+
+    def _sample(self, epoch: int, index: int, times: int, preprocessing: Preprocessing, instead: bool) -> Sample | None:
+        while True:
+            opened: dict[int, Sample] = {}
+            try:
+                return self._transformed(opened, epoch, index, times, preprocessing, instead)
+            except ImageError:  # damage that showed only when the picture was decoded, perhaps of one mixed in
+                broken = [place for place, sample in opened.items() if not _can_be_read(sample)]
+                if self.strict or not broken:
+                    raise
+                self._unreadable.update(broken)  # and from the beginning, as if that had been known
+
+    def _transformed(
+        self,
+        opened: dict[int, Sample],
+        epoch: int,
+        index: int,
+        times: int,
+        preprocessing: Preprocessing,
+        instead: bool,
+    ) -> Sample | None:
+        again = [times + 1] if times else []  # not 1, which the sizes of batches are drawn with
+        rng = np.random.default_rng([self.seed, epoch, index, *again])
+        sample = self._next_readable(index, opened) if instead else self._open(index, opened)
+        if sample is None:
+            return None
         if not (self.training and self.schedule.mixes(epoch)):
             return self.transform(sample, rng, preprocessing)
 
         def draw() -> Sample:
-            return self._next_readable(int(rng.integers(len(self.dataset))))
+            return self._next_readable(self._draw(rng), opened)
 
         return self.transform.mix(sample, draw, rng, preprocessing)
 
-    def _read(self, index: int) -> Sample | None:
+    def _draw(self, rng: np.random.Generator) -> int:
+        """The index of a sample to mix in."""
+        if self._rates_until is None:
+            return int(rng.integers(len(self.dataset)))
+        return int(np.searchsorted(self._rates_until, rng.uniform(0, self._rates_until[-1]), side="right"))
+
+    def _open(self, index: int, opened: dict[int, Sample]) -> Sample | None:
         if index in self._unreadable:
             return None
         try:
-            return self.dataset[index]
+            opened[index] = self.dataset.open(index)
         except ImageError:
             if self.strict:
                 raise
             self._unreadable.add(index)
             return None
+        return opened[index]
 
-    def _next_readable(self, index: int) -> Sample:
+    def _next_readable(self, index: int, opened: dict[int, Sample]) -> Sample:
         for step in range(len(self.dataset)):
-            sample = self._read((index + step) % len(self.dataset))
+            sample = self._open((index + step) % len(self.dataset), opened)
             if sample is not None:
                 return sample
         raise DataError(
             f"{self.dataset!r}: none of its {len(self.dataset)} pictures can be read; e.g. {self.dataset.problems[-1]}"
         )
+
+
+def _can_be_read(sample: Sample) -> bool:
+    try:
+        sample.read()
+    except ImageError:
+        return False
+    return True
 
 
 class Loader(DataLoader[Batch]):
@@ -217,13 +281,14 @@ class Loader(DataLoader[Batch]):
     """
 
     def __init__(self, reader: BatchReader, sampler: TrainBatches | EvaluationBatches, *, num_workers: int = 0) -> None:
+        in_memory = isinstance(reader.dataset, Cached) and reader.dataset.folder is None
         super().__init__(
             reader,
             batch_size=None,  # a key is a whole batch
             sampler=sampler,
             num_workers=num_workers,
             # Memory is shared with processes that are forked, whatever else is the system's way to start them.
-            multiprocessing_context="fork" if num_workers and isinstance(reader.dataset, Cached) else None,
+            multiprocessing_context="fork" if num_workers and in_memory else None,
             worker_init_fn=_init_worker,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from .. import boxes as box_ops
 from ..images import Preprocessing
 from .sample import Sample
 from .transforms import Augment, check_option
@@ -27,7 +28,8 @@ class Mosaic(Augment):
 
     The result is that of Augment, of a mosaic of four pictures around a random point, or of a blend of either with a
     further picture. All boxes stay, with their labels, identities and ignore flags; what the border of a part cuts down
-    to less than `min_visibility` becomes an ignore box, as in Augment. The annotation is that of the first picture.
+    to less than `min_visibility` becomes an ignore box, as in Augment, and so does an amodal box whose centre would lie
+    in another part. The annotation is that of the first picture.
 
     Such pictures are unlike those that the network is to work on, so the last epochs (`close`) do without.
 
@@ -63,6 +65,10 @@ class Mosaic(Augment):
         self.close = close
         self.mosaic_scale = mosaic_scale
 
+    def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
+        smallest = min(self.scale[0], self.mosaic_scale[0]) if self.mosaic else self.scale[0]
+        return self._largest_scale(image_hw, preprocessing, smallest)
+
     def mix(
         self, sample: Sample, draw: Callable[[], Sample], rng: np.random.Generator, preprocessing: Preprocessing
     ) -> Sample:
@@ -89,6 +95,8 @@ class Mosaic(Augment):
             y1, y2 = (down, height) if below else (0, down)
             part = self._part(sample, (y2 - y1, x2 - x1), (right, below), rng, preprocessing)
             image[y1:y2, x1:x2] = part.image
+            if part.amodal:
+                _ignore_centres_outside(part)
             part.boxes = part.boxes + np.array([x1, y1, x1, y1], dtype=np.float32)
             parts.append(part)
         return _together(parts, image)
@@ -102,7 +110,7 @@ class Mosaic(Augment):
         preprocessing: Preprocessing,
     ) -> Sample:
         """A picture in one part, of `size_hw`; `far`: whether it is right of the others, and whether it is below."""
-        height, width = sample.image.shape[:2]
+        height, width = sample.size_hw
         matrix = self.matrix((height, width), rng, preprocessing, scale=self.mosaic_scale)
         for axis, room in enumerate((size_hw[1], size_hw[0])):
             across, down = matrix[axis, 0] * width, matrix[axis, 1] * height
@@ -113,10 +121,20 @@ class Mosaic(Augment):
         return self.apply(sample, matrix, size_hw, rng, preprocessing.pad_value)
 
 
+def _ignore_centres_outside(part: Sample) -> None:
+    """Makes ignore boxes, cut at its edges, of the objects whose centres would come to lie in another part."""
+    height, width = part.image.shape[:2]
+    centres = (part.boxes[:, :2] + part.boxes[:, 2:]) / 2
+    outside = np.any((centres < 0) | (centres >= np.array([width, height])), axis=1)
+    part.ignore = part.ignore | outside
+    part.boxes = np.where(outside[:, None], box_ops.clip(part.boxes, (height, width)), part.boxes)
+
+
 def _together(samples: Sequence[Sample], image: Any) -> Sample:
     """One sample with the boxes of all, and the annotation of the first."""
     arrays = {
         name: np.concatenate([getattr(sample, name) for sample in samples])
         for name in ("boxes", "labels", "ids", "ignore")
     }
-    return Sample(image=image, annotation=samples[0].annotation, **arrays)
+    amodal = any(sample.amodal for sample in samples)
+    return Sample(image=image, annotation=samples[0].annotation, amodal=amodal, **arrays)

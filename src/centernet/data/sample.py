@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..images import Picture
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Ints: TypeAlias = "NDArray[np.int64]"
+Shares: TypeAlias = "NDArray[np.float64]"
 Bools: TypeAlias = "NDArray[np.bool_]"
 Pixels: TypeAlias = "NDArray[np.uint8]"
 
@@ -38,7 +41,8 @@ class Problem:
         path: the file it is in.
         kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
             ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
-            ``bad-row``, ``unknown-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or ``duplicate``.
+            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or
+            ``duplicate``.
         message: what is wrong, where in the file, and what became of it.
     """
 
@@ -101,6 +105,8 @@ class Sample:
         ids: int64 N, as in Annotation.
         ignore: bool N.
         annotation: the stored truth; transforms pass it on unchanged.
+        amodal: boxes are those of whole objects, over the edges of the picture too; augmentation doesn't cut them. What
+            the whole data set says, not this sample alone: what a network is to find must mean the same in all.
     """
 
     image: Pixels
@@ -109,6 +115,27 @@ class Sample:
     ids: Ints
     ignore: Bools
     annotation: Annotation
+    amodal: bool = False
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """(height, width) of `image`, which need not be decoded for that."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def read(self, scale: float = 1.0) -> tuple[Pixels, tuple[float, float]]:
+        """The picture, perhaps reduced: for transforms that know how small they will make it.
+
+        Args:
+            scale: how many pixels are needed for one of `image`, along each side.
+
+        Returns:
+            uint8 h×w×3, RGB, not to be written to; and the scales (x, y) from the coordinates of `image` to those of
+            the pixels: 1 and 1 where they are `image`.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        return self.image, (1.0, 1.0)
 
     def select(self, rows: NDArray[Any], *, image: Pixels, boxes: Floats, ignore: Bools | None = None) -> Sample:
         """The sample with another image, whose boxes are those of `rows` (indices or a mask) in the new pixels.
@@ -126,4 +153,45 @@ class Sample:
             ids=self.ids[rows],
             ignore=self.ignore[rows] if ignore is None else ignore,
             annotation=self.annotation,
+            amodal=self.amodal,
         )
+
+
+class UnreadSample(Sample):
+    """A sample whose picture is decoded when `image` or `read` asks for it.
+
+    Args:
+        picture: of the size that `annotation` says.
+        annotation: the stored truth; the sample has copies of its arrays.
+        amodal: see Sample.
+    """
+
+    def __init__(self, picture: Picture, annotation: Annotation, *, amodal: bool = False) -> None:
+        self._picture = picture
+        self._image: Pixels | None = None
+        self.boxes = annotation.boxes.copy()
+        self.labels = annotation.labels.copy()
+        self.ids = annotation.ids.copy()
+        self.ignore = annotation.ignore.copy()
+        self.annotation = annotation
+        self.amodal = amodal
+
+    @property
+    def image(self) -> Pixels:
+        """uint8 H×W×3, RGB."""
+        if self._image is None:
+            self.image = np.require(self._picture.read()[0], requirements="W")
+        assert self._image is not None
+        return self._image
+
+    @image.setter
+    def image(self, pixels: Pixels) -> None:
+        self._image = pixels
+        self._picture = Picture.of(pixels)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self._picture.size_hw
+
+    def read(self, scale: float = 1.0) -> tuple[Pixels, tuple[float, float]]:
+        return self._picture.read(scale)

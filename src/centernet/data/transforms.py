@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from .. import boxes as box_ops
-from ..images import Preprocessing, warp
+from ..images import Preprocessing, Window, is_upright, warp, window
 from .sample import Pixels, Sample
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: gray of an RGB pixel
 # Luma and two chroma axes, NTSC's YIQ: a turn of the chroma plane is a change of hue that keeps the luma.
 _YIQ = np.array([_LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 _YIQ_INVERSE = np.linalg.inv(_YIQ)
+# To scale the chroma plane by s and turn it by t is the sum of the first of these matrices of RGB, s · cos t times the
+# second, and s · sin t times the third.
+_KEEP_LUMA = _YIQ_INVERSE @ np.diag([1, 0, 0]) @ _YIQ
+_KEEP_CHROMA = _YIQ_INVERSE @ np.diag([0, 1, 1]) @ _YIQ
+_TURN_CHROMA = _YIQ_INVERSE @ np.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ _YIQ
 
 
 class Transform(ABC):
@@ -61,6 +66,18 @@ class Transform(ABC):
         """
         return self(sample, rng, preprocessing)
 
+    def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
+        """How many pixels of the input a pixel of a picture can become at most, along a side.
+
+        No more pixels of the picture than this are ever looked at, so a cache may keep it reduced. Infinity, unless a
+        transform says otherwise: pictures are wanted as they are.
+
+        Args:
+            image_hw: (height, width) of the picture.
+            preprocessing: as for a call.
+        """
+        return math.inf
+
 
 class Resize(Transform):
     """What inference does, and nothing else: the transform of evaluation."""
@@ -78,9 +95,14 @@ class Augment(Transform):
     centre, becomes the input. Mirroring, a change of aspect, rotation and shear go into the same affine matrix, so that
     each pixel is interpolated once. The colours change by one 3×4 matrix on uint8 values.
 
+    The matrix is drawn before the picture is decoded, which for JPEG files is done no larger than the window needs it.
+    Without rotation and shear the warp is a resize of whole pixels: window and picture move by less than a pixel of the
+    input to fit, and the boxes with them.
+
     An object that the window cuts down to less than `min_visibility` of its area, or that is shorter than `min_size`
     input pixels, is no longer something to be found, but isn't background either: what is left of it becomes an ignore
-    box. Boxes of which nothing is left are dropped.
+    box. Boxes of which nothing is left are dropped. The others are cut at the edges of the window, unless the data set
+    is amodal: then objects keep their whole boxes, and ignore boxes alone are cut.
 
     Args:
         scale: smallest and largest side of the window in sides of the (fitted) picture: below 1 magnifies, above 1
@@ -146,7 +168,7 @@ class Augment(Transform):
         self.min_size = min_size
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
-        matrix = self.matrix((sample.image.shape[0], sample.image.shape[1]), rng, preprocessing)
+        matrix = self.matrix(sample.size_hw, rng, preprocessing)
         return self.apply(sample, matrix, preprocessing.size, rng, preprocessing.pad_value)
 
     def apply(
@@ -161,14 +183,39 @@ class Augment(Transform):
             rng: of the colours.
             pad_value: gray level of what the picture does not cover.
         """
-        colours = self.colour_matrix(sample.image, rng)
-        # The border is given the colour that the colour transform turns into the padding that inference has.
-        border = np.linalg.solve(colours[:, :3], pad_value - colours[:, 3])
-        red, green, blue = (int(value) for value in border.round().clip(0, 255))
-        image = warp(sample.image, matrix, size_hw, (red, green, blue))
+        (a, b, _), (c, d, _) = matrix.tolist()
+        pixels, (scale_x, scale_y) = sample.read(max(math.hypot(a, c), math.hypot(b, d)))
+        of_pixels = np.array([scale_x, scale_y, 1])  # the columns of a matrix for them to those of one for the sample
+        matrix = matrix / of_pixels
+        colours = self.colour_matrix(pixels, rng)
+        if is_upright(matrix):
+            seen = window(pixels, matrix, size_hw)
+            image = _framed(size_hw, seen, pad_value)
+            if seen is not None:
+                self._recolour(seen.pixels, colours, image[seen.rows, seen.columns])
+                matrix = seen.matrix
+        else:
+            # The border is given the colour that the colour transform turns into the padding that inference has.
+            border = np.linalg.solve(colours[:, :3], pad_value - colours[:, 3])
+            red, green, blue = (int(value) for value in border.round().clip(0, 255))
+            image = warp(pixels, matrix, size_hw, (red, green, blue))
+            self._recolour(image, colours, image)
+        return self._with_boxes(sample, image, matrix * of_pixels)
+
+    def _recolour(self, image: Pixels, colours: Matrix, into: Pixels) -> None:
         if self.brightness or self.contrast or self.saturation or self.hue:
-            image = cv2.transform(image, colours).astype(np.uint8, copy=False)
-        return self._with_boxes(sample, image, matrix)
+            cv2.transform(image, colours, dst=into)
+        elif into is not image:
+            into[:] = image
+
+    def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
+        return self._largest_scale(image_hw, preprocessing, self.scale[0])
+
+    def _largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing, smallest_window: float) -> float:
+        fit = max(
+            fit for turns in ((0, 1) if self.quarter_turns else (0,)) for fit in _fit(image_hw, preprocessing, turns)
+        )
+        return fit / smallest_window * math.sqrt(self.aspect) / math.cos(math.radians(self.shear))
 
     def matrix(
         self,
@@ -188,10 +235,7 @@ class Augment(Transform):
         """
         (height, width), (out_height, out_width) = image_hw, preprocessing.size
         turns = int(rng.integers(4)) if self.quarter_turns else 0
-        across, down = (height, width) if turns % 2 else (width, height)  # of the turned picture
-        fit_x, fit_y = out_width / across, out_height / down
-        if preprocessing.resize != "stretch":
-            fit_x = fit_y = min(fit_x, fit_y)
+        fit_x, fit_y = _fit(image_hw, preprocessing, turns)
         zoom = 1 / rng.uniform(*(self.scale if scale is None else scale))
         aspect = self.aspect ** rng.uniform(-0.5, 0.5)
         angle = math.radians(rng.uniform(-self.rotate, self.rotate))
@@ -200,9 +244,11 @@ class Augment(Transform):
         mirror_y = -1.0 if rng.random() < self.vertical_flip else 1.0
         centre = [(0.5 + rng.uniform(-self.translate, self.translate)) * side for side in (width, height)]
 
-        linear = _rotation(turns * math.pi / 2)
-        linear = np.diag([fit_x * zoom * aspect * mirror_x, fit_y * zoom / aspect * mirror_y]) @ linear
-        linear = _rotation(angle) @ np.array([[1, lean_x], [lean_y, 1]]) @ linear
+        linear = np.array([[fit_x * zoom * aspect * mirror_x, 0], [0, fit_y * zoom / aspect * mirror_y]])
+        if turns:
+            linear = linear @ _rotation(turns * math.pi / 2)
+        if angle or lean_x or lean_y:
+            linear = _rotation(angle) @ np.array([[1, lean_x], [lean_y, 1]]) @ linear
         shift = [out_width / 2, out_height / 2] - linear @ centre
         return np.column_stack([linear, shift])
 
@@ -212,20 +258,49 @@ class Augment(Transform):
             rng.uniform(1 - amount, 1 + amount) for amount in (self.brightness, self.contrast, self.saturation)
         )
         turn = rng.uniform(-self.hue, self.hue) * 2 * math.pi
-        chroma = np.eye(3)
-        chroma[1:, 1:] = _rotation(turn) * saturation
         gray = float(np.array(cv2.mean(np.ascontiguousarray(image[::8, ::8]))[:3]) @ _LUMA)
-        linear = brightness * contrast * (_YIQ_INVERSE @ chroma @ _YIQ)
-        return np.column_stack([linear, np.full(3, brightness * (1 - contrast) * gray)])
+        along, across = saturation * math.cos(turn), saturation * math.sin(turn)
+        result = np.empty((3, 4))
+        result[:, :3] = brightness * contrast * (_KEEP_LUMA + along * _KEEP_CHROMA + across * _TURN_CHROMA)
+        result[:, 3] = brightness * (1 - contrast) * gray
+        return result
 
     def _with_boxes(self, sample: Sample, image: Pixels, matrix: Matrix) -> Sample:
-        whole = box_ops.transform(sample.boxes, matrix)
-        boxes = box_ops.clip(whole, (image.shape[0], image.shape[1]))
+        whole = seen = box_ops.transform(sample.boxes, matrix)
+        if sample.amodal:  # what lies outside the picture is not seen, wherever the window is
+            seen = box_ops.transform(box_ops.clip(sample.boxes, sample.size_hw), matrix)
+        boxes = box_ops.clip(seen, (image.shape[0], image.shape[1]))
         sides = boxes[:, 2:] - boxes[:, :2]
         rows = np.flatnonzero((sides > 0).all(axis=1))
         hidden = sides.clip(0).prod(axis=1) < self.min_visibility * (whole[:, 2:] - whole[:, :2]).prod(axis=1)
         hidden |= (sides < self.min_size).any(axis=1)
-        return sample.select(rows, image=image, boxes=boxes[rows], ignore=(sample.ignore | hidden)[rows])
+        ignore = sample.ignore | hidden
+        if sample.amodal:
+            boxes = np.where(ignore[:, None], boxes, whole)
+        return sample.select(rows, image=image, boxes=boxes[rows], ignore=ignore[rows])
+
+
+def _fit(image_hw: tuple[int, int], preprocessing: Preprocessing, turns: int) -> tuple[float, float]:
+    """The scales across and down by which a picture, turned by so many quarters, is fitted into the input."""
+    (height, width), (out_height, out_width) = image_hw, preprocessing.size
+    across, down = (height, width) if turns % 2 else (width, height)
+    fit_x, fit_y = out_width / across, out_height / down
+    if preprocessing.resize != "stretch":
+        fit_x = fit_y = min(fit_x, fit_y)
+    return fit_x, fit_y
+
+
+def _framed(size_hw: tuple[int, int], seen: Window | None, pad_value: int) -> Pixels:
+    """A picture that is padding around a window, and nothing yet within."""
+    image = np.empty((*size_hw, 3), dtype=np.uint8)
+    if seen is None:
+        image[:] = pad_value
+    else:
+        image[: seen.rows.start] = pad_value
+        image[seen.rows.stop :] = pad_value
+        image[seen.rows, : seen.columns.start] = pad_value
+        image[seen.rows, seen.columns.stop :] = pad_value
+    return image
 
 
 def _rotation(angle: float) -> Matrix:

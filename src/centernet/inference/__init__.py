@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from centernet.inference.detector import Detector, Runtime
-from centernet.inference.drawing import contact_sheet, draw
+from centernet.inference.detector import Detector
+from centernet.inference.drawing import Trails, contact_sheet, draw
+from centernet.inference.opening import Runtime
 from centernet.inference.sources import Frame, SourceError, frames
-from centernet.inference.writers import CocoWriter, CsvWriter, PictureWriter, Writer
+from centernet.inference.tracking import collect, track
+from centernet.inference.video import VideoWriter
+from centernet.inference.writers import CocoWriter, CsvWriter, MotWriter, PictureWriter, Writer
 
 __all__ = [
     "CocoWriter",
     "CsvWriter",
     "Detector",
     "Frame",
+    "MotWriter",
     "PictureWriter",
     "Runtime",
     "SourceError",
+    "Trails",
+    "VideoWriter",
     "Writer",
+    "collect",
     "contact_sheet",
     "draw",
     "frames",
+    "track",
 ]

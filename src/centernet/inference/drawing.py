@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -87,6 +89,48 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     return np.array(canvas)
 
 
+class Trails:
+    """The ways that objects with identities came, drawn behind them as lines that fade.
+
+    Memory is bounded by `length` and the objects of as many frames.
+
+    Args:
+        length: frames that a trail reaches back.
+    """
+
+    def __init__(self, length: int = 30) -> None:
+        if length < 1:
+            raise ValueError(f"length: expected at least 1 frame, got {length}")
+        self.length = length
+        self._frames: deque[dict[int, tuple[float, float]]] = deque(maxlen=length)
+
+    def draw(self, image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
+        """A copy of the next frame with the trails of its objects; the frame itself where nothing has an identity.
+
+        Args:
+            image: uint8 H×W×3 RGB, not changed.
+            detections: of the frame, boxes in the pixels of `image`.
+        """
+        ids = [] if detections.track_ids is None else detections.track_ids.tolist()
+        centres = (detections.bboxes[:, :2] + detections.bboxes[:, 2:]) / 2
+        here = dict(zip(ids, map(tuple, centres.tolist()), strict=False))
+        self._frames.append(here)
+        if not here or len(self._frames) < 2:
+            return image
+        canvas = image.copy()
+        width = max(1, round(math.sqrt(image.shape[0] * image.shape[1]) / 320))
+        for age in range(len(self._frames) - 1):  # from the oldest on, each piece stronger than the one before
+            before, after = self._frames[age], self._frames[age + 1]
+            share = (age + 1) / (len(self._frames) - 1)
+            for identity in before.keys() & after.keys() & here.keys():
+                ends = [tuple(round(v * 16) for v in frame[identity]) for frame in (before, after)]
+                colour, thickness = class_colour(identity), max(1, round(width * (0.5 + share)))
+                cv2.line(canvas, ends[0], ends[1], colour, thickness, cv2.LINE_AA, 4)
+        faded = cv2.addWeighted(canvas, 0.75, image, 0.25, 0)
+        return np.asarray(faded, dtype=np.uint8)
+
+
+@lru_cache(maxsize=1024)
 def class_colour(index: int) -> Colour:
     """The RGB colour of a class (or an identity): always the same, bright, and far from that of its neighbours."""
     # Steps of the golden ratio never come back to where they were, and fill the circle evenly.

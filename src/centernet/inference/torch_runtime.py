@@ -1,11 +1,19 @@
-"""A PyTorch model as a runtime of `Detector`. torch is imported when one is made, not before."""
+"""PyTorch models as runtimes of `Detector`: a CenterNet, and the files that torch exports.
+
+torch is imported when one is made, not before. A CenterNet needs Lightning too; the exported files do not.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from centernet.extras import require
+from centernet.inference.exported import detections_of, foreign, network_input, preprocessing_of, unreadable
+from centernet.inference.model_metadata import KEY, ModelMetadata
 
 if TYPE_CHECKING:
     import os
@@ -13,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+    from centernet.images import Preprocessing
 
 
 class TorchRuntime:
@@ -22,13 +32,13 @@ class TorchRuntime:
         model: a module with `preprocessing`, `class_names`, `normalize`, `forward` and `decode_detections` as
             `centernet.CenterNet` has them. Its mode (training or evaluation) is as before after each call.
         device: where to run; None for where the model is.
+        threads: of the network; None for torch's setting.
     """
 
-    def __init__(self, model: torch.nn.Module, *, device: str | None = None) -> None:
-        import torch
-
-        self._torch = torch
-        self.model: Any = model if device is None else model.to(torch.device(device))
+    def __init__(self, model: torch.nn.Module, *, device: str | None = None, threads: int | None = None) -> None:
+        self._torch = require("torch", "running a PyTorch model")
+        self.model: Any = model if device is None else model.to(self._torch.device(device))
+        self.threads = threads
 
     @property
     def preprocessing(self) -> Any:
@@ -39,6 +49,11 @@ class TorchRuntime:
     def class_names(self) -> tuple[str, ...]:
         """Names by label; empty where the model knows none."""
         return tuple(self.model.class_names or ())
+
+    @property
+    def tracker(self) -> dict[str, Any]:
+        """Arguments of `centernet.tracking.Tracker` that suit the model."""
+        return dict(getattr(self.model, "tracker", None) or {})
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
         """Detections of a batch.
@@ -53,7 +68,7 @@ class TorchRuntime:
         torch, model = self._torch, self.model
         first = next(model.parameters(), None)
         device = torch.device("cpu") if first is None else first.device
-        with torch.inference_mode(), _evaluation_mode(model):
+        with torch.inference_mode(), _evaluation_mode(model), _threads(self.threads):
             batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)  # N×3×H×W, channels last in memory
             decoded = model.decode_detections(model(model.normalize(batch)), num_detections=num_detections)
         return {
@@ -62,34 +77,135 @@ class TorchRuntime:
         }
 
 
-def load_checkpoint(path: Path, *, device: str | None = None) -> TorchRuntime:
+class ExportedTorchRuntime:
+    """Runs what `centernet export` wrote for torch: TorchScript (``.pt``) or an exported program (``.pt2``).
+
+    Args:
+        path: the file. Open only what you trust: the programs in it are run.
+        device: where to run; None for a GPU where there is one.
+        threads: of the network; None for torch's setting.
+
+    Raises:
+        ImportError: torch isn't installed.
+        ValueError: the file is damaged or another program's.
+    """
+
+    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+        self._torch = require("torch", f"running {path.name}")
+        self.device = self._torch.device(device or _best_device())
+        self.threads = threads
+        load = _load_program if path.suffix.lower() == ".pt2" else _load_torchscript
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecation notices are of no use to who runs a file
+            self.module, text = load(path, self.device)
+        if not text:
+            raise foreign(path)
+        self.metadata = ModelMetadata.from_json(text, source=str(path))
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the input."""
+        return preprocessing_of(self.metadata)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label."""
+        return self.metadata.class_names
+
+    @property
+    def num_detections(self) -> int:
+        """At most so many objects an image come out of the file."""
+        return self.metadata.num_detections
+
+    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
+        """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""
+        torch = self._torch
+        with torch.inference_mode(), _threads(self.threads):
+            values = self.module(torch.from_numpy(network_input(images, self.metadata)).to(self.device))
+        arrays = {name: value.cpu().numpy() for name, value in zip(self.metadata.outputs, values, strict=True)}
+        return detections_of(arrays, self.metadata, num_detections)
+
+
+def load_checkpoint(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:
     """The model of a Lightning checkpoint.
 
     Args:
         path: a ``.ckpt`` file that `centernet fit` wrote.
         device: where to run; None for a GPU where there is one.
+        threads: of the network; None for torch's setting.
     """
+    require("torch", path.name)
     from centernet import CenterNet
 
-    return TorchRuntime(CenterNet.load_from_checkpoint(path, map_location="cpu"), device=device or _best_device())
+    model = CenterNet.load_from_checkpoint(path, map_location="cpu")
+    return TorchRuntime(model, device=device or _best_device(), threads=threads)
 
 
-def load_pretrained(name: str | os.PathLike[str], *, device: str | None = None) -> TorchRuntime:
+def load_pretrained(
+    name: str | os.PathLike[str], *, device: str | None = None, threads: int | None = None
+) -> TorchRuntime:
     """A model that comes with the package, or a folder that `save_pretrained` wrote.
 
     Args:
         name: the model's name or its folder.
         device: where to run; None for a GPU where there is one.
+        threads: of the network; None for torch's setting.
     """
+    require("torch", f"the model {name}")
     from centernet import CenterNet
 
-    return TorchRuntime(CenterNet.from_pretrained(name), device=device or _best_device())
+    return TorchRuntime(CenterNet.from_pretrained(name), device=device or _best_device(), threads=threads)
+
+
+def _load_torchscript(path: Path, device: torch.device) -> tuple[Any, str]:
+    """Module and metadata of a TorchScript file."""
+    import torch
+
+    extra = {f"{KEY}.json": ""}
+    try:
+        module = torch.jit.load(str(path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise unreadable(path, error, "a TorchScript file") from error
+    return module.eval(), _text(extra)
+
+
+def _load_program(path: Path, device: torch.device) -> tuple[Any, str]:
+    """Module and metadata of a file of `torch.export`."""
+    import torch
+
+    extra = {f"{KEY}.json": ""}
+    try:
+        program = torch.export.load(str(path), extra_files=extra)
+    except Exception as error:
+        raise unreadable(path, error, "a program of torch.export") from error
+    return program.module().to(device), _text(extra)
+
+
+def _text(extra: dict[str, Any]) -> str:
+    text = extra[f"{KEY}.json"]
+    return text.decode() if isinstance(text, bytes) else text
 
 
 def _best_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """torch's number of threads, a setting of the whole process, for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    if number is None or number == before:
+        yield
+        return
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

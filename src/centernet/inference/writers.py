@@ -1,4 +1,4 @@
-"""What is written about detections: annotated pictures, COCO-style JSON, CSV.
+"""What is written about detections and tracks: annotated pictures, COCO-style JSON, CSV, MOTChallenge's text.
 
 Writers take one frame after the other and keep nothing of it in memory. As context managers they are finished when an
 error or Ctrl-C ends the run too, with what was written until then.
@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import cv2
 
-from centernet.inference.drawing import draw
+from centernet.boxes import xyxy_to_xywh
+from centernet.inference.drawing import Trails, draw
 from centernet.inference.sources import Frame, is_video
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Writer(Protocol):
 
 
 class PictureWriter:
-    """JPEGs of the pictures with their boxes drawn, named as the pictures are.
+    """JPEGs of the pictures with their boxes drawn, and trails of identities, named as the pictures are.
 
     Pictures of equal names (from different folders, or with different suffixes) get the name of their folder in front,
     their own suffix behind, or a number.
@@ -55,6 +56,7 @@ class PictureWriter:
         self.folder = Path(folder)
         self.quality = quality
         self._used: set[str] = set()
+        self._trails = Trails()
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -75,9 +77,8 @@ class PictureWriter:
                 f"{self.folder}: the pictures themselves are in this folder; choose another for what is drawn"
             )
         path = self.folder / f"{self._free_name(frame)}.jpg"
-        ok, data = cv2.imencode(
-            ".jpg", draw(frame.image, detections)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality]
-        )
+        drawn = draw(self._trails.draw(frame.image, detections), detections)
+        ok, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
         if not ok:
             raise OSError(f"{path}: a picture of {frame.image.shape[1]}×{frame.image.shape[0]} cannot be saved as JPEG")
         path.write_bytes(data.tobytes())
@@ -150,7 +151,7 @@ class CocoWriter:
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add a frame and its objects."""
         self._images += 1
-        height, width = frame.image.shape[:2]
+        height, width = frame.size_hw
         image: dict[str, Any] = {"id": self._images, "file_name": frame.name, "height": height, "width": width}
         self._add("images", image, first=self._images == 1)
         for row in detections.to_coco(self._images):
@@ -159,6 +160,8 @@ class CocoWriter:
             self._add("annotations", {"id": self._objects, **row, "area": area, "iscrowd": 0}, first=self._objects == 1)
         if not self.class_names:
             self._labels.update(detections.labels.tolist())
+        for part in self._parts.values():
+            part.flush()
 
     def summary(self) -> str:
         """What was written and where."""
@@ -212,3 +215,55 @@ class CsvWriter:
     def summary(self) -> str:
         """What was written and where."""
         return f"{self.path} ({self._objects} {'row' if self._objects == 1 else 'rows'})"
+
+
+class MotWriter:
+    """Tracks as MOTChallenge takes them: ``frame,id,left,top,width,height,score,-1,-1,-1``, a row an object.
+
+    Frames and pixels count from 1: left is x1 + 1. Rows are on the disk after each frame.
+
+    Args:
+        path: of the text file; its folder is made if missing.
+        with_classes: column 8 is the label + 1, in the place of -1: as `centernet evaluate-tracking` reads several
+            classes; MOTChallenge's own tools expect -1.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, with_classes: bool = False) -> None:
+        self.path = Path(path)
+        self.with_classes = with_classes
+        self._frames = self._rows = 0
+        self._file: IO[str]
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("w", encoding="utf-8")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Add the tracks of a frame; its number is its index + 1.
+
+        Raises:
+            ValueError: detections without track ids.
+        """
+        if detections.track_ids is None:
+            raise ValueError(f"{frame.name}: detections without track_ids; a tracker gives them")
+        values = zip(
+            detections.track_ids.tolist(),
+            xyxy_to_xywh(detections.bboxes).tolist(),
+            detections.scores.tolist(),
+            (detections.labels + 1).tolist() if self.with_classes else [-1] * len(detections),
+            strict=True,
+        )
+        for identity, (x, y, width, height), score, kind in values:
+            box = f"{x + 1:.2f},{y + 1:.2f},{width:.2f},{height:.2f}"
+            self._file.write(f"{frame.index + 1},{identity},{box},{score:.5g},{kind},-1,-1\n")
+        self._frames += 1
+        self._rows += len(detections)
+        self._file.flush()
+
+    def summary(self) -> str:
+        """What was written and where."""
+        return f"{self.path} ({self._rows} {'row' if self._rows == 1 else 'rows'} of {self._frames} frames)"

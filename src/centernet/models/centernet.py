@@ -6,7 +6,6 @@ read at.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,16 +14,17 @@ import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
 from centernet.detections import Detections
-from centernet.evaluation import CocoEvaluator, CocoResult, VocEvaluator, VocResult
 from centernet.images import Preprocessing
 from centernet.models.backbones import Backbone
-from centernet.models.checkpoint import read_checkpoint
+from centernet.models.checkpoint import model_of_checkpoint
+from centernet.models.evaluation import Evaluation, tracking_stats
 from centernet.models.heads import Head
 from centernet.models.necks import Neck
-from centernet.ops import Targets
+from centernet.models.weighting import UncertaintyWeighting
+from centernet.ops import Targets, rank_by_quality, suppress
+from centernet.tracking import Tracker
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from centernet.data.datamodule import Batch
+    from centernet.evaluation import CocoResult, VocResult
+    from centernet.evaluation.tracking import TrackingResult
 
 NeckFactory = Callable[[Sequence[int], Sequence[int]], Neck]
 HeadFactory = Callable[[int, int, int], Head]
@@ -59,6 +61,9 @@ class CenterNet(pl.LightningModule):
         preprocessing: how a picture becomes the network's input; travels into checkpoints and exports.
         nms_iou: suppress a box that overlaps a better one of its class by more than this; None for none, which is
             CenterNet's way.
+        loss_weighting: how the losses of the heads become one; None sums them with the heads' own weights.
+        tracker: arguments of `centernet.tracking.Tracker` that suit the model, such as its preset and thresholds:
+            validation on videos and `inference_tracking` use them.
 
     Raises:
         ValueError: parts that do not fit each other, named.
@@ -73,6 +78,8 @@ class CenterNet(pl.LightningModule):
         class_names: Sequence[str] | None = None,
         preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
         nms_iou: float | None = None,
+        loss_weighting: UncertaintyWeighting | None = None,
+        tracker: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if class_names is not None:
@@ -98,13 +105,19 @@ class CenterNet(pl.LightningModule):
         if len(finders) != 1:
             raise ValueError(f"model.heads needs exactly one head that finds peaks (a HeatmapHead), got {finders}")
         self.finder = finders[0]
+        self.loss_weighting = loss_weighting
+        if loss_weighting is not None:
+            loss_weighting.check(self.heads.keys())
         self.stride = self.neck.out_stride
         self.register_buffer("_mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("_std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
         self.optimization: Optimizing | None = None
+        self.tracker = dict(tracker or {})
+        Tracker(**self.tracker)  # its options are right
         self.evaluation: CocoResult | None = None  # of the last validation
         self.evaluation_voc: VocResult | None = None
-        self._evaluator: CocoEvaluator | None = None
+        self.evaluation_tracking: TrackingResult | None = None
+        self._evaluating: Evaluation | None = None
         self.to(memory_format=torch.channels_last)
 
     # ------------------------------------------------------------------ the network
@@ -126,14 +139,17 @@ class CenterNet(pl.LightningModule):
             head name → N×C×⌈H/stride⌉×⌈W/stride⌉, logits.
         """
         height, width = images.shape[-2:]
-        coarsest = self.backbone.out_strides[-1]
-        pad_bottom, pad_right = -height % coarsest, -width % coarsest
-        if pad_bottom or pad_right:
+        coarsest, stride = self.backbone.out_strides[-1], self.stride
+        pad_bottom = (height + coarsest - 1) // coarsest * coarsest - height
+        pad_right = (width + coarsest - 1) // coarsest * coarsest - width
+        # A graph that is exported serves any size.
+        padded = torch.jit.is_tracing() or torch.compiler.is_exporting() or pad_bottom or pad_right
+        if padded:
             images = F.pad(images, (0, pad_right, 0, pad_bottom))
         features = self.neck(self.backbone(images))
         maps = {name: head(features) for name, head in self.heads.items()}
-        if pad_bottom or pad_right:
-            rows, columns = math.ceil(height / self.stride), math.ceil(width / self.stride)
+        if padded:
+            rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
             maps = {name: x[:, :, :rows, :columns] for name, x in maps.items()}
         return maps
 
@@ -160,8 +176,10 @@ class CenterNet(pl.LightningModule):
         detections: dict[str, Tensor] = {}
         for name, head in self.heads.items():
             detections |= head.decode(encoded[name], peaks)  # type: ignore[operator]
+        if "quality" in detections:
+            detections = rank_by_quality(detections)
         if self.nms_iou is not None:
-            detections = _suppress(detections, self.nms_iou)
+            detections = suppress(detections, self.nms_iou)
         if score_threshold > 0:
             scores = detections["scores"]
             detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)
@@ -180,20 +198,30 @@ class CenterNet(pl.LightningModule):
             stride=self.stride,
             num_classes=self.num_classes,
         )
-        terms: dict[str, Tensor] = {}
-        for name, head in self.heads.items():
-            terms |= head.loss(encoded[name], targets)  # type: ignore[operator]
-        return terms
+        terms = {name: head.loss(encoded[name], targets) for name, head in self.heads.items()}  # type: ignore[operator]
+        if self.loss_weighting is not None:
+            return self.loss_weighting(terms)  # type: ignore[no-any-return]
+        return {name: value for of_head in terms.values() for name, value in of_head.items()}
 
     # ------------------------------------------------------------------ training and validation, for Lightning
 
     def setup(self, stage: str) -> None:
-        """Take the class names from the data where the model has none yet."""
+        """Take from the data what they decide: class names where the model has none yet, and the size of what heads
+        learn identities by. Calling it again changes nothing."""
+        if stage == "fit":
+            self.on_fit_start()
         names = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)
         if self.class_names is None and names:
             self.class_names = tuple(names)
             if self.hparams:
                 self.hparams["class_names"] = list(names)
+
+    def on_fit_start(self) -> None:
+        """Show the heads the training data: in `setup`, and again now that weights of a checkpoint may have come in."""
+        data = getattr(self.trainer, "datamodule", None)
+        if hasattr(data, "check_identities"):
+            for head in self.heads.values():
+                head.prepare(data)  # type: ignore[operator]
 
     def configure_optimizers(self) -> Any:
         if self.optimization is None:
@@ -220,7 +248,10 @@ class CenterNet(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         names = self.class_names or [str(label) for label in range(self.num_classes)]
-        self._evaluator = CocoEvaluator(names)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        split = "test" if self.trainer.testing else getattr(data, "validate_on", None)
+        dataset = None if self.trainer.sanity_checking else getattr(data, "datasets", {}).get(split)
+        self._evaluating = Evaluation(names, dataset, self.tracker)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
         """`detections` of each image in its own pixels; they are also collected for the epoch's figures."""
@@ -228,25 +259,24 @@ class CenterNet(pl.LightningModule):
         terms = self.losses(encoded, batch)
         self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.images), sync_dist=True)
         found = self.to_detections(self.decode_detections(encoded), [(a.height, a.width) for a in batch.annotations])
-        assert self._evaluator is not None
+        assert self._evaluating is not None
         for annotation, detections in zip(batch.annotations, found, strict=True):
-            self._evaluator.update(annotation, detections)
+            self._evaluating.update(annotation, detections)
         return {"detections": found}
 
     def on_validation_epoch_end(self) -> None:
-        assert self._evaluator is not None
-        coco, self._evaluator = self._evaluator, None
+        assert self._evaluating is not None
+        evaluation, self._evaluating = self._evaluating, None
         if self.trainer.world_size > 1:
             parts: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, coco)
-            coco = parts[0]  # the same order of images, and so of equal scores, on every device
-            for part in parts[1:]:
-                coco.merge(part)
-        if len(coco):
-            voc = VocEvaluator(coco.class_names)
-            voc.merge(coco)
-            self.evaluation, self.evaluation_voc = coco.compute(), voc.compute()
+            torch.distributed.all_gather_object(parts, evaluation.collected())
+            evaluation.join(parts)
+        if len(evaluation):
+            self.evaluation, self.evaluation_voc = evaluation.detection()
+            self.evaluation_tracking = evaluation.tracking()
             figures = {**self.evaluation.stats, **self.evaluation_voc.stats}
+            if self.evaluation_tracking is not None:
+                figures |= tracking_stats(self.evaluation_tracking)
             self.log_dict({f"val/{name}": float(value) for name, value in figures.items()})
 
     on_test_epoch_start = on_validation_epoch_start
@@ -291,30 +321,66 @@ class CenterNet(pl.LightningModule):
 
         return Detector(self, batch_size=batch_size).stacked(source, num_detections=num_detections)
 
+    def inference_tracking(
+        self,
+        source: str | PathLike[str] | Sequence[Any],
+        *,
+        preset: str | None = None,
+        frame_rate: float | None = None,
+        num_detections: int = 100,
+        batch_size: int = 8,
+        **options: Any,
+    ) -> dict[str, list[Any]]:
+        """Detect, and follow what is detected, through a folder of frames (sorted by name), a video or a list.
+
+        Args:
+            source: path of the folder or video, or a list of paths or uint8 H×W×3 RGB arrays.
+            preset: of `centernet.tracking.Tracker`; None for the model's own.
+            frame_rate: frames per second; None for what a video says, else 30.
+            num_detections: at most so many a frame.
+            batch_size: frames that go through the network together.
+            options: those of `centernet.tracking.TrackerOptions` that are to differ from the preset's and, without
+                another preset, the model's own.
+
+        Returns:
+            Lists with one entry a frame: `bboxes` arrays M×4 float32 in original pixels, `labels` M int64, `scores` M
+            float32, `track_ids` M int64, the same through all frames; `paths` strings.
+        """
+        from centernet.inference import Detector, collect, track
+        from centernet.inference.tracking import frame_rate as stated
+
+        detector = Detector(self, score_threshold=0.0, num_detections=num_detections, batch_size=batch_size)
+        settings = self.tracker | options if preset is None else {"preset": preset, **options}
+        tracker = Tracker(frame_rate=frame_rate or stated(source) or 30.0, **settings)
+        return collect(track(detector, tracker, source))
+
     def to_onnx(  # type: ignore[override]
-        self, path: str | PathLike[str], images: Tensor | None = None, *, num_detections: int = 100
+        self, path: str | PathLike[str], images: Tensor | None = None, **options: Any
     ) -> Path:
-        """Write an ONNX file with the decode in its graph; see `centernet.models.graph`. Needs the extra `onnx`.
+        """Write an ONNX file with the decode in its graph, and run it against this model. Needs the extra `export`.
 
         Args:
             path: of the file.
-            images: N×3×H×W float, a sample of normalised input; the preprocessing's size when None.
-            num_detections: K boxes an image.
+            images: a sample input: float32 N×3×H×W (normalised, as `forward` takes them) or uint8 N×H×W×3 (pictures;
+                the graph normalises them, which is also what None gives). The file takes any number and size.
+            options: those of `centernet.export.export_onnx`, such as `num_detections`, `letterbox` and `raw_maps`.
 
         Returns:
-            The path written. Inputs: `images`; outputs: `bboxes`, `labels`, `scores`.
+            The path written. Input: `images`; outputs: `bboxes`, `labels`, `scores`, and `embeddings` where a head has
+            them.
         """
-        from centernet.models.graph import write_onnx
+        from centernet.export import export_onnx
 
-        return write_onnx(self, path, images, num_detections=num_detections)
+        return export_onnx(self, path, images, **options)
 
     def to_torchscript(  # type: ignore[override]
-        self, path: str | PathLike[str] | None = None, images: Tensor | None = None, *, num_detections: int = 100
+        self, path: str | PathLike[str] | None = None, images: Tensor | None = None, **options: Any
     ) -> torch.jit.ScriptModule:
-        """Trace the network with its decode, and write it where `path` is given. Arguments as in `to_onnx`."""
-        from centernet.models.graph import write_torchscript
+        """Trace the network with its decode, and write it where `path` is given. Arguments as of `to_onnx`; options are
+        those of `centernet.export.export_torchscript`."""
+        from centernet.export import export_torchscript
 
-        return write_torchscript(self, path, images, num_detections=num_detections)
+        return export_torchscript(self, path, images, **options)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -336,34 +402,23 @@ class CenterNet(pl.LightningModule):
         Raises:
             FileNotFoundError, ValueError: the file, and what is wrong with it.
         """
-        from centernet.models.build import build_from_hyper_parameters
-
-        checkpoint = read_checkpoint(checkpoint_path, map_location)
-        hyper_parameters = checkpoint.get("hyper_parameters") or {}
-        if parts:
-            model = cls(**parts)
-        elif "backbone" in hyper_parameters:
-            model = build_from_hyper_parameters(hyper_parameters)
-        else:
-            raise ValueError(
-                f"{checkpoint_path}: the checkpoint holds no configuration of a CenterNet; it was not built by "
-                "build_centernet or `centernet fit`: give backbone=, neck=, heads= and num_classes= here"
-            )
-        model.load_state_dict(checkpoint["state_dict"], strict=strict)
-        if map_location is not None:
-            model.to(map_location)
+        model: CenterNet = model_of_checkpoint(cls, checkpoint_path, map_location, strict=strict, parts=parts)
         return model.eval()
 
     @classmethod
-    def from_pretrained(cls, name: str | PathLike[str]) -> CenterNet:
-        """A trained model: a name that comes with the package (`voc-lite`), or a folder that `save_pretrained` wrote.
+    def from_pretrained(cls, name: str | PathLike[str], *, revision: str | None = None) -> CenterNet:
+        """A trained model: one that comes with the package, a folder, or a repository of the Hugging Face Hub.
+
+        Args:
+            name: `voc-lite`, a folder that `save_pretrained` wrote, or a Hub id such as `user/model`.
+            revision: branch, tag or commit on the Hub.
 
         Raises:
             FileNotFoundError: there is no such model; the message lists the names.
         """
         from centernet.models.pretrained import load_pretrained
 
-        return load_pretrained(name)
+        return load_pretrained(name, revision=revision)
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
         """Write configuration and weights (half precision) to a folder that `from_pretrained` reads."""
@@ -371,15 +426,25 @@ class CenterNet(pl.LightningModule):
 
         return save_pretrained(self, folder)
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Upload a CenterNet",
+    ) -> str:
+        """Write what `save_pretrained` writes to a Hub repository `user/model`, made where it does not exist.
 
-def _suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
-    """Non-maximum suppression per class: suppressed rows get score 0 and go to the end."""
-    scores = detections["scores"].clone()
-    for i in range(len(scores)):
-        keep = batched_nms(detections["bboxes"][i], scores[i], detections["labels"][i], iou)
-        kept = torch.zeros_like(scores[i], dtype=torch.bool)
-        kept[keep] = True
-        scores[i] = torch.where(kept, scores[i], 0.0)
-    scores, order = scores.sort(dim=1, descending=True, stable=True)
-    rows = torch.arange(len(scores), device=scores.device)[:, None]
-    return {name: value[rows, order] for name, value in detections.items()} | {"scores": scores}
+        Args:
+            repo_id: `user/model`.
+            private: of a new repository.
+            token: of the account; that of `hf auth login` when None.
+            commit_message: of the upload.
+
+        Returns:
+            The address of the commit. Needs the extra `hub`.
+        """
+        from centernet.models.pretrained import push_to_hub
+
+        return push_to_hub(self, repo_id, private=private, token=token, message=commit_message)

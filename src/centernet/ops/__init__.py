@@ -2,12 +2,18 @@
 
 from centernet.ops.losses import (
     focal_loss,
+    identity_cross_entropy,
+    identity_focal_loss,
     l1_loss,
     quality_focal_loss,
     smooth_l1_loss,
+    supervised_contrastive_loss,
+    triplet_loss,
+    weighted_bce_loss,
     weighted_iou_loss,
 )
 from centernet.ops.peaks import Peaks, find_peaks, gather_at
+from centernet.ops.ranking import rank_by_quality, suppress
 from centernet.ops.targets import Samples, Targets, ellipse_radius, gaussian_radius
 
 __all__ = [
@@ -19,8 +25,15 @@ __all__ = [
     "focal_loss",
     "gather_at",
     "gaussian_radius",
+    "identity_cross_entropy",
+    "identity_focal_loss",
     "l1_loss",
     "quality_focal_loss",
+    "rank_by_quality",
     "smooth_l1_loss",
+    "supervised_contrastive_loss",
+    "suppress",
+    "triplet_loss",
+    "weighted_bce_loss",
     "weighted_iou_loss",
 ]

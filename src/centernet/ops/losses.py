@@ -1,7 +1,9 @@
 """Losses on raw maps, in float32 whatever the precision around them.
 
 Sources: penalty-reduced focal loss, https://arxiv.org/abs/1904.07850 (CornerNet's, https://arxiv.org/abs/1808.01244);
-quality focal loss, https://arxiv.org/abs/2006.04388; the IoU family is in `centernet.boxes`.
+quality focal loss, https://arxiv.org/abs/2006.04388; the IoU family is in `centernet.boxes`; identities as in FairMOT,
+https://arxiv.org/abs/2004.01888, by batch-hard triplets, https://arxiv.org/abs/1703.07737, and by supervised contrast,
+https://arxiv.org/abs/2004.11362.
 """
 
 from __future__ import annotations
@@ -102,6 +104,22 @@ def smooth_l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return F.smooth_l1_loss(prediction.float(), target, reduction="sum") / (len(target) + 1e-4)
 
 
+def weighted_bce_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of the binary cross-entropy: sum(w · bce) / (sum(w) + 1e-4).
+
+    Args:
+        logits: S, any float dtype.
+        target: S float32 in [0, 1].
+        weights: S float32.
+
+    Returns:
+        Scalar float32, 0 with a gradient of 0 when S = 0.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        terms = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+        return (terms * weights).sum() / (weights.sum() + 1e-4)
+
+
 def weighted_iou_loss(
     prediction: Tensor,
     target: Tensor,
@@ -125,3 +143,82 @@ def weighted_iou_loss(
     with torch.autocast(prediction.device.type, enabled=False):
         iou = elementwise_iou(prediction.float(), target, kind=kind, inclusive=inclusive)
         return ((1 - iou) * weights).sum() / (weights.sum() + 1e-4)
+
+
+def identity_cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
+    """Mean cross-entropy over the objects that have an identity.
+
+    Args:
+        logits: N×I, over the identities.
+        ids: N int64; −1 for none.
+
+    Returns:
+        Scalar float32, 0 with a gradient of 0 where nothing has an identity.
+    """
+    total = F.cross_entropy(logits.float(), ids, ignore_index=-1, reduction="sum")
+    return total / (ids >= 0).sum().clamp(min=1)
+
+
+def identity_focal_loss(logits: Tensor, ids: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Sigmoid focal loss of every identity against all others, summed and divided by the objects: FairMOT's option.
+
+    Source: https://arxiv.org/abs/1708.02002. Shapes as in `identity_cross_entropy`.
+
+    Args:
+        logits: N×I, over the identities.
+        ids: N int64; −1 for none.
+        alpha: weight of an object's own identity; 1 − alpha that of the others.
+        gamma: power of the error.
+    """
+    known = ids >= 0
+    logits = logits[known].float()
+    own = F.one_hot(ids[known], logits.shape[1]).to(logits.dtype)
+    error = (own - logits.sigmoid()).abs()
+    terms = F.binary_cross_entropy_with_logits(logits, own, reduction="none") * error.pow(gamma)
+    return (terms * (own * alpha + (1 - own) * (1 - alpha))).sum() / known.sum().clamp(min=1)
+
+
+def triplet_loss(embeddings: Tensor, ids: Tensor, *, margin: float) -> Tensor:
+    """Batch-hard triplets: the farthest of an object's own identity is to be nearer than the nearest of all others.
+
+    Args:
+        embeddings: N×D float32 of length 1.
+        ids: N int64, all of them 0 or more.
+        margin: in Euclidean distance, by which it is to be nearer.
+
+    Returns:
+        Scalar float32: max(0, margin + farthest own − nearest other), mean over the objects that have both; 0 with a
+        gradient of 0 where none has.
+    """
+    same = ids[:, None] == ids
+    own = same & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
+    distances = (2 - 2 * embeddings @ embeddings.T).clamp(min=1e-8).sqrt()  # N×N
+    far, near = torch.finfo(distances.dtype).max, torch.finfo(distances.dtype).min
+    anchors = own.any(1) & (~same).any(1) if len(ids) else own.new_zeros(0)
+    if not anchors.any():
+        return embeddings.sum() * 0
+    farthest = torch.where(own, distances, near)[anchors].amax(1)
+    nearest = torch.where(same, far, distances)[anchors].amin(1)
+    return F.relu(margin + farthest - nearest).mean()
+
+
+def supervised_contrastive_loss(embeddings: Tensor, ids: Tensor, *, temperature: float) -> Tensor:
+    """Supervised contrast (its form "out"): each object of an identity is to be picked among all other objects.
+
+    Args:
+        embeddings: N×D float32 of length 1.
+        ids: N int64, all of them 0 or more.
+        temperature: similarities are divided by it.
+
+    Returns:
+        Scalar float32: −mean over an object's own identity of log softmax over all others, mean over the objects whose
+        identity comes again; 0 with a gradient of 0 where none does.
+    """
+    itself = torch.eye(len(ids), dtype=torch.bool, device=ids.device)
+    own = (ids[:, None] == ids) & ~itself
+    anchors = own.any(1) if len(ids) else own.new_zeros(0)
+    if not anchors.any():
+        return embeddings.sum() * 0
+    similarities = (embeddings @ embeddings.T / temperature).masked_fill(itself, -torch.inf)
+    picked = F.log_softmax(similarities, dim=1).masked_fill(~own, 0.0)
+    return -(picked.sum(1)[anchors] / own.sum(1)[anchors]).mean()

@@ -59,14 +59,17 @@ def find_peaks(
         labels = labels.flatten(1)
     flat = values.flatten(1)
     best, place = flat.topk(min(num_peaks, flat.shape[1]), dim=1)
-    index = place % (height * width)
-    label = place // (height * width) if labels is None else labels.gather(1, index)
+    # Remainders by multiplication: with sizes that are not known before, exporters have no other.
+    layer = place // (height * width)
+    index = place - layer * (height * width)
+    label = layer if labels is None else labels.gather(1, index)
+    row = index // width
     return Peaks(
         scores=best.float().sigmoid(),
         labels=label,
         cells=index,
-        x=(index % width).float(),
-        y=(index // width).float(),
+        x=(index - row * width).float(),
+        y=row.float(),
     )
 
 

@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 
 class EpochSummary(Callback):
-    """One line after each validation: epoch, loss, AP, AP50, images a second, the best so far."""
+    """One line after each validation: epoch, loss, AP, AP50, HOTA, MOTA and IDF1 of videos, images a second, the best
+    so far."""
 
     def __init__(self) -> None:
         self._start = self._images = 0.0
@@ -50,8 +51,10 @@ class EpochSummary(Callback):
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._best = max(self._best, figures.get("val/AP", -1.0))
         speed = self._images / self._seconds if self._seconds else 0.0
+        names = [name for name in ("HOTA", "MOTA", "IDF1") if f"val/{name}" in figures]
+        tracks = "".join(f", {name} {figures[f'val/{name}']:.3f}" for name in names)
         logger.info(
-            "epoch %d/%s: loss %.3f, val loss %.3f, AP %.4f, AP50 %.4f (best AP %.4f), %.1f images/s",
+            "epoch %d/%s: loss %.3f, val loss %.3f, AP %.4f, AP50 %.4f (best AP %.4f)%s, %.1f images/s",
             trainer.current_epoch + 1,
             trainer.max_epochs,
             figures.get("train/loss", float("nan")),
@@ -59,6 +62,7 @@ class EpochSummary(Callback):
             figures.get("val/AP", float("nan")),
             figures.get("val/AP50", float("nan")),
             self._best,
+            tracks,
             speed,
         )
 

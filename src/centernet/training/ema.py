@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
 
 
 class EMA(WeightAveraging):
@@ -31,3 +36,7 @@ class EMA(WeightAveraging):
                     kept.copy_(new)
 
         super().__init__(multi_avg_fn=torch.no_grad()(average))
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        pl_module.setup(stage)  # Lightning calls it later, but the average is to have all parameters that it makes
+        super().setup(trainer, pl_module, stage)

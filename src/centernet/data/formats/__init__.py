@@ -12,6 +12,7 @@ from .mot import MOT
 from .mot_detections import read_mot_detections
 from .sequences import VideoSequence
 from .synthetic import Synthetic
+from .synthetic_sequences import SyntheticSequences
 from .voc import VOC
 from .yolo import YOLO
 
@@ -28,6 +29,7 @@ __all__ = [
     "StoredDataset",
     "Subset",
     "Synthetic",
+    "SyntheticSequences",
     "VideoSequence",
     "read_mot_detections",
 ]

@@ -178,9 +178,7 @@ def _group(
             groups.setdefault(image_id, []).append((place, labels[category], entry))
     content["annotations"] = []
     keys.report(path, report)
-    for name, count in not_asked_for.items():
-        text = f"the category {name!r} is not in class_names: its {count} annotations are left out"
-        report(path, "unknown-class", text)
+    report.left_out(path, not_asked_for)
     return groups
 
 

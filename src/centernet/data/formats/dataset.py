@@ -10,16 +10,24 @@ import copy
 import textwrap
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import boxes as box_ops
-from ...images import ImageError, read_image
-from ..sample import Annotation, DataError, DataWarning, Ints, Pixels, Problem, Sample
+from ...images import ImageError, Picture, open_image, read_image
+from ..sample import Annotation, DataError, DataWarning, Ints, Pixels, Problem, Sample, Shares, UnreadSample
+from .label_table import LabelTable
 from .reading import Rows, check_class_names, describe_problems, with_nearest
+
+if TYPE_CHECKING:
+    from .sequences import VideoSequence
 
 
 class DetectionDataset(ABC):
@@ -31,7 +39,9 @@ class DetectionDataset(ABC):
         category_ids: the format's own number of each class, for results in that format; None counts from 1.
         num_identities: identities (`Annotation.ids`) are below it; 0 where nothing has one. A data set with identities
             of its own sets this.
-        amodal: boxes may reach over the edges of their pictures: they are those of whole objects.
+        amodal: boxes may reach over the edges of their pictures: they are those of whole objects, and augmentation
+            leaves them so.
+        sequences: the videos among its samples, for tracking; empty where there are none.
         strict: a defect is an error, not a warning.
     """
 
@@ -41,6 +51,7 @@ class DetectionDataset(ABC):
         self.category_ids: tuple[int, ...] | None = None
         self.num_identities = 0
         self.amodal = False
+        self.sequences: tuple[VideoSequence, ...] = ()
         self.strict = strict
         self._noted: set[Problem] = set()
 
@@ -68,6 +79,18 @@ class DetectionDataset(ABC):
         """
         return read_image(self.path(index))
 
+    def open_image(self, index: int) -> Picture:
+        """The picture of sample `index`, to be decoded when its pixels are asked for.
+
+        A data set with a `read_image` of its own need not have this too; its pictures are then read at once.
+
+        Raises:
+            ImageError: it cannot be read. That may show as late as when it is decoded.
+        """
+        if type(self).read_image is not DetectionDataset.read_image:
+            return Picture.of(self.read_image(index))
+        return open_image(self.path(index))
+
     def __getitem__(self, index: int) -> Sample:
         """Sample `index`: its picture, and copies of its boxes in the pixels of the picture.
 
@@ -78,23 +101,20 @@ class DetectionDataset(ABC):
             ImageError: the picture cannot be read; noted as a problem.
             DataError: a problem, if `strict`.
         """
-        annotation = self.annotation(index)
-        try:
-            image = self.read_image(index)
-        except ImageError as error:
-            path = str(annotation.path)
-            self.remember(Problem(path, "unreadable-image", str(error).removeprefix(f"{path}: ")))
-            raise
-        if image.shape[:2] != (annotation.height, annotation.width):
-            annotation = self._of_size(annotation, image.shape[0], image.shape[1])
-        return Sample(
-            image=image,
-            boxes=annotation.boxes.copy(),
-            labels=annotation.labels.copy(),
-            ids=annotation.ids.copy(),
-            ignore=annotation.ignore.copy(),
-            annotation=annotation,
-        )
+        sample = self._unread(index)
+        _ = sample.image  # decoded here, so that an error comes now
+        return sample
+
+    def open(self, index: int) -> Sample:
+        """Sample `index`, whose picture is decoded when its pixels are asked for: what training reads.
+
+        Raises:
+            ImageError: as for indexing; of damage behind the picture's header as late as when it is decoded.
+            DataError: as for indexing.
+        """
+        if type(self).__getitem__ is not DetectionDataset.__getitem__:
+            return self[index]  # a data set that makes its samples in a way of its own
+        return self._unread(index)
 
     def note(self, problem: Problem) -> None:
         """Add a problem unless it is known.
@@ -140,14 +160,31 @@ class DetectionDataset(ABC):
 
     def label_arrays(self) -> tuple[Ints, Ints, Ints]:
         """For each class: objects, ignored boxes, and samples with at least one of either. Three int64 arrays."""
-        objects, ignored, samples = (np.zeros(len(self.class_names), dtype=np.int64) for _ in range(3))
+        table, classes = self.label_table(), len(self.class_names)
+        objects, ignored = (
+            np.bincount(table.labels, counts, minlength=classes).astype(np.int64)
+            for counts in (table.objects, table.ignored)
+        )
+        return objects, ignored, np.bincount(table.labels, minlength=classes).astype(np.int64)
+
+    def label_table(self) -> LabelTable:
+        """Which classes are in which samples; what sampling and subsets go by."""
+        counts, labels, ignore = array("q"), array("q"), array("b")  # no object for each of perhaps a million pictures
         for index in range(len(self)):
             annotation = self.annotation(index)
-            known = annotation.labels >= 0
-            np.add.at(objects, annotation.labels[known & ~annotation.ignore], 1)
-            np.add.at(ignored, annotation.labels[known & annotation.ignore], 1)
-            samples[np.unique(annotation.labels[known])] += 1
-        return objects, ignored, samples
+            labels.frombytes(annotation.labels.tobytes())
+            ignore.frombytes(annotation.ignore.tobytes())
+            counts.append(len(annotation))
+        samples = np.repeat(np.arange(len(self)), np.array(counts, dtype=np.int64))
+        return LabelTable.of_boxes(samples, np.array(labels, dtype=np.int64), np.array(ignore, dtype=np.bool_))
+
+    def sources(self) -> tuple[Ints, Shares] | None:
+        """What the samples are mixed from; None where they are not, or in no shares of their own.
+
+        Returns:
+            int64 N, the source of each sample; float64 S, the share of each source in an epoch of training, of sum 1.
+        """
+        return None
 
     def summary(self, *, examples: int = 5) -> str:
         """Counts by class, and the first problems, as text of a few lines."""
@@ -172,6 +209,28 @@ class DetectionDataset(ABC):
             self._noted.add(problem)
             self.problems.append(problem)
         return new
+
+    def _unread(self, index: int) -> UnreadSample:
+        annotation = self.annotation(index)
+        with self._noting_unreadable(annotation.path):
+            picture = self.open_image(index)
+        height, width = picture.size_hw
+        if (height, width) != (annotation.height, annotation.width):
+            annotation = self._of_size(annotation, height, width)
+        decode = partial(self._decode, picture, annotation.path)
+        return UnreadSample(Picture(picture.size_hw, decode), annotation, amodal=self.amodal)
+
+    def _decode(self, picture: Picture, path: Path, scale: float) -> tuple[Pixels, tuple[float, float]]:
+        with self._noting_unreadable(path):
+            return picture.read(scale)
+
+    @contextmanager
+    def _noting_unreadable(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except ImageError as error:
+            self.remember(Problem(str(path), "unreadable-image", str(error).removeprefix(f"{path}: ")))
+            raise
 
     def _of_size(self, annotation: Annotation, height: int, width: int) -> Annotation:
         """The annotation for a picture that turned out to have another size."""
@@ -267,15 +326,9 @@ class StoredDataset(DetectionDataset):
         name = self._names[self._name_ends[index] : self._name_ends[index + 1]]
         return self.root / name.decode("utf-8", "surrogateescape")
 
-    def label_arrays(self) -> tuple[Ints, Ints, Ints]:
-        classes, known = len(self.class_names), self._labels >= 0
-        pictures = np.repeat(np.arange(len(self)), np.diff(self._ends))
-        pairs = np.unique(np.stack([pictures[known], self._labels[known]]), axis=1)
-        return (
-            np.bincount(self._labels[known & ~self._ignore], minlength=classes).astype(np.int64),
-            np.bincount(self._labels[known & self._ignore], minlength=classes).astype(np.int64),
-            np.bincount(pairs[1], minlength=classes).astype(np.int64),
-        )
+    def label_table(self) -> LabelTable:
+        samples = np.repeat(np.arange(len(self)), np.diff(self._ends))
+        return LabelTable.of_boxes(samples, self._labels, self._ignore)
 
     def _relabel(self, new_labels: Ints) -> None:
         known = self._labels >= 0
@@ -299,15 +352,15 @@ class Subset(DetectionDataset):
         IndexError: an index that the data set doesn't have.
     """
 
-    def __init__(self, dataset: DetectionDataset, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: DetectionDataset, indices: Sequence[int] | Ints) -> None:
         super().__init__(dataset.class_names, strict=dataset.strict)
-        wrong = [index for index in indices if not 0 <= index < len(dataset)]
-        if wrong:
+        self.indices = np.asarray(indices, dtype=np.int64)
+        wrong = self.indices[(self.indices < 0) | (self.indices >= len(dataset))]
+        if len(wrong):
             raise IndexError(f"sample {wrong[0]} of {dataset!r}: expected 0 .. {len(dataset) - 1}")
         if len(indices) == 0:
             raise DataError(f"a subset of {dataset!r} without any sample; give at least one index")
         self.dataset = dataset
-        self.indices = np.asarray(indices, dtype=np.int64)
         self.problems = dataset.problems
         self.category_ids = dataset.category_ids
         self.num_identities = dataset.num_identities
@@ -325,14 +378,27 @@ class Subset(DetectionDataset):
     def read_image(self, index: int) -> Pixels:
         return self.dataset.read_image(self._in_dataset(index))
 
+    def open_image(self, index: int) -> Picture:
+        return self.dataset.open_image(self._in_dataset(index))
+
     def __getitem__(self, index: int) -> Sample:
         return self.dataset[self._in_dataset(index)]
+
+    def open(self, index: int) -> Sample:
+        return self.dataset.open(self._in_dataset(index))
 
     def remember(self, problem: Problem) -> bool:
         return self.dataset.remember(problem)
 
+    def label_table(self) -> LabelTable:
+        return self.dataset.label_table().select(self.indices)
+
+    def sources(self) -> tuple[Ints, Shares] | None:
+        sources = self.dataset.sources()
+        return None if sources is None else (sources[0][self.indices], sources[1])
+
     def with_class_names(self, class_names: Sequence[str]) -> Subset:
-        return Subset(self.dataset.with_class_names(class_names), self.indices.tolist())
+        return Subset(self.dataset.with_class_names(class_names), self.indices)
 
     def __repr__(self) -> str:
         return f"{len(self)} samples of {self.dataset!r}"

@@ -142,7 +142,7 @@ class MOT(StoredDataset):
         for name in chosen:
             start = len(rows.names)
             classes = _classes(names, own_names[name], with_vehicles=name.startswith("MOT20"))
-            info = _SequenceInfo.read(root / found[name], report)
+            info = SequenceInfo.read(root / found[name], report)
             if info is not None:
                 folder = f"{found[name]}/{info.pictures}".lstrip("/")
                 truth = _Truth(root / found[name] / "gt" / "gt.txt", classes, min_visibility, report)
@@ -219,7 +219,7 @@ def _classes(names: Sequence[str], own: list[str] | None, *, with_vehicles: bool
 
 
 @dataclass(frozen=True)
-class _SequenceInfo:
+class SequenceInfo:
     """What seqinfo.ini says.
 
     Attributes:
@@ -235,7 +235,7 @@ class _SequenceInfo:
     frame_rate: float = _ASSUMED_RATE
 
     @classmethod
-    def read(cls, folder: Path, report: Reports) -> _SequenceInfo | None:
+    def read(cls, folder: Path, report: Reports) -> SequenceInfo | None:
         """None where the pictures are said to be outside of the folder."""
         path = folder / "seqinfo.ini"
         parser = configparser.ConfigParser(interpolation=None)
@@ -319,7 +319,7 @@ def _read_frames(
     root: Path,
     folder: str,
     truth: _Truth,
-    info: _SequenceInfo,
+    info: SequenceInfo,
     part: tuple[float, float],
     name: str,
     rows: Rows,

@@ -6,7 +6,7 @@ import difflib
 import math
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,15 @@ class Reports:
         if self.strict:
             raise DataError(f"{problem} (an error because of strict=True)")
         self.found.append(problem)
+
+    def left_out(self, path: str | Path, counts: Mapping[str, int]) -> None:
+        """Say which classes somebody chose to leave out, and how many boxes that were: no defect, `strict` or not."""
+        if counts:
+            most = sorted(counts.items(), key=lambda item: -item[1])[:10]
+            names = ", ".join(f"{name!r} {count}" for name, count in most)
+            more = f" and {len(counts) - len(most)} classes with fewer" if len(counts) > len(most) else ""
+            text = f"{sum(counts.values())} boxes of classes that are not in class_names are left out: {names}{more}"
+            self.found.append(Problem(str(path), "left-out-class", text))
 
 
 class UnknownKeys:

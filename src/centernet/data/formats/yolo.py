@@ -142,9 +142,7 @@ class _Reader:
         Raises:
             DataError: no picture has a label file.
         """
-        for name, count in self._not_asked_for.items():
-            text = f"the class {name!r} is not in class_names: its {count} boxes are left out"
-            self.report(path, "unknown-class", text)
+        self.report.left_out(path, self._not_asked_for)
         if self._polygons and self._boxes:
             text = f"{len(self._polygons)} polygons among {self._boxes} boxes, the first: {self._polygons[0]}"
             self.report(path, "bad-row", f"{text}; the boxes around them are used")

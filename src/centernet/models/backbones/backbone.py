@@ -38,21 +38,30 @@ class Backbone(nn.Module):
         """The parts in order, for freezing: the stem first."""
         raise NotImplementedError
 
-    def freeze(self, num_stages: int) -> None:
-        """Fix the first `num_stages` stages: no gradients, and their batch norms keep their statistics."""
+    def freeze(self, num_stages: int, *, norms: bool = False) -> None:
+        """Fix the first `num_stages` stages, and let the others learn.
+
+        Args:
+            num_stages: how many stages get no gradients; their batch norms keep their statistics.
+            norms: all batch norms keep their statistics, also where weights learn.
+        """
         stages = self.stages()
         if not 0 <= num_stages <= len(stages):
             raise ValueError(f"frozen_stages={num_stages}: {type(self).__name__} has {len(stages)} stages")
-        self._num_frozen = num_stages
-        for stage in stages[:num_stages]:
-            stage.requires_grad_(False)
+        self._num_frozen, self._frozen_norms = num_stages, norms
+        for i, stage in enumerate(stages):
+            stage.requires_grad_(i >= num_stages)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Backbone:
-        """As `nn.Module.train`, but frozen stages stay in evaluation mode."""
+        """As `nn.Module.train`, but frozen stages and norms stay in evaluation mode."""
         super().train(mode)
         for stage in self.stages()[: getattr(self, "_num_frozen", 0)]:
             stage.eval()
+        if getattr(self, "_frozen_norms", False):
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         return self
 
 

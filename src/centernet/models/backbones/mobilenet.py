@@ -34,6 +34,7 @@ class _MobileNet(Backbone):
         pretrained: bool,
         weights: str | Path | None,
         frozen_stages: int,
+        frozen_norms: bool,
         last_conv: bool,
         padding: Padding,
     ) -> None:
@@ -61,7 +62,7 @@ class _MobileNet(Backbone):
             load_weights(self, state, source=f"torchvision {name}", ignored=("classifier.", *dropped))
         if padding == "same":
             pad_same(self.features)
-        self.freeze(frozen_stages)
+        self.freeze(frozen_stages, norms=frozen_norms)
 
     def _end(self, index: int, channels: int, stride: int) -> None:
         self.ends.append(index)
@@ -88,6 +89,7 @@ class MobileNetV2(_MobileNet):
         pretrained: start from torchvision's ImageNet weights (downloaded).
         weights: a local file of weights instead, with torchvision's names (`features.…`).
         frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
+        frozen_norms: all batch norms keep the statistics that the weights came with.
         last_conv: keep the last 1×1 convolution to 1280 channels, which only a classifier needs.
         padding: `same` pads strided convolutions as TensorFlow does, for weights that come from there.
     """
@@ -98,6 +100,7 @@ class MobileNetV2(_MobileNet):
         pretrained: bool = False,
         weights: str | Path | None = None,
         frozen_stages: int = 0,
+        frozen_norms: bool = False,
         last_conv: bool = False,
         padding: Padding = "symmetric",
     ) -> None:
@@ -106,6 +109,7 @@ class MobileNetV2(_MobileNet):
             pretrained=pretrained,
             weights=weights,
             frozen_stages=frozen_stages,
+            frozen_norms=frozen_norms,
             last_conv=last_conv,
             padding=padding,
         )
@@ -119,6 +123,7 @@ class MobileNetV3(_MobileNet):
         pretrained: start from torchvision's ImageNet weights (downloaded).
         weights: a local file of weights instead, with torchvision's names (`features.…`).
         frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
+        frozen_norms: all batch norms keep the statistics that the weights came with.
         last_conv: keep the last 1×1 convolution, which only a classifier needs.
         padding: `same` pads strided convolutions as TensorFlow does.
     """
@@ -130,6 +135,7 @@ class MobileNetV3(_MobileNet):
         pretrained: bool = False,
         weights: str | Path | None = None,
         frozen_stages: int = 0,
+        frozen_norms: bool = False,
         last_conv: bool = False,
         padding: Padding = "symmetric",
     ) -> None:
@@ -138,6 +144,7 @@ class MobileNetV3(_MobileNet):
             pretrained=pretrained,
             weights=weights,
             frozen_stages=frozen_stages,
+            frozen_norms=frozen_norms,
             last_conv=last_conv,
             padding=padding,
         )

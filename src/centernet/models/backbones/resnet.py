@@ -28,6 +28,7 @@ class ResNet(Backbone):
         pretrained: start from torchvision's ImageNet weights (downloaded).
         weights: a local file of weights instead, `.safetensors` or `.pth`, with torchvision's names.
         frozen_stages: how many of stem, layer1 … layer4 stay as they are.
+        frozen_norms: all batch norms keep the statistics that the weights came with.
         num_stages: how many of layer1 … layer4 to keep; the top ones are dropped.
         padding: `same` pads strided convolutions as TensorFlow does.
     """
@@ -39,6 +40,7 @@ class ResNet(Backbone):
         pretrained: bool = False,
         weights: str | Path | None = None,
         frozen_stages: int = 0,
+        frozen_norms: bool = False,
         num_stages: int = 4,
         padding: Padding = "symmetric",
     ) -> None:
@@ -63,7 +65,7 @@ class ResNet(Backbone):
             load_weights(self, state, source=f"torchvision {name}", ignored=("fc.", *dropped))
         if padding == "same":
             pad_same(self)
-        self.freeze(frozen_stages)
+        self.freeze(frozen_stages, norms=frozen_norms)
 
     def stages(self) -> list[nn.Module]:
         return [nn.ModuleList([self.conv1, self.bn1]), *(getattr(self, layer) for layer in self.layers)]

@@ -18,6 +18,7 @@ class Timm(Backbone):
         pretrained: start from the hub's weights (downloaded).
         weights: a local file of the whole model's weights instead, with timm's names.
         frozen_stages: how many of timm's feature stages, from the finest, stay as they are.
+        frozen_norms: all batch norms keep the statistics that the weights came with.
         num_stages: how many of the maps to keep; the top ones are dropped. All when None.
     """
 
@@ -28,6 +29,7 @@ class Timm(Backbone):
         pretrained: bool = False,
         weights: str | Path | None = None,
         frozen_stages: int = 0,
+        frozen_norms: bool = False,
         num_stages: int | None = None,
     ) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class Timm(Backbone):
         elif pretrained:
             whole = pretrained_or_hint(lambda: timm.create_model(name, pretrained=True).state_dict(), name=name)
             self._load(whole, source=f"timm {name}")
-        self.freeze(frozen_stages)
+        self.freeze(frozen_stages, norms=frozen_norms)
 
     def _load(self, state: dict[str, Tensor], *, source: str) -> None:
         """timm's feature extractors rename `blocks.0` to `blocks_0` where they flatten the model."""

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import Tensor, nn
 
 from centernet.models.layers import ConvBlock, Convolution, OutputConv
 from centernet.ops import Peaks, Targets
+
+
+class TrainingData(Protocol):
+    """What a head may ask of the training data before training starts; `centernet.data.DataModule` is one."""
+
+    @property
+    def num_identities(self) -> int:
+        """Identities are below it; 0 where nothing has one."""
+        ...
+
+    def check_identities(self, known: int) -> None:
+        """Raise a DataError that names the file of an identity that is not below `known`."""
+        ...
 
 
 class Head(nn.Module):
@@ -14,7 +29,16 @@ class Head(nn.Module):
     `__init__(in_channels, stride, num_classes, *, …)`. A head of one's own implements the three methods below;
     `centernet.testing.check_head` runs the contract over it. One head of a model also has
     `find_peaks(output, num_peaks) -> Peaks`.
+
+    Attributes:
+        training_only: names of parts that only the loss needs; they are left out of what is passed on.
     """
+
+    training_only: tuple[str, ...] = ()
+
+    def prepare(self, data: TrainingData) -> None:
+        """Called when a training starts, before weights of a checkpoint come in; makes what the data decide the size
+        of. Calling it again changes nothing."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Features N×in_channels×H×W → raw map N×C×H×W (logits, no sigmoid)."""

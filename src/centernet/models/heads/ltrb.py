@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from centernet.boxes import IoUKind
+from centernet.boxes import IoUKind, elementwise_iou
 from centernet.models.heads.head import Head, tower
 from centernet.models.layers import Convolution
-from centernet.ops import Peaks, Targets, gather_at, weighted_iou_loss
+from centernet.ops import Peaks, Targets, gather_at, weighted_bce_loss, weighted_iou_loss
 from centernet.ops.targets import Sampling
 
 
@@ -37,6 +37,8 @@ class LTRBHead(Head):
         beta: share of the box that the ellipse spans.
         loss: `iou`, `giou`, `diou` or `ciou`.
         weight: of the loss.
+        quality: weight of a fifth channel's loss, which learns the IoU of the cell's own box: detections gain
+            `quality`, and their score becomes score · √quality. 0 for none.
     """
 
     def __init__(
@@ -55,15 +57,18 @@ class LTRBHead(Head):
         beta: float = 0.54,
         loss: IoUKind = "giou",
         weight: float = 5.0,
+        quality: float = 0.0,
     ) -> None:
         super().__init__()
-        self.layers = tower(in_channels, 4, width=width, depth=depth, convolution=convolution, norm=norm)
+        channels = 5 if quality else 4
+        self.layers = tower(in_channels, channels, width=width, depth=depth, convolution=convolution, norm=norm)
         last = self.layers[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.normal_(last.weight, std=0.01)
         nn.init.constant_(last.bias, 0.0 if form == "exponential" else math.log(math.e - 1))  # both start at 1
         self.form, self.multiplier, self.stride = form, multiplier, stride
         self.sampling, self.beta, self.loss_name, self.weight = sampling, beta, loss, weight
+        self.quality = quality
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)  # type: ignore[no-any-return]
@@ -90,10 +95,18 @@ class LTRBHead(Head):
     def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
         samples = targets.samples(self.sampling, beta=self.beta)
         height, width = targets.grid
-        raw = output.permute(0, 2, 3, 1).reshape(-1, 4)[samples.cells]
-        boxes = self.boxes(raw, samples.cells % width, samples.cells // width % height)
+        raw = output.permute(0, 2, 3, 1).flatten(0, 2)[samples.cells]
+        boxes = self.boxes(raw[:, :4], samples.cells % width, samples.cells // width % height)
         truth = targets.object_boxes[samples.objects]
-        return {"box": self.weight * weighted_iou_loss(boxes, truth, samples.weights, kind=self.loss_name)}
+        terms = {"box": self.weight * weighted_iou_loss(boxes, truth, samples.weights, kind=self.loss_name)}
+        if self.quality:
+            iou = elementwise_iou(boxes.detach(), truth).clamp(min=0)
+            terms["quality"] = self.quality * weighted_bce_loss(raw[:, 4], iou, samples.weights)
+        return terms
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
-        return {"bboxes": self.boxes(gather_at(output, peaks.cells), peaks.x, peaks.y)}
+        raw = gather_at(output, peaks.cells)
+        detections = {"bboxes": self.boxes(raw[..., :4], peaks.x, peaks.y)}
+        if self.quality:
+            detections["quality"] = raw[..., 4].float().sigmoid()
+        return detections

@@ -1,0 +1,209 @@
+"""How often each picture is seen in an epoch of training: rare classes, pictures without objects, mixed sources.
+
+Everything comes down to one number for each picture, its rate: how often an epoch has it on average. An epoch has each
+picture as often as its rate says, rounded down or up by chance (a systematic sample: Madow, 1949, Annals of
+Mathematical Statistics 20), in random order. So all epochs have the same length, no picture with a rate of 1 or more is
+ever missed, and the average over epochs is the rate (times what rounds the length up). All of it is a function of
+(seed, epoch), and a few passes over arrays as long as the data set.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .formats.dataset import DetectionDataset
+from .formats.label_table import LabelTable
+from .sample import DataError, Ints, Shares
+
+
+class Sampling:
+    """Every picture alike, but for what the options below and the data set say.
+
+    The steps, in this order: the factors of the class (here all 1); where the data set is mixed from sources with
+    weights (see `Concatenated`), each source gets its share of the epoch, and the pictures of a source keep their
+    factors among them; then pictures without objects get theirs; then the length of the epoch. Children change
+    `factors`.
+
+    Args:
+        empty: share of an epoch, from 0 to below 1, of pictures without any object (regions to ignore count for
+            nothing); those with objects are seen as often as without this option. None leaves them as they are.
+        samples: how many an epoch has; None takes the sum of the rates, rounded up.
+
+    Raises:
+        DataError: an option out of its range.
+    """
+
+    def __init__(self, *, empty: float | None = None, samples: int | None = None) -> None:
+        if empty is not None and not 0 <= empty < 1:
+            raise DataError(f"data.sampling.empty: expected a share from 0 to below 1, or null, got {empty}")
+        if samples is not None and samples < 1:
+            raise DataError(f"data.sampling.samples: expected at least 1, or null, got {samples}")
+        self.empty = empty
+        self.samples = samples
+
+    def factors(self, table: LabelTable, count: int) -> Shares:
+        """How often each picture is to be seen, as far as its classes decide.
+
+        Args:
+            table: which classes have an object in which picture; rows of ignored boxes alone are left out.
+            count: number of pictures.
+
+        Returns:
+            float64 `count`, at least 0.
+        """
+        return np.ones(count)
+
+    def rates(self, dataset: DetectionDataset) -> Shares:
+        """How often each picture of a data set is seen in an epoch, on average: float64 N.
+
+        Raises:
+            DataError: the data set lacks what an option asks for.
+        """
+        count, table = len(dataset), dataset.label_table().with_objects()
+        rates = self.factors(table, count)
+        sources = dataset.sources()
+        if sources is not None:
+            numbers, shares = sources
+            totals = np.bincount(numbers, rates, minlength=len(shares))
+            shares = np.where(totals > 0, shares, 0)
+            rates = rates * (rates.sum() * shares / max(shares.sum(), 1e-300) / np.maximum(totals, 1e-300))[numbers]
+        if self.empty is not None:
+            rates = self._with_empty(rates, table, dataset)
+        total = float(rates.sum())
+        if total == 0:
+            raise DataError(
+                f"data.sampling: {dataset!r} has no picture left to train on; check the weights of its sources "
+                "and data.sampling.empty"
+            )
+        return rates if self.samples is None else rates * (self.samples / total)
+
+    def _with_empty(self, rates: Shares, table: LabelTable, dataset: DetectionDataset) -> Shares:
+        empty = np.ones(len(rates), dtype=np.bool_)
+        empty[table.samples] = False
+        share, totals = float(self.empty or 0), (float(rates[~empty].sum()), float(rates[empty].sum()))
+        if totals[0] == 0 or (totals[1] == 0 and share > 0):
+            which = "with" if totals[0] == 0 else "without"
+            raise DataError(
+                f"data.sampling.empty: a share of {share:g} of pictures without objects was asked for, but among those "
+                f"of {dataset!r} none is {which} objects; set it to null, or add such pictures (ImageFolder reads "
+                "pictures without annotations)"
+            )
+        return np.where(empty, rates * (share / (1 - share) * totals[0] / max(totals[1], 1e-300)), rates)
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+
+class RepeatFactors(Sampling):
+    """Pictures with rare classes several times (repeat factor sampling; Gupta et al., 2019, "LVIS", arXiv 1908.03195).
+
+    A class that a share f of the pictures has is given the factor max(1, √(threshold / f)), a picture the largest
+    factor of its classes. So no picture is seen less often than without, and those of the rarest classes most.
+
+    Args:
+        threshold: classes in a smaller share of the pictures, in (0, 1], are repeated. LVIS takes 0.001, for 1,203
+            classes; with 20 classes it is rather 0.05.
+        **options: of Sampling.
+
+    Raises:
+        DataError: an option out of its range.
+    """
+
+    def __init__(self, threshold: float, **options: Any) -> None:
+        super().__init__(**options)
+        if not 0 < threshold <= 1:
+            raise DataError(
+                f"data.sampling.threshold: expected a share of the pictures above 0 and up to 1, got {threshold}"
+            )
+        self.threshold = threshold
+
+    def factors(self, table: LabelTable, count: int) -> Shares:
+        frequency = np.bincount(table.labels) / count
+        repeat = np.sqrt(np.maximum(self.threshold / np.maximum(frequency, 1 / count), 1))
+        factors = np.ones(count)
+        np.maximum.at(factors, table.samples, repeat[table.labels])
+        return factors
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(threshold={self.threshold:g})"
+
+
+class ClassAware(Sampling):
+    """Every class alike (class-aware sampling; Shen et al., 2016, "Relay Backpropagation", arXiv 1512.05830).
+
+    As if each sample were drawn by first drawing a class, then one of its pictures. A class of a few pictures is seen
+    so often that a network may learn them by heart; `RepeatFactors` goes half the way. Pictures without objects keep
+    their share of the epoch.
+    """
+
+    def factors(self, table: LabelTable, count: int) -> Shares:
+        pictures = np.bincount(table.labels)
+        chance = np.bincount(table.samples, 1 / pictures[table.labels], minlength=count)
+        with_objects = np.bincount(table.samples, minlength=count) > 0
+        scale = with_objects.sum() / max(np.count_nonzero(pictures), 1)
+        return np.where(with_objects, chance * scale, 1.0)
+
+
+def epoch_length(rates: Shares) -> int:
+    """Samples of an epoch: the sum of the rates, rounded up."""
+    return math.ceil(float(rates.sum()) * (1 - 1e-9))  # a sum of N and a rounding error is N
+
+
+def draw_epoch(rates: Shares, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """The samples of an epoch in random order.
+
+    Args:
+        rates: float64 N, see `Sampling.rates`.
+        rng: the only source of chance.
+
+    Returns:
+        int64 L, `epoch_length` indices of pictures; int64 L, how many times each of these pictures was drawn before
+        (augmentation differs by it).
+    """
+    length = epoch_length(rates)
+    pictures = rng.permutation(len(rates))  # so that no two are tied to one another by their places
+    edges = rates[pictures].cumsum()
+    edges *= length / edges[-1]
+    edges[-1] = length  # not a rounding error below
+    stops = np.floor(edges + rng.random()).clip(max=length).astype(np.int64)
+    starts = np.concatenate([[0], stops[:-1]])
+    counts = stops - starts
+    times = np.arange(length) - np.repeat(starts, counts)
+    order = rng.permutation(length)
+    return np.repeat(pictures, counts)[order], times[order]
+
+
+def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -> str:
+    """What an epoch consists of, beside what the data set does: a few lines for people.
+
+    Args:
+        dataset: that is trained on.
+        rates: of its samples.
+        most: how many classes are named: those whose share of the epoch grows most.
+    """
+    table = dataset.label_table().with_objects()
+    count = len(dataset.class_names)
+    pictures = np.bincount(table.labels, minlength=count)
+    seen = np.bincount(table.labels, rates[table.samples], minlength=count)
+    gain = seen / np.maximum(pictures, 1)
+    empty = np.ones(len(rates), dtype=np.bool_)
+    empty[table.samples] = False
+    lines = [f"an epoch has {epoch_length(rates)} samples of {np.count_nonzero(rates)} pictures"]
+    classes = [
+        f"{dataset.class_names[label]} {pictures[label]} → {seen[label]:.0f}"
+        for label in np.argsort(-gain, kind="stable")[:most]
+        if gain[label] > 1.005 * rates.mean()
+    ]
+    classes.append(f"without objects {np.count_nonzero(empty)} → {rates[empty].sum():.0f}")
+    lines.append(f"  pictures → samples: {', '.join(classes)}")
+    sources = dataset.sources()
+    if sources is not None:
+        numbers, shares = sources
+        drawn = np.bincount(numbers, rates, minlength=len(shares)).round().astype(int).tolist()
+        known = np.bincount(numbers, minlength=len(shares)).tolist()
+        parts = (f"{place}: {a} → {b}" for place, (a, b) in enumerate(zip(known, drawn, strict=True)))
+        lines.append(f"  by source: {', '.join(parts)}")
+    return "\n".join(lines)

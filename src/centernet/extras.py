@@ -1,0 +1,58 @@
+"""Packages that not every installation has: what brings them, and the one error where one is missing.
+
+`pip install centernet` brings what tracking and evaluating need; each extra adds a purpose: ``train`` torch and all
+around it, ``onnx`` the runtime of exported files, and so on, as in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "lightning": "train",
+    "jsonargparse": "train",
+    "matplotlib": "train",
+    "rich": "train",
+    "safetensors": "train",
+    "onnxruntime": "onnx",
+    "onnx": "export",
+    "onnxscript": "export",
+    "openvino": "openvino",
+    "nncf": "openvino",
+    "av": "video",
+    "huggingface_hub": "hub",
+    "timm": "timm",
+    "albumentations": "albumentations",
+}
+"""Name of an optional package → the extra that brings it."""
+
+
+def require(name: str, purpose: str) -> Any:
+    """Import an optional package or one of its modules.
+
+    Args:
+        name: as in an import statement, ``onnxruntime`` or ``torchvision.transforms.v2``.
+        purpose: what needs it, for the message: "running an ONNX file".
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: it isn't installed; the message names the command that installs it.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise explain(error, purpose) from error
+
+
+def explain(error: ModuleNotFoundError, purpose: str = "this") -> ImportError:
+    """What to tell of a package that isn't there: the command that installs it; `error` itself for a module of ours."""
+    package = (error.name or "").partition(".")[0]
+    if not package or package == "centernet":
+        return error
+    wanted = f"'centernet[{EXTRAS[package]}]'" if package in EXTRAS else package
+    return ImportError(f"{purpose} needs the package {package}: pip install {wanted}", name=package)

@@ -1,0 +1,394 @@
+"""Files to pixels: any picture as a viewer shows it, JPEG files no larger than they are needed."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO"
+
+_UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by EXIF orientation: H×W×3 as it is to be shown
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: pixels[::-1].transpose(1, 0, 2),
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
+}
+_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+
+# Markers of JPEG (ITU-T T.81, table B.1).
+_SEQUENTIAL = (0xC0, 0xC1)  # frame headers
+_SCAN = 0xDA
+_HARMLESS = (0xC4, 0xDB, 0xDD, 0xE0, 0xED, 0xFE)  # tables, restart interval, JFIF, Photoshop's notes, comment
+
+_REDUCED = {  # what libjpeg decodes to 1/2, 1/4 and 1/8 costs less than the whole
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used; the message names the file, what is wrong and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture that is decoded when its pixels are asked for, no larger than they are needed.
+
+    Attributes:
+        size_hw: (height, width) of the upright picture.
+        decode: what `read` calls.
+    """
+
+    size_hw: tuple[int, int]
+    decode: Callable[[float], tuple[NDArray[np.uint8], tuple[float, float]]]
+
+    def read(self, scale: float = 1.0) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+        """The pixels, upright.
+
+        Args:
+            scale: how many pixels are needed for one of the picture, along each side; from 1 on the picture is read in
+                its own size, below that it may come reduced, but not further than this.
+
+        Returns:
+            uint8 h×w×3, RGB, not to be written to; and the scales (x, y): a point (x, y) of the picture is at
+            (x · scale x, y · scale y) of the pixels, in continuous coordinates. Where a side is no multiple of the
+            reduction, the last pixel reaches over the edge of the picture.
+
+        Raises:
+            ImageError: it cannot be decoded.
+        """
+        return self.decode(scale)
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> Picture:
+        """A picture that is decoded already, uint8 H×W×3."""
+        return cls((pixels.shape[0], pixels.shape[1]), partial(_in_its_own_size, pixels))
+
+
+def _in_its_own_size(pixels: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    return pixels, (1.0, 1.0)
+
+
+def read_image(source: ImageSource) -> NDArray[np.uint8]:
+    """Read a picture as a viewer shows it.
+
+    The format is found from the content, not from the name. EXIF (and XMP) orientation is applied. Gray, two-colour and
+    palette pictures become RGB; CMYK is converted; transparent pixels are laid over white; 16 bits a channel are scaled
+    to 8 (integer and float pictures without a stated range from the smallest of 1, 255 and 65535 that holds them). Of
+    several frames the first is taken. What Pillow doesn't know is tried with OpenCV.
+
+    Args:
+        source: a path, the bytes of a file, or a binary file object.
+
+    Returns:
+        uint8 H×W×3, RGB, contiguous and writable.
+
+    Raises:
+        ImageError: no such file, empty, cut off, no picture, or larger than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    return open_image(source).read()[0]
+
+
+def open_image(source: ImageSource) -> Picture:
+    """Read the header of a picture, and the rest when its pixels are asked for.
+
+    Only JPEG files come reduced: by 2, 4 or 8, by libjpeg's scaled DCT. One that EXIF turns or mirrors is reduced only
+    by what divides its sides.
+
+    Args:
+        source: as for `read_image`; a JPEG file is kept in memory as it is until then.
+
+    Raises:
+        ImageError: no such file, empty, no picture, or too large. Damage behind the header is found when the pixels are
+            read.
+    """
+    name, file = _open(source)
+    try:
+        header = _read_header(name, file)
+    except UnidentifiedImageError:
+        return Picture.of(_read_with_opencv(name, file))
+    return Picture(header.size_hw, partial(_decode, name, file, header))
+
+
+def image_size(source: ImageSource) -> tuple[int, int]:
+    """The (height, width) of the upright picture, from the header alone.
+
+    Args:
+        source: as for `read_image`.
+
+    Raises:
+        ImageError: no such file, empty, or no picture. Damage behind the header is not seen.
+    """
+    name, file = _open(source, header_only=True)
+    try:
+        return _read_header(name, file).size_hw
+    except UnidentifiedImageError:
+        height, width = _read_with_opencv(name, file).shape[:2]
+        return height, width
+
+
+def check_image(image: Any) -> None:
+    """Raise ImageError unless `image` is a uint8 H×W×3 array with at least one pixel."""
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"expected a uint8 array H×W×3 (RGB), got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(f"expected a uint8 array H×W×3 (RGB), got {image.dtype} of shape {image.shape}")
+
+
+class _Header(NamedTuple):
+    """What is known of a file before its pixels are decoded.
+
+    Attributes:
+        size_hw: of the upright picture.
+        orientation: of EXIF, for JPEG files.
+        jpeg: it is a JPEG file, which can be read reduced.
+        scan: where the entropy-coded data begin, of a `_read_plain_header`; None of all other files.
+    """
+
+    size_hw: tuple[int, int]
+    orientation: int
+    jpeg: bool
+    scan: int | None = None
+
+    def factor(self, scale: float) -> int:
+        """The largest reduction, of 1, 2, 4 and 8, that leaves `scale` pixels for one of the picture."""
+        height, width = self.size_hw
+        best = 1
+        for factor in (2, 4, 8) if self.jpeg else ():
+            # Turned, a last pixel that reaches over the edge would be a first one.
+            exact = self.orientation == 1 or height % factor == width % factor == 0
+            if factor * scale <= 1 + 1e-6 and factor <= min(height, width) and exact:
+                best = factor
+        return best
+
+
+def _read_header(name: str, file: str | io.BytesIO) -> _Header:
+    if isinstance(file, io.BytesIO):
+        plain = _read_plain_header(file.getbuffer())
+        if plain is not None:
+            return plain
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            orientation = _orientation(image)
+            # Pillow gives a TIFF's size turned already.
+            turned = image.format != "TIFF" and orientation in _TRANSPOSED
+            return _Header((width, height) if turned else (height, width), orientation, image.format in ("JPEG", "MPO"))
+    except UnidentifiedImageError:
+        raise
+    except Exception as error:  # Pillow raises whatever the damaged bytes lead to
+        raise _explain(name, error) from error
+
+
+def _read_plain_header(data: memoryview) -> _Header | None:
+    """The header of a JPEG file as nearly all of a data set are: gray or YCbCr in one sequential scan, upright.
+
+    None of any other, which Pillow then looks at: with EXIF or XMP (APP1), several pictures (APP2), progressive, in
+    another colour space (by APP14 or four components), very large, or not in order.
+    """
+    place, size_hw = 2, None
+    while place + 10 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        length = int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker in _SEQUENTIAL:
+            height, width = (int.from_bytes(data[place + i : place + i + 2], "big") for i in (5, 7))
+            known = data[place + 4] == 8 and data[place + 9] in (1, 3)
+            if not known or 0 in (height, width) or height * width > (Image.MAX_IMAGE_PIXELS or math.inf):
+                return None
+            size_hw = height, width
+        elif marker == _SCAN:
+            return None if size_hw is None else _Header(size_hw, 1, True, place + 2 + length)
+        elif marker not in _HARMLESS:
+            return None
+        place += 2 + length
+    return None
+
+
+def _decode(
+    name: str, file: str | io.BytesIO, header: _Header, scale: float
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    factor = header.factor(scale)
+    if header.scan is not None and isinstance(file, io.BytesIO):
+        pixels = _read_plain_jpeg(file.getbuffer(), header, header.scan, factor)
+        if pixels is not None:
+            return pixels, (1 / factor, 1 / factor)
+    pixels, factor = _read_with_pillow(name, file, factor)
+    return pixels, (1 / factor, 1 / factor)
+
+
+def _read_plain_jpeg(data: memoryview, header: _Header, scan: int, factor: int) -> NDArray[np.uint8] | None:
+    """The pixels of a plain JPEG file that is in good order, by OpenCV; None of any other.
+
+    OpenCV's pixels are those of Pillow, as both ask libjpeg-turbo, without Pillow's detour over four bytes a pixel. But
+    it fills up what is missing without a word, so files that may lack something are left to Pillow, which is strict.
+    """
+    if not _is_whole(data, scan):
+        return None
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _REDUCED[factor] | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    height, width = header.size_hw
+    if bgr is None or bgr.dtype != np.uint8 or bgr.shape != (-(-height // factor), -(-width // factor), 3):
+        return None
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr).astype(np.uint8, copy=False)
+
+
+def _is_whole(data: memoryview, scan: int) -> bool:
+    """Whether a JPEG file is one scan from there to its last byte, with no stray marker in it: neither cut off nor
+    (at least not visibly) damaged, with nothing behind the picture."""
+    if data[-2:].tobytes() != b"\xff\xd9":
+        return False
+    coded = np.frombuffer(data, dtype=np.uint8)[scan:-2]
+    # In a scan 255 is followed by 0, or is part of a restart marker.
+    following = coded[1:][coded[:-1] == 0xFF]
+    stray = following[following != 0]
+    return len(coded) > 0 and coded[-1] != 0xFF and bool(((stray >= 0xD0) & (stray <= 0xD7)).all())
+
+
+def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[NDArray[np.uint8], int]:
+    """The upright pixels, and by what they are reduced."""
+    try:
+        with Image.open(file) as image:
+            reduced = -(-image.width // factor), -(-image.height // factor)
+            if factor > 1:
+                image.draft(None, (image.width // factor, image.height // factor))
+            image.load()
+            if image.size != reduced:
+                factor = 1
+            orientation = _orientation(image)  # after loading: Pillow has already turned a TIFF
+            return _upright(np.array(_to_rgb(image, name)), orientation), factor
+    except Exception as error:  # Pillow raises whatever the damaged bytes lead to
+        raise _explain(name, error) from error
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Contiguous pixels as EXIF says that they are to be shown."""
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
+
+
+_JPEG = b"\xff\xd8\xff"
+_SIGNATURES = (_JPEG, b"\x89PNG", b"GIF8", b"RIFF", b"BM")
+
+
+def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str | io.BytesIO]:
+    """A name for messages, and what Pillow opens: the whole file where it is JPEG, unless only its header is wanted."""
+    if isinstance(source, bytes):
+        if not source:
+            raise ImageError("the picture in memory is empty (0 bytes)")
+        return "the picture in memory", io.BytesIO(source)
+    if not isinstance(source, (str, os.PathLike)):
+        with suppress(OSError):  # of a pipe
+            source.seek(0)
+        return str(getattr(source, "name", "the picture in memory")), io.BytesIO(source.read())
+    name = os.fspath(source)
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{name}: no such file") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{name}: not a file")
+    if status.st_size == 0:
+        raise ImageError(f"{name}: the file is empty (0 bytes); copy or download it again")
+    if header_only:
+        return name, name
+    try:
+        with open(name, "rb", buffering=0) as file:
+            if file.read(len(_JPEG)) != _JPEG:
+                return name, name
+            file.seek(0)
+            return name, io.BytesIO(file.readall())
+    except OSError as error:
+        raise _explain(name, error) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 where there is none or the block is damaged (the picture itself may be fine)."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # Pillow raises whatever the damaged bytes lead to
+        return 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        if rgba.getchannel("A").getextrema() != (255, 255):
+            background = Image.new("RGBA", rgba.size, "white")
+            return Image.alpha_composite(background, rgba).convert("RGB")
+        return rgba.convert("RGB")
+    if image.mode == "RGB":
+        return image
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise ImageError(f"{name}: pictures of the kind {image.mode!r} cannot be read; save it as RGB") from error
+
+
+def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Gray levels of more than 8 bits to 0..255."""
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        largest = 65535.0
+    else:
+        values = np.nan_to_num(values.astype(np.float64))
+        peak = float(values.max())
+        largest = next((top for top in (1.0, 255.0, 65535.0) if peak <= top), peak)
+    return np.round(values.clip(0, largest) * (255 / largest)).astype(np.uint8)
+
+
+def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
+    """Formats that only OpenCV knows (Radiance HDR and float TIFF in colour among them)."""
+    if isinstance(file, str):
+        data = Path(file).read_bytes()
+    else:
+        file.seek(0)
+        data = file.read()
+    if not data:
+        raise ImageError(f"{name}: the file is empty (0 bytes); copy or download it again")
+    if data.startswith(_SIGNATURES):  # Pillow's own, but damaged: OpenCV would fill up what is missing without a word
+        raise ImageError(f"{name}: the file is cut off or damaged near its beginning; copy or download it again")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError(
+            f"{name}: not a picture in any known format (it begins with {data[:12]!r}); "
+            "open it in a viewer, and replace or remove it"
+        )
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if data.startswith(b"#?"):  # Radiance: 1 is white, what is brighter is cut
+        rgb = rgb.clip(0, 1)
+    return rgb.astype(np.uint8, copy=False) if rgb.dtype == np.uint8 else _to_8_bits(rgb)
+
+
+def _explain(name: str, error: BaseException) -> ImageError:
+    if isinstance(error, ImageError):
+        return error
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return ImageError(f"{name}: {error}. If the file is meant, raise PIL.Image.MAX_IMAGE_PIXELS")
+    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+        return ImageError(f"{name}: the file is cut off ({error}); copy or download it again")
+    return ImageError(f"{name}: cannot be read ({error}); open it in a viewer, and replace or remove it")

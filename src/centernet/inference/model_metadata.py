@@ -1,0 +1,137 @@
+"""What an exported model file says of itself, so that whoever runs it needs no configuration beside it.
+
+One JSON text under the key `KEY`: in an ONNX file's metadata, in an OpenVINO file's `rt_info`, and as an extra file in
+TorchScript and `.pt2` archives.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+from centernet.images import Preprocessing
+
+KEY = "centernet"
+"""Name of the metadata in the file (of the extra file in TorchScript and `.pt2`: `centernet.json`)."""
+
+INPUT = "images"
+"""Name of the input."""
+
+OUTPUTS = ("bboxes", "labels", "scores")
+"""Names of the first three outputs, in this order."""
+
+Dtype: TypeAlias = Literal["uint8", "float32"]
+Layout: TypeAlias = Literal["NHWC", "NCHW"]
+Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """Everything that is to be known of an exported detector beside its weights.
+
+    Attributes:
+        class_names: by label; empty where the model has none.
+        preprocessing: how a picture becomes the network's input.
+        stride: input pixels a cell of the raw maps.
+        num_detections: K, rows an image; a map of fewer cells gives fewer.
+        dtype: of the input: `uint8` RGB values as a picture has them (normalised in the graph), or `float32` ones that
+            `preprocessing.normalize` has made.
+        layout: of the input, N×H×W×3 or N×3×H×W.
+        letterbox: whether the graph resizes and pads: pictures of any size in, boxes in their own pixels out. Without
+            it the input is what `preprocessing` makes of a picture, and boxes are in its pixels.
+        outputs: names in the order in which the file gives them: `bboxes` N×K×4 float32, `labels` N×K int64, `scores`
+            N×K float32 (best first), `embeddings` N×K×D float32 where the model has them, then the raw maps.
+        maps: those of `outputs` that are raw maps N×C×H×W, by the names of their heads.
+        precision: what the network computes in; the decode is always in float32.
+        score_threshold: from which an object is worth showing.
+        figures: what was measured of the model, such as `AP`; its own validation's, or as stated at the export.
+    """
+
+    class_names: tuple[str, ...] = ()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    stride: int = 4
+    num_detections: int = 100
+    dtype: Dtype = "uint8"
+    layout: Layout = "NHWC"
+    letterbox: bool = False
+    outputs: tuple[str, ...] = OUTPUTS
+    maps: tuple[str, ...] = ()
+    precision: Precision = "float32"
+    score_threshold: float = 0.3
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line of JSON; figures that are not finite are left out, as JSON has no number for them."""
+        values = asdict(self) | {
+            "preprocessing": self.preprocessing.to_dict(),
+            "figures": {name: float(value) for name, value in self.figures.items() if math.isfinite(value)},
+        }
+        return json.dumps({"version": _VERSION, **values})
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str) -> ModelMetadata:
+        """The inverse of `to_json`. The text comes from a file that anybody may have written: it is checked.
+
+        Args:
+            text: what stands under `KEY`.
+            source: the file, for messages.
+
+        Raises:
+            ValueError: the file, the key, and what was expected.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{source}: the metadata {KEY!r} is no JSON ({error}); export the model again") from error
+        if not isinstance(values, dict) or values.pop("version", None) != _VERSION:
+            raise ValueError(
+                f"{source}: the metadata {KEY!r} is not of version {_VERSION}: another version of this package wrote "
+                "the file; export the model again"
+            )
+        known = {key: _CHECKS[key](value) for key, value in values.items() if key in _CHECKS}
+        wrong = [key for key in _CHECKS if not known.get(key, False)]
+        if wrong or len(known) < len(values):
+            key = (wrong or [key for key in values if key not in _CHECKS])[0]
+            raise ValueError(
+                f"{source}: the metadata {KEY!r} has {key} = {str(values.get(key, 'nothing'))[:80]!r}, which is not "
+                "what an export writes; export the model again"
+            )
+        try:
+            preprocessing = Preprocessing.from_dict(values["preprocessing"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{source}: the metadata {KEY!r} is damaged ({error}); export the model again") from error
+        lists = {key: tuple(values[key]) for key in ("class_names", "outputs", "maps")}
+        return cls(**(values | lists | {"preprocessing": preprocessing}))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_CHECKS = {
+    "class_names": _texts,
+    "preprocessing": lambda value: isinstance(value, dict),
+    "stride": _whole,
+    "num_detections": _whole,
+    "dtype": lambda value: value in get_args(Dtype),
+    "layout": lambda value: value in get_args(Layout),
+    "letterbox": lambda value: isinstance(value, bool),
+    "outputs": lambda value: _texts(value) and tuple(value[:3]) == OUTPUTS,
+    "maps": _texts,
+    "precision": lambda value: value in get_args(Precision),
+    "score_threshold": lambda value: _number(value) and 0 <= value <= 1,
+    "figures": lambda value: isinstance(value, dict) and all(_number(figure) for figure in value.values()),
+}

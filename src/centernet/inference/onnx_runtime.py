@@ -1,0 +1,123 @@
+"""An exported ONNX file as a runtime of `Detector`, by onnxruntime: neither torch nor a configuration is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from centernet.extras import require
+from centernet.images import Preprocessing
+from centernet.inference.exported import (
+    detections_of,
+    foreign,
+    network_input,
+    preprocessing_of,
+    thread_count,
+    unreadable,
+)
+from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PURPOSE = "running an ONNX file"
+
+
+class OnnxRuntime:
+    """Runs an ONNX file that `centernet export` or `CenterNet.to_onnx` wrote.
+
+    Args:
+        path: the file.
+        device: "cpu", or "cuda" ("cuda:1") with the package onnxruntime-gpu; None for the processor.
+        threads: of the network; None for OMP_NUM_THREADS, else one for each core.
+
+    Raises:
+        ImportError: onnxruntime isn't installed.
+        ValueError: the file is damaged or another program's, or the device isn't there.
+    """
+
+    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+        self.path = path
+        self.session = open_session(path, device=device, threads=threads)
+        text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+        if text is None:
+            raise foreign(path)
+        self.metadata = ModelMetadata.from_json(text, source=str(path))
+        names = [output.name for output in self.session.get_outputs()]
+        inputs = [put.name for put in self.session.get_inputs()]
+        if inputs != [INPUT] or not set(self.metadata.outputs) <= set(names):
+            raise ValueError(
+                f"{path}: has the inputs {', '.join(inputs)} and outputs {', '.join(names)}, not {INPUT} and "
+                f"{', '.join(self.metadata.outputs)} as its metadata says; export the model again"
+            )
+        self.outputs = [name for name in self.metadata.outputs if name not in self.metadata.maps]
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the input."""
+        return preprocessing_of(self.metadata)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label."""
+        return self.metadata.class_names
+
+    @property
+    def num_detections(self) -> int:
+        """At most so many objects an image come out of the file."""
+        return self.metadata.num_detections
+
+    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
+        """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""
+        values = self.session.run(self.outputs, {INPUT: network_input(images, self.metadata)})
+        return detections_of(dict(zip(self.outputs, values, strict=True)), self.metadata, num_detections)
+
+
+def open_session(
+    path: Path,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    entries: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Any:
+    """An `onnxruntime.InferenceSession` of any ONNX file.
+
+    Args:
+        path, device, threads: as for `OnnxRuntime`.
+        entries: further session configuration, by onnxruntime's keys.
+        options: further attributes of `onnxruntime.SessionOptions`.
+    """
+    onnxruntime = require("onnxruntime", PURPOSE)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = thread_count(threads)
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3  # errors only: a file's odd but harmless parts are not the user's concern
+    # Threads that have nothing to do sleep, and leave the cores to the reading of the next pictures.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, value in options.items():
+        setattr(settings, name, value)
+    for name, text in (entries or {}).items():
+        settings.add_session_config_entry(name, text)
+    providers = _providers(device, onnxruntime.get_available_providers())
+    try:
+        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
+    except Exception as error:  # its exceptions have no common base but this
+        raise unreadable(path, error, "an ONNX file") from error
+
+
+def _providers(device: str | None, available: list[str]) -> list[Any]:
+    """onnxruntime's name for a device."""
+    name, _, number = (device or "cpu").partition(":")
+    if name == "cpu":
+        return ["CPUExecutionProvider"]
+    if name != "cuda" or (number and not number.isdigit()):
+        raise ValueError(f"device {device!r}: expected 'cpu', 'cuda' or 'cuda:1' for an ONNX file")
+    if "CUDAExecutionProvider" not in available:
+        raise ValueError(
+            f"device {device!r}: this onnxruntime runs on {', '.join(available)} only; "
+            "pip install onnxruntime-gpu in its place"
+        )
+    return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]

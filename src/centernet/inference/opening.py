@@ -1,0 +1,95 @@
+"""From what a user names as a model to the runtime that runs it."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from centernet.images import Preprocessing
+
+RUNTIMES = {
+    ".onnx": ("onnx_runtime", "OnnxRuntime", "ONNX"),
+    ".xml": ("openvino_runtime", "OpenVinoRuntime", "OpenVINO"),
+    ".pt2": ("torch_runtime", "ExportedTorchRuntime", "torch.export"),
+    ".pt": ("torch_runtime", "ExportedTorchRuntime", "TorchScript"),
+    ".ckpt": ("torch_runtime", "load_checkpoint", "a checkpoint of `centernet fit`"),
+}
+"""Suffix of a model file → the module of this room that is imported for it, what opens it there, and its format."""
+
+
+class Runtime(Protocol):
+    """What runs a network: a batch of inputs in, boxes in input pixels out."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the network's input."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label; empty where none are known."""
+        ...
+
+    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> Mapping[str, NDArray[Any]]:
+        """`bboxes` N×K×4 in input pixels, `labels` N×K, `scores` N×K, best first, of uint8 N×H×W×3 RGB inputs.
+
+        K is `num_detections`, or less where the network has no more to give. `embeddings` N×K×D may be added.
+        """
+        ...
+
+
+def open_runtime(model: Any, *, device: str | None = None, threads: int | None = None) -> Runtime:
+    """The runtime of a model; only what that one needs is imported.
+
+    Args:
+        model: a `CenterNet`, the path of a model file (`RUNTIMES`), a folder that `save_pretrained` wrote, the name of
+            a model that comes with the package, or a `Runtime`, which is returned as it is.
+        device: where to run, as the runtime names it; None for its default.
+        threads: of the network; None for OMP_NUM_THREADS or the runtime's default.
+
+    Raises:
+        FileNotFoundError: no such file or name.
+        ValueError: a file that cannot be opened; the message says why, and what can.
+        ImportError: a package is missing; the message names the extra that brings it.
+        TypeError: something else.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return _open_file(Path(model), device, threads)
+    if hasattr(model, "decode_detections"):
+        from centernet.inference.torch_runtime import TorchRuntime
+
+        return TorchRuntime(model, device=device, threads=threads)
+    if callable(model) and hasattr(model, "preprocessing") and hasattr(model, "class_names"):
+        runtime: Runtime = model
+        return runtime
+    raise TypeError(
+        f"expected a CenterNet, the path of a model file ({', '.join(RUNTIMES)}) or a runtime, "
+        f"got {type(model).__name__}"
+    )
+
+
+def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
+    suffix = path.suffix.lower()
+    if path.is_dir() or not suffix:  # a folder, or the name of a model that comes with the package
+        from centernet.inference.torch_runtime import load_pretrained
+
+        return load_pretrained(path, device=device, threads=threads)
+    if suffix not in RUNTIMES:
+        expected = ", ".join(f"{name} ({of})" for name, (_, _, of) in RUNTIMES.items())
+        raise ValueError(f"{path}: cannot open a model file with the suffix {suffix!r}; expected one of {expected}")
+    if not path.is_file():
+        writer = "`centernet fit` prints where it wrote its checkpoints" if suffix == ".ckpt" else "`centernet export`"
+        raise FileNotFoundError(f"{path}: no such model file; {writer}" + " writes one" * (suffix != ".ckpt"))
+    module, name, _ = RUNTIMES[suffix]
+    runtime: Runtime = getattr(import_module(f"centernet.inference.{module}"), name)(
+        path, device=device, threads=threads
+    )
+    return runtime

@@ -1,0 +1,94 @@
+"""Reading ahead: the next pictures are read and warped in other threads while the network works on those before."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from centernet.images import Picture, Preprocessing
+    from centernet.inference.sources import Frame
+
+T = TypeVar("T")
+
+
+def read_ahead(
+    readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame], T], *, depth: int, workers: int | None = None
+) -> Iterator[tuple[Future[T], bool]]:
+    """What becomes of each frame of a source, in its order, worked out beforehand.
+
+    One thread goes through the source, others read its files and prepare them. OpenCV, Pillow and the runtimes let
+    other threads run while they work.
+
+    Args:
+        readers: from `centernet.inference.sources.readers`; closed at the end, also at an early one.
+        prepare: called with each frame, in any thread.
+        depth: at most so many frames are held.
+        workers: threads that read and prepare; None for one for each core, up to eight.
+
+    Yields:
+        The result of each frame as a future, which raises the frame's own error; and whether the next frame has been
+        taken from the source already.
+
+    Raises:
+        SourceError, ImageError: of the source itself, after everything before it.
+    """
+    taking = ThreadPoolExecutor(1, "centernet-source")
+    working = ThreadPoolExecutor(workers or min(8, _cores()), "centernet-read")
+
+    def take() -> Future[T] | None:
+        read = next(readers, None)
+        return None if read is None else working.submit(lambda: prepare(read()))
+
+    flight: deque[Future[Future[T] | None]] = deque()
+    try:
+        flight.extend(taking.submit(take) for _ in range(depth))
+        while (result := flight.popleft().result()) is not None:
+            flight.append(taking.submit(take))
+            yield result, flight[0].done()
+    finally:
+        taking.shutdown(wait=True, cancel_futures=True)
+        working.shutdown(wait=True, cancel_futures=True)
+        if hasattr(readers, "close"):
+            readers.close()
+
+
+def read_here(
+    readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame], T]
+) -> Iterator[tuple[Future[T], bool]]:
+    """The same without threads, for a single picture: there is nothing to read while it is worked on."""
+    for read in readers:
+        result: Future[T] = Future()
+        try:
+            result.set_result(prepare(read()))
+        except Exception as error:  # kept in its place, as threads keep it
+            result.set_exception(error)
+        yield result, True
+
+
+def pixels_for(picture: Picture, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
+    """The pixels of a large JPEG file as far as the network's input needs them.
+
+    They are decoded to 1/2, 1/4 or 1/8 where that divides the sides and is still no smaller than the input: the
+    picture then lies in the input exactly as the whole one would.
+
+    Returns:
+        uint8 h×w×3; None where the whole picture is needed.
+    """
+    height, width = picture.size_hw
+    (across, _, _), (_, down, _) = preprocessing.matrix((height, width)).tolist()
+    for factor in (8, 4, 2):
+        if height % factor == width % factor == 0 and max(across, down) * factor <= 1:
+            return picture.read(1 / factor)[0]
+    return None
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

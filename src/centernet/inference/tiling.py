@@ -1,0 +1,191 @@
+"""Big pictures in pieces: overlapping tiles, and each object once, however many tiles saw it.
+
+A network sees a picture at the size of its input, so small objects of a big picture vanish. Tiles show them at full
+size; a look at the whole picture beside them finds what no tile holds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from centernet import boxes as box_ops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+SAME = 0.5
+"""IoU, within what two tiles both see, from which two boxes are one object."""
+
+PART = 0.7
+"""Share of a cut box within another tile's whole box from which it is a part of that object."""
+
+CUT = 0.5
+"""What the score of a cut box counts beside that of a box that no border cuts."""
+
+EDGE = 0.02
+"""A box that ends within this share of its tile's side from an inner border may go on beyond it: it counts as cut."""
+
+
+def tiles(size_hw: tuple[int, int], tile_hw: tuple[int, int], overlap: float = 0.25) -> NDArray[np.int64]:
+    """Equal tiles, evenly spread, that cover a picture.
+
+    Args:
+        size_hw: (height, width) of the picture.
+        tile_hw: (height, width) of a tile; it is cut to the picture's where that is smaller.
+        overlap: neighbours share at least this part of their sides, 0 ≤ overlap < 1. Objects up to this size are whole
+            in at least one tile.
+
+    Returns:
+        N×4 int64, ``x1 y1 x2 y2``, row by row.
+    """
+    (tops, height), (lefts, width) = (
+        _starts(length, side, overlap) for length, side in zip(size_hw, tile_hw, strict=True)
+    )
+    y, x = (grid.ravel() for grid in np.meshgrid(tops, lefts, indexing="ij"))
+    return np.stack([x, y, x + width, y + height], axis=1)
+
+
+def merge(
+    boxes: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    view: NDArray[np.int64],
+    views: NDArray[np.int64],
+    overlap_hw: tuple[float, float] = (0.0, 0.0),
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Objects that several views of one picture saw, once.
+
+    Boxes of one view are different objects, as the network said. Boxes of one class from two views are one object where
+    they agree on what both views see (`SAME`); a box that its view's border cuts is also part of an object that another
+    view sees whole where it lies within it (`PART`). Boxes of one object that are cut by the border between two views
+    are joined, with the better score; of all others of an object the best is kept, a cut one counting less (`CUT`).
+    Where views differ in size, small objects are the smallest views' alone: they see them in more detail.
+
+    Args:
+        boxes: M×4 in the picture's pixels, each within its view.
+        labels: M.
+        scores: M.
+        view: M, the row of `views` that each box is from.
+        views: N×4, ``x1 y1 x2 y2``; together they cover a rectangle, whose own border cuts nothing.
+        overlap_hw: height and width that neighbours of the smallest views share: what is no larger is whole in one of
+            them.
+
+    Returns:
+        Rows of the objects kept, best first; their boxes R×4; their scores R.
+    """
+    cut = _cut(boxes, view, views)
+    first, second, same, mutual = _pairs(boxes, labels, cut, view, views)
+    sides = views[:, 2:] - views[:, :2]
+    small = (boxes[:, 2:] - boxes[:, :2] <= np.array(overlap_hw)[::-1]).all(axis=1)
+    coarse = small & (sides > sides.min(axis=0)).any(axis=1)[view]
+    boxes, scores = boxes.copy(), scores.copy()
+
+    joined = same & mutual & cut[first] & cut[second]
+    group = _components(len(boxes), first[joined], second[joined])  # of a group of cut parts, its lowest row
+    np.minimum.at(boxes[:, :2], group, boxes[:, :2].copy())
+    np.maximum.at(boxes[:, 2:], group, boxes[:, 2:].copy())
+    np.maximum.at(scores, group, scores.copy())
+
+    first, second = group[first], group[second]
+    weight = np.where(cut, CUT * scores, scores)
+    swap = (weight[first] < weight[second]) | ((weight[first] == weight[second]) & (first > second))
+    better, worse = np.where(swap, second, first), np.where(swap, first, second)
+    used = (better != worse) & (same | ~cut[better])
+    candidates = (np.arange(len(boxes)) == group) & ~coarse
+    used &= candidates[better] & candidates[worse]
+    kept = _first_of_each(candidates, better[used], worse[used])
+    rows = np.flatnonzero(kept)
+    rows = rows[np.argsort(-scores[rows], kind="stable")]
+    return rows, boxes[rows], scores[rows]
+
+
+def _starts(length: int, side: int, overlap: float) -> tuple[NDArray[np.int64], int]:
+    """Where tiles begin along an axis, and how long they are."""
+    side = min(side, length)
+    step = max(1.0, side * (1 - overlap))
+    number = 1 + math.ceil((length - side) / step)
+    return np.round(np.linspace(0, length - side, number)).astype(np.int64), side
+
+
+def _cut(boxes: NDArray[np.float32], view: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which boxes M reach a border of their view that isn't one of the whole."""
+    whole = np.concatenate([views[:, :2].min(axis=0), views[:, 2:].max(axis=0)])
+    inner = (views != whole)[view]  # M×4
+    sides = views[:, 2:] - views[:, :2]
+    near = np.abs(boxes - views[view]) <= EDGE * np.tile(sides, 2)[view]
+    found: NDArray[np.bool_] = np.logical_or.reduce(inner & near, axis=1)
+    return found
+
+
+def _pairs(
+    boxes: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    cut: NDArray[np.bool_],
+    view: NDArray[np.int64],
+    views: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Rows of boxes that may be one object, whether they agree, and whether each agrees best with the other."""
+    rows = [np.flatnonzero(view == v) for v in range(len(views))]
+    none, no = np.zeros(0, np.int64), np.zeros(0, bool)
+    found: list[tuple[Any, ...]] = [(none, none, no, no)]
+    for a, b, common in _overlapping(views):
+        i, j = (rows[v][_reach(boxes[rows[v]], common)] for v in (a, b))
+        if not len(i) or not len(j):
+            continue
+        alike = labels[i][:, None] == labels[j]
+        agreement = box_ops.iou(_within(boxes[i], common), _within(boxes[j], common)) * alike
+        same = agreement >= SAME
+        best = agreement == agreement.max(axis=1, keepdims=True)
+        best &= agreement == agreement.max(axis=0, keepdims=True)
+        part = (box_ops.intersection_over_area(boxes[i], boxes[j]) >= PART) & cut[i][:, None] & ~cut[j]
+        part |= (box_ops.intersection_over_area(boxes[j], boxes[i]).T >= PART) & cut[j] & ~cut[i][:, None]
+        p, q = np.nonzero(same | (part & alike))
+        found.append((i[p], j[q], same[p, q], best[p, q]))
+    first, second, agree, mutual = (np.concatenate(column) for column in zip(*found, strict=True))
+    return first, second, agree, mutual
+
+
+def _overlapping(views: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    """Pairs of views and the rectangle that both see."""
+    low = np.maximum(views[:, None, :2], views[None, :, :2])
+    high = np.minimum(views[:, None, 2:], views[None, :, 2:])
+    for a, b in np.argwhere(np.triu((high > low).all(axis=-1), k=1)).tolist():
+        yield a, b, np.concatenate([low[a, b], high[a, b]])
+
+
+def _reach(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.bool_]:
+    reached: NDArray[np.bool_] = np.logical_and.reduce([*(boxes[:, :2] < area[2:]).T, *(boxes[:, 2:] > area[:2]).T])
+    return reached
+
+
+def _within(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.clip(boxes, np.tile(area[:2], 2), np.tile(area[2:], 2)).astype(np.float32)
+
+
+def _components(number: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest row that each row is connected with."""
+    lowest = np.arange(number)
+    while True:
+        before = lowest.copy()
+        np.minimum.at(lowest, first, lowest[second])
+        np.minimum.at(lowest, second, lowest[first])
+        if np.array_equal(before, lowest):
+            return lowest
+
+
+def _first_of_each(alive: NDArray[np.bool_], better: NDArray[np.int64], worse: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows are kept when each kept row takes out its worse ones: what going down the list one by one gives."""
+    undecided, kept = alive.copy(), np.zeros_like(alive)
+    while undecided.any():
+        held = np.zeros_like(alive)  # by a better one whose fate is open
+        held[worse[undecided[better]]] = True
+        chosen = undecided & ~held
+        kept |= chosen
+        undecided &= held
+        undecided[worse[chosen[better]]] = False
+    return kept

@@ -1,0 +1,184 @@
+"""A video of annotated frames: H.264 where an encoder is installed, else VP8; browsers play both.
+
+OpenCV's wheels have no H.264 encoder; PyAV (the extra `video`) brings one. What was written before a process was killed
+can be played, too: MP4 is written in fragments, and WebM has no index that comes last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+
+from centernet.images import Preprocessing
+from centernet.inference.drawing import Trails, draw
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from centernet.detections import Detections
+    from centernet.inference.sources import Frame
+
+H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
+OPENCV_ENCODERS = ((".webm", "VP80", "VP8"), (".mp4", "mp4v", "MPEG-4"), (".avi", "MJPG", "MJPEG"))
+INSTALL = "pip install 'centernet[video]'"
+
+
+class _Encoder(Protocol):
+    path: Path
+    codec: str
+
+    def write(self, image: NDArray[np.uint8]) -> None: ...
+    def close(self) -> None: ...
+
+
+class VideoWriter:
+    """The frames with their boxes, and with the trails of identities, as one video.
+
+    The size is that of the first frame; frames of other sizes are fitted into it.
+
+    Args:
+        path: of the video without a suffix: ``.mp4`` (H.264) or ``.webm`` (VP8) is added; its folder is made if needed.
+        frame_rate: frames per second.
+        trail_seconds: how far trails reach back.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, frame_rate: float = 30.0, trail_seconds: float = 1.0) -> None:
+        self.path = Path(path)
+        self.frame_rate = frame_rate
+        self._trails = Trails(max(1, round(trail_seconds * frame_rate)))
+        self._encoder: _Encoder | None = None
+        self._size = (0, 0)
+        self._frames = 0
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Finish the file, after an error too."""
+        if self._encoder is not None:
+            self._encoder.close()
+            self._encoder = None
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Draw and encode a frame.
+
+        Raises:
+            OSError: no encoder works, or the file cannot be written.
+        """
+        drawn = draw(self._trails.draw(frame.image, detections), detections)
+        if self._encoder is None:
+            height, width = drawn.shape[:2]
+            self._size = height + height % 2, width + width % 2  # H.264 takes even sizes
+            self._encoder = _open(self.path, self._size, self.frame_rate)
+            self._codec, self.path = self._encoder.codec, self._encoder.path
+            self._fit = Preprocessing((height, width), "letterbox", pad_value=0)
+        if drawn.shape[:2] != self._fit.size:
+            drawn = self._fit(drawn)
+        below, right = self._size[0] - drawn.shape[0], self._size[1] - drawn.shape[1]
+        if below or right:
+            drawn = np.pad(drawn, [(0, below), (0, right), (0, 0)], mode="edge")
+        self._encoder.write(drawn)
+        self._frames += 1
+
+    def summary(self) -> str:
+        """What was written and where."""
+        hint = "" if self._codec == "H.264" else f"; for H.264: {INSTALL}"
+        return f"{self.path} ({self._frames} {'frame' if self._frames == 1 else 'frames'}, {self._codec}{hint})"
+
+
+def _open(path: Path, size: tuple[int, int], frame_rate: float) -> _Encoder:
+    """The best encoder that there is."""
+    try:
+        import av  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        pass
+    else:
+        for name in H264_ENCODERS:
+            if name in av.codecs_available:
+                return _PyAV(av, path.with_name(f"{path.name}.mp4"), name, size, frame_rate)
+    for suffix, fourcc, codec in OPENCV_ENCODERS:
+        encoder = _OpenCV(path.with_name(f"{path.name}{suffix}"), fourcc, codec, size, frame_rate)
+        if encoder.opened:
+            if codec != "VP8":
+                text = f"{encoder.path}: only an encoder for {codec} was found, which browsers do not play; {INSTALL}"
+                warnings.warn(text, stacklevel=3)
+            return encoder
+    raise OSError(
+        f"{path}: no video of {size[1]}×{size[0]} can be written, neither by PyAV nor by OpenCV. Check that its folder "
+        f"can be written to; {INSTALL}"
+    )
+
+
+class _PyAV:
+    """H.264 in MP4, a fragment every two seconds; when it is finished the file is a plain MP4 again."""
+
+    codec = "H.264"
+
+    def __init__(self, av: Any, path: Path, name: str, size: tuple[int, int], frame_rate: float) -> None:
+        self.path = path
+        self._av = av
+        rate = Fraction(frame_rate).limit_denominator(1001)
+        hybrid = av.library_versions["libavformat"] >= (61, 7)  # since FFmpeg 7.1
+        flags = "hybrid_fragmented" if hybrid else "frag_keyframe+empty_moov+default_base_moof"
+        self._container = av.open(str(path), "w", options={"movflags": flags, "flush_packets": "1"})
+        self._stream = self._container.add_stream(name, rate=rate)
+        self._stream.height, self._stream.width = size
+        self._stream.pix_fmt = "yuv420p"  # the one that browsers play
+        self._stream.gop_size = max(1, round(2 * frame_rate))
+        if name == "libx264":
+            self._stream.options = {"crf": "23", "preset": "veryfast"}
+        self._written = 0
+
+    def write(self, image: NDArray[np.uint8]) -> None:
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame.pts = self._written
+        self._written += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        try:
+            self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
+
+
+class _OpenCV:
+    def __init__(self, path: Path, fourcc: str, codec: str, size: tuple[int, int], frame_rate: float) -> None:
+        self.path = path
+        self.codec = codec
+        with _without_messages():
+            code = cv2.VideoWriter.fourcc(*fourcc)
+            self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, frame_rate, size[::-1])
+
+    @property
+    def opened(self) -> bool:
+        return self._writer.isOpened()
+
+    def write(self, image: NDArray[np.uint8]) -> None:
+        self._writer.write(np.ascontiguousarray(image[..., ::-1]))
+
+    def close(self) -> None:
+        self._writer.release()
+
+
+@contextlib.contextmanager
+def _without_messages() -> Iterator[None]:
+    """OpenCV prints past Python that it doesn't know WebM's tags, and that an encoder isn't there."""
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

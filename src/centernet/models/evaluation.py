@@ -1,0 +1,113 @@
+"""What an epoch of validation collects, and the figures that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from centernet.evaluation import CocoEvaluator, CocoResult, VocEvaluator, VocResult
+from centernet.evaluation.tracking import COMBINED, TrackingEvaluator, TrackingResult, Tracks
+from centernet.tracking import Tracker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from centernet.data import Annotation, DetectionDataset
+    from centernet.detections import Detections
+
+TRACKING_FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
+
+
+class Evaluation:
+    """Detections of an epoch against the truth: COCO's and Pascal VOC's figures, and those of tracks in videos.
+
+    Tracks are made when all detections are in: then the tracker sees each video whole and in the order of time, also
+    where several devices shared its frames. Until then memory grows with the detections that the tracker would use.
+
+    Args:
+        class_names: by label.
+        dataset: what is evaluated; without `sequences` and identities there are no figures of tracks.
+        tracker: arguments of `centernet.tracking.Tracker`, but for the frame rate.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        dataset: DetectionDataset | None = None,
+        tracker: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._coco = CocoEvaluator(class_names)
+        self._tracker = dict(tracker or {})
+        self._videos = dataset if dataset is not None and dataset.sequences and dataset.num_identities else None
+        options = Tracker(**self._tracker).options
+        self._least_score = min(options.high_score, 1.0 if options.low_score is None else options.low_score)
+        self._frames: dict[Path, tuple[Annotation, Detections]] = {}
+
+    def update(self, truth: Annotation, found: Detections) -> None:
+        """Add an image, whose detections are in its own pixels."""
+        self._coco.update(truth, found)
+        if self._videos is not None:
+            self._frames[truth.path] = truth, found.filter(score_threshold=self._least_score)
+
+    def collected(self) -> tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]]]:
+        """What one device has, to be sent to the others."""
+        return self._coco, self._frames
+
+    def join(self, parts: Sequence[tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]]]]) -> None:
+        """Take what all devices have in place of this one's: in one order, so that all come to the same figures."""
+        self._coco, self._frames = CocoEvaluator(self._coco.class_names), {}
+        for coco, frames in parts:
+            self._coco.merge(coco)
+            self._frames |= frames
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._coco)
+
+    def detection(self) -> tuple[CocoResult, VocResult]:
+        """The figures of the detections."""
+        voc = VocEvaluator(self._coco.class_names)
+        voc.merge(self._coco)
+        return self._coco.compute(), voc.compute()
+
+    def tracking(self) -> TrackingResult | None:
+        """The figures of the tracks; None where there is no video. Frames that were not evaluated count as not there.
+
+        Raises:
+            ValueError: an object of a video that has no identity and is not to be ignored.
+        """
+        names = self._coco.class_names
+        evaluator = TrackingEvaluator(names)
+        if self._videos is None:
+            return None
+        for video in self._videos.sequences:
+            indices = [i for i in range(video.start, video.stop) if self._videos.path(i) in self._frames]
+            if not indices:
+                continue
+            tracker = Tracker(**self._tracker, frame_rate=video.frame_rate)
+            frames = [self._frames[self._videos.path(index)] for index in indices]
+            tracks = [
+                tracker.update(found, self._videos.read_image(index) if tracker.options.camera_motion else None)
+                for index, (_, found) in zip(indices, frames, strict=True)
+            ]
+            for label, name in enumerate(names):
+                try:
+                    truth = Tracks.from_annotations((truth for truth, _ in frames), label)
+                except ValueError as error:
+                    raise ValueError(f"validation, video {video.name}: {error}") from error
+                found = Tracks.from_detections(tracks, label)
+                evaluator.update(video.name, truth, found, num_frames=len(frames), class_name=name)
+        return evaluator.compute() if len(evaluator) else None
+
+
+def tracking_stats(result: TrackingResult) -> dict[str, float]:
+    """The chief figures of all videos together; of several classes their mean over those that occur, and each."""
+    combined = {name: videos[COMBINED] for name, videos in result.classes.items()}
+    stats = {}
+    if len(combined) > 1:
+        stats = {f"{name}/{key}": figures[key] for name, figures in combined.items() for key in TRACKING_FIGURES}
+    there = [figures for figures in combined.values() if figures["GT_Dets"]]
+    for key in TRACKING_FIGURES:
+        values: list[Any] = [figures[key] for figures in there]
+        stats[key] = sum(values) / (max(len(values), 1) if key != "IDSW" else 1)
+    return {name: float(value) for name, value in stats.items()}  # type: ignore[arg-type]

@@ -1,0 +1,325 @@
+"""`centernet track`: files written, words said, exit codes, interruptions, with a stand-in for the network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from centernet.cli.main import main
+from centernet.images import Preprocessing, read_image
+from centernet.inference import torch_runtime
+
+
+class FindBright:
+    """One box around what is bright, a dog; from batch `until` on the error `then`."""
+
+    preprocessing = Preprocessing((120, 160))
+    class_names = ("cat", "dog")
+    until = 10**9
+    then: type[BaseException] = KeyboardInterrupt
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def __call__(self, images: np.ndarray, num_detections: int) -> dict[str, Any]:
+        self.batches += 1
+        if self.batches > self.until:
+            raise self.then("the end")
+        n, k = len(images), num_detections
+        bboxes, scores = np.zeros((n, k, 4), np.float32), np.zeros((n, k), np.float32)
+        for i, image in enumerate(images):
+            rows, columns = np.nonzero((image > 127).all(-1))
+            bboxes[i, 0] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        scores[:, 0] = 0.8
+        return {"bboxes": bboxes, "labels": np.ones((n, k), np.int64), "scores": scores}
+
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in an empty folder, the model file being a stand-in."""
+    monkeypatch.setattr(torch_runtime, "load_checkpoint", lambda path, **options: FindBright())
+    monkeypatch.chdir(tmp_path)
+    Path("best.ckpt").touch()
+
+    def call(*arguments: str) -> int:
+        return main(["track", *arguments, "--model", "best.ckpt"])
+
+    return call
+
+
+def scene(left: int) -> np.ndarray:
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[30:90, left : left + 40] = 255
+    return image
+
+
+def save_frames(folder: str, count: int = 12) -> Path:
+    path = Path(folder)
+    path.mkdir(parents=True)
+    for number in range(count):
+        cv2.imwrite(str(path / f"{number + 1:06d}.png"), scene(10 + 4 * number))
+    return path
+
+
+def save_video(path: str, count: int = 24, rate: float = 12.5) -> Path:
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), rate, (160, 120))
+    for number in range(count):
+        writer.write(scene(10 + 4 * number))
+    writer.release()
+    return Path(path)
+
+
+def rows(path: str = "tracks/tracks.txt") -> list[list[float]]:
+    return [[float(value) for value in line.split(",")] for line in Path(path).read_text().splitlines()]
+
+
+def count_frames(path: Path) -> tuple[int, float]:
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    return count, capture.get(cv2.CAP_PROP_FPS)
+
+
+def test_a_video_in_every_format(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save_video("clip.avi")
+    assert run("clip.avi", "--format", "mot,json,video,pictures") == 0
+    found = rows()
+    assert [row[0] for row in found] == list(range(1, 25)) and {row[1] for row in found} == {1}
+    np.testing.assert_allclose([row[2] for row in found], [11 + 4 * i for i in range(24)], atol=5)
+    assert {tuple(row[7:]) for row in found} == {(2, -1, -1)}, "the class, since there are two"
+
+    content = json.loads(Path("tracks/tracks.json").read_text())
+    assert [image["height"] for image in content["images"]] == [120] * 24
+    assert {(a["track_id"], a["category_id"]) for a in content["annotations"]} == {(1, 2)}
+    assert content["categories"][1]["name"] == "dog"
+
+    (video,) = (path for path in Path("tracks").glob("tracks.*") if path.suffix in (".mp4", ".webm"))
+    count, rate = count_frames(video)
+    assert count == 24 and rate == pytest.approx(12.5, abs=0.01), "as fast as the video that was given"
+    assert read_image("tracks/pictures/clip_000023.jpg").shape == (120, 160, 3)
+    output = capsys.readouterr()
+    assert output.out.splitlines()[0] == "1 identity in 24 frames"
+    assert output.out.splitlines()[-1].startswith("wrote tracks/tracks.txt (24 rows of 24 frames)")
+    assert output.err == ""
+
+
+def test_a_folder_of_frames_writes_text_and_video(run: Run) -> None:
+    save_frames("frames")
+    assert run("frames", "--frame-rate", "5") == 0
+    written = sorted(path.name for path in Path("tracks").iterdir())
+    assert written in (["tracks.mp4", "tracks.txt"], ["tracks.txt", "tracks.webm"]) and len(rows()) == 12
+
+
+def test_a_sequence_of_motchallenge_says_its_rate_and_folder(run: Run) -> None:
+    save_frames("TUD/img1")
+    Path("TUD/seqinfo.ini").write_text("[Sequence]\nimDir=img1\nframeRate=7\nseqLength=12\nimWidth=160\nimHeight=120\n")
+    for source in ("TUD", "TUD/img1"):
+        assert run(source, "--output", source.replace("/", "_")) == 0
+        (video,) = (path for path in Path(source.replace("/", "_")).glob("tracks.*") if path.suffix != ".txt")
+        assert count_frames(video) == (12, pytest.approx(7))
+
+
+def test_a_video_that_breaks_off_keeps_what_was_tracked(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save_video("clip.avi", 40)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 7 // 10])
+    assert run("clip.avi", "--format", "mot,json,video") == 1
+    output = capsys.readouterr()
+    assert "breaks off after" in output.err and "Traceback" not in output.err
+    there = int(output.err.split("breaks off after ")[1].split()[0])
+    assert 20 <= there < 40 and [row[0] for row in rows()] == list(range(1, there + 1))
+    assert len(json.loads(Path("tracks/tracks.json").read_text())["images"]) == there
+    (video,) = (p for p in Path("tracks").glob("tracks.*") if p.suffix in (".mp4", ".webm"))
+    assert count_frames(video)[0] == there
+    assert output.out.splitlines()[-1].startswith("wrote")
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (RuntimeError, 1)])
+def test_an_interruption_or_error_keeps_what_was_tracked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: type, code: int
+) -> None:
+    monkeypatch.setattr(FindBright, "until", 3)
+    monkeypatch.setattr(FindBright, "then", error)
+    save_frames("frames", 12)
+    assert run("frames", "--batch-size", "2", "--format", "mot,json,video") == code
+    assert [row[0] for row in rows()] == [1, 2, 3, 4, 5, 6]
+    assert len(json.loads(Path("tracks/tracks.json").read_text())["images"]) == 6
+    (video,) = (p for p in Path("tracks").glob("tracks.*") if p.suffix in (".mp4", ".webm"))
+    assert count_frames(video)[0] == 6
+    assert capsys.readouterr().out.splitlines()[0] == "1 identity in 6 frames"
+
+
+def test_a_camera_until_it_is_stopped(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Camera:
+        def __init__(self, number: int) -> None:
+            assert number == 0
+            self.shown = 0
+
+        def isOpened(self) -> bool:
+            return True
+
+        def get(self, key: int) -> float:
+            return 0.0
+
+        def read(self) -> tuple[bool, np.ndarray]:
+            self.shown += 1
+            return True, scene(self.shown % 100)
+
+        def release(self) -> None:
+            """Nothing is open."""
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(FindBright, "until", 5)
+    assert run("0", "--format", "mot", "--batch-size", "1") == 0, "Ctrl-C is how one stops a camera"
+    assert [row[0] for row in rows()] == [1, 2, 3, 4, 5]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("wrote tracks/tracks.txt (5 rows of 5 frames)")
+
+
+def test_unreadable_frames_are_named_and_time_goes_on(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_frames("frames")
+    (folder / "000005.png").write_text("no picture")
+    assert run("frames", "--format", "mot", "--preset", "bytetrack") == 1
+    output = capsys.readouterr()
+    assert "left out: frames/000005.png" in output.err and "1 pictures could not be read" in output.out
+    assert [row[0] for row in rows()] == [i for i in range(1, 13) if i != 5], "frames keep their numbers"
+    assert {row[1] for row in rows()} == {1}
+
+
+def test_the_model_s_own_tracker_is_used_unless_told_otherwise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FindBright, "tracker", {"preset": "bytetrack", "new_score": 0.9}, raising=False)
+    save_frames("frames")
+    assert run("frames", "--format", "mot") == 0 and rows() == [], "scores are .8"
+    assert run("frames", "--format", "mot", "--preset", "bytetrack") == 0 and len(rows()) == 12
+    assert run("frames", "--format", "mot", "--score-threshold", "0.5") == 0 and len(rows()) == 12
+
+
+def test_classes_and_the_score_threshold(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save_frames("frames")
+    assert run("frames", "--format", "mot", "--classes", "cat") == 0 and rows() == []
+    assert run("frames", "--format", "mot", "--classes", "dog,cat") == 0 and {row[7] for row in rows()} == {2}
+    assert run("frames", "--format", "mot", "--classes", "dog") == 0 and {row[7] for row in rows()} == {-1}
+    assert run("frames", "--format", "mot", "--score-threshold", "0.85") == 0 and rows() == []
+    for preset in ("sort", "fairmot", "bytetrack", "default"):
+        assert run("frames", "--format", "mot", "--preset", preset, "--score-threshold", "0.05") == 0
+        assert len(rows()) == 12, preset
+    capsys.readouterr()
+    assert run("frames", "--classes", "dgo") == 1
+    assert "did you mean 'dog'?" in capsys.readouterr().err
+    assert run("frames", "--preset", "byte") == 1
+    assert "bytetrack" in capsys.readouterr().err
+
+
+class TestDetections:
+    """Without a network."""
+
+    def det(self, frames: range = range(1, 21), path: str = "TUD/det/det.txt") -> Path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"{i},-1,{1 + 3 * i},31,40,60,0.9,-1,-1,-1\n" for i in frames]
+        lines += [f"{i},-1,{101 - i},11,20,30,0.75,-1,-1,-1\n" for i in frames]
+        Path(path).write_text("".join(lines))
+        return Path(path)
+
+    def test_they_are_tracked(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch_runtime, "load_checkpoint", None)  # no network is read
+        self.det()
+        assert run("--detections", "TUD/det/det.txt", "--format", "mot,json") == 0
+        found = rows()
+        assert len(found) == 40 and {row[1] for row in found} == {1, 2}
+        one = [row for row in found if row[6] > 0.8]
+        assert len({row[1] for row in one}) == 1 and [row[0] for row in one] == list(range(1, 21))
+        np.testing.assert_allclose([row[2:6] for row in one], [[1 + 3 * i, 31, 40, 60] for i in range(1, 21)], atol=3)
+        images = json.loads(Path("tracks/tracks.json").read_text())["images"]
+        assert (images[0]["height"], images[0]["width"]) == (90, 119), "the least that holds all boxes"
+
+    def test_seqinfo_says_size_length_and_rate(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        rates = []
+        from centernet import tracking
+
+        real = tracking.Tracker
+        monkeypatch.setattr(tracking, "Tracker", lambda *a, **k: rates.append(k["frame_rate"]) or real(*a, **k))
+        self.det(range(3, 6))
+        Path("TUD/seqinfo.ini").write_text("[Sequence]\nframeRate=25\nseqLength=30\nimWidth=640\nimHeight=480\n")
+        assert run("--detections", "TUD/det/det.txt", "--format", "json", "--classes", "car") == 0
+        content = json.loads(Path("tracks/tracks.json").read_text())
+        assert len(content["images"]) == 30 and content["images"][7]["width"] == 640 and rates == [25]
+        assert content["categories"] == [{"id": 1, "name": "car"}]
+
+    @pytest.mark.filterwarnings("default::UserWarning")
+    def test_they_are_drawn_on_the_frames_that_are_given(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        self.det()
+        save_frames("TUD/img1", 12)
+        assert run("TUD/img1", "--detections", "TUD/det/det.txt", "--format", "mot,pictures") == 0
+        assert "detections of 8 frames, 13 to 20, are beyond the 12 frames" in capsys.readouterr().err
+        assert len(list(Path("tracks/pictures").iterdir())) == 12 and len(rows()) == 24
+
+    def test_a_gap_of_ten_thousand_frames(self, run: Run) -> None:
+        path = self.det(range(1, 4))
+        with path.open("a") as file:
+            file.writelines(f"{i},-1,50,31,40,60,0.9,-1,-1,-1\n" for i in range(10_004, 10_008))
+        assert run("--detections", str(path)) == 0
+        late = {row[1] for row in rows() if row[0] > 10_000}
+        assert len(late) == 1 and not late & {row[1] for row in rows() if row[0] < 10}
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("0,-1,1,1,5,5,0.9\n", "frame 0"),
+            ("99999999999,-1,1,1,5,5,0.9\n", "frame 99999999999"),
+        ],
+    )
+    def test_frame_numbers_that_cannot_be(
+        self, run: Run, capsys: pytest.CaptureFixture[str], text: str, says: str
+    ) -> None:
+        Path("det.txt").write_text("1,-1,1,1,5,5,0.9\n" + text)
+        assert run("--detections", "det.txt") == 1
+        assert says in capsys.readouterr().err and not Path("tracks").exists()
+
+    def test_an_empty_file_gives_an_empty_result(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("det.txt").write_text("")
+        assert run("--detections", "det.txt") == 0
+        assert "0 identities in 0 frames" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            [],
+            ["--detections", "det.txt", "--format", "video"],
+            ["--detections", "det.txt", "--classes", "a,b"],
+            ["frames", "--format", "xml"],
+            ["frames", "--frame-rate", "0"],
+            ["frames", "--batch-size", "0"],
+            ["frames", "--classes", ","],
+        ],
+    )
+    def test_wrong_usage(self, run: Run, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
+        assert run(*wrong) == 2
+        assert "error" in capsys.readouterr().err
+
+    def test_a_file_that_is_not_there(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("--detections", "nowhere.txt") == 1
+        assert "nowhere.txt" in capsys.readouterr().err
+
+
+def test_it_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracking given detections, as a program without torch does it."""
+    import subprocess
+    import sys
+
+    (tmp_path / "det.txt").write_text("".join(f"{i},-1,{i},1,50,50,0.9\n" for i in range(1, 9)))
+    code = "import sys; sys.modules['torch'] = None; sys.modules['lightning'] = None\n"
+    code += "from centernet.cli.main import main; sys.exit(main(['track', '--detections', 'det.txt']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "tracks" / "tracks.txt").read_text().splitlines()) == 8

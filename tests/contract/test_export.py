@@ -1,0 +1,154 @@
+"""Every backbone, neck and head as ONNX and as TorchScript: what the file finds is what the model finds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from centernet import CenterNet, build_centernet
+from centernet.export import export_onnx, export_torchscript
+from centernet.export.check import difference
+from centernet.export.graph import trial_images
+from centernet.export.onnx import run_onnx
+from centernet.models import backbones, heads, necks
+
+pytestmark = pytest.mark.slow
+
+Part = tuple[str, dict[str, Any]]
+BACKBONES: dict[str, Part] = {
+    **{name: ("ResNet", {"name": name}) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
+    "resnet18-same": ("ResNet", {"name": "resnet18", "padding": "same"}),
+    "resnet18-three-stages": ("ResNet", {"name": "resnet18", "num_stages": 3}),
+    "mobilenet_v2": ("MobileNetV2", {}),
+    "mobilenet_v2-same": ("MobileNetV2", {"padding": "same", "last_conv": True}),
+    "mobilenet_v3_small": ("MobileNetV3", {"size": "small"}),
+    "mobilenet_v3_large": ("MobileNetV3", {"size": "large"}),
+    "efficientnet_lite0": ("Timm", {"name": "tf_efficientnet_lite0"}),
+    "mobilenetv4": ("Timm", {"name": "mobilenetv4_conv_small"}),
+}
+NECKS: dict[str, Part] = {
+    **{f"simple-{u}": ("SimpleNeck", {"upsampling": u}) for u in ("deconvolution", "bilinear", "nearest")},
+    "simple-separable": ("SimpleNeck", {"convolution": "separable"}),
+    **{f"fpn-{u}": ("FPN", {"width": 32, "upsampling": u}) for u in ("deconvolution", "bilinear", "nearest")},
+    "fpn-weighted-separable": ("FPN", {"width": 32, "fusion": "weighted", "convolution": "separable"}),
+    "lite": ("LiteFPN", {}),
+}
+HEADS: dict[str, Part] = {
+    "ltrb-exponential": ("LTRBHead", {"form": "exponential"}),
+    "ltrb-softplus": ("LTRBHead", {"form": "softplus", "norm": True, "depth": 2}),
+    "ltrb-quality": ("LTRBHead", {"quality": 1.0}),
+    "size-offset": ("SizeOffsetHead", {}),
+    "size-offset-separable": ("SizeOffsetHead", {"convolution": "separable"}),
+}
+HEATMAPS: dict[str, Part] = {
+    "heatmap-separable": ("HeatmapHead", {"convolution": "separable", "depth": 2}),
+    "heatmap-thin": ("HeatmapHead", {"depth": 0, "order": "class_maximum", "kernel": 5}),
+}
+EXTRA: dict[str, Part] = {"embedding": ("EmbeddingHead", {"dim": 16})}
+SMALL_NECK: Part = ("FPN", {"width": 16})
+SMALL_BACKBONE: Part = ("ResNet", {"name": "resnet18", "num_stages": 3})
+CASES = (
+    {name: {"backbone": part} for name, part in BACKBONES.items()}
+    | {name: {"neck": part} for name, part in NECKS.items()}
+    | {name: {"box": part} for name, part in HEADS.items()}
+    | {name: {"heatmap": part} for name, part in HEATMAPS.items()}
+    | {name: {"embedding": part} for name, part in EXTRA.items()}
+)
+FORMATS: dict[str, Callable[..., Any]] = {"onnx": export_onnx, "torchscript": export_torchscript}
+
+
+def build(parts: dict[str, Part]) -> CenterNet:
+    def section(part: Part) -> dict[str, Any]:
+        return {"class_path": part[0], "init_args": part[1]}
+
+    simple = parts.get("neck", ("", {}))[0] == "SimpleNeck"
+    default = ("ResNet", {"name": "resnet18"}) if simple else SMALL_BACKBONE
+    if parts.get("backbone", ("",))[0] == "Timm":
+        pytest.importorskip("timm")
+    heads = {
+        "heatmap": section(parts.get("heatmap", ("HeatmapHead", {"width": 16}))),
+        "box": section(parts.get("box", ("LTRBHead", {"width": 16}))),
+    }
+    if "embedding" in parts:
+        heads["embedding"] = section(parts["embedding"])
+    neck = parts.get("neck", SMALL_NECK)
+    if neck[0] == "LiteFPN" and "backbone" not in parts:
+        neck = (neck[0], {"widths": [16, 24, 32], "depths": [0, 1, 1]})
+    torch.manual_seed(0)
+    model = build_centernet(
+        {
+            "model": {
+                "num_classes": 3,
+                "backbone": section(parts.get("backbone", default)),
+                "neck": section(neck),
+                "heads": heads,
+                "preprocessing": {"size": [512, 512]},
+            }
+        }
+    )
+    # Norms that fit the data, and ends that tell places apart: as numbers go, like a trained network.
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        model.train()(model.normalize(trial_images(4, (192, 256)).permute(0, 3, 1, 2)))
+        end = [module for module in model.heads["heatmap"].modules() if isinstance(module, torch.nn.Conv2d)][-1]
+        end.weight.normal_(std=0.3)
+        model.eval()
+    return model
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_part(name: str, format: str, tmp_path: Path) -> None:
+    model = build(CASES[name])
+    run = exporter(format, model, tmp_path)
+    for count, size in ((1, (512, 512)), (3, (384, 640))):
+        pictures = trial_images(count, size)
+        compare(model, pictures, run(pictures, False))
+    for size in ((333, 499), (701, 515)):
+        pictures = trial_images(1, size)
+        compare(model, pictures, run(pictures, True), letterbox=True)
+
+
+def exporter(format: str, model: CenterNet, folder: Path) -> Callable[[torch.Tensor, bool], dict[str, Any]]:
+    """What runs pictures through files with and without a letterbox."""
+    names = ("bboxes", "labels", "scores", *(["embeddings"] if "embedding" in model.heads else []))
+    if format == "onnx":
+        files = {boxed: export_onnx(model, folder / f"{boxed}.onnx", letterbox=boxed) for boxed in (False, True)}
+        return lambda pictures, boxed: run_onnx(files[boxed], pictures.numpy())
+    modules = {boxed: export_torchscript(model, None, letterbox=boxed) for boxed in (False, True)}
+
+    def run(pictures: torch.Tensor, boxed: bool) -> dict[str, Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = modules[boxed](pictures)
+        return {name: value.numpy() for name, value in zip(names, values, strict=True)}
+
+    return run
+
+
+def compare(model: CenterNet, pictures: torch.Tensor, got: dict[str, Any], *, letterbox: bool = False) -> None:
+    arrays = pictures.numpy()
+    if letterbox:
+        arrays = np.stack([model.preprocessing(picture) for picture in arrays])
+    with torch.inference_mode():
+        encoded = model(model.normalize(torch.from_numpy(arrays).permute(0, 3, 1, 2)))
+        eager: dict[str, Any] = {name: value.numpy() for name, value in model.decode_detections(encoded).items()}
+    if letterbox:
+        eager["bboxes"] = model.preprocessing.to_original(eager["bboxes"], (pictures.shape[1], pictures.shape[2]))
+    assert eager.keys() == got.keys()
+    found = difference(eager, got)
+    assert found.scores <= 1e-4 and found.boxes <= 0.05 and not found.unmatched, str(found)
+
+
+def test_all_parts_are_tested() -> None:
+    known = {*backbones.__all__, *necks.__all__, *heads.__all__} - {"Backbone", "Neck", "Head"}
+    tested = {part[0] for parts in CASES.values() for part in parts.values()} | {"HeatmapHead"}
+    assert known == tested

@@ -1,0 +1,70 @@
+"""The comparison that every export ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from centernet import CenterNet
+from centernet.export.check import check_file, difference, eager
+from centernet.export.graph import prepare, trial_images
+
+
+def detections(count: int = 5) -> dict[str, Any]:
+    corners = np.arange(count, dtype=np.float32)[:, None] * 20 + np.array([0, 0, 10, 10], np.float32)
+    scores = np.linspace(0.9, 0.1, count, dtype=np.float32)
+    return {"bboxes": corners[None], "labels": np.zeros((1, count), np.int64), "scores": scores[None]}
+
+
+def test_the_same_is_no_difference() -> None:
+    found = difference(detections(), detections())
+    assert (found.scores, found.boxes, found.unmatched) == (0, 0, 0)
+
+
+def test_a_moved_box_and_a_changed_score_are_seen() -> None:
+    other = detections()
+    other["bboxes"][0, 1, 2] += 0.5
+    other["scores"][0, 0] += 0.00005
+    found = difference(detections(), other)
+    assert found.boxes == pytest.approx(0.5) and found.scores == pytest.approx(0.00005, rel=0.01)
+
+
+def test_another_class_has_no_partner() -> None:
+    other = detections()
+    other["labels"][0, 1] = 1
+    assert difference(detections(), other).unmatched == 1
+
+
+def test_equal_scores_may_come_in_any_order() -> None:
+    one, other = detections(), detections()
+    for found in (one, other):
+        found["scores"][0, :3] = 0.9
+    other["bboxes"][0, :3] = other["bboxes"][0, [2, 0, 1]]
+    assert difference(one, other).boxes == 0
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"bboxes: expected the shape \(1, 5, 4\)"):
+        difference(detections(), detections(4))
+
+
+def test_a_file_that_finds_something_else_is_an_error(model: CenterNet) -> None:
+    prepared = prepare(model, None, num_detections=20, letterbox=False, raw_maps=False, precision="float32")
+
+    def shifted(images: Any) -> dict[str, Any]:
+        found = eager(model, torch.from_numpy(images), prepared)
+        return found | {"bboxes": found["bboxes"] + 1}
+
+    with pytest.raises(ValueError, match=r"bad\.onnx: the file does not find what the model finds: .* px"):
+        check_file(Path("bad.onnx"), prepared, model, shifted)
+
+
+def test_trial_images_are_the_same_again() -> None:
+    images = trial_images(2, (30, 40))
+    assert images.shape == (2, 30, 40, 3) and images.dtype == torch.uint8
+    assert torch.equal(images, trial_images(2, (30, 40)))
+    assert images.float().std() > 20

@@ -1,0 +1,174 @@
+"""ONNX files: what goes in, what comes out, what they say of themselves, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from centernet import CenterNet
+from centernet.export import export_onnx
+from centernet.export.check import difference
+from centernet.export.graph import trial_images
+from centernet.images import Preprocessing
+from centernet.inference.model_metadata import ModelMetadata
+
+onnxruntime = pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+
+def session(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def run(path: Path, images: Any) -> dict[str, Any]:
+    opened = session(path)
+    names = [output.name for output in opened.get_outputs()]
+    return dict(zip(names, opened.run(names, {"images": np.asarray(images)}), strict=True))
+
+
+def expected(model: CenterNet, normalized: torch.Tensor, count: int = 20) -> dict[str, Any]:
+    with torch.inference_mode():
+        return {name: value.numpy() for name, value in model.decode_detections(model(normalized), count).items()}
+
+
+@pytest.mark.parametrize("size", [(1, 96, 128), (3, 61, 70), (2, 160, 50)])
+def test_pictures_of_any_number_and_size(
+    model: CenterNet, exported: Callable[[str], Path], size: tuple[int, int, int]
+) -> None:
+    pictures = trial_images(size[0], size[1:])
+    found = difference(expected(model, model.normalize(pictures.permute(0, 3, 1, 2))), run(exported("onnx"), pictures))
+    assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
+
+
+def test_a_normalized_sample_gives_a_file_for_normalized_inputs(model: CenterNet, tmp_path: Path) -> None:
+    path = model.to_onnx(tmp_path / "model.onnx", torch.rand(1, 3, 64, 64), num_detections=20, raw_maps=True)
+    images = torch.randn(2, 3, 70, 90)
+    outputs = run(path, images)
+    assert list(outputs) == ["bboxes", "labels", "scores", "heatmap", "box"]
+    found = difference(expected(model, images), outputs)
+    assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
+    with torch.inference_mode():
+        for name, raw in model(images).items():
+            np.testing.assert_allclose(outputs[name], raw, atol=1e-4)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]  # no data beside it
+
+
+@pytest.mark.parametrize("size_hw", [(96, 128), (61, 70), (133, 101), (50, 180)])
+def test_the_letterbox_gives_boxes_of_the_picture(
+    model: CenterNet, exported: Callable[[str], Path], size_hw: tuple[int, int]
+) -> None:
+    picture = trial_images(1, size_hw)
+    network_input = model.preprocessing(picture[0].numpy())
+    found = expected(model, model.normalize(torch.from_numpy(network_input)[None].permute(0, 3, 1, 2)))
+    found["bboxes"] = model.preprocessing.to_original(found["bboxes"], size_hw)
+    apart = difference(found, run(exported("letterbox"), picture))
+    assert apart.scores < 1e-4 and apart.boxes < 0.05 and not apart.unmatched
+
+
+def test_a_large_picture_is_smoothed_before_it_is_reduced(exported: Callable[[str], Path]) -> None:
+    """A pattern finer than the input's pixels is gray, not an alias of it."""
+    lines = np.zeros((1, 600, 800, 3), np.uint8)
+    lines[:, :, ::2] = 255
+    gray = np.full_like(lines, 127)
+    apart = difference(run(exported("letterbox"), gray), run(exported("letterbox"), lines), score_tolerance=0.02)
+    assert apart.scores < 0.02
+
+
+def test_the_file_says_what_a_runtime_needs(model: CenterNet, exported: Callable[[str], Path]) -> None:
+    text = session(exported("letterbox")).get_modelmeta().custom_metadata_map["centernet"]
+    metadata = ModelMetadata.from_json(text, source="letterbox.onnx")
+    assert metadata == ModelMetadata(
+        class_names=("cat", "dog"),
+        preprocessing=model.preprocessing,
+        stride=4,
+        num_detections=20,
+        letterbox=True,
+    )
+    assert json.loads(text)["class_names"] == ["cat", "dog"]
+
+
+def test_figures_and_threshold_are_in_the_file(model: CenterNet, tmp_path: Path) -> None:
+    path = export_onnx(model, tmp_path / "m.onnx", score_threshold=0.25, figures={"AP": 0.371})
+    text = session(path).get_modelmeta().custom_metadata_map["centernet"]
+    metadata = ModelMetadata.from_json(text, source=str(path))
+    assert metadata.figures == {"AP": 0.371} and metadata.score_threshold == 0.25
+
+
+def test_half_precision_is_half_the_size(
+    model: CenterNet, exported: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "centernet"):
+        path = export_onnx(model, tmp_path / "half.onnx", num_detections=20, precision="float16")
+    assert "differs from PyTorch by at most" in caplog.text
+    assert path.stat().st_size < 0.6 * exported("onnx").stat().st_size
+    pictures = trial_images(1, (96, 128))
+    outputs = run(path, pictures)
+    assert outputs["scores"].dtype == np.float32 and outputs["bboxes"].dtype == np.float32
+    apart = difference(expected(model, model.normalize(pictures.permute(0, 3, 1, 2))), outputs, score_tolerance=0.05)
+    assert apart.scores < 0.01
+
+
+@pytest.mark.parametrize("opset", [20, 23])
+def test_the_opset_is_the_one_asked_for(model: CenterNet, tmp_path: Path, opset: int) -> None:
+    path = export_onnx(model, tmp_path / "m.onnx", opset=opset, num_detections=10)
+    assert {entry.domain: entry.version for entry in onnx.load(path).opset_import}[""] == opset
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"opset": 9}, "opset=9: expected one from 18 to 23"),
+        ({"precision": "int8"}, "quantize_onnx"),
+        ({"num_detections": 0}, "num_detections: expected at least 1"),
+        ({"images": torch.zeros(1, 4, 64, 64)}, r"float32 N×3×H×W .* got torch\.float32 1×4×64×64"),
+        ({"images": torch.zeros(1, 3, 64, 64, dtype=torch.int32)}, r"got torch\.int32"),
+        ({"images": torch.zeros(3, 64, 64)}, "got torch.float32 3×64×64"),
+        ({"images": torch.zeros(1, 3, 64, 64), "letterbox": True}, "letterbox: the graph resizes uint8 pictures"),
+    ],
+)
+def test_what_cannot_be_is_refused(model: CenterNet, tmp_path: Path, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        export_onnx(model, tmp_path / "m.onnx", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_suppression_is_no_part_of_a_graph(model: CenterNet, tmp_path: Path) -> None:
+    model.nms_iou = 0.5
+    try:
+        with pytest.raises(ValueError, match="nms_iou"):
+            export_onnx(model, tmp_path / "m.onnx")
+    finally:
+        model.nms_iou = None
+
+
+def test_the_model_is_left_as_it_was(model: CenterNet, exported: Callable[[str], Path]) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    try:
+        model.to_torchscript(num_detections=5)
+        assert model.training
+    finally:
+        model.eval()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_stretch_and_keep_have_letterboxes_too(model: CenterNet, tmp_path: Path) -> None:
+    before = model.preprocessing
+    try:
+        for resize in ("stretch", "keep"):
+            model.preprocessing = Preprocessing(size=(96, 128), resize=resize)  # type: ignore[arg-type]
+            export_onnx(model, tmp_path / f"{resize}.onnx", letterbox=True, num_detections=20)  # checked there
+            outputs = run(tmp_path / f"{resize}.onnx", trial_images(1, (75, 210)))
+            assert (outputs["bboxes"] <= [210, 75, 210, 75]).all() and (outputs["bboxes"] >= 0).all()
+    finally:
+        model.preprocessing = before

@@ -1,0 +1,57 @@
+"""Programs of torch.export, and packages of AOTInductor."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from centernet import CenterNet
+from centernet.export import compile_pt2, export_pt2
+from centernet.export.check import difference
+from centernet.export.graph import trial_images
+from centernet.inference.model_metadata import ModelMetadata
+
+
+def found_by(model: CenterNet, pictures: torch.Tensor) -> dict[str, object]:
+    with torch.inference_mode():
+        encoded = model(model.normalize(pictures.permute(0, 3, 1, 2)))
+        return {name: value.numpy() for name, value in model.decode_detections(encoded, 20).items()}
+
+
+def test_a_program_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) -> None:
+    path = export_pt2(model, tmp_path / "model.pt2", num_detections=20)
+    extra = {"centernet.json": ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = torch.export.load(path, extra_files=extra).module()
+    metadata = ModelMetadata.from_json(extra["centernet.json"], source=str(path))
+    pictures = trial_images(3, (96, 128))
+    got = {name: value.detach().numpy() for name, value in zip(metadata.outputs, module(pictures), strict=True)}
+    found = difference(found_by(model, pictures), got)
+    assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
+def test_a_package_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) -> None:
+    path = compile_pt2(model, tmp_path / "model.pt2", num_detections=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = torch._inductor.aoti_load_package(str(path))
+    metadata = ModelMetadata.from_json(compiled.get_metadata()["centernet"], source=str(path))
+    pictures = trial_images(2, (96, 128))
+    got = {name: value.numpy() for name, value in zip(metadata.outputs, compiled(pictures), strict=True)}
+    found = difference(found_by(model, pictures), got)
+    assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
+
+
+def test_without_a_compiler_the_message_says_so(
+    model: CenterNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="C\\+\\+ compiler"):
+        compile_pt2(model, tmp_path / "model.pt2")

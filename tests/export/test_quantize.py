@@ -1,0 +1,91 @@
+"""int8: what is quantised, what stays, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from centernet.export import quantize_onnx
+from centernet.export.check import difference
+from centernet.export.graph import trial_images
+from centernet.export.onnx import run_onnx
+from centernet.export.quantize import calibration_inputs
+from centernet.images import ImageError
+from centernet.inference.model_metadata import ModelMetadata
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def int8(exported: Callable[[str], Path], photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quantize_onnx(exported("onnx"), tmp_path_factory.mktemp("int8") / "int8.onnx", photos)
+
+
+def test_the_file_finds_nearly_the_same(exported: Callable[[str], Path], int8: Path) -> None:
+    pictures = trial_images(2, (96, 128), seed=5).numpy()
+    apart = difference(run_onnx(exported("onnx"), pictures), run_onnx(int8, pictures), score_tolerance=0.1)
+    assert apart.scores < 0.1
+
+
+def test_ends_of_heads_and_decode_stay_in_float(int8: Path) -> None:
+    model = onnx.load(int8)
+    integers = {i.name for i in model.graph.initializer if i.data_type == onnx.TensorProto.INT8}
+    by_output = {output: node for node in model.graph.node for output in node.output}
+    quantised, floats = [], []
+    for node in (node for node in model.graph.node if node.op_type == "Conv"):
+        source = by_output.get(node.input[1])
+        weights = source.input[0] if source is not None and source.op_type == "DequantizeLinear" else node.input[1]
+        (quantised if weights in integers else floats).append(node)
+    shapes = {i.name: tuple(i.dims) for i in model.graph.initializer}
+    assert {shapes[node.input[1]][:1] for node in floats} == {(2,), (4,)}  # two classes, four sides
+    assert len(floats) == 2 and len(quantised) > 10
+    after = {output for node in floats for output in node.output}
+    for node in model.graph.node:  # whatever follows the ends of the heads
+        if after.intersection(node.input):
+            assert node.op_type not in ("QuantizeLinear", "DequantizeLinear")
+            after.update(node.output)
+
+
+def test_weights_are_quantised_by_channel(int8: Path) -> None:
+    model = onnx.load(int8)
+    scales = [i for i in model.graph.initializer if i.name.endswith("weight_scale")]
+    assert scales and all(len(i.dims) == 1 and i.dims[0] > 1 for i in scales)
+
+
+def test_the_metadata_travel_and_say_int8(int8: Path) -> None:
+    text = {entry.key: entry.value for entry in onnx.load(int8).metadata_props}["centernet"]
+    metadata = ModelMetadata.from_json(text, source="int8.onnx")
+    assert metadata.precision == "int8" and metadata.class_names == ("cat", "dog")
+
+
+def test_what_cannot_be_quantised_is_refused(exported: Callable[[str], Path], int8: Path, photos: Path) -> None:
+    folder = int8.parent
+    with pytest.raises(ValueError, match="is already in int8"):
+        quantize_onnx(int8, folder / "twice.onnx", photos)
+    (folder / "cut.onnx").write_bytes(exported("onnx").read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"cut\.onnx: cannot be read as an ONNX file"):
+        quantize_onnx(folder / "cut.onnx", folder / "out.onnx", photos)
+    foreign = onnx.load(exported("onnx"))
+    del foreign.metadata_props[:]
+    onnx.save(foreign, folder / "foreign.onnx")
+    with pytest.raises(ValueError, match=r"foreign\.onnx: another program wrote the file"):
+        quantize_onnx(folder / "foreign.onnx", folder / "out.onnx", photos)
+    with pytest.raises(FileNotFoundError, match=r"absent\.onnx"):
+        quantize_onnx(folder / "absent.onnx", folder / "out.onnx", photos)
+    with pytest.raises(ImageError, match="no such folder"):
+        quantize_onnx(exported("onnx"), folder / "out.onnx", folder / "absent")
+    assert not (folder / "out.onnx").exists()
+
+
+def test_calibration_takes_pictures_evenly(photos: Path) -> None:
+    metadata = ModelMetadata()
+    assert len(list(calibration_inputs(photos, metadata, count=100))) == 6
+    three = list(calibration_inputs(photos, metadata, count=3))
+    assert len(three) == 3 and all(x.shape == (1, 512, 512, 3) and x.dtype == np.uint8 for x in three)
+    with pytest.raises(ValueError, match="at least 1 picture"):
+        next(calibration_inputs(photos, metadata, count=0))

@@ -1,0 +1,69 @@
+"""The metadata of exported files: there and back, and what a file that lies is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from centernet.images import Preprocessing
+from centernet.inference.model_metadata import ModelMetadata
+
+METADATA = ModelMetadata(
+    class_names=("cat", "dög"),
+    preprocessing=Preprocessing(size=(96, 128), resize="stretch"),
+    stride=8,
+    num_detections=7,
+    dtype="float32",
+    layout="NCHW",
+    outputs=("bboxes", "labels", "scores", "heatmap"),
+    maps=("heatmap",),
+    precision="float16",
+    score_threshold=0.25,
+    figures={"AP": 0.371},
+)
+
+
+def test_there_and_back() -> None:
+    assert ModelMetadata.from_json(METADATA.to_json(), source="x") == METADATA
+    assert ModelMetadata.from_json(ModelMetadata().to_json(), source="x") == ModelMetadata()
+
+
+def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
+    text = ModelMetadata(class_names=("dög",), figures={"AP": 0.5, "AR": float("nan")}).to_json()
+    assert text.isascii() and "\n" not in text
+    assert json.loads(text)["figures"] == {"AP": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"version": 2}, "not of version 1"),
+        ({"class_names": "cat"}, "class_names = 'cat'"),
+        ({"class_names": ["cat", "cat"]}, "class_names"),
+        ({"stride": 0}, "stride = '0'"),
+        ({"stride": True}, "stride"),
+        ({"dtype": "int4"}, "dtype = 'int4'"),
+        ({"layout": ["NHWC"]}, "layout"),
+        ({"outputs": ["scores"]}, "outputs"),
+        ({"letterbox": 1}, "letterbox"),
+        ({"score_threshold": 3}, "score_threshold"),
+        ({"figures": {"AP": "high"}}, "figures"),
+        ({"preprocessing": {"size": [0, 0]}}, "preprocessing"),
+        ({"preprocessing": {"colour": 1}}, "unknown key colour"),
+        ({"surprise": 1}, "surprise"),
+        ({"stride": None}, "stride"),
+    ],
+)
+def test_a_file_that_lies_is_refused(change: dict[str, Any], says: str) -> None:
+    text = json.dumps(json.loads(METADATA.to_json()) | change)
+    with pytest.raises(ValueError, match=says) as error:
+        ModelMetadata.from_json(text, source="bad.onnx")
+    assert "bad.onnx" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", "null"])
+def test_what_is_no_metadata_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"bad\.onnx"):
+        ModelMetadata.from_json(text, source="bad.onnx")
