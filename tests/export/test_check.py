@@ -36,7 +36,9 @@ def test_a_moved_box_and_a_changed_score_are_seen() -> None:
 def test_another_class_has_no_partner() -> None:
     other = detections()
     other["labels"][0, 1] = 1
-    assert difference(detections(), other).unmatched == 1
+    found = difference(detections(), other)
+    assert found.unmatched == 2  # one of either list
+    assert found.total == 8  # all but the lowest of each
 
 
 def test_equal_scores_may_come_in_any_order() -> None:
@@ -61,6 +63,27 @@ def test_a_file_that_finds_something_else_is_an_error(model: CenterNet) -> None:
 
     with pytest.raises(ValueError, match=r"bad\.onnx: the file does not find what the model finds: .* px"):
         check_file(Path("bad.onnx"), prepared, model, shifted)
+
+
+def test_a_file_that_finds_nothing_is_an_error(model: CenterNet) -> None:
+    prepared = prepare(model, None, num_detections=20, letterbox=False, raw_maps=False, precision="float32")
+
+    def empty(images: Any) -> dict[str, Any]:
+        return {name: np.zeros_like(value) for name, value in eager(model, torch.from_numpy(images), prepared).items()}
+
+    with pytest.raises(ValueError, match=r"bad\.onnx: .* detections without a partner"):
+        check_file(Path("bad.onnx"), prepared, model, empty)
+
+
+def test_one_peak_that_rounding_moved_is_none(model: CenterNet) -> None:
+    prepared = prepare(model, None, num_detections=100, letterbox=False, raw_maps=False, precision="float32")
+
+    def moved(images: Any) -> dict[str, Any]:
+        found = eager(model, torch.from_numpy(images), prepared)
+        found["labels"][0, 3] = (found["labels"][0, 3] + 1) % 3
+        return found
+
+    check_file(Path("good.onnx"), prepared, model, moved)
 
 
 def test_trial_images_are_the_same_again() -> None:

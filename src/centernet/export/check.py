@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 TOLERANCES = {"float32": (1e-4, 0.05)}
 """Largest differences of scores, and of boxes in pixels, that a file may have; other precisions are only reported."""
 
+UNMATCHED = 0.05
+"""Share of the detections that may lack a partner: of two neighbouring cells with equal values, rounding decides which
+is a peak. An untrained network has some such; a file that computes something else loses most of its partners."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -37,11 +41,13 @@ class Difference:
         boxes: largest difference of their corners in pixels.
         unmatched: detections of the one without a partner of the same class and score in the other, other than at the
             lower end of the list, where equal scores make it a matter of chance which are kept.
+        total: detections that were compared.
     """
 
     scores: float
     boxes: float
     unmatched: int
+    total: int
 
     def __str__(self) -> str:
         return f"{self.scores:.1g} in scores, {self.boxes:.1g} px in boxes" + (
@@ -53,8 +59,8 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = 1e-4) 
     """Compare detections of the same images.
 
     A detection's partner has its label and a score that differs by no more than `score_tolerance`; of several the one
-    with the nearest box. At the lower end of the lists a like score may be another object's, so boxes count from there
-    up; scores, in order, are all compared.
+    with the nearest box. At the lower end of the lists a like score may be another object's, so what counts is from
+    there up, in either list.
 
     Args:
         expected, got: `bboxes` N×K×4, `labels` N×K, `scores` N×K, best first.
@@ -66,19 +72,22 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = 1e-4) 
     for name in ("bboxes", "labels", "scores"):
         if expected[name].shape != got[name].shape:
             raise ValueError(f"{name}: expected the shape {expected[name].shape}, got {got[name].shape}")
-    scores = float(np.abs(expected["scores"].astype(np.float64) - got["scores"]).max(initial=0))
-    boxes, unmatched = 0.0, 0
+    scores, boxes, unmatched, total = 0.0, 0.0, 0, 0
     for i in range(len(got["scores"])):
         distance = np.abs(expected["bboxes"][i][:, None].astype(np.float64) - got["bboxes"][i]).max(-1)  # K×K
-        near = np.abs(expected["scores"][i][:, None] - got["scores"][i]) <= score_tolerance
-        near &= expected["labels"][i][:, None] == got["labels"][i]
-        nearest = np.where(near, distance, np.inf).min(axis=0, initial=np.inf)
-        lowest = got["scores"][i].min(initial=np.inf) + 2 * score_tolerance
-        inner = got["scores"][i] > lowest
-        lost = ~np.isfinite(nearest)
-        unmatched += int((lost & inner).sum())
-        boxes = max(boxes, float(nearest[~lost & inner].max(initial=0)))
-    return Difference(scores, boxes, unmatched)
+        apart = np.abs(expected["scores"][i][:, None].astype(np.float64) - got["scores"][i])
+        near = (apart <= score_tolerance) & (expected["labels"][i][:, None] == got["labels"][i])
+        partners = np.where(near, distance, np.inf)
+        for own, towards in ((got["scores"][i], partners), (expected["scores"][i], partners.T)):
+            inner = own > own.min(initial=np.inf) + 2 * score_tolerance
+            lost = ~np.isfinite(towards.min(axis=0, initial=np.inf))
+            unmatched, total = unmatched + int((lost & inner).sum()), total + int(inner.sum())
+            paired = (~lost & inner).nonzero()[0]
+            if len(paired):
+                best = towards[:, paired].argmin(axis=0)
+                boxes = max(boxes, float(towards[best, paired].max()))
+                scores = max(scores, float((apart if towards is partners else apart.T)[best, paired].max()))
+    return Difference(scores, boxes, unmatched, total)
 
 
 def check_file(path: Path, prepared: Prepared, reference: CenterNet, run: Run, *, same_size: bool = False) -> None:
@@ -101,7 +110,8 @@ def check_file(path: Path, prepared: Prepared, reference: CenterNet, run: Run, *
         got = run(file_input(pictures, prepared))
         found = difference(expected, got, score_tolerance=tolerance[0] if tolerance else 0.05)
         where = f"on {count} trial {'picture' if count == 1 else 'pictures'} of {size[0]}×{size[1]}"
-        if tolerance and (found.scores > tolerance[0] or found.boxes > tolerance[1] or found.unmatched):
+        apart = tolerance and (found.scores > tolerance[0] or found.boxes > tolerance[1])
+        if tolerance and (apart or found.unmatched > UNMATCHED * found.total):
             raise ValueError(
                 f"{path}: the file does not find what the model finds: {found}, {where}; at most {tolerance[0]:g} and "
                 f"{tolerance[1]:g} px are expected. Please report it with the model's configuration"

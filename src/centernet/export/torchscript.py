@@ -59,7 +59,7 @@ def export_torchscript(
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with quietly():
-            torch.jit.save(traced, str(path), _extra_files={f"{KEY}.json": prepared.metadata.to_json()})  # type: ignore[no-untyped-call]
+            torch.jit.save(traced, str(path), _extra_files={f"{KEY}.json": prepared.metadata.to_json()})
     return traced
 
 

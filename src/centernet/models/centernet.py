@@ -143,7 +143,8 @@ class CenterNet(pl.LightningModule):
         pad_bottom = (height + coarsest - 1) // coarsest * coarsest - height
         pad_right = (width + coarsest - 1) // coarsest * coarsest - width
         # A graph that is exported serves any size.
-        padded = torch.jit.is_tracing() or torch.compiler.is_exporting() or pad_bottom or pad_right
+        exported = torch.jit.is_tracing() or torch.compiler.is_exporting()  # type: ignore[attr-defined, no-untyped-call]
+        padded = exported or pad_bottom or pad_right
         if padded:
             images = F.pad(images, (0, pad_right, 0, pad_bottom))
         features = self.neck(self.backbone(images))
