@@ -21,7 +21,6 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "openvino": "openvino",
-    "nncf": "openvino",
     "av": "video",
     "huggingface_hub": "hub",
     "timm": "timm",

@@ -1,8 +1,8 @@
 """The way from a picture to the network's input as part of a graph: what `images.Preprocessing` does, in torch.
 
 Everything that depends on the picture's size is a value, not a shape, so one graph serves all sizes. Pixels come out as
-`cv2.resize` has them, to the last bit or nearly so (one value of 100,000 differs by one level): its fixed-point
-arithmetic is repeated here, with weights of 11 bits (OpenCV, `modules/imgproc/src/resize.cpp`). Where a side shrinks to
+`cv2.resize` has them, to the last bit: its fixed-point arithmetic is repeated here, with weights of 11 bits (OpenCV,
+`modules/imgproc/src/resize.cpp`; other processors than x86 may have another). Where a side shrinks to
 less than half, the picture is first reduced by whole factors, as there, but by a triangle filter instead of a box:
 values differ by a few levels.
 """
