@@ -15,6 +15,7 @@ from centernet.export.check import check_file
 from centernet.export.graph import DetectionGraph, Prepared, detached, prepare, quietly
 from centernet.extras import require
 from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata, Precision
+from centernet.inference.onnx_runtime import open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,11 +95,7 @@ def export_onnx(
 
 def run_onnx(path: Path, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Outputs of a file by name, on one thread of the processor."""
-    onnxruntime = require("onnxruntime", "ONNX export")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, threads=1)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {INPUT: images}), strict=True))
 

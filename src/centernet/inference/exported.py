@@ -18,6 +18,31 @@ if TYPE_CHECKING:
     from centernet.inference.model_metadata import ModelMetadata
 
 
+class ExportedRuntime:
+    """What every runtime of an exported file knows from the file's metadata.
+
+    Attributes:
+        metadata: of the file.
+    """
+
+    metadata: ModelMetadata
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the input."""
+        return preprocessing_of(self.metadata)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by label."""
+        return self.metadata.class_names
+
+    @property
+    def num_detections(self) -> int:
+        """At most so many objects an image come out of the file."""
+        return self.metadata.num_detections
+
+
 def preprocessing_of(metadata: ModelMetadata) -> Preprocessing:
     """What `Detector` is to do with a picture: nothing where the graph itself resizes and pads."""
     return replace(metadata.preprocessing, resize="keep", divisor=1) if metadata.letterbox else metadata.preprocessing

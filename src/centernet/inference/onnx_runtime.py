@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
-from centernet.images import Preprocessing
 from centernet.inference.exported import (
+    ExportedRuntime,
     detections_of,
     foreign,
     network_input,
-    preprocessing_of,
     thread_count,
     unreadable,
 )
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 PURPOSE = "running an ONNX file"
 
 
-class OnnxRuntime:
+class OnnxRuntime(ExportedRuntime):
     """Runs an ONNX file that `centernet export` or `CenterNet.to_onnx` wrote.
 
     Args:
@@ -53,21 +52,6 @@ class OnnxRuntime:
                 f"{', '.join(self.metadata.outputs)} as its metadata says; export the model again"
             )
         self.outputs = [name for name in self.metadata.outputs if name not in self.metadata.maps]
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the input."""
-        return preprocessing_of(self.metadata)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
-        return self.metadata.class_names
-
-    @property
-    def num_detections(self) -> int:
-        """At most so many objects an image come out of the file."""
-        return self.metadata.num_detections
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
         """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""

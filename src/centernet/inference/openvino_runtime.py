@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from centernet.extras import require
-from centernet.images import Preprocessing
 from centernet.inference.exported import (
+    ExportedRuntime,
     detections_of,
     foreign,
     network_input,
-    preprocessing_of,
     thread_count,
     unreadable,
 )
@@ -27,7 +26,7 @@ PRECISIONS = {"float32": "f32", "float16": "f32", "bfloat16": "bf16", "int8": "f
 the processor has it, and then the boxes are not those that were evaluated."""
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(ExportedRuntime):
     """Runs a model that `centernet export` wrote for OpenVINO.
 
     Args:
@@ -69,21 +68,6 @@ class OpenVinoRuntime:
                 f"{path}: OpenVINO cannot run it on the device {device or 'cpu'!r} "
                 f"(there are {', '.join(core.available_devices)}): {str(error).strip().splitlines()[-1]}"
             ) from error
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the input."""
-        return preprocessing_of(self.metadata)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
-        return self.metadata.class_names
-
-    @property
-    def num_detections(self) -> int:
-        """At most so many objects an image come out of the file."""
-        return self.metadata.num_detections
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
         """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""

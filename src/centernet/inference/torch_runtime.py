@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
-from centernet.inference.exported import detections_of, foreign, network_input, preprocessing_of, unreadable
+from centernet.inference.exported import ExportedRuntime, detections_of, foreign, network_input, unreadable
 from centernet.inference.model_metadata import KEY, ModelMetadata
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-    from centernet.images import Preprocessing
 
 
 class TorchRuntime:
@@ -77,7 +75,7 @@ class TorchRuntime:
         }
 
 
-class ExportedTorchRuntime:
+class ExportedTorchRuntime(ExportedRuntime):
     """Runs what `centernet export` wrote for torch: TorchScript (``.pt``) or an exported program (``.pt2``).
 
     Args:
@@ -101,21 +99,6 @@ class ExportedTorchRuntime:
         if not text:
             raise foreign(path)
         self.metadata = ModelMetadata.from_json(text, source=str(path))
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the input."""
-        return preprocessing_of(self.metadata)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
-        return self.metadata.class_names
-
-    @property
-    def num_detections(self) -> int:
-        """At most so many objects an image come out of the file."""
-        return self.metadata.num_detections
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
         """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""
