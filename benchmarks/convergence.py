@@ -40,7 +40,6 @@ OURS: dict[str, Any] = {
     },
     "data": {
         "augmentation": {"class_path": "Mosaic", "init_args": {"mosaic": 0.6, "mixup": 0.1, "close": 0.0}},
-        "batch_size": 32,
         "cache": "memory",
     },
     "optimization": {"lr": 2e-3, "reference_batch": 32, "backbone_lr_factor": 0.1},
@@ -163,7 +162,7 @@ def configuration(name: str, seed: int, given: argparse.Namespace) -> dict[str, 
         }
     # Evaluated at the size that it is trained at.
     model["preprocessing"]["size"] = [given.size, given.size]
-    config["data"] = {**data, **sets, "num_workers": given.workers}
+    config["data"] = {**data, **sets, "num_workers": given.workers, "batch_size": given.batch_size}
     config["trainer"] = {
         "max_epochs": epochs,
         "check_val_every_n_epoch": max(1, epochs // given.points),
@@ -302,6 +301,7 @@ def main() -> None:
     runs.add_argument("--weights", required=True)
     runs.add_argument("--size", type=int, default=256)
     runs.add_argument("--epochs", type=int, default=40)
+    runs.add_argument("--batch-size", type=int, default=32, help="the learning rates, said for 32, follow it")
     runs.add_argument("--seeds", type=int, nargs="+", default=[0])
     runs.add_argument("--runs", nargs="+", default=["original", "ours", "ours/8"])
     runs.add_argument("--points", type=int, default=8, help="validations a run")

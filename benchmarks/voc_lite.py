@@ -21,11 +21,13 @@ def main() -> None:
     parser.add_argument("--annotations", required=True)
     parser.add_argument("--images", required=True)
     parser.add_argument("--model", default="voc-lite", help="a name, a folder or a checkpoint")
+    parser.add_argument("--without-quality", action="store_true", help="scores of the heatmap alone")
     given = parser.parse_args()
     dataset = COCO(given.annotations, given.images)
-    model = given.model
-    if not model.endswith(".ckpt"):
-        model = CenterNet.from_pretrained(model)
+    load = CenterNet.load_from_checkpoint if given.model.endswith(".ckpt") else CenterNet.from_pretrained
+    model = load(given.model)
+    if given.without_quality:
+        model.heads["box"].quality = 0.0
     detector = Detector(model, score_threshold=0.0, batch_size=16)
     evaluator = CocoEvaluator(dataset.class_names)
     scores, right = [], []

@@ -141,3 +141,14 @@ def test_python_m_centernet_is_the_command() -> None:
         check=True,
     )
     assert done.stdout == f"centernet {__version__}\n"
+
+
+def test_a_reader_that_has_gone_gets_no_traceback() -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "centernet", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert command.stdout is not None and command.stderr is not None
+    command.stdout.close()  # as `| head` does
+    assert command.stderr.read() == b""
+    command.stderr.close()
+    assert command.wait() == 1

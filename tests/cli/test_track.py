@@ -205,6 +205,20 @@ def test_the_model_s_own_tracker_is_used_unless_told_otherwise(run: Run, monkeyp
     assert run("frames", "--format", "mot", "--score-threshold", "0.5") == 0 and len(rows()) == 12
 
 
+@pytest.mark.parametrize(
+    "own", [{"presett": "default"}, {"preset": "byte"}, {"high_score": "high"}, {"frame_rate": 5}, {"preset": None}]
+)
+def test_settings_of_a_model_that_no_tracker_takes_are_named_with_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(FindBright, "tracker", own, raising=False)
+    save_frames("frames")
+    assert run("frames", "--format", "mot") == 1 and not Path("tracks").exists()
+    error = capsys.readouterr().err
+    assert error.startswith("error: best.ckpt: ") and next(iter(own)) in error and "--preset" in error
+    assert run("frames", "--format", "mot", "--preset", "sort") == 0 and len(rows()) == 12
+
+
 def test_classes_and_the_score_threshold(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     save_frames("frames")
     assert run("frames", "--format", "mot", "--classes", "cat") == 0 and rows() == []

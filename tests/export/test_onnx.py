@@ -142,13 +142,20 @@ def test_what_cannot_be_is_refused(model: CenterNet, tmp_path: Path, options: di
     assert not list(tmp_path.iterdir())
 
 
-def test_suppression_is_no_part_of_a_graph(model: CenterNet, tmp_path: Path) -> None:
-    model.nms_iou = 0.5
+def test_suppression_is_a_part_of_the_graph(model: CenterNet, tmp_path: Path) -> None:
+    pictures = trial_images(3, (96, 160))
+    free = run(export_onnx(model, tmp_path / "free.onnx"), pictures)
+    model.nms_iou = 0.3
     try:
-        with pytest.raises(ValueError, match="nms_iou"):
-            export_onnx(model, tmp_path / "m.onnx")
+        path = export_onnx(model, tmp_path / "m.onnx")
+        encoded = model(model.normalize(pictures.permute(0, 3, 1, 2)))
+        wanted = {name: value.detach().numpy() for name, value in model.decode_detections(encoded).items()}
     finally:
         model.nms_iou = None
+    got = run(path, pictures)
+    assert (got["scores"] > 0).sum() < (free["scores"] > 0).sum()  # it had something to do
+    found = difference(wanted, got)
+    assert found.scores <= 1e-4 and found.boxes <= 0.05 and not found.unmatched, str(found)
 
 
 def test_the_model_is_left_as_it_was(model: CenterNet, exported: Callable[[str], Path]) -> None:

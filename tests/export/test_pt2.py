@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,13 +25,14 @@ def found_by(model: CenterNet, pictures: torch.Tensor) -> dict[str, object]:
 
 
 def test_a_program_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) -> None:
-    path = export_pt2(model, tmp_path / "model.pt2", num_detections=20)
+    path = export_pt2(model, tmp_path / "model.pt2", torch.zeros(1, 64, 160, 3, dtype=torch.uint8), num_detections=20)
     extra = {"centernet.json": ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = torch.export.load(path, extra_files=extra).module()
     metadata = ModelMetadata.from_json(extra["centernet.json"], source=str(path))
-    pictures = trial_images(3, (96, 128))
+    assert metadata.preprocessing.size == (64, 160), "pictures are to become what the program takes"
+    pictures = trial_images(3, (64, 160))
     got = {name: value.detach().numpy() for name, value in zip(metadata.outputs, module(pictures), strict=True)}
     found = difference(found_by(model, pictures), got)
     assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
@@ -43,6 +46,9 @@ def test_a_package_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) 
         warnings.simplefilter("ignore")
         compiled = torch._inductor.aoti_load_package(str(path))
     metadata = ModelMetadata.from_json(compiled.get_metadata()["centernet"], source=str(path))
+    with zipfile.ZipFile(path) as archive:
+        code = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(".cpp"))
+    assert b"omp parallel" in code and not re.search(rb"num_threads\(\d", code), "as many threads as it is told"
     pictures = trial_images(2, (96, 128))
     got = {name: value.numpy() for name, value in zip(metadata.outputs, compiled(pictures), strict=True)}
     found = difference(found_by(model, pictures), got)

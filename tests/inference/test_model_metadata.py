@@ -21,6 +21,7 @@ METADATA = ModelMetadata(
     maps=("heatmap",),
     precision="float16",
     score_threshold=0.25,
+    tracker={"preset": "default", "high_score": 0.45, "low_score": None, "reupdate": True},
     figures={"AP": 0.371},
 )
 
@@ -28,6 +29,12 @@ METADATA = ModelMetadata(
 def test_there_and_back() -> None:
     assert ModelMetadata.from_json(METADATA.to_json(), source="x") == METADATA
     assert ModelMetadata.from_json(ModelMetadata().to_json(), source="x") == ModelMetadata()
+
+
+def test_the_first_files_say_nothing_of_a_tracker() -> None:
+    values = json.loads(METADATA.to_json())
+    del values["tracker"]
+    assert ModelMetadata.from_json(json.dumps(values), source="x").tracker == {}
 
 
 def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
@@ -50,6 +57,10 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
         ({"letterbox": 1}, "letterbox"),
         ({"score_threshold": 3}, "score_threshold"),
         ({"figures": {"AP": "high"}}, "figures"),
+        ({"tracker": "default"}, "tracker = 'default'"),
+        ({"tracker": {"preset": ["default"]}}, "tracker"),
+        ({"tracker": {"options": {}}}, "tracker"),
+        ({"tracker": {"gate": float("nan")}}, "tracker"),
         ({"preprocessing": {"size": [0, 0]}}, "preprocessing"),
         ({"preprocessing": {"colour": 1}}, "unknown key colour"),
         ({"surprise": 1}, "surprise"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from centernet import CenterNet, Detector, build_centernet
-from centernet.export import export_onnx, export_openvino, export_pt2, export_torchscript
+from centernet.export import compile_pt2, export_onnx, export_openvino, export_pt2, export_torchscript
 from centernet.images import Preprocessing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,7 @@ CONFIG: dict[str, Any] = {
             "box": {"class_path": "LTRBHead", "init_args": {"width": 16}},
         },
         "preprocessing": {"size": [96, 128]},
+        "tracker": {"preset": "bytetrack", "high_score": 0.1, "new_score": 0.12, "low_score": None},
     }
 }
 LIMIT = 0.18  # a score that some objects of random weights have, and others have not
@@ -38,13 +40,16 @@ WRITERS: dict[str, Callable[..., Any]] = {
     ".onnx": export_onnx,
     ".pt": export_torchscript,
     ".pt2": export_pt2,
+    ".compiled.pt2": compile_pt2,
     ".xml": export_openvino,
 }
 needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs OpenVINO")
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler")
 FILES = [
     pytest.param(".onnx"),
     pytest.param(".pt"),
     pytest.param(".pt2", marks=pytest.mark.slow),
+    pytest.param(".compiled.pt2", marks=[pytest.mark.slow, needs_compiler]),
     pytest.param(".xml", marks=[pytest.mark.slow, needs_openvino]),
 ]
 
@@ -258,8 +263,8 @@ def test_an_onnx_file_needs_neither_torch_nor_anything_of_training(
         (["--help"], 0, "commands:"),
         (["detect", "PHOTO", "--model", "MODEL", "--format", "pictures,json,csv"], 0, "wrote detections"),
         (["benchmark", "MODEL", "--rounds", "2", "--output", "speed"], 0, "wrote speed"),
+        (["track", "PHOTOS", "--model", "MODEL", "--format", "mot"], 0, "wrote tracks"),
         (["evaluate-tracking", "--help"], 0, "usage"),
-        (["track", "--help"], 0, "usage"),
         (["detect", "PHOTO"], 1, "needs the package torch: pip install 'centernet[train]'"),
         (["fit", "--config", "x.yaml"], 1, "pip install 'centernet[train]'"),
     ],
@@ -267,7 +272,8 @@ def test_an_onnx_file_needs_neither_torch_nor_anything_of_training(
 def test_the_commands_without_torch(
     command: list[str], code: int, says: str, write: Callable[..., Path], photos: Path, tmp_path: Path
 ) -> None:
-    given = [{"PHOTO": str(photos / "3.jpg"), "MODEL": str(write(".onnx"))}.get(word, word) for word in command]
+    paths = {"PHOTO": str(photos / "3.jpg"), "PHOTOS": str(photos), "MODEL": str(write(".onnx"))}
+    given = [paths.get(word, word) for word in command]
     done = without(HEAVY, f"from centernet.cli.main import main\nsys.exit(main({given!r}))", folder=tmp_path)
     assert done.returncode == code, done.stderr
     assert says in done.stdout + done.stderr and "Traceback" not in done.stderr
@@ -288,6 +294,12 @@ def test_openvino_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ImportError, match=r"pip install 'centernet\[openvino\]'"):
         Detector(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize("suffix", FILES)
+def test_the_tracker_s_settings_are_the_file_s(suffix: str, write: Callable[..., Path], model: CenterNet) -> None:
+    assert Detector(write(suffix)).tracker == Detector(model).tracker == model.tracker
+    assert model.tracker == CONFIG["model"]["tracker"]
 
 
 def test_preprocessing_is_the_file_s(write: Callable[..., Path]) -> None:

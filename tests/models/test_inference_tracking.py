@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +61,32 @@ def test_settings_are_the_model_s_unless_given(tracker_model: CenterNet, frames:
 
 
 @pytest.mark.slow
-def test_the_exported_file_tracks_alike(tracker_model: CenterNet, frames: Path, tmp_path: Path) -> None:
+def test_the_exported_file_tracks_alike_by_the_model_s_settings(
+    tracker_model: CenterNet, frames: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     path = tracker_model.to_onnx(tmp_path / "model.onnx", num_detections=20)
     detector = Detector(path, score_threshold=0.0, num_detections=20)
-    exported = collect(track(detector, Tracker(**tracker_model.tracker), frames))
+    exported = collect(track(detector, Tracker(**detector.tracker), frames))
     expected = tracker_model.inference_tracking(frames, num_detections=20)
     for ours, theirs in zip(exported["track_ids"], expected["track_ids"], strict=True):
         assert ours.tolist() == theirs.tolist()
     for a, b in zip(exported["bboxes"], expected["bboxes"], strict=True):
         np.testing.assert_allclose(a, b, atol=0.05)
+
+    command = ["track", str(frames), "--model", str(path), "--num-detections", "20", "--format", "json"]
+    code = "import sys; sys.modules['torch'] = sys.modules['lightning'] = None\n"
+    code += f"from centernet.cli.main import main; sys.exit(main({command!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "tracks" / "tracks.json").read_text())["annotations"]
+    assert [row["track_id"] for row in found] == np.concatenate(expected["track_ids"]).tolist()
+    boxes = np.array([row["bbox"] for row in found])
+    boxes[:, 2:] += boxes[:, :2]
+    np.testing.assert_allclose(boxes, np.concatenate(expected["bboxes"]), atol=0.1)
+
+
+def test_a_frame_rate_is_no_setting_of_a_model(config: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"model\.tracker: frame_rate"):
+        build_centernet({"model": config["model"] | {"tracker": {"frame_rate": 25}}})

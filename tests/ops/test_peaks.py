@@ -70,3 +70,19 @@ def test_distances_start_from_the_cell_center() -> None:
     assert boxes.tolist() == [
         [[pytest.approx(2 - 4), pytest.approx(2 - 8), pytest.approx(2 + 12), pytest.approx(2 + 16)]]
     ]
+
+
+@pytest.mark.parametrize("k", [3, 9, 40])
+def test_the_highest_cells_that_no_neighbour_exceeds(k: int) -> None:
+    """K below and above the number of rows (2 classes × 4) and below and above that of peaks; a flat, empty corner."""
+    heatmap = torch.randn(2, 2, 4, 9)
+    heatmap[1, :, :2] = -torch.inf
+    padded = torch.nn.functional.pad(heatmap, (1, 1, 1, 1), value=-torch.inf)
+    around = torch.stack([padded[..., y : y + 4, x : x + 9] for y in range(3) for x in range(3)])
+    expected = torch.where(heatmap >= around.amax(0), heatmap.sigmoid(), 0.0).flatten(1).sort(descending=True).values
+    peaks = find_peaks(heatmap, k)
+    torch.testing.assert_close(peaks.scores, expected[:, :k])
+    found = peaks.labels * 36 + peaks.cells
+    torch.testing.assert_close(peaks.cells, (9 * peaks.y + peaks.x).long())
+    sure = peaks.scores > 0
+    torch.testing.assert_close(heatmap.flatten(1).gather(1, found).sigmoid()[sure], peaks.scores[sure])

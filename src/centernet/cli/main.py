@@ -42,6 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when all went well, 1 for a problem in the user's data or files, 2 for wrong usage, 130 after Ctrl-C.
     """
+    try:
+        code = _main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone: `centernet … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROBLEM
+    return code
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -73,9 +83,8 @@ def _run(command: str, arguments: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; what was finished before is kept", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: `centernet … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PROBLEM
+    except BrokenPipeError:
+        raise
     except ModuleNotFoundError as error:  # of an extra that isn't installed
         from centernet.extras import explain
 

@@ -135,7 +135,7 @@ def _job_of_model(given: argparse.Namespace) -> _Job:
         threads=given.threads,
         classes=given.classes,
     )
-    tracker = _tracker(given, rate, getattr(detector.runtime, "tracker", {}))
+    tracker = _tracker(given, rate, detector.tracker)
     unreadable: list[ImageError] = []
 
     def left_out(error: ImageError) -> None:
@@ -236,12 +236,21 @@ def _tracker(given: argparse.Namespace, rate: float, own: Mapping[str, Any] | No
     from centernet.tracking import Tracker
 
     options = dict(own or {}) if given.preset is None else {"preset": given.preset}
-    if given.score_threshold is not None:
-        low = Tracker(**options).options.low_score
-        options |= {"high_score": given.score_threshold, "new_score": given.score_threshold}
-        if low is not None and low >= given.score_threshold:
-            options["low_score"] = None
-    return Tracker(frame_rate=rate, **options)
+    try:
+        tracker = Tracker(**options, frame_rate=rate)
+    except (TypeError, ValueError) as error:
+        if given.preset is not None:
+            raise
+        raise ValueError(
+            f"{given.model}: no tracker can be made by what the model says suits it ({error}); choose one by --preset"
+        ) from error
+    if given.score_threshold is None:
+        return tracker
+    options |= {"high_score": given.score_threshold, "new_score": given.score_threshold}
+    low = tracker.options.low_score
+    if low is not None and low >= given.score_threshold:
+        options["low_score"] = None
+    return Tracker(**options, frame_rate=rate)
 
 
 def _parser() -> argparse.ArgumentParser:

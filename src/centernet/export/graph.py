@@ -125,10 +125,11 @@ def prepare(
         maps=maps,
         precision=precision,
         score_threshold=score_threshold,
+        tracker=dict(model.tracker),
         figures=dict(figures or (model.evaluation.stats if model.evaluation is not None else {})),
     )
     lower(twin, DTYPES.get(precision, torch.float32))
-    return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu"))
+    return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu").contiguous())
 
 
 def detached(model: CenterNet) -> CenterNet:
@@ -246,8 +247,3 @@ def _check_names(model: CenterNet) -> None:
     clash = sorted(set(model.heads) & {"images", *OUTPUTS, "embeddings"})
     if clash:
         raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")
-    if model.nms_iou is not None:
-        raise ValueError(
-            f"model.nms_iou is {model.nms_iou}: a graph does without suppression, as CenterNet does by design; set "
-            "nms_iou to null (model.nms_iou = None) and export again"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,9 +36,9 @@ def export_pt2(
     """Write a detector as a program of `torch.export`, and run it against the model.
 
     `torch.export.load(path).module()` gives it back without this package; it takes any number of pictures of the height
-    and width of the sample (the size of the model's preprocessing without one), and returns a tuple in the order of the
-    metadata's `outputs`; the metadata is the archive's extra file `centernet.json`. Arguments as of `export_onnx`;
-    `precision` may be `bfloat16` too. There is no letterbox.
+    and width of the sample (the size of the model's preprocessing without one), which is the size in the metadata's
+    preprocessing, and returns a tuple in the order of the metadata's `outputs`; the metadata is the archive's extra
+    file `centernet.json`. Arguments as of `export_onnx`; `precision` may be `bfloat16` too. There is no letterbox.
 
     Raises:
         ValueError: a sample or precision that no file has, or a program that finds something else than the model.
@@ -95,7 +96,11 @@ def compile_pt2(
     program = _export(prepared)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    settings = {"aot_inductor.metadata": {KEY: prepared.metadata.to_json()}, "freezing": True}
+    settings = {
+        "aot_inductor.metadata": {KEY: prepared.metadata.to_json()},
+        "freezing": True,
+        "cpp.dynamic_threads": True,  # as many as torch is told to use where it runs, not as it may use here and now
+    }
     with quietly("torch._inductor"):
         torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
         compiled = torch._inductor.aoti_load_package(str(path))
@@ -108,7 +113,11 @@ def _prepare(model: CenterNet, images: Tensor | None, *, precision: Precision, *
         raise ValueError("precision='int8': .pt2 is exported in float32, float16 or bfloat16")
     prepared = prepare(model, images, precision=precision, letterbox=False, **options)
     fold_batch_norms(prepared.model)
-    return prepared
+    metadata = prepared.metadata
+    rows = 1 if metadata.layout == "NHWC" else 2
+    height, width = prepared.images.shape[rows : rows + 2]  # what the file takes, and so what is made of a picture
+    preprocessing = replace(metadata.preprocessing, size=(height, width))
+    return replace(prepared, metadata=replace(metadata, preprocessing=preprocessing))
 
 
 def _export(prepared: Prepared) -> torch.export.ExportedProgram:

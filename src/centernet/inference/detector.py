@@ -114,6 +114,14 @@ class Detector:
         """Names by label; empty where the model knows none."""
         return self.runtime.class_names
 
+    @property
+    def tracker(self) -> dict[str, Any]:
+        """Arguments of `centernet.tracking.Tracker` that suit the model: `Tracker(**detector.tracker, frame_rate=25)`.
+
+        They are `model.tracker` of the configuration that it was trained by; empty where the model says nothing.
+        """
+        return dict(getattr(self.runtime, "tracker", {}))
+
     @overload
     def __call__(self, source: Item) -> Detections: ...  # type: ignore[overload-overlap] # a str is a sequence of str
     @overload

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from centernet.images import Preprocessing
+from centernet.inference.model_metadata import ModelMetadata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from centernet.inference.model_metadata import ModelMetadata
 
 
 class ExportedRuntime:
@@ -41,6 +40,11 @@ class ExportedRuntime:
     def num_detections(self) -> int:
         """At most so many objects an image come out of the file."""
         return self.metadata.num_detections
+
+    @property
+    def tracker(self) -> dict[str, Any]:
+        """Arguments of `centernet.tracking.Tracker` that suit the model."""
+        return dict(self.metadata.tracker)
 
 
 def preprocessing_of(metadata: ModelMetadata) -> Preprocessing:
@@ -69,13 +73,26 @@ def thread_count(threads: int | None) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def unreadable(path: Path, error: BaseException, kind: str) -> ValueError:
+def read_metadata(path: Path, text: str | bytes | None) -> ModelMetadata:
+    """The metadata of a file from what stands under its key.
+
+    Raises:
+        ValueError: nothing stands there, or what no export of this package writes.
+    """
+    if not text:
+        raise foreign(path)
+    return ModelMetadata.from_json(text if isinstance(text, str) else text.decode(errors="replace"), source=str(path))
+
+
+def unreadable(
+    path: Path, error: BaseException, kind: str, hint: str = "is the file whole, and of this kind?"
+) -> ValueError:
     """What to tell of a file that its runtime cannot open."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and lines[0].startswith("Exception from "):  # OpenVINO begins with places in its own sources
         lines = lines[-1:]
     reason = lines[0][:300] if lines else type(error).__name__
-    return ValueError(f"{path}: cannot be opened as {kind} ({reason}); is the file whole, and of this kind?")
+    return ValueError(f"{path}: cannot be opened as {kind} ({reason}); {hint}")
 
 
 def foreign(path: Path) -> ValueError:

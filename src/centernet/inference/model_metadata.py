@@ -49,6 +49,8 @@ class ModelMetadata:
         maps: those of `outputs` that are raw maps N×C×H×W, by the names of their heads.
         precision: what the network computes in; the decode is always in float32.
         score_threshold: from which an object is worth showing.
+        tracker: arguments of `centernet.tracking.Tracker` that suit the model. That they are such, who makes one finds
+            out; here they are strings, numbers, truth values and None by name.
         figures: what was measured of the model, such as `AP`; its own validation's, or as stated at the export.
     """
 
@@ -63,6 +65,7 @@ class ModelMetadata:
     maps: tuple[str, ...] = ()
     precision: Precision = "float32"
     score_threshold: float = 0.3
+    tracker: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -93,6 +96,7 @@ class ModelMetadata:
                 f"{source}: the metadata {KEY!r} is not of version {_VERSION}: another version of this package wrote "
                 "the file; export the model again"
             )
+        values.setdefault("tracker", {})  # the first files say nothing of it
         known = {key: _CHECKS[key](value) for key, value in values.items() if key in _CHECKS}
         wrong = [key for key in _CHECKS if not known.get(key, False)]
         if wrong or len(known) < len(values):
@@ -121,6 +125,10 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _scalar(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bool)) or _number(value)
+
+
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "class_names": _texts,
     "preprocessing": lambda value: isinstance(value, dict),
@@ -133,5 +141,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "maps": _texts,
     "precision": lambda value: value in get_args(Precision),
     "score_threshold": lambda value: _number(value) and 0 <= value <= 1,
+    "tracker": lambda value: isinstance(value, dict) and all(map(_scalar, value.values())),
     "figures": lambda value: isinstance(value, dict) and all(_number(figure) for figure in value.values()),
 }

@@ -10,12 +10,12 @@ from centernet.extras import require
 from centernet.inference.exported import (
     ExportedRuntime,
     detections_of,
-    foreign,
     network_input,
+    read_metadata,
     thread_count,
     unreadable,
 )
-from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata
+from centernet.inference.model_metadata import INPUT, KEY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,10 +40,7 @@ class OnnxRuntime(ExportedRuntime):
     def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
         self.path = path
         self.session = open_session(path, device=device, threads=threads)
-        text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None:
-            raise foreign(path)
-        self.metadata = ModelMetadata.from_json(text, source=str(path))
+        self.metadata = read_metadata(path, self.session.get_modelmeta().custom_metadata_map.get(KEY))
         names = [output.name for output in self.session.get_outputs()]
         inputs = [put.name for put in self.session.get_inputs()]
         if inputs != [INPUT] or not set(self.metadata.outputs) <= set(names):

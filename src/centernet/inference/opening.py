@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 RUNTIMES = {
     ".onnx": ("onnx_runtime", "OnnxRuntime", "ONNX"),
     ".xml": ("openvino_runtime", "OpenVinoRuntime", "OpenVINO"),
-    ".pt2": ("torch_runtime", "ExportedTorchRuntime", "torch.export"),
-    ".pt": ("torch_runtime", "ExportedTorchRuntime", "TorchScript"),
+    ".pt2": ("exported_torch_runtime", "ExportedTorchRuntime", "torch.export, or compiled by AOTInductor"),
+    ".pt": ("exported_torch_runtime", "ExportedTorchRuntime", "TorchScript"),
     ".ckpt": ("torch_runtime", "load_checkpoint", "a checkpoint of `centernet fit`"),
 }
 """Suffix of a model file → the module of this room that is imported for it, what opens it there, and its format."""
 
 
 class Runtime(Protocol):
-    """What runs a network: a batch of inputs in, boxes in input pixels out."""
+    """What runs a network: a batch of inputs in, boxes in input pixels out.
+
+    It may say more: `num_detections`, the most objects a picture that it gives, and `tracker`, see `Detector`.
+    """
 
     @property
     def preprocessing(self) -> Preprocessing:

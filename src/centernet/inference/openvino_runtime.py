@@ -11,12 +11,12 @@ from centernet.extras import require
 from centernet.inference.exported import (
     ExportedRuntime,
     detections_of,
-    foreign,
     network_input,
+    read_metadata,
     thread_count,
     unreadable,
 )
-from centernet.inference.model_metadata import KEY, ModelMetadata
+from centernet.inference.model_metadata import KEY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +48,8 @@ class OpenVinoRuntime(ExportedRuntime):
             self.model = core.read_model(path)
         except Exception as error:
             raise unreadable(path, error, "an OpenVINO model") from error
-        if not self.model.has_rt_info([KEY]):
-            raise foreign(path)
-        self.metadata = ModelMetadata.from_json(self.model.get_rt_info([KEY]).astype(str), source=str(path))
+        text = self.model.get_rt_info([KEY]).astype(str) if self.model.has_rt_info([KEY]) else None
+        self.metadata = read_metadata(path, text)
         # A graph of one size runs faster than one of any size.
         self.one_size = not self.metadata.letterbox and self.metadata.preprocessing.resize != "keep"
         if self.one_size:

@@ -1,19 +1,16 @@
-"""PyTorch models as runtimes of `Detector`: a CenterNet, and the files that torch exports.
+"""A CenterNet as a runtime of `Detector`, as it is or from the file that training or `save_pretrained` wrote.
 
-torch is imported when one is made, not before. A CenterNet needs Lightning too; the exported files do not.
+torch is imported when one is made, not before.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
-from centernet.inference.exported import ExportedRuntime, detections_of, foreign, network_input, unreadable
-from centernet.inference.model_metadata import KEY, ModelMetadata
 
 if TYPE_CHECKING:
     import os
@@ -66,47 +63,13 @@ class TorchRuntime:
         torch, model = self._torch, self.model
         first = next(model.parameters(), None)
         device = torch.device("cpu") if first is None else first.device
-        with torch.inference_mode(), _evaluation_mode(model), _threads(self.threads):
+        with torch.inference_mode(), _evaluation_mode(model), torch_threads(self.threads):
             batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)  # N×3×H×W, channels last in memory
             decoded = model.decode_detections(model(model.normalize(batch)), num_detections=num_detections)
         return {
             name: (value.float() if value.is_floating_point() else value).cpu().numpy()
             for name, value in decoded.items()
         }
-
-
-class ExportedTorchRuntime(ExportedRuntime):
-    """Runs what `centernet export` wrote for torch: TorchScript (``.pt``) or an exported program (``.pt2``).
-
-    Args:
-        path: the file. Open only what you trust: the programs in it are run.
-        device: where to run; None for a GPU where there is one.
-        threads: of the network; None for torch's setting.
-
-    Raises:
-        ImportError: torch isn't installed.
-        ValueError: the file is damaged or another program's.
-    """
-
-    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
-        self._torch = require("torch", f"running {path.name}")
-        self.device = self._torch.device(device or _best_device())
-        self.threads = threads
-        load = _load_program if path.suffix.lower() == ".pt2" else _load_torchscript
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecation notices are of no use to who runs a file
-            self.module, text = load(path, self.device)
-        if not text:
-            raise foreign(path)
-        self.metadata = ModelMetadata.from_json(text, source=str(path))
-
-    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
-        """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""
-        torch = self._torch
-        with torch.inference_mode(), _threads(self.threads):
-            values = self.module(torch.from_numpy(network_input(images, self.metadata)).to(self.device))
-        arrays = {name: value.cpu().numpy() for name, value in zip(self.metadata.outputs, values, strict=True)}
-        return detections_of(arrays, self.metadata, num_detections)
 
 
 def load_checkpoint(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:
@@ -121,7 +84,7 @@ def load_checkpoint(path: Path, *, device: str | None = None, threads: int | Non
     from centernet import CenterNet
 
     model = CenterNet.load_from_checkpoint(path, map_location="cpu")
-    return TorchRuntime(model, device=device or _best_device(), threads=threads)
+    return TorchRuntime(model, device=device or best_device(), threads=threads)
 
 
 def load_pretrained(
@@ -137,46 +100,18 @@ def load_pretrained(
     require("torch", f"the model {name}")
     from centernet import CenterNet
 
-    return TorchRuntime(CenterNet.from_pretrained(name), device=device or _best_device(), threads=threads)
+    return TorchRuntime(CenterNet.from_pretrained(name), device=device or best_device(), threads=threads)
 
 
-def _load_torchscript(path: Path, device: torch.device) -> tuple[Any, str]:
-    """Module and metadata of a TorchScript file."""
-    import torch
-
-    extra = {f"{KEY}.json": ""}
-    try:
-        module = torch.jit.load(str(path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise unreadable(path, error, "a TorchScript file") from error
-    return module.eval(), _text(extra)
-
-
-def _load_program(path: Path, device: torch.device) -> tuple[Any, str]:
-    """Module and metadata of a file of `torch.export`."""
-    import torch
-
-    extra = {f"{KEY}.json": ""}
-    try:
-        program = torch.export.load(str(path), extra_files=extra)
-    except Exception as error:
-        raise unreadable(path, error, "a program of torch.export") from error
-    return program.module().to(device), _text(extra)
-
-
-def _text(extra: dict[str, Any]) -> str:
-    text = extra[f"{KEY}.json"]
-    return text.decode() if isinstance(text, bytes) else text
-
-
-def _best_device() -> str:
+def best_device() -> str:
+    """A GPU where torch has one, else the processor."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
-def _threads(number: int | None) -> Iterator[None]:
+def torch_threads(number: int | None) -> Iterator[None]:
     """torch's number of threads, a setting of the whole process, for a while."""
     import torch
 

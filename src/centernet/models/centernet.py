@@ -113,6 +113,8 @@ class CenterNet(pl.LightningModule):
         self.register_buffer("_std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
         self.optimization: Optimizing | None = None
         self.tracker = dict(tracker or {})
+        if "frame_rate" in self.tracker:
+            raise ValueError("model.tracker: frame_rate is that of each video, not the model's; leave it out")
         Tracker(**self.tracker)  # its options are right
         self.evaluation: CocoResult | None = None  # of the last validation
         self.evaluation_voc: VocResult | None = None

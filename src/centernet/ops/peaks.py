@@ -52,24 +52,30 @@ def find_peaks(
     _, _, height, width = heatmap.shape
     values, labels = heatmap, None
     if kernel > 1:
-        highest = F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
-        values = torch.where(values == highest, values, -torch.inf)
+        lower = values < F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
+        values = values - lower.to(values.dtype) * torch.finfo(values.dtype).max  # `where` takes runtimes twice as long
     if order == "class_maximum":
-        values, labels = values.max(dim=1)
+        values, labels = values.max(dim=1, keepdim=True)
         labels = labels.flatten(1)
-    flat = values.flatten(1)
-    best, place = flat.topk(min(num_peaks, flat.shape[1]), dim=1)
+    # The best K values lie in the K rows of the highest maxima: two small searches in place of one over the whole map.
+    lines = values.flatten(1, 2)
+    _, line = lines.amax(dim=2).topk(min(num_peaks, lines.shape[1]), dim=1)
+    candidates = lines.gather(1, line.unsqueeze(2).expand(-1, -1, width)).flatten(1)
+    best, place = candidates.topk(min(num_peaks, candidates.shape[1]), dim=1)
     # Remainders by multiplication: with sizes that are not known before, exporters have no other.
-    layer = place // (height * width)
-    index = place - layer * (height * width)
+    candidate = place // width
+    line = line.gather(1, candidate)
+    x = place - candidate * width
+    layer = line // height
+    y = line - layer * height
+    index = y * width + x
     label = layer if labels is None else labels.gather(1, index)
-    row = index // width
     return Peaks(
         scores=best.float().sigmoid(),
         labels=label,
         cells=index,
-        x=(index - row * width).float(),
-        y=row.float(),
+        x=x.float(),
+        y=y.float(),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+
+from centernet.boxes import iou as pairwise_iou
 
 
 def rank_by_quality(detections: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -26,16 +27,23 @@ def rank_by_quality(detections: dict[str, Tensor]) -> dict[str, Tensor]:
 def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
     """Non-maximum suppression per class: suppressed rows get score 0 and go to the end.
 
+    All pairs at once, so that it is a part of every exported graph. A first round suppresses whatever a better box
+    covers (https://arxiv.org/abs/1904.02689, section 4.1), each further one gives back what only suppressed boxes cover
+    and takes again: three are what going through the boxes one by one gives, unless a box hangs on a chain of more than
+    three that cover each other in turn.
+
     Args:
-        detections: B×K×… each, with `bboxes`, `labels` and `scores`.
+        detections: B×K×… each, with `bboxes`, `labels` and `scores`, best first.
         iou: boxes of a class that overlap a better one by more are suppressed.
     """
-    scores = detections["scores"].clone()
-    for i in range(len(scores)):
-        keep = batched_nms(detections["bboxes"][i], scores[i], detections["labels"][i], iou)
-        kept = torch.zeros_like(scores[i], dtype=torch.bool)
-        kept[keep] = True
-        scores[i] = torch.where(kept, scores[i], 0.0)
+    bboxes, labels = detections["bboxes"], detections["labels"]
+    rank = torch.arange(bboxes.shape[1], device=bboxes.device)
+    better = rank[:, None] > rank
+    covers = (pairwise_iou(bboxes, bboxes) > iou) & (labels[:, :, None] == labels[:, None, :]) & better  # row by column
+    suppressed = covers.any(dim=2)
+    for _ in range(2):
+        suppressed = (covers & ~suppressed[:, None, :]).any(dim=2)
+    scores = detections["scores"] * ~suppressed
     scores, order = scores.topk(scores.shape[1], dim=1)  # a stable sort has no counterpart in ONNX
     return _ordered(detections, order) | {"scores": scores}
 

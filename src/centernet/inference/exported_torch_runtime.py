@@ -1,0 +1,181 @@
+"""Files that torch wrote as runtimes of `Detector`: TorchScript, programs of torch.export, packages of AOTInductor.
+
+torch is imported when one is opened, not before; nothing else of training is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from centernet.extras import require
+from centernet.inference.exported import (
+    ExportedRuntime,
+    detections_of,
+    network_input,
+    read_metadata,
+    unreadable,
+)
+from centernet.inference.model_metadata import KEY, ModelMetadata
+from centernet.inference.torch_runtime import best_device, torch_threads
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+PACKAGE = "data/aotinductor/model/"
+"""Folder of a `.pt2` archive, below its root, that holds the machine code of a package; programs have none."""
+
+X86_INSTRUCTIONS = {"AVX2", "AVX512", "AVX512_VNNI", "AMX_TILE"}
+"""Names by which AOTInductor says what its code needs of an x86 processor."""
+
+
+class ExportedTorchRuntime(ExportedRuntime):
+    """Runs what `centernet export` wrote for torch: TorchScript (``.pt``), or a program or compiled package (``.pt2``).
+
+    Args:
+        path: the file. Open only what you trust: the programs in it are run, those of a package as machine code.
+        device: where to run; None for a GPU where there is one. A package runs on what it was compiled for.
+        threads: of the network; None for torch's setting.
+
+    Raises:
+        ImportError: torch isn't installed.
+        ValueError: the file is damaged, another program's, or compiled for another machine or device.
+    """
+
+    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+        self._torch = require("torch", f"running {path.name}")
+        self.path = path
+        self.threads = threads
+        self.one_size = path.suffix.lower() == ".pt2"
+        with _quietly():
+            self.module, self.metadata, self.device = (_open_pt2 if self.one_size else _open_script)(path, device)
+
+    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
+        """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`.
+
+        Raises:
+            ValueError: inputs of another size than the one that a ``.pt2`` takes. Machine code would not notice.
+        """
+        torch = self._torch
+        expected = self.metadata.preprocessing.size
+        if self.one_size and images.shape[1:3] != expected:
+            raise ValueError(
+                f"{self.path}: takes inputs of {expected[0]}×{expected[1]} pixels (height×width) alone, got "
+                f"{images.shape[1]}×{images.shape[2]}; ONNX and TorchScript files take any size"
+            )
+        with torch.inference_mode(), torch_threads(self.threads):
+            values = self.module(torch.from_numpy(network_input(images, self.metadata)).to(self.device))
+        arrays = {name: value.cpu().numpy() for name, value in zip(self.metadata.outputs, values, strict=True)}
+        return detections_of(arrays, self.metadata, num_detections)
+
+
+Opened = tuple[Any, ModelMetadata, "torch.device"]
+"""What runs a file, what the file says of itself, and where it runs."""
+
+
+def _open_script(path: Path, device: str | None) -> Opened:
+    import torch
+
+    place = torch.device(device or best_device())
+    extra = {f"{KEY}.json": ""}
+    try:
+        module = torch.jit.load(str(path), map_location=place, _extra_files=extra)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise unreadable(path, error, "a TorchScript file") from error
+    return module.eval(), read_metadata(path, extra[f"{KEY}.json"]), place
+
+
+def _open_pt2(path: Path, device: str | None) -> Opened:
+    package = _read_archive(path)
+    return _open_program(path, device) if package is None else _open_package(path, device, package)
+
+
+def _read_archive(path: Path) -> dict[str, str] | None:
+    """What a package says of itself and of the machine that it is for; None of an archive without machine code.
+
+    All checksums are compared on the way: code in which a bit has changed would be run all the same.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            parts = [name for name in archive.namelist() if name.partition("/")[2].startswith(PACKAGE)]
+            texts = [archive.read(name) for name in parts if name.endswith("_metadata.json")][:1]
+            said = json.loads(texts[0]) if texts else {}
+    except Exception as error:  # also what the decompression of a broken archive raises
+        raise unreadable(path, error, "a .pt2 archive") from error
+    if damaged is not None or not isinstance(said, dict):
+        raise unreadable(path, ValueError(f"{damaged or 'its metadata'} is damaged"), "a .pt2 archive")
+    return {str(key): str(value) for key, value in said.items()} if parts else None
+
+
+def _open_program(path: Path, device: str | None) -> Opened:
+    import torch
+
+    place = torch.device(device or best_device())
+    extra: dict[str, Any] = {f"{KEY}.json": ""}
+    try:
+        program = torch.export.load(str(path), extra_files=extra)
+    except Exception as error:
+        raise unreadable(path, error, "a program of torch.export") from error
+    return program.module().to(place), read_metadata(path, extra[f"{KEY}.json"]), place
+
+
+def _open_package(path: Path, device: str | None, said: Mapping[str, str]) -> Opened:
+    import torch
+
+    metadata = read_metadata(path, said.get(KEY))
+    place = torch.device(said.get("AOTI_DEVICE_KEY", "cpu"))
+    if device is not None and torch.device(device).type != place.type:
+        raise ValueError(
+            f"{path}: was compiled for the device {place.type!r} and cannot run on {device!r}; export without --compile"
+        )
+    _check_machine(path, said)
+    try:
+        module = torch._inductor.aoti_load_package(str(path))
+    except Exception as error:
+        hint = "is the file whole? A package may need the version of torch that compiled it"
+        raise unreadable(path, error, "a package of AOTInductor", hint) from error
+    return module, metadata, place
+
+
+def _check_machine(path: Path, said: Mapping[str, str]) -> None:
+    """A processor that lacks an instruction ends the process without a word, so this comes first."""
+    built = " ".join(said.get(f"AOTI_{key}", "") for key in ("PLATFORM", "MACHINE", "CPU_ISA"))
+    here = {"AOTI_PLATFORM": sys.platform, "AOTI_MACHINE": platform.machine()}
+    lacks = [value for key, value in here.items() if said.get(key, value) != value]
+    reason = f"this is {' '.join(here.values())}" if lacks else ""
+    if not lacks and platform.machine() in ("x86_64", "AMD64"):
+        from torch._inductor.cpu_vec_isa import x86_isa_checker
+
+        needed = X86_INSTRUCTIONS.intersection(said.get("AOTI_CPU_ISA", "").upper().split())
+        lacks = sorted(needed - {name.upper() for name in x86_isa_checker()})
+        reason = f"this processor has no {', '.join(lacks)}"
+    if lacks:
+        raise ValueError(
+            f"{path}: was compiled for another machine ({built.strip()}; {reason}); compile it here, or export without "
+            "--compile"
+        )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without deprecation notices, and what torch says of compilers and graphics cards that it does not need here."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
