@@ -89,3 +89,28 @@ def test_same_padding_is_tensorflows() -> None:
         8 + 9 + 10 + 12 + 13 + 14,
         10 + 11 + 14 + 15,
     ]
+
+
+def test_simplifying_cuts_constant_channels_and_changes_nothing() -> None:
+    torch.manual_seed(0)
+    backbone = MobileNetV2(padding="same")
+    for module in backbone.modules():  # norms as training leaves them
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    images = torch.randn(2, 3, 96, 128)
+    backbone.eval()
+    stem, second = backbone.features[1].conv[0], backbone.features[2].conv[1]
+    with torch.no_grad():
+        stem[0].weight[:17] = 0  # constant 0 and above 0: what the norm alone gives
+        stem[1].bias[:17] = torch.linspace(-1, 8, 17)
+        second[0].weight[10:50] = -second[0].weight[10:50].abs()  # never above 0
+        second[1].weight[10:50], second[1].bias[10:50], second[1].running_mean[10:50] = 1.0, -0.1, 0.0
+        expected = backbone(images)
+    backbone.simplify()
+    assert backbone.features[0][0].out_channels == 16  # 15 that differ, in a whole block
+    assert stem[0].groups == 16 and backbone.features[1].conv[1].in_channels == 16
+    assert second[0].out_channels == 64  # 56 that differ
+    with torch.no_grad():
+        for given, wanted in zip(backbone(images), expected, strict=True):
+            torch.testing.assert_close(given, wanted, atol=1e-5, rtol=1e-5)

@@ -110,6 +110,7 @@ def prepare(
             "uint8 N×H×W×3"
         )
     twin = detached(model)
+    twin.backbone.simplify()
     _check_names(twin)
     names = _decoded_names(twin)
     maps = tuple(twin.heads) if raw_maps else ()

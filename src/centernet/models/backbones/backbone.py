@@ -38,6 +38,9 @@ class Backbone(nn.Module):
         """The parts in order, for freezing: the stem first."""
         raise NotImplementedError
 
+    def simplify(self) -> None:
+        """Leave out, in place, what no picture makes a difference to. Exports call it on their copy of the model."""
+
     def freeze(self, num_stages: int, *, norms: bool = False) -> None:
         """Fix the first `num_stages` stages, and let the others learn.
 

@@ -6,8 +6,9 @@ Sources: https://arxiv.org/abs/1801.04381, https://arxiv.org/abs/1905.02244.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torchvision import models
 
@@ -114,6 +115,15 @@ class MobileNetV2(_MobileNet):
             padding=padding,
         )
 
+    def simplify(self) -> None:
+        """Leave out hidden channels that are constant: detectors trained by others have hundreds of them."""
+        for before, block in zip(self.features, self.features[1:], strict=False):
+            layers = _layers(block)
+            if len(layers) == 4:  # the first block has no expansion: its hidden channels are the stem's
+                layers = _layers(before) + layers
+            if len(layers) == 6:
+                _drop_constant(*layers)
+
 
 class MobileNetV3(_MobileNet):
     """torchvision's MobileNetV3, small or large: maps of stride 4, 8, 16 and 32.
@@ -148,3 +158,47 @@ class MobileNetV3(_MobileNet):
             last_conv=last_conv,
             padding=padding,
         )
+
+
+CHANNEL_BLOCK = 16
+"""Runtimes lay channels out in blocks of 8 or 16, and take a slower way with other numbers."""
+
+
+def _layers(block: nn.Module) -> list[Any]:
+    return [layer for layer in block.modules() if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))]
+
+
+@torch.no_grad()
+def _drop_constant(
+    expand: nn.Conv2d,
+    expand_norm: nn.BatchNorm2d,
+    depthwise: nn.Conv2d,
+    depthwise_norm: nn.BatchNorm2d,
+    project: nn.Conv2d,
+    project_norm: nn.BatchNorm2d,
+) -> None:
+    """Cut hidden channels of a block with ReLU6 whose depthwise convolution gives one value for any input in 0..6.
+
+    Their value, times the projection's weights, moves into the mean that the last norm subtracts.
+    """
+    mean, variance = depthwise_norm.running_mean, depthwise_norm.running_var
+    assert mean is not None and variance is not None and project_norm.running_mean is not None
+    scale = depthwise_norm.weight * torch.rsqrt(variance + depthwise_norm.eps)
+    weight = depthwise.weight[:, 0].flatten(1) * scale[:, None]
+    bias = depthwise_norm.bias - mean * scale
+    lowest, highest = ((bias + 6 * part.sum(1)).clamp(0, 6) for part in (weight.clamp(max=0), weight.clamp(min=0)))
+    constant = (highest - lowest <= 1e-6).nonzero()[:, 0]
+    number = len(bias)
+    wanted = -(-(number - len(constant)) // CHANNEL_BLOCK) * CHANNEL_BLOCK
+    cut = constant[: max(0, number - wanted)]
+    kept = torch.ones(number, dtype=torch.bool).index_fill(0, cut, False).nonzero()[:, 0]
+    project_norm.running_mean -= project.weight[:, cut, 0, 0] @ highest[cut]
+    for convolution, norm in ((expand, expand_norm), (depthwise, depthwise_norm)):
+        convolution.weight = nn.Parameter(convolution.weight[kept])
+        convolution.out_channels = norm.num_features = len(kept)
+        for name in ("weight", "bias"):
+            setattr(norm, name, nn.Parameter(getattr(norm, name)[kept]))
+        for name in ("running_mean", "running_var"):
+            setattr(norm, name, getattr(norm, name)[kept])
+    depthwise.in_channels = depthwise.groups = project.in_channels = len(kept)
+    project.weight = nn.Parameter(project.weight[:, kept])
