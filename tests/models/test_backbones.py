@@ -114,3 +114,16 @@ def test_simplifying_cuts_constant_channels_and_changes_nothing() -> None:
     with torch.no_grad():
         for given, wanted in zip(backbone(images), expected, strict=True):
             torch.testing.assert_close(given, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_timms_same_padding_is_ours() -> None:
+    timm = pytest.importorskip("timm")
+    backbone = Timm("tf_efficientnet_lite0").eval()
+    theirs = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=[1, 2, 3, 4]).eval()
+    theirs.load_state_dict(backbone.model.state_dict())
+    assert any(isinstance(module, timm.layers.Conv2dSame) for module in theirs.modules())
+    assert not any(isinstance(module, timm.layers.Conv2dSame) for module in backbone.modules())
+    images = torch.randn(1, 3, 96, 160)
+    with torch.no_grad():
+        for given, wanted in zip(backbone(images), theirs(images), strict=True):
+            torch.testing.assert_close(given, wanted)

@@ -94,13 +94,13 @@ class Conv2dSame(nn.Conv2d):
         return super().forward(F.pad(x, (before_w, total_w - before_w, before_h, total_h - before_h)))
 
 
-def pad_same(module: nn.Module) -> None:
-    """Replace, in place, every strided convolution wider than its stride by `Conv2dSame`."""
+def pad_same(module: nn.Module, kind: type[nn.Conv2d] = nn.Conv2d) -> None:
+    """Replace, in place, every strided convolution of a kind that is wider than its stride by `Conv2dSame`."""
     for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d) and child.stride[0] > 1 and child.kernel_size[0] > child.stride[0]:
+        if isinstance(child, kind) and child.kernel_size[0] > child.stride[0] > 1 == child.dilation[0]:
             setattr(module, name, Conv2dSame.from_conv(child))
         else:
-            pad_same(child)
+            pad_same(child, kind)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

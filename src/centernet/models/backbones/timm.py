@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from centernet.models.backbones.backbone import Backbone, load_weights, pretrained_or_hint, read_weights
+from centernet.models.backbones.backbone import Backbone, load_weights, pad_same, pretrained_or_hint, read_weights
 
 
 class Timm(Backbone):
@@ -35,6 +35,7 @@ class Timm(Backbone):
         super().__init__()
         try:
             import timm
+            from timm.layers.conv2d_same import Conv2dSame as DynamicSame
         except ImportError as error:
             raise ImportError("the backbone Timm needs timm: pip install 'centernet[timm]'") from error
         if not timm.is_model(name):
@@ -49,6 +50,8 @@ class Timm(Backbone):
         if not kept:
             raise ValueError(f"timm's {name} has no maps of stride 4 to 32 (strides {strides}): choose another model")
         self.model = _create(name, out_indices=kept)
+        # timm computes such padding from the size of each map; exporters take minutes, or for ever, to see through it.
+        pad_same(self.model, DynamicSame)
         self.out_strides = tuple(strides[i] for i in kept)
         self.out_channels = tuple(self.model.feature_info.channels())
         self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")  # some transformers
