@@ -43,6 +43,21 @@ def test_the_file_finds_what_the_model_finds(model: CenterNet, tmp_path: Path, s
 
 
 @quiet
+def test_more_rows_are_asked_for_than_a_small_map_has_lines(model: CenterNet) -> None:
+    """What the sample's map had enough of, another size may lack."""
+    traced = export_torchscript(model, None, torch.rand(1, 3, 256, 256), num_detections=100)
+    images = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        boxes, labels, scores = traced(images)
+        eager = model.decode_detections(model(images), 100)
+    lines = model.num_classes * 64 // model.stride
+    assert lines < scores.shape[1] == 100
+    torch.testing.assert_close(scores, eager["scores"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(boxes[scores > 0.01], eager["bboxes"][scores > 0.01], atol=0.05, rtol=0)
+    assert (labels == eager["labels"])[scores > 0.01].all()
+
+
+@quiet
 @pytest.mark.parametrize("size_hw", [(61, 70), (133, 101), (500, 390)])
 def test_the_letterbox_takes_pictures_of_any_size(model: CenterNet, size_hw: tuple[int, int]) -> None:
     traced = export_torchscript(model, None, letterbox=True, num_detections=20)

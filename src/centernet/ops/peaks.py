@@ -58,10 +58,14 @@ def find_peaks(
         values, labels = values.max(dim=1, keepdim=True)
         labels = labels.flatten(1)
     # The best K values lie in the K rows of the highest maxima: two small searches in place of one over the whole map.
+    # Rows of nothing make K of them where there are fewer, as a traced graph cannot tell.
     lines = values.flatten(1, 2)
-    _, line = lines.amax(dim=2).topk(min(num_peaks, lines.shape[1]), dim=1)
-    candidates = lines.gather(1, line.unsqueeze(2).expand(-1, -1, width)).flatten(1)
-    best, place = candidates.topk(min(num_peaks, candidates.shape[1]), dim=1)
+    number = min(num_peaks, lines.shape[1] * width)
+    highest, line = F.pad(lines.amax(dim=2), (0, num_peaks), value=-torch.inf).topk(number, dim=1)
+    line = line.clamp(max=lines.shape[1] - 1)
+    candidates = lines.gather(1, line.unsqueeze(2).expand(-1, -1, width))
+    candidates = torch.where(highest.unsqueeze(2) > -torch.inf, candidates, -torch.inf)
+    best, place = candidates.flatten(1).topk(number, dim=1)
     # Remainders by multiplication: with sizes that are not known before, exporters have no other.
     candidate = place // width
     line = line.gather(1, candidate)
