@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from centernet import CenterNet
+from centernet.cli import fit
 
 TINY: dict[str, Any] = {
     "seed_everything": 0,
@@ -52,3 +57,25 @@ def tiny(tmp_path: Any) -> Any:
         return str(file)
 
     return write
+
+
+@pytest.fixture
+def cut_off() -> Callable[..., None]:
+    """Trains until an epoch or a step begins, and stops as a crash does; a checkpoint may be saved just before."""
+
+    class Stop(Exception):
+        pass
+
+    def train(config: str, output: Path, *, epoch: int = -1, step: int = -1, save: Path | None = None) -> None:
+        def stop(self: Any, *args: Any) -> None:
+            if self.trainer.current_epoch == epoch or self.global_step == step:
+                if save is not None:
+                    self.trainer.save_checkpoint(save)
+                raise Stop
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(CenterNet, "on_train_epoch_start" if step < 0 else "on_train_batch_start", stop)
+            with pytest.raises(Stop):
+                fit.run(["--config", config, "--output", str(output)], "fit")
+
+    return train

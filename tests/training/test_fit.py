@@ -91,22 +91,11 @@ def test_a_run_leaves_what_it_says(tiny: Any, tmp_path: Path, capsys: pytest.Cap
     assert model.class_names == ("disc", "square", "triangle", "star", "cross", "ring")  # from the data
 
 
-def test_resumed_after_an_epoch_equals_uninterrupted(tiny: Any, tmp_path: Path) -> None:
+def test_resumed_after_an_epoch_equals_uninterrupted(tiny: Any, cut_off: Any, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     config = tiny(trainer__max_epochs=4)
     fit.run(["--config", config, "--output", str(whole)], "fit")
-
-    class Stop(Exception):
-        pass
-
-    def stop(self: Any, *args: Any) -> None:
-        if self.trainer.current_epoch == 2:
-            raise Stop
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CenterNet, "on_train_epoch_start", stop)
-        with pytest.raises(Stop):
-            fit.run(["--config", config, "--output", str(cut)], "fit")
+    cut_off(config, cut, epoch=2)
     fit.run(["--config", config, "--output", str(cut), "--ckpt_path", str(last(cut))], "fit")
     assert_equal(last(whole), last(cut))  # it went on in the folder of the stopped run
     logs = [(folder / "tiny" / "version_0" / "metrics.csv").read_text().splitlines() for folder in (whole, cut)]
@@ -115,25 +104,16 @@ def test_resumed_after_an_epoch_equals_uninterrupted(tiny: Any, tmp_path: Path) 
 
 @pytest.mark.filterwarnings("ignore:.*dirpath has changed.*")
 @pytest.mark.parametrize("sampling", [None, {"class_path": "ClassAware", "init_args": {"samples": 24}}])
-def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(tiny: Any, tmp_path: Path, sampling: Any) -> None:
+def test_resumed_in_the_middle_of_an_epoch_equals_uninterrupted(
+    tiny: Any, cut_off: Any, tmp_path: Path, sampling: Any
+) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     config = tiny(trainer__max_epochs=3, data__sampling=sampling)
     fit.run(["--config", config, "--output", str(whole)], "fit")
-
-    class Stop(Exception):
-        pass
-
-    def stop(self: Any, *args: Any) -> None:
-        if self.global_step == 9:  # six batches an epoch: in the middle of the second
-            self.trainer.save_checkpoint(tmp_path / "middle.ckpt")
-            raise Stop
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CenterNet, "on_train_batch_start", stop)
-        with pytest.raises(Stop):
-            fit.run(["--config", config, "--output", str(cut)], "fit")
+    middle = tmp_path / "middle.ckpt"
+    cut_off(config, cut, step=9, save=middle)  # six batches an epoch: in the middle of the second
     # Not from the folder of the run, so it goes on in a new one.
-    fit.run(["--config", config, "--output", str(cut), "--ckpt_path", str(tmp_path / "middle.ckpt")], "fit")
+    fit.run(["--config", config, "--output", str(cut), "--ckpt_path", str(middle)], "fit")
     assert_equal(last(whole), last(cut, version=1))
 
 

@@ -75,25 +75,14 @@ def last(output: Path, version: int = 0) -> Path:
     return output / "tiny" / f"version_{version}" / "checkpoints" / "last.ckpt"
 
 
-def test_classifier_and_uncertainty_go_on_where_they_were(tracker: Any, tmp_path: Path) -> None:
+def test_classifier_and_uncertainty_go_on_where_they_were(tracker: Any, cut_off: Any, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     config = tracker(trainer__max_epochs=3)
     run = fit.run(["--config", config, "--output", str(whole)], "fit")
     identities = run.datamodule.num_identities
-
-    class Stop(Exception):
-        pass
-
-    def stop(self: Any, *args: Any) -> None:
-        if self.global_step == 8:  # six batches an epoch: in the middle of the second
-            self.trainer.save_checkpoint(tmp_path / "middle.ckpt")
-            raise Stop
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CenterNet, "on_train_batch_start", stop)
-        with pytest.raises(Stop):
-            fit.run(["--config", config, "--output", str(cut)], "fit")
-    fit.run(["--config", config, "--output", str(cut), "--ckpt_path", str(tmp_path / "middle.ckpt")], "fit")
+    saved = tmp_path / "middle.ckpt"
+    cut_off(config, cut, step=8, save=saved)  # six batches an epoch: in the middle of the second
+    fit.run(["--config", config, "--output", str(cut), "--ckpt_path", str(saved)], "fit")
 
     first, second = (torch.load(path, weights_only=True) for path in (last(whole), last(cut, version=1)))
     for part in ("state_dict", "current_model_state"):
@@ -104,7 +93,7 @@ def test_classifier_and_uncertainty_go_on_where_they_were(tracker: Any, tmp_path
         assert torch.equal(value["exp_avg"], second["optimizer_states"][0]["state"][name]["exp_avg"])
     now = first["current_model_state"]
     assert now["heads.embedding.classifier.weight"].shape == (identities, 8)
-    middle = torch.load(tmp_path / "middle.ckpt", weights_only=True)["current_model_state"]
+    middle = torch.load(saved, weights_only=True)["current_model_state"]
     for name in ("heads.embedding.classifier.weight", "loss_weighting.log_variances.identity"):
         assert not torch.equal(now[name], middle[name])  # it learned
 
