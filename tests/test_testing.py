@@ -129,7 +129,7 @@ def test_broken_sequences_are_found(sequences: tuple[VideoSequence, ...], messag
 
 
 def test_a_head_that_does_not_export_is_found() -> None:
-    from centernet.models.heads import LTRBHead
+    from centernet.network.heads import LTRBHead
 
     class Deciding(LTRBHead):
         def decode(self, output: Any, peaks: Any) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from .images import ImageError, Preprocessing
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from .models.backbones import Backbone
-    from .models.heads import Head
-    from .models.necks import Neck
+    from .network.backbones import Backbone
+    from .network.heads import Head
+    from .network.necks import Neck
     from .ops import Peaks
 
 _ARRAYS = {

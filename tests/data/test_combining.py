@@ -31,7 +31,7 @@ from centernet.data import (
     SyntheticSequences,
 )
 from centernet.images import ImageError, Preprocessing
-from centernet.models.heads import EmbeddingHead, Head, HeatmapHead, LTRBHead, SizeOffsetHead
+from centernet.network.heads import EmbeddingHead, Head, HeatmapHead, LTRBHead, SizeOffsetHead
 from centernet.ops import Targets
 from centernet.testing import check_dataset
 

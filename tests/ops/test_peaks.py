@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from centernet.models.heads import LTRBHead, SizeOffsetHead
+from centernet.network.heads import LTRBHead, SizeOffsetHead
 from centernet.ops import find_peaks, gather_at
 
 

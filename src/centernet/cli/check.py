@@ -146,7 +146,7 @@ def _configured(given: argparse.Namespace, parser: argparse.ArgumentParser) -> _
             )
     from centernet.data.configuration import read_data_section
     from centernet.images import Preprocessing
-    from centernet.models.build import build_from_hyper_parameters, read_yaml
+    from centernet.network.build import build_from_hyper_parameters, read_yaml
 
     content = read_yaml(given.target)
     if not isinstance(content.get("data"), dict):

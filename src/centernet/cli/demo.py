@@ -69,9 +69,9 @@ def _photograph(output: Path) -> Path:
     import cv2
     from matplotlib import get_data_path
 
+    from centernet.drawing import draw
     from centernet.images import read_image
     from centernet.inference import Detector
-    from centernet.inference.drawing import draw
 
     image = read_image(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
     found = Detector("voc-lite")(image)
@@ -126,8 +126,8 @@ def _detect(checkpoint: Path, output: Path) -> Path:
     import cv2
 
     from centernet.data.formats import Synthetic
+    from centernet.drawing import contact_sheet, draw
     from centernet.inference import Detector
-    from centernet.inference.drawing import contact_sheet, draw
 
     scenes = output / "scenes"
     scenes.mkdir(exist_ok=True)

@@ -109,11 +109,11 @@ def _load(name: str) -> CenterNet:
 def _figures(name: str) -> dict[str, float] | None:
     """What is known of a model's worth: `figures` in a folder's config.yaml, or the best that a training watched."""
     if Path(name).suffix.lower() != ".ckpt":
-        from centernet.models.build import read_yaml
-        from centernet.models.pretrained import CONFIG, find_pretrained
+        from centernet.network.build import read_yaml
+        from centernet.network.pretrained import CONFIG, find_pretrained
 
         return read_yaml(find_pretrained(name) / CONFIG).get("figures")
-    from centernet.models.checkpoint import read_checkpoint
+    from centernet.network.checkpoint import read_checkpoint
 
     for state in (read_checkpoint(name).get("callbacks") or {}).values():
         if isinstance(state, dict) and state.get("monitor") and state.get("best_model_score") is not None:

@@ -22,9 +22,9 @@ from lightning.pytorch.loggers import CSVLogger
 
 from centernet.data import DataModule
 from centernet.models import CenterNet
-from centernet.models.build import explain, hyper_parameters
-from centernet.models.evaluation import tracking_stats
+from centernet.network.build import explain, hyper_parameters
 from centernet.training import EMA, EpochSummary, LogDetections, Optimization, Trainer, start_from
+from centernet.training.validation import tracking_stats
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from centernet.export.letterbox import Letterbox, Reduce, picture_size
 from centernet.inference.model_metadata import OUTPUTS, ModelMetadata, Precision
-from centernet.models.layers import OutputConv
+from centernet.network.layers import OutputConv
 
 if TYPE_CHECKING:
     from centernet.models import CenterNet

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from centernet.drawing import Trails, contact_sheet, draw
 from centernet.inference.detector import Detector
-from centernet.inference.drawing import Trails, contact_sheet, draw
 from centernet.inference.opening import Runtime
 from centernet.inference.sources import Frame, SourceError, frames
 from centernet.inference.tracking import collect, track

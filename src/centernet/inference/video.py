@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
+from centernet.drawing import Trails, draw
 from centernet.images import Preprocessing
-from centernet.inference.drawing import Trails, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import cv2
 
 from centernet.boxes import xyxy_to_xywh
-from centernet.inference.drawing import Trails, draw
+from centernet.drawing import Trails, draw
 from centernet.inference.sources import Frame, is_video
 
 if TYPE_CHECKING:

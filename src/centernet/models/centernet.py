@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from centernet.detections import Detections
 from centernet.images import Preprocessing
-from centernet.models.backbones import Backbone
-from centernet.models.checkpoint import model_of_checkpoint
-from centernet.models.evaluation import Evaluation, tracking_stats
-from centernet.models.heads import Head
-from centernet.models.necks import Neck
-from centernet.models.weighting import UncertaintyWeighting
+from centernet.network.backbones import Backbone
+from centernet.network.checkpoint import model_of_checkpoint
+from centernet.network.heads import Head
+from centernet.network.necks import Neck
+from centernet.network.weighting import UncertaintyWeighting
 from centernet.ops import Targets, rank_by_quality, suppress
 from centernet.tracking import Tracker
+from centernet.training.validation import Evaluation, tracking_stats
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -419,13 +419,13 @@ class CenterNet(pl.LightningModule):
         Raises:
             FileNotFoundError: there is no such model; the message lists the names.
         """
-        from centernet.models.pretrained import load_pretrained
+        from centernet.network.pretrained import load_pretrained
 
         return load_pretrained(name, revision=revision)
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
         """Write configuration and weights (half precision) to a folder that `from_pretrained` reads."""
-        from centernet.models.pretrained import save_pretrained
+        from centernet.network.pretrained import save_pretrained
 
         return save_pretrained(self, folder)
 
@@ -448,6 +448,6 @@ class CenterNet(pl.LightningModule):
         Returns:
             The address of the commit. Needs the extra `hub`.
         """
-        from centernet.models.pretrained import push_to_hub
+        from centernet.network.pretrained import push_to_hub
 
         return push_to_hub(self, repo_id, private=private, token=token, message=commit_message)

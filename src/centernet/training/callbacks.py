@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from centernet.detections import Detections
-from centernet.inference.drawing import contact_sheet, draw
+from centernet.drawing import contact_sheet, draw
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl

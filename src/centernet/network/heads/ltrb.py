@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from centernet.boxes import IoUKind, elementwise_iou
-from centernet.models.heads.head import Head, tower
-from centernet.models.layers import Convolution
+from centernet.network.heads.head import Head, tower
+from centernet.network.layers import Convolution
 from centernet.ops import Peaks, Targets, gather_at, weighted_bce_loss, weighted_iou_loss
 from centernet.ops.targets import Sampling
 

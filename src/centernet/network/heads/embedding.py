@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from centernet.models.heads.head import Head, TrainingData, tower
-from centernet.models.layers import Convolution
+from centernet.network.heads.head import Head, TrainingData, tower
+from centernet.network.layers import Convolution
 from centernet.ops import (
     Peaks,
     Targets,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from centernet.detections import Detections
+from centernet.drawing import class_colour
 from centernet.images import ImageError
 from centernet.inference import Trails, contact_sheet, draw
-from centernet.inference.drawing import class_colour
 
 
 def detections(*boxes: tuple[float, ...], scores: Any = None, **columns: Any) -> Detections:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from centernet.models.backbones import MobileNetV2, ResNet, Timm
-from centernet.models.backbones.backbone import Conv2dSame
+from centernet.network.backbones import MobileNetV2, ResNet, Timm
+from centernet.network.backbones.backbone import Conv2dSame
 
 
 def test_weights_from_a_file_and_what_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -89,8 +89,8 @@ def model_section(source: str | PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: there is no such model.
         ValueError: a checkpoint of a model that was not built from a configuration.
     """
-    from centernet.models.build import read_yaml, without_start
-    from centernet.models.checkpoint import read_checkpoint
+    from centernet.network.build import read_yaml, without_start
+    from centernet.network.checkpoint import read_checkpoint
 
     if Path(source).suffix != ".ckpt":
         return without_start(read_yaml(find_pretrained(source) / CONFIG)["model"])
@@ -107,8 +107,8 @@ def load_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
         FileNotFoundError: there is no such model.
         ValueError: weights and configuration do not fit each other.
     """
-    from centernet.models.backbones.backbone import read_weights
-    from centernet.models.build import build_from_hyper_parameters, read_yaml
+    from centernet.network.backbones.backbone import read_weights
+    from centernet.network.build import build_from_hyper_parameters, read_yaml
 
     folder = find_pretrained(name, revision=revision)
     model = build_from_hyper_parameters(read_yaml(folder / CONFIG)["model"])
@@ -132,7 +132,7 @@ def save_pretrained(model: CenterNet, folder: str | PathLike[str]) -> Path:
     """
     from safetensors.torch import save_file
 
-    from centernet.models.build import without_start
+    from centernet.network.build import without_start
 
     if "backbone" not in model.hparams:
         raise ValueError(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from centernet.models.layers import ConvBlock, Convolution, Upsampling, upsample
-from centernet.models.necks.neck import Neck
+from centernet.network.layers import ConvBlock, Convolution, Upsampling, upsample
+from centernet.network.necks.neck import Neck
 
 
 class SimpleNeck(Neck):

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from centernet.models.backbones.backbone import Backbone, load_weights, pad_same, pretrained_or_hint, read_weights
+from centernet.network.backbones.backbone import Backbone, load_weights, pad_same, pretrained_or_hint, read_weights
 
 
 class Timm(Backbone):

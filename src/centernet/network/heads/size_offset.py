@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from centernet.models.heads.head import Head, tower
-from centernet.models.layers import Convolution
+from centernet.network.heads.head import Head, tower
+from centernet.network.layers import Convolution
 from centernet.ops import Peaks, Targets, gather_at, l1_loss, smooth_l1_loss
 
 

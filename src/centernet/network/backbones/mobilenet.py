@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.models.backbones.backbone import (
+from centernet.network.backbones.backbone import (
     Backbone,
     Padding,
     load_weights,

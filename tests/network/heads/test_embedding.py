@@ -14,8 +14,8 @@ from torch import Tensor
 
 from centernet import CenterNet, build_centernet
 from centernet.data import Annotation, DataError, DataModule, DetectionDataset, DetectionForTracking, Synthetic
-from centernet.models.heads import EmbeddingHead
-from centernet.models.weighting import UncertaintyWeighting
+from centernet.network.heads import EmbeddingHead
+from centernet.network.weighting import UncertaintyWeighting
 from centernet.ops import Peaks, Targets, find_peaks, focal_loss, gather_at, l1_loss
 
 EMBEDDING: dict[str, Any] = {"class_path": "EmbeddingHead", "init_args": {"width": 16, "dim": 12}}

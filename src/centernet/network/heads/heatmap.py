@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from centernet.models.heads.head import Head, tower
-from centernet.models.layers import Convolution
+from centernet.network.heads.head import Head, tower
+from centernet.network.layers import Convolution
 from centernet.ops import Peaks, Targets, find_peaks, focal_loss, quality_focal_loss
 from centernet.ops.targets import Radius
 

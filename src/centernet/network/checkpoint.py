@@ -54,7 +54,7 @@ def model_of_checkpoint(
         strict: as for `load_state_dict`.
         parts: constructor arguments, for a model that was not built from a configuration.
     """
-    from centernet.models.build import build_from_hyper_parameters
+    from centernet.network.build import build_from_hyper_parameters
 
     checkpoint = read_checkpoint(path, map_location)
     hyper_parameters = checkpoint.get("hyper_parameters") or {}

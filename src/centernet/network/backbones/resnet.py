@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.models.backbones.backbone import (
+from centernet.network.backbones.backbone import (
     Backbone,
     Padding,
     load_weights,

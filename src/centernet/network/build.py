@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-import centernet.models.backbones
-import centernet.models.heads
-import centernet.models.necks
-from centernet.models.centernet import CenterNet
+import centernet.network.backbones
+import centernet.network.heads
+import centernet.network.necks
+
+if TYPE_CHECKING:
+    from centernet.models import CenterNet
 
 
 def build_centernet(config: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> CenterNet:
@@ -81,6 +83,8 @@ def hyper_parameters(section: Namespace | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build(section: Any, *, source: str) -> CenterNet:
+    from centernet.models import CenterNet
+
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(CenterNet, "model")
     try:
@@ -96,7 +100,7 @@ def explain(message: str) -> str:
     """A parser's message, with the choices and the nearest where it names an unknown part."""
     parts = {
         name: room.__name__.rsplit(".", 1)[1]
-        for room in (centernet.models.backbones, centernet.models.necks, centernet.models.heads)
+        for room in (centernet.network.backbones, centernet.network.necks, centernet.network.heads)
         for name in room.__all__
         if name not in ("Backbone", "Neck", "Head")
     }

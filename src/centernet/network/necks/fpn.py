@@ -8,8 +8,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from centernet.models.layers import ConvBlock, Convolution, Upsampling, WeightedSum, upsample
-from centernet.models.necks.neck import Neck
+from centernet.network.layers import ConvBlock, Convolution, Upsampling, WeightedSum, upsample
+from centernet.network.necks.neck import Neck
 
 
 class FPN(Neck):

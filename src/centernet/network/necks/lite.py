@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from centernet.models.layers import ConvBlock
-from centernet.models.necks.neck import Neck
+from centernet.network.layers import ConvBlock
+from centernet.network.necks.neck import Neck
 
 
 class LiteFPN(Neck):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from centernet.models.layers import ConvBlock, Convolution, OutputConv
+from centernet.network.layers import ConvBlock, Convolution, OutputConv
 from centernet.ops import Peaks, Targets
 
 

@@ -1,0 +1,154 @@
+"""What the commands share: their parser, the types of values, and options read off the library's own signatures."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+OptionType = Callable[[str], Any]
+
+
+def command_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return the parser of `centernet NAME`; the epilog holds its examples and is shown as it stands."""
+    return argparse.ArgumentParser(
+        prog=f"centernet {name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Read a number within 0..1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0..1")
+    return value
+
+
+def name_list(text: str) -> list[str]:
+    """Read names with commas between them, each once."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return list(dict.fromkeys(names))
+
+
+def choice_list(choices: Iterable[str]) -> OptionType:
+    """Return a type for names out of `choices` with commas between them."""
+    known = list(choices)
+
+    def read(text: str) -> list[str]:
+        names = name_list(text)
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(known)}")
+        return names
+
+    return read
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read `N` or `HEIGHTxWIDTH` as (height, width)."""
+    height, _, width = text.lower().partition("x")
+    return positive(height), positive(width or height)
+
+
+def add_options(
+    parser: argparse._ActionsContainer,
+    target: Callable[..., Any],
+    names: Iterable[str] | None = None,
+    *,
+    types: Mapping[str, OptionType] | None = None,
+    help: Mapping[str, str] | None = None,
+) -> None:
+    """Add an option for each parameter of a function or class, with the type, default and text that it states itself.
+
+    Options that are not given are left out of the namespace, so that the callee's own defaults hold; read those that
+    are with `given_options`.
+
+    Args:
+        parser: of the command, or a group of it.
+        target: a function, a class or a dataclass with Google-style `Args:` or `Attributes:`.
+        names: the parameters, in this order; None for all that may be given by keyword.
+        types: readers of values for parameters whose annotation does not say enough.
+        help: texts that differ from those of the docstring.
+    """
+    signature, texts = inspect.signature(target).parameters, parameter_texts(target)
+    for name in signature if names is None else names:
+        parameter = signature[name]
+        text = (help or {}).get(name, texts.get(name, "")).replace("%", "%%").rstrip(".")
+        settings = _settings(_annotation(target, parameter), (types or {}).get(name))
+        default = parameter.default
+        if default is not inspect.Parameter.empty and "default:" not in text:
+            shown = "none" if default is None else str(default)
+            text += f"; default: {shown}" if not (default is None and "None" in text) else ""
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, dest=name, default=argparse.SUPPRESS, help=text, **settings)
+
+
+def add_old_name(parser: argparse._ActionsContainer, option: str, **settings: Any) -> None:
+    """Add a former name of an option, which is still understood but not shown."""
+    parser.add_argument(option, help=argparse.SUPPRESS, default=argparse.SUPPRESS, **settings)
+
+
+def given_options(given: argparse.Namespace, target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the parameters of `target` that were given on the command line."""
+    return {name: getattr(given, name) for name in inspect.signature(target).parameters if hasattr(given, name)}
+
+
+def parameter_texts(target: Callable[..., Any]) -> dict[str, str]:
+    """Return the text of each parameter in the `Args:` or `Attributes:` of a Google-style docstring."""
+    section = re.search(r"^(?:Args|Attributes):\n((?:[ ].*\n?|\n)+)", f"{inspect.getdoc(target)}\n", re.MULTILINE)
+    if section is None:
+        return {}
+    entries = re.findall(r"^    (\w+(?:, \w+)*): (.*(?:\n     +.*)*)", section[1], re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text).strip() for names, text in entries for name in names.split(", ")}
+
+
+def _annotation(target: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return the type of one parameter. Others of its signature may name types that exist for type checkers alone."""
+    annotation = parameter.annotation
+    return eval(annotation, vars(sys.modules[target.__module__])) if isinstance(annotation, str) else annotation
+
+
+def _settings(annotation: Any, read: OptionType | None) -> dict[str, Any]:
+    """Return what `add_argument` is to know of a type."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    kinds = [member for member in members if member is not type(None)]
+    optional = len(kinds) < len(members)
+    kind = kinds[0]
+    if read is None and kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if read is None and get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if read is None and get_origin(kind) is tuple:
+        return {"nargs": len(get_args(kind)), "type": get_args(kind)[0]}
+    if read is None:
+        read = name_list if get_origin(kind) in (list, Sequence) else kind
+    metavar = {int: "N", float: "X", str: "TEXT", positive: "N", fraction: "X", name_list: "LIST", size: "SIZE"}
+    chosen = read
+    return {"type": _or_none(chosen) if optional else chosen, "metavar": metavar.get(chosen, "VALUE")}
+
+
+def _or_none(read: OptionType) -> OptionType:
+    """Return a type that also takes the word none."""
+
+    def read_or_none(text: str) -> Any:
+        return None if text.lower() == "none" else read(text)
+
+    read_or_none.__name__ = getattr(read, "__name__", "value")  # argparse names it in its errors
+    return read_or_none

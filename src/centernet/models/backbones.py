@@ -1,0 +1,3 @@
+"""The former address of `centernet.network.backbones`, which old class paths and scripts name."""
+
+from centernet.network.backbones import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The former address of `centernet.network.heads`, which old class paths and scripts name."""
+
+from centernet.network.heads import *  # noqa: F403

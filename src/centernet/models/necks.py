@@ -1,0 +1,3 @@
+"""The former address of `centernet.network.necks`, which old class paths and scripts name."""
+
+from centernet.network.necks import *  # noqa: F403
