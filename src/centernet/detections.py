@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,25 @@ from centernet.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a head adds to detections, so that runtimes, files, writers and drawing can carry it.
+
+    Attributes:
+        name: of the column.
+        kind: `value` (one number or a few of their own meaning), `vector` (an embedding), `points` (the last axis
+            begins with x and y, which move with the image; what follows, such as a score, stays) or `boxes` (the last
+            axis is x1 y1 x2 y2).
+        shape: of one object's entry; () for a single number.
+        dtype: of the arrays.
+    """
+
+    name: str
+    kind: Literal["value", "vector", "points", "boxes"]
+    shape: tuple[int, ...] = ()
+    dtype: Literal["float32", "int64", "bool"] = "float32"
 
 
 @dataclass(frozen=True, eq=False)

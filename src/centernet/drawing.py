@@ -17,8 +17,6 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from centernet.images import Preprocessing, check_image
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -50,9 +48,10 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
         uint8 H×W×3 RGB.
 
     Raises:
-        ImageError: another type or shape of `image`.
+        ValueError: another type or shape of `image`.
     """
-    check_image(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"expected an image uint8 H×W×3, got {image.dtype} {'×'.join(map(str, image.shape))}")
     if not len(detections):
         return image.copy()
     height, width = image.shape[:2]
@@ -161,13 +160,16 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     gap = max(2, tile_width // 50)
-    fit = Preprocessing((tile_height, tile_width), "letterbox", pad_value=SHEET_GRAY)
     sheet = np.full(
         (rows * (tile_height + gap) + gap, columns * (tile_width + gap) + gap, 3), SHEET_GRAY, dtype=np.uint8
     )
     for i, image in enumerate(images):
         y, x = gap + i // columns * (tile_height + gap), gap + i % columns * (tile_width + gap)
-        sheet[y : y + tile_height, x : x + tile_width] = fit(image)
+        scale = min(tile_height / image.shape[0], tile_width / image.shape[1])
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        y, x = y + (tile_height - height) // 2, x + (tile_width - width) // 2
+        sheet[y : y + height, x : x + width] = cv2.resize(image, (width, height), interpolation=way)
     return sheet
 
 

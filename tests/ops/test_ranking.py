@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from centernet.ops import rank_by_quality, suppress
+from centernet.ops import order_by_score, suppress
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
@@ -29,10 +29,8 @@ def test_suppression_is_that_of_going_through_the_boxes(threshold: float) -> Non
             torch.testing.assert_close(found[name][i, : len(kept)], rows[i, kept])
 
 
-def test_quality_changes_the_order_and_goes() -> None:
-    scores, quality = torch.tensor([[0.9, 0.8, 0.1]]), torch.tensor([[0.25, 0.81, 1.0]])
+def test_rows_follow_their_scores() -> None:
     rows = torch.arange(3.0).reshape(1, 3, 1)
-    found = rank_by_quality({"scores": scores, "quality": quality, "bboxes": rows.expand(-1, -1, 4)})
-    assert set(found) == {"scores", "bboxes"}
+    found = order_by_score({"scores": torch.tensor([[0.45, 0.72, 0.1]]), "bboxes": rows.expand(-1, -1, 4)})
     torch.testing.assert_close(found["scores"], torch.tensor([[0.72, 0.45, 0.1]]))
     assert found["bboxes"][0, :, 0].tolist() == [1, 0, 2]

@@ -50,7 +50,7 @@ if __name__ == "__main__":
     run = fit.run(sys.argv[1:], "fit")
     total = sum(float(p.detach().double().abs().sum()) for p in run.model.parameters())
     print(f"rank {run.trainer.global_rank} total {total:.10f}", flush=True)
-    print(f"images {len(run.datamodule.datasets['val'])} AP {run.model.evaluation.stats['AP']:.10f}", flush=True)
+    print(f"images {len(run.datamodule.datasets['val'])} AP {run.model.validated.coco.stats['AP']:.10f}", flush=True)
 """
 
 
@@ -136,8 +136,8 @@ def test_validate_reads_the_model_from_the_checkpoint(
 
 def test_overfit_one_batch_shows_that_the_model_can_learn(tiny: Any, tmp_path: Path) -> None:
     run = fit.run(["--config", tiny(), "--output", str(tmp_path), "--overfit-one-batch"], "fit")
-    assert run.model.evaluation is not None
-    assert run.model.evaluation.stats["AP50"] > 0.9
+    assert run.model.validated is not None
+    assert run.model.validated.coco.stats["AP50"] > 0.9
 
 
 def test_the_loss_falls_with_the_recipe_of_the_original_too(tiny: Any, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ from centernet.cli import fit
 
 if __name__ == "__main__":
     run = fit.run(sys.argv[1:], "fit")
-    stats = run.model.evaluation_tracking.stats
+    stats = run.model.validated.tracking.stats
     print(f"figures {run.trainer.global_rank} {stats['HOTA']:.10f} {stats['IDs']} {stats['GT_Dets']}", flush=True)
 """
 
@@ -253,8 +253,8 @@ def test_still_pictures_have_no_figures_of_tracks(tracker: Any, tmp_path: Path) 
     mapped = {"class_path": "MapClasses", "init_args": {"dataset": stills, "classes": {"disc": "object"}}}
     config = tracker(data__val=mapped, trainer__max_epochs=1)
     run = fit.run(["--config", config, "--output", str(tmp_path)], "fit")
-    assert run.model.evaluation is not None
-    assert run.model.evaluation_tracking is None
+    assert run.model.validated is not None
+    assert run.model.validated.tracking is None
 
 
 def test_options_of_the_tracker_are_checked_when_the_model_is_built(

@@ -144,9 +144,10 @@ def _configured(given: argparse.Namespace, parser: argparse.ArgumentParser) -> _
             parser.error(
                 f"--{option.replace('_', '-')} is for folders; {given.target} is a configuration, which says it"
             )
+    from centernet.configuration import read_yaml
     from centernet.data.configuration import read_data_section
     from centernet.images import Preprocessing
-    from centernet.network.build import build_from_hyper_parameters, read_yaml
+    from centernet.network.build import network_of_section, without_start
 
     content = read_yaml(given.target)
     if not isinstance(content.get("data"), dict):
@@ -162,7 +163,9 @@ def _configured(given: argparse.Namespace, parser: argparse.ArgumentParser) -> _
     subject.class_names = data.settings.pop("class_names", None)
     subject.num_classes = data.settings.pop("num_classes", None)
     if content.get("model") is not None:
-        model = build_from_hyper_parameters(content["model"])  # without fetching pretrained weights
+        model = network_of_section(
+            without_start(content["model"]), source=str(given.target)
+        )  # without fetching pretrained weights
         subject.preprocessing, subject.stride = model.preprocessing, model.stride
         subject.class_names, subject.num_classes = model.class_names, model.num_classes
         head: Any = model.heads[model.finder]

@@ -111,7 +111,7 @@ def _curves(metrics: Path, path: Path) -> Path:
 
 
 def _figures(run: object, path: Path, *, seconds: float) -> Path:
-    evaluation = run.model.evaluation  # type: ignore[attr-defined]
+    evaluation = run.model.validated.coco  # type: ignore[attr-defined]
     content = {
         "seconds": round(seconds, 1),
         "last_epoch": evaluation.stats,

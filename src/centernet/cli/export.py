@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from centernet.models import CenterNet
+    from centernet.network import Network
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2", "openvino": ".xml"}
 EPILOG = """examples:
@@ -37,12 +37,14 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     _check(parser, given)
     path: Path = given.output or Path(Path(given.model).stem + ("_int8" * given.int8) + SUFFIXES[given.format])
+    from centernet.network.weights import recorded_figures
+
     model = _load(given.model)
     options = {
         "num_detections": given.num_detections,
         "raw_maps": given.raw_maps,
         "score_threshold": given.score_threshold,
-        "figures": _figures(given.model),
+        "figures": recorded_figures(given.model),
     }
     if given.input_size is not None:
         from dataclasses import replace
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _writers(model: CenterNet, given: argparse.Namespace, options: dict[str, Any]) -> dict[str, Callable[[Path], Any]]:
+def _writers(model: Network, given: argparse.Namespace, options: dict[str, Any]) -> dict[str, Callable[[Path], Any]]:
     from centernet import export
 
     options = options | {"precision": given.precision}
@@ -86,7 +88,7 @@ def _int8(given: argparse.Namespace, path: Path, write_onnx: Callable[[Path], An
             export.convert_to_openvino(quantized, path)
 
 
-def _report(model: CenterNet, path: Path, given: argparse.Namespace) -> None:
+def _report(model: Network, path: Path, given: argparse.Namespace) -> None:
     """AP of the model and of its file on a labelled set."""
     from centernet.data import COCO
     from centernet.export import accuracy
@@ -96,29 +98,12 @@ def _report(model: CenterNet, path: Path, given: argparse.Namespace) -> None:
     print(f"AP on {len(dataset)} pictures: {before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})")
 
 
-def _load(name: str) -> CenterNet:
-    from centernet import CenterNet
+def _load(name: str) -> Network:
+    from centernet.network import load_network
 
-    if Path(name).suffix.lower() == ".ckpt":
-        return CenterNet.load_from_checkpoint(name)
     if Path(name).suffix.lower() in (*SUFFIXES.values(), ".bin"):
         raise ValueError(f"{name}: is an exported file already; give the checkpoint (.ckpt) that it was made from")
-    return CenterNet.from_pretrained(name)
-
-
-def _figures(name: str) -> dict[str, float] | None:
-    """What is known of a model's worth: `figures` in a folder's config.yaml, or the best that a training watched."""
-    if Path(name).suffix.lower() != ".ckpt":
-        from centernet.network.build import read_yaml
-        from centernet.network.pretrained import CONFIG, find_pretrained
-
-        return read_yaml(find_pretrained(name) / CONFIG).get("figures")
-    from centernet.network.checkpoint import read_checkpoint
-
-    for state in (read_checkpoint(name).get("callbacks") or {}).values():
-        if isinstance(state, dict) and state.get("monitor") and state.get("best_model_score") is not None:
-            return {str(state["monitor"]).removeprefix("val/"): float(state["best_model_score"])}
-    return None
+    return load_network(name)
 
 
 def _check(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:

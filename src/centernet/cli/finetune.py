@@ -76,7 +76,7 @@ def configuration(source: Source, given: argparse.Namespace) -> dict[str, Any]:
         DataError: the data have no training pictures with objects.
     """
     from centernet.data.sample import DataError
-    from centernet.network.pretrained import model_section
+    from centernet.network.weights import model_section
 
     if "train" not in source.splits:
         raise DataError(

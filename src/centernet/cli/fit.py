@@ -20,11 +20,11 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
+from centernet.configuration import MODE, explain, plain, register_loader
 from centernet.data import DataModule
 from centernet.models import CenterNet
-from centernet.network.build import explain, hyper_parameters
+from centernet.network.build import PARTS
 from centernet.training import EMA, EpochSummary, LogDetections, Optimization, Trainer, start_from
-from centernet.training.validation import tracking_stats
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Parser(LightningArgumentParser):
     """Lightning's, with errors that list the choices where a part's name is unknown."""
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        return super().error(explain(message), ex)
+        return super().error(explain(message, PARTS), ex)
 
 
 class CLI(LightningCLI):
@@ -50,6 +50,7 @@ class CLI(LightningCLI):
 
     def __init__(self, arguments: Sequence[str], *, configured: str = "run") -> None:
         self._name = configured
+        register_loader()
         super().__init__(
             CenterNet,
             DataModule,
@@ -61,10 +62,12 @@ class CLI(LightningCLI):
             parser_class=Parser,
             parser_kwargs={
                 "fit": {
+                    "parser_mode": MODE,
                     "prog": "centernet fit",
                     "description": "Train a model. Example: centernet fit --config configs/voc_mobilenet_v2.yaml",
                 },
                 "validate": {
+                    "parser_mode": MODE,
                     "prog": "centernet validate",
                     "description": "Evaluate a checkpoint. "
                     "Example: centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path best.ckpt",
@@ -107,7 +110,7 @@ class CLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
-        self.model.save_hyperparameters(hyper_parameters(self._get(self.config, "model")))
+        self.model.describe(plain(self._get(self.config, "model")))
         self.model.optimization = self._get(self.config_init, "optimization")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -156,7 +159,7 @@ class CLI(LightningCLI):
     def before_fit(self) -> None:
         start = self._get(self.config, "start_from")
         if start is not None and self._get(self.config, "ckpt_path") is None:  # a run that goes on has its own weights
-            start_from(self.model, start)
+            start_from(self.model.network, start)
         if self._get(self.config, "overfit_one_batch"):
             self.datamodule.overfit_one_batch()
             self._get(self.config_init, "optimization").reference_batch = 0  # one batch is learned at the full rate
@@ -166,10 +169,8 @@ class CLI(LightningCLI):
         folder = self.trainer.log_dir  # asks all devices
         if not self.trainer.is_global_zero:
             return
-        if self.model.evaluation is not None:
-            logger.info("%s", self.model.evaluation.table())
-        if self.model.evaluation_tracking is not None:
-            logger.info("%s", self.model.evaluation_tracking.table())
+        if self.model.validated is not None:
+            logger.info("%s", self.model.validated.table())
         checkpoint = self.trainer.checkpoint_callback
         if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path:
             logger.info("best val/AP %.4f", float(checkpoint.best_model_score or 0))
@@ -180,20 +181,14 @@ class CLI(LightningCLI):
         self.datamodule.validate_on = self._get(self.config, "split")
         self.trainer.validate(**kwargs)
         folder = Path(self.trainer.log_dir or ".")  # asks all devices
-        result = self.model.evaluation
+        result = self.model.validated
         if result is None or not self.trainer.is_global_zero:
             return
         path = folder / "figures.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        voc = self.model.evaluation_voc
-        content = {**result.stats, **voc.stats, "per_class": {c.name: c.ap for c in result.per_class}}
-        tables = [result.table(), f"Pascal VOC, IoU .5\n{voc.table()}"]
-        tracks = self.model.evaluation_tracking
-        if tracks is not None:
-            content |= tracking_stats(tracks)
-            tables.append(f"Tracks\n{tracks.table()}")
+        content = {**result.stats, "per_class": {c.name: c.ap for c in result.coco.per_class}}
         path.write_text(json.dumps(content, indent=1))
-        print("\n\n".join(tables))
+        print(result.table())
         print(f"figures: {path}")
 
 

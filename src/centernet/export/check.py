@@ -16,7 +16,7 @@ from centernet.export.graph import Prepared, trial_images
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from centernet.models import CenterNet
+    from centernet.network import Network
 
 Arrays = Mapping[str, "NDArray[Any]"]
 Run = Callable[["NDArray[Any]"], Arrays]
@@ -90,7 +90,7 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = 1e-4) 
     return Difference(scores, boxes, unmatched, total)
 
 
-def check_file(path: Path, prepared: Prepared, reference: CenterNet, run: Run, *, same_size: bool = False) -> None:
+def check_file(path: Path, prepared: Prepared, reference: Network, run: Run, *, same_size: bool = False) -> None:
     """Run a file on trial pictures of two sizes, compare it with the model in PyTorch, and log the difference.
 
     Args:
@@ -119,7 +119,7 @@ def check_file(path: Path, prepared: Prepared, reference: CenterNet, run: Run, *
         logger.info("%s: differs from PyTorch by at most %s (%s)", path.name, found, where)
 
 
-def eager(model: CenterNet, pictures: torch.Tensor, prepared: Prepared) -> dict[str, NDArray[Any]]:
+def eager(model: Network, pictures: torch.Tensor, prepared: Prepared) -> dict[str, NDArray[Any]]:
     """What the model itself finds, by the path that evaluation takes.
 
     Args:

@@ -19,7 +19,7 @@ from centernet.inference.model_metadata import OUTPUTS, ModelMetadata, Precision
 from centernet.network.layers import OutputConv
 
 if TYPE_CHECKING:
-    from centernet.models import CenterNet
+    from centernet.network import Network
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -33,11 +33,9 @@ class DetectionGraph(nn.Module):
         reduce: of the letterbox, in the format's own way; see `Letterbox`.
     """
 
-    def __init__(self, model: CenterNet, metadata: ModelMetadata, reduce: Reduce | None = None) -> None:
+    def __init__(self, model: Network, metadata: ModelMetadata, reduce: Reduce | None = None) -> None:
         super().__init__()
-        # The parts, not the LightningModule: tracers read every attribute, and its trainer is not there to be read.
-        self.parts = nn.ModuleList([model.backbone, model.neck, model.heads])
-        self.run, self.decode = model.forward, model.decode_detections
+        self.network = model
         self.register_buffer("mean", model.get_buffer("_mean").clone(), persistent=False)
         self.register_buffer("std", model.get_buffer("_std").clone(), persistent=False)
         self.dtype = next(model.parameters()).dtype
@@ -56,8 +54,8 @@ class DetectionGraph(nn.Module):
             canvas = canvas.permute(0, 3, 1, 2)
         if metadata.dtype == "uint8":
             canvas = (canvas.float() - self.mean) / self.std  # type: ignore[operator]
-        encoded = self.run(canvas.to(self.dtype))
-        found = self.decode(encoded, metadata.num_detections)
+        encoded = self.network(canvas.to(self.dtype))
+        found = self.network.decode_detections(encoded, metadata.num_detections)
         if self.letterbox is not None:
             limits = picture_size(images).flip(0).repeat(2).float()
             boxes = (found["bboxes"] - shift.float()) / scale.float()
@@ -78,13 +76,13 @@ class Prepared:
         images: a sample input, two pictures.
     """
 
-    model: CenterNet
+    model: Network
     metadata: ModelMetadata
     images: Tensor
 
 
 def prepare(
-    model: CenterNet,
+    model: Network,
     images: Tensor | None,
     *,
     num_detections: int,
@@ -127,23 +125,22 @@ def prepare(
         precision=precision,
         score_threshold=score_threshold,
         tracker=dict(model.tracker),
-        figures=dict(figures or (model.evaluation.stats if model.evaluation is not None else {})),
+        figures=dict(figures or {}),
     )
     lower(twin, DTYPES.get(precision, torch.float32))
     return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu").contiguous())
 
 
-def detached(model: CenterNet) -> CenterNet:
-    """A copy on the processor, in evaluation mode, without the trainer and what only losses need."""
-    trainer = getattr(model, "_trainer", None)
-    twin: CenterNet = copy.deepcopy(model, {id(trainer): None} if trainer is not None else None)
+def detached(model: Network) -> Network:
+    """Return a copy on the processor, in evaluation mode, without what only losses need."""
+    twin = copy.deepcopy(model)
     for head in twin.heads.values():
         for name in getattr(head, "training_only", ()):
             setattr(head, name, None)
     return twin.to("cpu").float().requires_grad_(False).eval()
 
 
-def lower(model: CenterNet, dtype: torch.dtype) -> None:
+def lower(model: Network, dtype: torch.dtype) -> None:
     """Convert the network; the ends of its heads stay in float32, as neighbouring scores must not become equal."""
     for part in (model.backbone, model.neck, model.heads):
         part.to(dtype)
@@ -152,7 +149,7 @@ def lower(model: CenterNet, dtype: torch.dtype) -> None:
                 module.float()
 
 
-def fold_batch_norms(model: CenterNet) -> None:
+def fold_batch_norms(model: Network) -> None:
     """Multiply each batch norm into the convolution before it, for formats whose readers don't do so themselves.
 
     Which convolution that is shows while the network runs once: its output is the norm's input. A norm of which that
@@ -236,7 +233,7 @@ def _layout(images: Tensor) -> Any:
     )
 
 
-def _decoded_names(model: CenterNet) -> tuple[str, ...]:
+def _decoded_names(model: Network) -> tuple[str, ...]:
     """What the decode gives: `OUTPUTS`, then what other heads add."""
     side = 4 * model.backbone.out_strides[-1]
     with torch.no_grad():
@@ -244,7 +241,7 @@ def _decoded_names(model: CenterNet) -> tuple[str, ...]:
     return (*OUTPUTS, *sorted(found.keys() - set(OUTPUTS)))
 
 
-def _check_names(model: CenterNet) -> None:
+def _check_names(model: Network) -> None:
     clash = sorted(set(model.heads) & {"images", *OUTPUTS, "embeddings"})
     if clash:
         raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")

@@ -20,7 +20,7 @@ from centernet.inference.onnx_runtime import open_session
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from centernet.models import CenterNet
+    from centernet.network import Network
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ DEFAULT_OPSET = 18
 
 
 def export_onnx(
-    model: CenterNet,
+    model: Network,
     path: str | PathLike[str],
     images: Tensor | None = None,
     *,

@@ -20,14 +20,14 @@ from centernet.inference.model_metadata import INPUT, KEY, Precision
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from centernet.models import CenterNet
+    from centernet.network import Network
 
 HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 """OpenVINO's `INFERENCE_PRECISION_HINT` for a file's precision: without it a processor that has bf16 would use it."""
 
 
 def export_openvino(
-    model: CenterNet,
+    model: Network,
     path: str | PathLike[str],
     images: Tensor | None = None,
     *,

@@ -19,11 +19,11 @@ from centernet.inference.model_metadata import KEY, Precision
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from centernet.models import CenterNet
+    from centernet.network import Network
 
 
 def export_pt2(
-    model: CenterNet,
+    model: Network,
     path: str | PathLike[str],
     images: Tensor | None = None,
     *,
@@ -63,7 +63,7 @@ def export_pt2(
 
 
 def compile_pt2(
-    model: CenterNet,
+    model: Network,
     path: str | PathLike[str],
     images: Tensor | None = None,
     *,
@@ -108,7 +108,7 @@ def compile_pt2(
     return path
 
 
-def _prepare(model: CenterNet, images: Tensor | None, *, precision: Precision, **options: Any) -> Prepared:
+def _prepare(model: Network, images: Tensor | None, *, precision: Precision, **options: Any) -> Prepared:
     if precision == "int8":
         raise ValueError("precision='int8': .pt2 is exported in float32, float16 or bfloat16")
     prepared = prepare(model, images, precision=precision, letterbox=False, **options)

@@ -18,11 +18,11 @@ from centernet.inference.model_metadata import KEY, Precision
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from centernet.models import CenterNet
+    from centernet.network import Network
 
 
 def export_torchscript(
-    model: CenterNet,
+    model: Network,
     path: str | PathLike[str] | None,
     images: Tensor | None = None,
     *,

@@ -69,7 +69,7 @@ def open_runtime(model: Any, *, device: str | None = None, threads: int | None =
     if hasattr(model, "decode_detections"):
         from centernet.inference.torch_runtime import TorchRuntime
 
-        return TorchRuntime(model, device=device, threads=threads)
+        return TorchRuntime(getattr(model, "network", model), device=device, threads=threads)
     if callable(model) and hasattr(model, "preprocessing") and hasattr(model, "class_names"):
         runtime: Runtime = model
         return runtime

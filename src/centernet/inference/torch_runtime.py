@@ -81,10 +81,9 @@ def load_checkpoint(path: Path, *, device: str | None = None, threads: int | Non
         threads: of the network; None for torch's setting.
     """
     require("torch", path.name)
-    from centernet import CenterNet
+    from centernet.network import load_network
 
-    model = CenterNet.load_from_checkpoint(path, map_location="cpu")
-    return TorchRuntime(model, device=device or best_device(), threads=threads)
+    return TorchRuntime(load_network(path), device=device or best_device(), threads=threads)
 
 
 def load_pretrained(
@@ -98,9 +97,9 @@ def load_pretrained(
         threads: of the network; None for torch's setting.
     """
     require("torch", f"the model {name}")
-    from centernet import CenterNet
+    from centernet.network import load_network
 
-    return TorchRuntime(CenterNet.from_pretrained(name), device=device or best_device(), threads=threads)
+    return TorchRuntime(load_network(name), device=device or best_device(), threads=threads)
 
 
 def best_device() -> str:

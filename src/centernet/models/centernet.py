@@ -1,30 +1,26 @@
-"""CenterNet: backbone → neck → heads, trained by Lightning. Source: https://arxiv.org/abs/1904.07850.
-
-Nothing here names a particular head: a detector is a dict of heads, one of which finds the peaks that the others are
-read at.
-"""
+"""`CenterNet`: what a user holds. A network that trains, detects, tracks, and is written to files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import lightning.pytorch as pl
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from centernet.detections import Detections
-from centernet.images import Preprocessing
-from centernet.network.backbones import Backbone
-from centernet.network.checkpoint import model_of_checkpoint
-from centernet.network.heads import Head
-from centernet.network.necks import Neck
-from centernet.network.weighting import UncertaintyWeighting
-from centernet.ops import Targets, rank_by_quality, suppress
+from centernet.export import export_onnx, export_torchscript
+from centernet.extras import require
+from centernet.inference import Detector, collect, track
+from centernet.inference.tracking import frame_rate as stated_rate
+from centernet.network.build import build_network
+from centernet.network.files import read_checkpoint
+from centernet.network.network import Network
+from centernet.network.weights import load_network, network_of_checkpoint, save_network
 from centernet.tracking import Tracker
-from centernet.training.validation import Evaluation, tracking_stats
+from centernet.training.module import DetectionModule
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,297 +28,89 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from centernet.data.datamodule import Batch
-    from centernet.evaluation import CocoResult, VocResult
-    from centernet.evaluation.tracking import TrackingResult
 
-NeckFactory = Callable[[Sequence[int], Sequence[int]], Neck]
-HeadFactory = Callable[[int, int, int], Head]
-
-
-class Optimizing(Protocol):
-    """What `fit` needs beside the network: `centernet.training.Optimization` is one."""
-
-    def configure(self, model: CenterNet) -> dict[str, Any]:
-        """What Lightning's `configure_optimizers` returns."""
-        ...
-
-
-class CenterNet(pl.LightningModule):
-    """A detector of `num_classes` classes.
+def build_centernet(config: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> CenterNet:
+    """Build a model from its configuration.
 
     Args:
-        backbone: images → maps of several strides.
-        neck: built with the backbone's channels and strides: maps → one map.
-        heads: name → head, built with the neck's channels and stride and the number of classes. Exactly one of them
-            finds peaks.
-        num_classes: may be left out where `class_names` are given.
-        class_names: in the order of the labels; taken from the data set at the first training when None.
-        preprocessing: how a picture becomes the network's input; travels into checkpoints and exports.
-        nms_iou: suppress a box that overlaps a better one of its class by more than this; None for none, which is
-            CenterNet's way.
-        loss_weighting: how the losses of the heads become one; None sums them with the heads' own weights.
-        tracker: arguments of `centernet.tracking.Tracker` that suit the model, such as its preset and thresholds:
-            validation on videos and `inference_tracking` use them.
+        config: path of a YAML file, or a mapping (a dict, an OmegaConf node …), with a `model` section; other sections
+            are left alone.
+        overrides: `dotted.key=value` entries that replace values, such as `model.num_classes=3`; values are YAML.
+
+    Returns:
+        The model, in training mode, with the configuration in its hyper-parameters.
 
     Raises:
-        ValueError: parts that do not fit each other, named.
+        FileNotFoundError: there is no such file.
+        ValueError: the key that is wrong, and what was expected.
+    """
+    return CenterNet.of(build_network(config, overrides=overrides))
+
+
+class CenterNet(DetectionModule):
+    """A detector, and with an `EmbeddingHead` a tracker.
+
+    Args:
+        parts: the arguments of `centernet.network.Network`: backbone, neck, heads, num_classes or class_names, and
+            further options.
+
+    Attributes:
+        network: the `centernet.network.Network`, whose parts the further attributes are.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        neck: NeckFactory,
-        heads: dict[str, HeadFactory],
-        num_classes: int | None = None,
-        class_names: Sequence[str] | None = None,
-        preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
-        nms_iou: float | None = None,
-        loss_weighting: UncertaintyWeighting | None = None,
-        tracker: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        if class_names is not None:
-            if num_classes not in (None, len(class_names)):
-                raise ValueError(
-                    f"model.num_classes is {num_classes}, but model.class_names has {len(class_names)} names"
-                )
-            if len(set(class_names)) != len(class_names):
-                raise ValueError(f"model.class_names has a name twice: {list(class_names)}")
-            num_classes = len(class_names)
-        if num_classes is None or num_classes < 1:
-            raise ValueError(f"model.num_classes is {num_classes}: give it, or model.class_names")
-        self.num_classes = num_classes
-        self.class_names = tuple(class_names) if class_names is not None else None
-        self.preprocessing = preprocessing
-        self.nms_iou = nms_iou
-        self.backbone = backbone
-        self.neck = neck(backbone.out_channels, backbone.out_strides)
-        self.heads = nn.ModuleDict(
-            {name: head(self.neck.out_channels, self.neck.out_stride, num_classes) for name, head in heads.items()}
-        )
-        finders = [name for name, head in self.heads.items() if hasattr(head, "find_peaks")]
-        if len(finders) != 1:
-            raise ValueError(f"model.heads needs exactly one head that finds peaks (a HeatmapHead), got {finders}")
-        self.finder = finders[0]
-        self.loss_weighting = loss_weighting
-        if loss_weighting is not None:
-            loss_weighting.check(self.heads.keys())
-        self.stride = self.neck.out_stride
-        self.register_buffer("_mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("_std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
-        self.optimization: Optimizing | None = None
-        self.tracker = dict(tracker or {})
-        if "frame_rate" in self.tracker:
-            raise ValueError("model.tracker: frame_rate is that of each video, not the model's; leave it out")
-        Tracker(**self.tracker)  # its options are right
-        self.evaluation: CocoResult | None = None  # of the last validation
-        self.evaluation_voc: VocResult | None = None
-        self.evaluation_tracking: TrackingResult | None = None
-        self._evaluating: Evaluation | None = None
-        self.to(memory_format=torch.channels_last)
+    backbone = property(attrgetter("network.backbone"))
+    neck = property(attrgetter("network.neck"))
+    heads = property(attrgetter("network.heads"))
+    stride = property(attrgetter("network.stride"))
+    num_classes = property(attrgetter("network.num_classes"))
+    class_names = property(attrgetter("network.class_names"))
+    preprocessing = property(attrgetter("network.preprocessing"))
+    tracker = property(attrgetter("network.tracker"))
 
-    # ------------------------------------------------------------------ the network
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(Network(*args, **parts))
+
+    @classmethod
+    def of(cls, network: Network) -> CenterNet:
+        """Make a model of a network."""
+        model = cls.__new__(cls)
+        DetectionModule.__init__(model, network)
+        return model
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images N×3×H×W uint8 RGB → float32 of the preprocessing's mean and deviation, on their device."""
-        mean: Tensor = self._mean  # type: ignore[assignment]
-        std: Tensor = self._std  # type: ignore[assignment]
-        return (images.float() - mean) / std
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Raw maps.
-
-        Args:
-            images: N×3×H×W float, normalised RGB. H and W need not be multiples of anything: they are padded with
-                zeros inside, and the maps cut back.
-
-        Returns:
-            head name → N×C×⌈H/stride⌉×⌈W/stride⌉, logits.
-        """
-        height, width = images.shape[-2:]
-        coarsest, stride = self.backbone.out_strides[-1], self.stride
-        pad_bottom = (height + coarsest - 1) // coarsest * coarsest - height
-        pad_right = (width + coarsest - 1) // coarsest * coarsest - width
-        # A graph that is exported serves any size.
-        exported = torch.jit.is_tracing() or torch.compiler.is_exporting()  # type: ignore[attr-defined, no-untyped-call]
-        padded = exported or pad_bottom or pad_right
-        if padded:
-            images = F.pad(images, (0, pad_right, 0, pad_bottom))
-        features = self.neck(self.backbone(images))
-        maps = {name: head(features) for name, head in self.heads.items()}
-        if padded:
-            rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
-            maps = {name: x[:, :, :rows, :columns] for name, x in maps.items()}
-        return maps
+        return self.network.normalize(images)
 
     def decode_detections(
-        self,
-        encoded: dict[str, Tensor],
-        num_detections: int = 100,
-        *,
-        score_threshold: float = 0.0,
+        self, encoded: dict[str, Tensor], num_detections: int = 100, *, score_threshold: float = 0.0
     ) -> dict[str, Tensor]:
-        """The best boxes of each image.
+        """Decode the best boxes of each image.
 
         Args:
-            encoded: what `forward` returned.
+            encoded: the maps of `forward`: head name → N×C×H×W, logits.
             num_detections: K, limited to the cells of the map.
             score_threshold: scores below it become 0.
 
         Returns:
-            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and what
-            other heads add. Rows are K even where fewer objects exist: their scores fall towards 0.
+            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and the
+            columns of other heads. Rows are K even where fewer objects exist: their scores fall towards 0.
         """
-        finder: Any = self.heads[self.finder]
-        peaks = finder.find_peaks(encoded[self.finder], num_detections)
-        detections: dict[str, Tensor] = {}
-        for name, head in self.heads.items():
-            detections |= head.decode(encoded[name], peaks)  # type: ignore[operator]
-        if "quality" in detections:
-            detections = rank_by_quality(detections)
-        if self.nms_iou is not None:
-            detections = suppress(detections, self.nms_iou)
-        if score_threshold > 0:
-            scores = detections["scores"]
-            detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)
-        return detections
-
-    def losses(self, encoded: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Named, weighted loss terms of a batch, scalars in float32; training minimises their sum."""
-        height, width = encoded[self.finder].shape[-2:]
-        targets = Targets(
-            batch.boxes,
-            batch.labels,
-            batch.ignore,
-            batch.counts,
-            ids=batch.ids,
-            grid=(height, width),
-            stride=self.stride,
-            num_classes=self.num_classes,
-        )
-        terms = {name: head.loss(encoded[name], targets) for name, head in self.heads.items()}  # type: ignore[operator]
-        if self.loss_weighting is not None:
-            return self.loss_weighting(terms)  # type: ignore[no-any-return]
-        return {name: value for of_head in terms.values() for name, value in of_head.items()}
-
-    # ------------------------------------------------------------------ training and validation, for Lightning
-
-    def setup(self, stage: str) -> None:
-        """Take from the data what they decide: class names where the model has none yet, and the size of what heads
-        learn identities by. Calling it again changes nothing."""
-        if stage == "fit":
-            self.on_fit_start()
-        names = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)
-        if self.class_names is None and names:
-            self.class_names = tuple(names)
-            if self.hparams:
-                self.hparams["class_names"] = list(names)
-
-    def on_fit_start(self) -> None:
-        """Show the heads the training data: in `setup`, and again now that weights of a checkpoint may have come in."""
-        data = getattr(self.trainer, "datamodule", None)
-        if hasattr(data, "check_identities"):
-            for head in self.heads.values():
-                head.prepare(data)  # type: ignore[operator]
-
-    def configure_optimizers(self) -> Any:
-        if self.optimization is None:
-            raise RuntimeError(
-                "nothing says how to optimise: set model.optimization = centernet.training.Optimization() before "
-                "trainer.fit, or train by `centernet fit`, which reads `optimization:` from the YAML"
-            )
-        return self.optimization.configure(self)
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.losses(self(self.normalize(batch.images)), batch)
-        total = torch.stack(list(terms.values())).sum()
-        if (total.device.type == "cpu" or self.global_step % 50 == 0) and not torch.isfinite(total):
-            parts = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
-            files = ", ".join(str(annotation.path) for annotation in batch.annotations[:4])
-            raise FloatingPointError(
-                f"the loss is {total.item()} at step {self.global_step} ({parts}; batch of {files} …): lower "
-                "optimization.lr, raise its warmup_steps, or train with trainer.precision 32-true; `centernet check` "
-                "finds broken boxes"
-            )
-        self.log("train/loss", total, prog_bar=True, batch_size=len(batch.images))
-        self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(batch.images))
-        return total
-
-    def on_validation_epoch_start(self) -> None:
-        names = self.class_names or [str(label) for label in range(self.num_classes)]
-        data: Any = getattr(self.trainer, "datamodule", None)
-        split = "test" if self.trainer.testing else getattr(data, "validate_on", None)
-        dataset = None if self.trainer.sanity_checking else getattr(data, "datasets", {}).get(split)
-        self._evaluating = Evaluation(names, dataset, self.tracker)
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
-        """`detections` of each image in its own pixels; they are also collected for the epoch's figures."""
-        encoded = self(self.normalize(batch.images))
-        terms = self.losses(encoded, batch)
-        self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.images), sync_dist=True)
-        found = self.to_detections(self.decode_detections(encoded), [(a.height, a.width) for a in batch.annotations])
-        assert self._evaluating is not None
-        for annotation, detections in zip(batch.annotations, found, strict=True):
-            self._evaluating.update(annotation, detections)
-        return {"detections": found}
-
-    def on_validation_epoch_end(self) -> None:
-        assert self._evaluating is not None
-        evaluation, self._evaluating = self._evaluating, None
-        if self.trainer.world_size > 1:
-            parts: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, evaluation.collected())
-            evaluation.join(parts)
-        if len(evaluation):
-            self.evaluation, self.evaluation_voc = evaluation.detection()
-            self.evaluation_tracking = evaluation.tracking()
-            figures = {**self.evaluation.stats, **self.evaluation_voc.stats}
-            if self.evaluation_tracking is not None:
-                figures |= tracking_stats(self.evaluation_tracking)
-            self.log_dict({f"val/{name}": float(value) for name, value in figures.items()})
-
-    on_test_epoch_start = on_validation_epoch_start
-    test_step = validation_step
-    on_test_epoch_end = on_validation_epoch_end
-
-    def to_detections(self, decoded: dict[str, Tensor], image_sizes: Sequence[tuple[int, int]]) -> list[Detections]:
-        """What `decode_detections` returned, as one `Detections` an image, in the image's own pixels.
-
-        Args:
-            decoded: tensors N×K×….
-            image_sizes: N times (height, width) of the original image.
-        """
-        arrays = {name: value.float().cpu().numpy() for name, value in decoded.items()}
-        return [
-            Detections(
-                self.preprocessing.to_original(arrays["bboxes"][i], size),
-                arrays["labels"][i].astype("int64"),
-                arrays["scores"][i],
-                embeddings=arrays["embeddings"][i] if "embeddings" in arrays else None,
-                class_names=self.class_names or (),
-            )
-            for i, size in enumerate(image_sizes)
-        ]
-
-    # ------------------------------------------------------------------ use
+        return self.network.decode_detections(encoded, num_detections, score_threshold=score_threshold)
 
     def inference_detection(
         self, source: str | PathLike[str] | Sequence[Any], num_detections: int = 100, *, batch_size: int = 8
     ) -> dict[str, NDArray[np.generic] | list[str]]:
-        """Detect on a picture, a folder (files sorted by name) or a list of pictures.
+        """Detect on an image, a folder (files sorted by name) or a list of images.
 
         Args:
-            source: path of a picture or a folder, or a list of paths or uint8 H×W×3 RGB arrays.
+            source: path of an image or a folder, or a list of paths or uint8 H×W×3 RGB arrays.
             num_detections: K boxes an image.
-            batch_size: pictures that go through the network together.
+            batch_size: images that go through the network together.
 
         Returns:
             `bboxes` N×K×4 float32 in original pixels, `labels` N×K int64, `scores` N×K float32, `paths` N strings.
         """
-        from centernet.inference import Detector
-
-        return Detector(self, batch_size=batch_size).stacked(source, num_detections=num_detections)
+        return Detector(self.network, batch_size=batch_size).stacked(source, num_detections=num_detections)
 
     def inference_tracking(
         self,
@@ -334,7 +122,7 @@ class CenterNet(pl.LightningModule):
         batch_size: int = 8,
         **options: Any,
     ) -> dict[str, list[Any]]:
-        """Detect, and follow what is detected, through a folder of frames (sorted by name), a video or a list.
+        """Detect objects and follow them through a folder of frames (sorted by name), a video or a list.
 
         Args:
             source: path of the folder or video, or a list of paths or uint8 H×W×3 RGB arrays.
@@ -349,12 +137,9 @@ class CenterNet(pl.LightningModule):
             Lists with one entry a frame: `bboxes` arrays M×4 float32 in original pixels, `labels` M int64, `scores` M
             float32, `track_ids` M int64, the same through all frames; `paths` strings.
         """
-        from centernet.inference import Detector, collect, track
-        from centernet.inference.tracking import frame_rate as stated
-
-        detector = Detector(self, score_threshold=0.0, num_detections=num_detections, batch_size=batch_size)
+        detector = Detector(self.network, score_threshold=0.0, num_detections=num_detections, batch_size=batch_size)
         settings = self.tracker | options if preset is None else {"preset": preset, **options}
-        tracker = Tracker(frame_rate=frame_rate or stated(source) or 30.0, **settings)
+        tracker = Tracker(frame_rate=frame_rate or stated_rate(source) or 30.0, **settings)
         return collect(track(detector, tracker, source))
 
     def to_onnx(  # type: ignore[override]
@@ -364,7 +149,7 @@ class CenterNet(pl.LightningModule):
 
         Args:
             path: of the file.
-            images: a sample input: float32 N×3×H×W (normalised, as `forward` takes them) or uint8 N×H×W×3 (pictures;
+            images: a sample input: float32 N×3×H×W (normalised, as `forward` takes them) or uint8 N×H×W×3 (images;
                 the graph normalises them, which is also what None gives). The file takes any number and size.
             options: those of `centernet.export.export_onnx`, such as `num_detections`, `letterbox` and `raw_maps`.
 
@@ -372,18 +157,14 @@ class CenterNet(pl.LightningModule):
             The path written. Input: `images`; outputs: `bboxes`, `labels`, `scores`, and `embeddings` where a head has
             them.
         """
-        from centernet.export import export_onnx
-
-        return export_onnx(self, path, images, **options)
+        return export_onnx(self.network, path, images, **{"figures": self._figures(), **options})
 
     def to_torchscript(  # type: ignore[override]
         self, path: str | PathLike[str] | None = None, images: Tensor | None = None, **options: Any
     ) -> torch.jit.ScriptModule:
         """Trace the network with its decode, and write it where `path` is given. Arguments as of `to_onnx`; options are
         those of `centernet.export.export_torchscript`."""
-        from centernet.export import export_torchscript
-
-        return export_torchscript(self, path, images, **options)
+        return export_torchscript(self.network, path, images, **{"figures": self._figures(), **options})
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -394,7 +175,7 @@ class CenterNet(pl.LightningModule):
         strict: bool = True,
         **parts: Any,
     ) -> CenterNet:
-        """A model with the weights and the configuration of a Lightning checkpoint; no config is needed beside it.
+        """Make a model with the weights and the configuration of a Lightning checkpoint; no config is needed beside it.
 
         Args:
             checkpoint_path: a file that `fit` wrote.
@@ -405,12 +186,19 @@ class CenterNet(pl.LightningModule):
         Raises:
             FileNotFoundError, ValueError: the file, and what is wrong with it.
         """
-        model: CenterNet = model_of_checkpoint(cls, checkpoint_path, map_location, strict=strict, parts=parts)
-        return model.eval()
+        checkpoint = read_checkpoint(checkpoint_path, map_location)
+        if parts:
+            network = Network(**parts)
+            network.load_state_dict(checkpoint["state_dict"], strict=strict)
+        else:
+            network = network_of_checkpoint(checkpoint, checkpoint_path, strict=strict)
+        if map_location is not None:
+            network.to(map_location)
+        return cls.of(network).eval()
 
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], *, revision: str | None = None) -> CenterNet:
-        """A trained model: one that comes with the package, a folder, or a repository of the Hugging Face Hub.
+        """Load a trained model: one that comes with the package, a folder, or a repository of the Hugging Face Hub.
 
         Args:
             name: `voc-lite`, a folder that `save_pretrained` wrote, or a Hub id such as `user/model`.
@@ -419,15 +207,11 @@ class CenterNet(pl.LightningModule):
         Raises:
             FileNotFoundError: there is no such model; the message lists the names.
         """
-        from centernet.network.pretrained import load_pretrained
-
-        return load_pretrained(name, revision=revision)
+        return cls.of(load_network(name, revision=revision)).eval()
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
         """Write configuration and weights (half precision) to a folder that `from_pretrained` reads."""
-        from centernet.network.pretrained import save_pretrained
-
-        return save_pretrained(self, folder)
+        return save_network(self.network, folder)
 
     def push_to_hub(
         self,
@@ -437,7 +221,7 @@ class CenterNet(pl.LightningModule):
         token: str | None = None,
         commit_message: str = "Upload a CenterNet",
     ) -> str:
-        """Write what `save_pretrained` writes to a Hub repository `user/model`, made where it does not exist.
+        """Write the files of `save_pretrained` to a Hub repository `user/model`, made where it does not exist.
 
         Args:
             repo_id: `user/model`.
@@ -448,6 +232,13 @@ class CenterNet(pl.LightningModule):
         Returns:
             The address of the commit. Needs the extra `hub`.
         """
-        from centernet.network.pretrained import push_to_hub
+        hub = require("huggingface_hub", "push_to_hub")
+        api = hub.HfApi(token=token)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message))
 
-        return push_to_hub(self, repo_id, private=private, token=token, message=commit_message)
+    def _figures(self) -> Mapping[str, float] | None:
+        """Return the figures that an exported file states where the caller gives none: those of the last validation."""
+        return None if self.validated is None else self.validated.coco.stats

@@ -13,7 +13,7 @@ from centernet.ops.losses import (
     weighted_iou_loss,
 )
 from centernet.ops.peaks import Peaks, find_peaks, gather_at
-from centernet.ops.ranking import rank_by_quality, suppress
+from centernet.ops.ranking import order_by_score, suppress
 from centernet.ops.targets import Samples, Targets, ellipse_radius, gaussian_radius
 
 __all__ = [
@@ -28,8 +28,8 @@ __all__ = [
     "identity_cross_entropy",
     "identity_focal_loss",
     "l1_loss",
+    "order_by_score",
     "quality_focal_loss",
-    "rank_by_quality",
     "smooth_l1_loss",
     "supervised_contrastive_loss",
     "suppress",

@@ -1,4 +1,4 @@
-"""Rows of decoded detections in a new order: by the quality of their boxes, or without those that others cover."""
+"""Decoded detections in a new order: by score, or without those that better ones cover."""
 
 from __future__ import annotations
 
@@ -8,24 +8,18 @@ from torch import Tensor
 from centernet.boxes import iou as pairwise_iou
 
 
-def rank_by_quality(detections: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Scores become score · √quality, after IoU-aware detectors (https://arxiv.org/abs/1912.05992); what is
-    surely nothing keeps a score near 0.
+def order_by_score(detections: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Order the rows of each image by score, best first.
 
     Args:
-        detections: B×K×… each, with `scores` and `quality`.
-
-    Returns:
-        The same without `quality`, best first.
+        detections: B×K×… each, with `scores`.
     """
-    rest = {name: value for name, value in detections.items() if name != "quality"}
-    scores = detections["scores"] * detections["quality"].sqrt()
-    scores, order = scores.topk(scores.shape[1], dim=1)  # a stable sort has no counterpart in ONNX
-    return _ordered(rest, order) | {"scores": scores}
+    scores, order = detections["scores"].topk(detections["scores"].shape[1], dim=1)  # ONNX has no stable sort
+    return _ordered(detections, order) | {"scores": scores}
 
 
 def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
-    """Non-maximum suppression per class: suppressed rows get score 0 and go to the end.
+    """Suppress boxes of a class that better ones cover: their rows get score 0 and go to the end.
 
     All pairs at once, so that it is a part of every exported graph. A first round suppresses whatever a better box
     covers (https://arxiv.org/abs/1904.02689, section 4.1), each further one gives back what only suppressed boxes cover
@@ -43,13 +37,11 @@ def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
     suppressed = covers.any(dim=2)
     for _ in range(2):
         suppressed = (covers & ~suppressed[:, None, :]).any(dim=2)
-    scores = detections["scores"] * ~suppressed
-    scores, order = scores.topk(scores.shape[1], dim=1)  # a stable sort has no counterpart in ONNX
-    return _ordered(detections, order) | {"scores": scores}
+    return order_by_score(detections | {"scores": detections["scores"] * ~suppressed})
 
 
 def _ordered(detections: dict[str, Tensor], order: Tensor) -> dict[str, Tensor]:
-    """Rows by B×K places; a gather, as exporters take no index of which the batch is a part."""
+    """Take rows by B×K places; a gather, as exporters take no index of which the batch is a part."""
     places = {value.ndim: order.reshape(*order.shape, *[1] * (value.ndim - 2)) for value in detections.values()}
     return {
         name: value.gather(1, places[value.ndim].expand(-1, -1, *value.shape[2:])) for name, value in detections.items()

@@ -1,4 +1,4 @@
-"""What a training run shows of itself: a line an epoch, and pictures of what the model sees."""
+"""The display of a training run: a line an epoch, and sheets of images as the network sees them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from centernet.data.datamodule import Batch
-    from centernet.models import CenterNet
+    from centernet.training.module import DetectionModule
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class LogDetections(Callback):
 
     Args:
         every_n_epochs: 0 for never.
-        num_images: pictures a sheet.
+        num_images: images a sheet.
         score_threshold: boxes below it are not drawn.
     """
 
@@ -96,7 +96,7 @@ class LogDetections(Callback):
     def on_validation_batch_end(
         self,
         trainer: pl.Trainer,
-        pl_module: CenterNet,  # type: ignore[override]
+        pl_module: DetectionModule,  # type: ignore[override]
         outputs: Any,
         batch: Batch,
         batch_idx: int,
@@ -105,9 +105,10 @@ class LogDetections(Callback):
         due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if batch_idx or not due or trainer.sanity_checking or not trainer.is_global_zero or self._folder is None:
             return
+        network = pl_module.network
         with torch.no_grad():
-            encoded = pl_module(pl_module.normalize(batch.images[: self.num_images]))
-        heatmaps = encoded[pl_module.finder].float().sigmoid().amax(1).cpu().numpy()
+            encoded = network(network.normalize(batch.images[: self.num_images]))
+        heatmaps = encoded[network.finder].float().sigmoid().amax(1).cpu().numpy()
         tiles: list[NDArray[np.uint8]] = []
         images = batch.images[: self.num_images].permute(0, 2, 3, 1).cpu().numpy()
         for i, (image, heatmap) in enumerate(zip(images, heatmaps, strict=True)):
@@ -115,7 +116,7 @@ class LogDetections(Callback):
             found: Detections = outputs["detections"][i].filter(score_threshold=self.score_threshold)
             annotation, rows = batch.annotations[i], int(batch.counts[i])
             size = (annotation.height, annotation.width)
-            predicted = replace(found, bboxes=pl_module.preprocessing.to_input(found.bboxes, size))
+            predicted = replace(found, bboxes=network.preprocessing.to_input(found.bboxes, size))
             truth = Detections(
                 batch.boxes[i, :rows].cpu().numpy(),
                 batch.labels[i, :rows].clamp(min=0).cpu().numpy(),

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 if TYPE_CHECKING:
-    from centernet.models import CenterNet
+    from centernet.training.module import DetectionModule
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,8 @@ class Optimization:
         self.weight_decay, self.backbone_lr_factor = weight_decay, backbone_lr_factor
         self.warmup, self.schedule, self.milestones, self.gamma = warmup, schedule, tuple(milestones), gamma
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Optimization:
-        """Itself: copies of a model, such as its average, share what never changes."""
-        return self
-
-    def configure(self, model: CenterNet) -> dict[str, Any]:
-        """What Lightning's `configure_optimizers` returns, for a model that is attached to a trainer."""
+    def configure(self, model: DetectionModule) -> dict[str, Any]:
+        """Return what Lightning's `configure_optimizers` returns, for a model that is attached to a trainer."""
         trainer = model.trainer
         lr = self.lr
         batch = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
@@ -79,10 +75,10 @@ class Optimization:
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, int(steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def groups(self, model: CenterNet, lr: float) -> list[dict[str, Any]]:
-        """Parameter groups: backbone and the rest, each with and without weight decay."""
+    def groups(self, model: DetectionModule, lr: float) -> list[dict[str, Any]]:
+        """Return the parameter groups: backbone and the rest, each with and without weight decay."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
+        for name, parameter in model.network.named_parameters():
             if parameter.requires_grad:
                 key = (name.startswith("backbone."), parameter.ndim > 1)
                 groups.setdefault(key, []).append(parameter)
@@ -96,7 +92,7 @@ class Optimization:
         ]
 
     def factor(self, step: int, steps: int) -> float:
-        """Share of the highest learning rate at optimiser step `step` of `steps`."""
+        """Return the share of the highest learning rate at optimiser step `step` of `steps`."""
         warmup = max(round(self.warmup * steps), 1) if self.warmup else 0
         if step < warmup:
             return (step + 1) / (warmup + 1)

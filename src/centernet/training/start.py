@@ -1,31 +1,30 @@
-"""Beginning a training with the weights of another model: of other classes, with other heads."""
+"""Start a training with the weights of another model, of other classes or with other heads."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from centernet.network import Network, load_network
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from centernet.models import CenterNet
 
 logger = logging.getLogger(__name__)
 
 
-def start_from(model: CenterNet, source: str | PathLike[str]) -> list[str]:
-    """Give a model the weights of a trained one, wherever both have a tensor of the same name and shape.
+def start_from(network: Network, source: str | PathLike[str]) -> list[str]:
+    """Give a network the weights of a trained one, wherever both have a tensor of the same name and shape.
 
     Of the head that finds peaks, classes that both know by name keep their weights, and the others begin anew. What
     only a loss needs, such as a classifier over identities, begins anew. What was taken over is logged.
 
     Args:
-        model: to be trained; with `class_names`, else its classes begin anew.
+        network: to be trained; with `class_names`, else its classes begin anew.
         source: a checkpoint (``.ckpt``), a folder of `save_pretrained`, or the name of a model in the package.
 
     Returns:
@@ -35,20 +34,17 @@ def start_from(model: CenterNet, source: str | PathLike[str]) -> list[str]:
         FileNotFoundError: there is no such model.
         ValueError: nothing of its backbone fits.
     """
-    from centernet.models import CenterNet
-
-    is_checkpoint = Path(source).suffix == ".ckpt"
-    other = CenterNet.load_from_checkpoint(source) if is_checkpoint else CenterNet.from_pretrained(source)
-    given, own = other.state_dict(), model.state_dict()
-    loss_only = tuple(f"heads.{name}.{part}." for name, head in model.heads.items() for part in head.training_only)  # type: ignore[union-attr]
-    by_class = _tensors_by_class(model) & _tensors_by_class(other)
-    shared = [name for name in other.class_names or () if name in (model.class_names or ())]
+    other = load_network(source)
+    given, own = other.state_dict(), network.state_dict()
+    loss_only = network.training_only()
+    by_class = _tensors_by_class(network) & _tensors_by_class(other)
+    shared = [name for name in other.class_names or () if name in (network.class_names or ())]
     anew = []
     for name, tensor in own.items():
         if name.startswith(loss_only):
             continue
-        if name in by_class and other.class_names != model.class_names and name in given:
-            taken = _copy_classes(tensor, given[name], model.class_names or (), other.class_names or ())
+        if name in by_class and other.class_names != network.class_names and name in given:
+            taken = _copy_classes(tensor, given[name], network.class_names or (), other.class_names or ())
             anew += [name] * (taken < len(tensor))
         elif name in given and given[name].shape == tensor.shape:
             tensor.copy_(given[name])
@@ -70,16 +66,18 @@ def start_from(model: CenterNet, source: str | PathLike[str]) -> list[str]:
     return anew
 
 
-def _tensors_by_class(model: CenterNet) -> set[str]:
-    """Names of the tensors whose first axis is the classes: those of the last layer of the head that finds peaks."""
-    head = model.heads[model.finder]
-    modules = [name for name, module in head.named_modules() if getattr(module, "out_channels", 0) == model.num_classes]
-    return {f"heads.{model.finder}.{modules[-1]}.{part}" for part in ("weight", "bias")} if modules else set()
+def _tensors_by_class(network: Network) -> set[str]:
+    """Return the names of the tensors whose first axis is the classes: the last layer of the head that finds peaks."""
+    head = network.heads[network.finder]
+    modules = [
+        name for name, module in head.named_modules() if getattr(module, "out_channels", 0) == network.num_classes
+    ]
+    return {f"heads.{network.finder}.{modules[-1]}.{part}" for part in ("weight", "bias")} if modules else set()
 
 
 @torch.no_grad()
 def _copy_classes(tensor: Tensor, given: Tensor, names: Sequence[str], given_names: Sequence[str]) -> int:
-    """Rows of the classes that both know; how many those are."""
+    """Copy the rows of the classes that both know. Returns their number."""
     if given.shape[1:] != tensor.shape[1:]:
         return 0
     rows = [(row, given_names.index(name)) for row, name in enumerate(names) if name in given_names]

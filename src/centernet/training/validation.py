@@ -1,8 +1,9 @@
-"""What an epoch of validation collects, and the figures that come of it."""
+"""The detections of an epoch of validation, collected, and the figures that come of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from centernet.evaluation import CocoEvaluator, CocoResult, VocEvaluator, VocResult
@@ -18,7 +19,33 @@ if TYPE_CHECKING:
 TRACKING_FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
 
 
-class Evaluation:
+@dataclass(frozen=True)
+class ValidationResult:
+    """The figures of a validation.
+
+    Attributes:
+        coco: COCO's.
+        voc: Pascal VOC's.
+        tracking: of the tracks in videos; None where there are none.
+    """
+
+    coco: CocoResult
+    voc: VocResult
+    tracking: TrackingResult | None = None
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """All figures by name, as the log has them."""
+        tracking = {} if self.tracking is None else _tracking_stats(self.tracking)
+        return {name: float(value) for name, value in {**self.coco.stats, **self.voc.stats, **tracking}.items()}
+
+    def table(self) -> str:
+        """Return the tables of all figures as text."""
+        tables = [self.coco.table(), f"Pascal VOC, IoU .5\n{self.voc.table()}"]
+        return "\n\n".join([*tables, *([] if self.tracking is None else [f"Tracks\n{self.tracking.table()}"])])
+
+
+class Validation:
     """Detections of an epoch against the truth: COCO's and Pascal VOC's figures, and those of tracks in videos.
 
     Tracks are made when all detections are in: then the tracker sees each video whole and in the order of time, also
@@ -50,7 +77,7 @@ class Evaluation:
             self._frames[truth.path] = truth, found.filter(score_threshold=self._least_score)
 
     def collected(self) -> tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]]]:
-        """What one device has, to be sent to the others."""
+        """Return what one device has, to be sent to the others."""
         return self._coco, self._frames
 
     def join(self, parts: Sequence[tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]]]]) -> None:
@@ -61,17 +88,17 @@ class Evaluation:
             self._frames |= frames
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self._coco)
 
-    def detection(self) -> tuple[CocoResult, VocResult]:
-        """The figures of the detections."""
+    def compute(self) -> ValidationResult:
+        """Return the figures of all that was collected."""
         voc = VocEvaluator(self._coco.class_names)
         voc.merge(self._coco)
-        return self._coco.compute(), voc.compute()
+        return ValidationResult(self._coco.compute(), voc.compute(), self.tracking())
 
     def tracking(self) -> TrackingResult | None:
-        """The figures of the tracks; None where there is no video. Frames that were not evaluated count as not there.
+        """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
 
         Raises:
             ValueError: an object of a video that has no identity and is not to be ignored.
@@ -100,8 +127,8 @@ class Evaluation:
         return evaluator.compute() if len(evaluator) else None
 
 
-def tracking_stats(result: TrackingResult) -> dict[str, float]:
-    """The chief figures of all videos together; of several classes their mean over those that occur, and each."""
+def _tracking_stats(result: TrackingResult) -> dict[str, float]:
+    """Return the main figures of all videos together: their mean over the classes that occur, and those of each."""
     combined = {name: videos[COMBINED] for name, videos in result.classes.items()}
     stats = {}
     if len(combined) > 1:

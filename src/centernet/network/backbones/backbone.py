@@ -1,19 +1,21 @@
-"""What every backbone is: stages run one after another, and the strides at which their maps are handed on."""
+"""The contract of a backbone: stages that run one after another, and the strides at which their maps are handed on."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from centernet.network.files import read_weights
 
 logger = logging.getLogger(__name__)
 
 Padding = Literal["symmetric", "same"]
+Download = Callable[[], dict[str, Tensor]]
 
 
 class Backbone(nn.Module):
@@ -38,8 +40,42 @@ class Backbone(nn.Module):
         """The parts in order, for freezing: the stem first."""
         raise NotImplementedError
 
+    def begin(
+        self,
+        name: str,
+        *,
+        download: Download | None,
+        weights: str | Path | None,
+        ignored: Sequence[str] = (),
+        padding: Padding = "symmetric",
+        frozen_stages: int = 0,
+        frozen_norms: bool = False,
+    ) -> None:
+        """End the construction: load the weights to start from, change the padding, and freeze stages.
+
+        Args:
+            name: of the network, for messages.
+            download: returns the hub's state dict; None for no such start.
+            weights: a local file of weights instead.
+            ignored: beginnings of names that the backbone leaves out (a classifier, dropped stages).
+            padding: `same` pads strided convolutions as TensorFlow does.
+            frozen_stages: see `freeze`.
+            frozen_norms: see `freeze`.
+        """
+        if weights is not None:
+            self.load(read_weights(weights), source=str(weights), ignored=ignored)
+        elif download is not None:
+            self.load(_download(download, name), source=f"the hub's {name}", ignored=ignored)
+        if padding == "same":
+            pad_same(self)
+        self.freeze(frozen_stages, norms=frozen_norms)
+
+    def load(self, state: dict[str, Tensor], *, source: str, ignored: Sequence[str] = ()) -> None:
+        """Fill the backbone with tensors of a file or a hub; see `load_weights`."""
+        load_weights(self, state, source=source, ignored=ignored)
+
     def simplify(self) -> None:
-        """Leave out, in place, what no picture makes a difference to. Exports call it on their copy of the model."""
+        """Leave out, in place, what no image makes a difference to. Exports call it on their copy of the network."""
 
     def freeze(self, num_stages: int, *, norms: bool = False) -> None:
         """Fix the first `num_stages` stages, and let the others learn.
@@ -71,12 +107,12 @@ class Backbone(nn.Module):
 class Conv2dSame(nn.Conv2d):
     """A strided convolution padded as TensorFlow's SAME on even sizes: the odd pixel goes to the bottom and the right.
 
-    Weights that were trained so see a shifted picture under symmetric padding.
+    Weights that were trained so see a shifted image under symmetric padding.
     """
 
     @classmethod
     def from_conv(cls, conv: nn.Conv2d) -> Conv2dSame:
-        """The same convolution, sharing its weight."""
+        """Return the same convolution with this padding; it shares the weight."""
         same = cls(
             conv.in_channels,
             conv.out_channels,
@@ -103,42 +139,14 @@ def pad_same(module: nn.Module, kind: type[nn.Conv2d] = nn.Conv2d) -> None:
             pad_same(child, kind)
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a `.safetensors` file or of a PyTorch checkpoint (read with `weights_only=True`), as float32."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"weights file {path} does not exist: give the path of a .safetensors or .pth file")
-    state: object
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            state = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no readable safetensors file ({error})") from error
-    else:
-        try:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ValueError(
-                f"{path} is no PyTorch weights file that loads with weights_only=True ({type(error).__name__}: "
-                f"{str(error).splitlines()[0] if str(error) else 'no message'}); save a plain state_dict instead"
-            ) from error
-        state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no state dict (names → tensors); save model.state_dict()")
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-
-
 def load_weights(
     module: nn.Module,
     state: dict[str, Tensor],
     *,
     source: str,
-    ignored: Iterable[str] = ("classifier.", "fc.", "head."),
+    ignored: Iterable[str] = (),
 ) -> None:
-    """Fill a backbone and say how many tensors were loaded and which were not.
+    """Fill a module and log how many tensors were loaded and which were not.
 
     Args:
         module: what is filled.
@@ -178,29 +186,12 @@ def load_weights(
         logger.warning("%s: no place in the network for %s", source, ", ".join(surprising[:8]))
 
 
-def pretrained_or_hint(download: object, *, name: str) -> dict[str, Tensor]:
-    """A hub's state dict, or an error that says which file to give when it cannot be reached.
-
-    Args:
-        download: a callable without arguments that returns names → tensors.
-        name: the network's name, for the message.
-    """
+def _download(get: Download, name: str) -> dict[str, Tensor]:
     try:
-        state: dict[str, Tensor] = download()  # type: ignore[operator]
+        return get()
     except Exception as error:
         raise RuntimeError(
             f"pretrained: true needs to download the ImageNet weights of {name}, and that failed "
             f"({type(error).__name__}: {error}). Without a network, set `pretrained: false` and "
             f"`weights: path/to/{name}.safetensors` (or .pth) to a file of its state dict."
         ) from error
-    return state
-
-
-def check_choice(value: str, choices: Sequence[str], *, key: str) -> None:
-    """Raise a ValueError that lists the choices, and the nearest, when `value` is none of them."""
-    if value not in choices:
-        from difflib import get_close_matches
-
-        near = get_close_matches(value, choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{key}={value!r} is unknown{hint} Choices: {', '.join(choices)}")

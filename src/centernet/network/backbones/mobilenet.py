@@ -12,32 +12,34 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.network.backbones.backbone import (
-    Backbone,
-    Padding,
-    load_weights,
-    pad_same,
-    pretrained_or_hint,
-    read_weights,
-)
+from centernet.network.backbones.backbone import Backbone, Padding
 
 
 class _MobileNet(Backbone):
     """`features` of a torchvision MobileNet, cut into one stage a stride.
 
     The map of a stride is the last before the next down-sampling, as torchvision's own detectors take it.
+
+    Args:
+        name: torchvision's name of the network.
+        pretrained: start from torchvision's ImageNet weights (downloaded).
+        weights: a local file of weights instead, with torchvision's names (`features.…`).
+        frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
+        frozen_norms: all batch norms keep the statistics that the weights came with.
+        last_conv: keep the last 1×1 convolution, which only a classifier needs.
+        padding: `same` pads strided convolutions as TensorFlow does, for weights that come from there.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        pretrained: bool,
-        weights: str | Path | None,
-        frozen_stages: int,
-        frozen_norms: bool,
-        last_conv: bool,
-        padding: Padding,
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        frozen_stages: int = 0,
+        frozen_norms: bool = False,
+        last_conv: bool = False,
+        padding: Padding = "symmetric",
     ) -> None:
         super().__init__()
         features = models.get_model(name).features
@@ -53,17 +55,15 @@ class _MobileNet(Backbone):
             stride *= step
             channels = convs[-1].out_channels
         self._end(len(self.features) - 1, channels, stride)
-        dropped = () if last_conv else (f"features.{len(features) - 1}.",)
-        if weights is not None:
-            load_weights(self, read_weights(weights), source=str(weights), ignored=("classifier.", *dropped))
-        elif pretrained:
-            state = pretrained_or_hint(
-                lambda: models.get_model_weights(name)["DEFAULT"].get_state_dict(progress=True), name=name
-            )
-            load_weights(self, state, source=f"torchvision {name}", ignored=("classifier.", *dropped))
-        if padding == "same":
-            pad_same(self.features)
-        self.freeze(frozen_stages, norms=frozen_norms)
+        self.begin(
+            name,
+            download=models.get_model_weights(name)["DEFAULT"].get_state_dict if pretrained else None,
+            weights=weights,
+            ignored=("classifier.",) if last_conv else ("classifier.", f"features.{len(features) - 1}."),
+            padding=padding,
+            frozen_stages=frozen_stages,
+            frozen_norms=frozen_norms,
+        )
 
     def _end(self, index: int, channels: int, stride: int) -> None:
         self.ends.append(index)
@@ -87,33 +87,11 @@ class MobileNetV2(_MobileNet):
     """torchvision's MobileNetV2: maps of stride 4, 8, 16 and 32 with 24, 32, 96 and 320 channels.
 
     Args:
-        pretrained: start from torchvision's ImageNet weights (downloaded).
-        weights: a local file of weights instead, with torchvision's names (`features.…`).
-        frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
-        frozen_norms: all batch norms keep the statistics that the weights came with.
-        last_conv: keep the last 1×1 convolution to 1280 channels, which only a classifier needs.
-        padding: `same` pads strided convolutions as TensorFlow does, for weights that come from there.
+        options: those of every MobileNet.
     """
 
-    def __init__(
-        self,
-        *,
-        pretrained: bool = False,
-        weights: str | Path | None = None,
-        frozen_stages: int = 0,
-        frozen_norms: bool = False,
-        last_conv: bool = False,
-        padding: Padding = "symmetric",
-    ) -> None:
-        super().__init__(
-            "mobilenet_v2",
-            pretrained=pretrained,
-            weights=weights,
-            frozen_stages=frozen_stages,
-            frozen_norms=frozen_norms,
-            last_conv=last_conv,
-            padding=padding,
-        )
+    def __init__(self, **options: Any) -> None:
+        super().__init__("mobilenet_v2", **options)
 
     def simplify(self) -> None:
         """Leave out hidden channels that are constant: detectors trained by others have hundreds of them."""
@@ -130,34 +108,11 @@ class MobileNetV3(_MobileNet):
 
     Args:
         size: the variant.
-        pretrained: start from torchvision's ImageNet weights (downloaded).
-        weights: a local file of weights instead, with torchvision's names (`features.…`).
-        frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
-        frozen_norms: all batch norms keep the statistics that the weights came with.
-        last_conv: keep the last 1×1 convolution, which only a classifier needs.
-        padding: `same` pads strided convolutions as TensorFlow does.
+        options: those of every MobileNet.
     """
 
-    def __init__(
-        self,
-        size: Literal["small", "large"] = "large",
-        *,
-        pretrained: bool = False,
-        weights: str | Path | None = None,
-        frozen_stages: int = 0,
-        frozen_norms: bool = False,
-        last_conv: bool = False,
-        padding: Padding = "symmetric",
-    ) -> None:
-        super().__init__(
-            f"mobilenet_v3_{size}",
-            pretrained=pretrained,
-            weights=weights,
-            frozen_stages=frozen_stages,
-            frozen_norms=frozen_norms,
-            last_conv=last_conv,
-            padding=padding,
-        )
+    def __init__(self, size: Literal["small", "large"] = "large", **options: Any) -> None:
+        super().__init__(f"mobilenet_v3_{size}", **options)
 
 
 CHANNEL_BLOCK = 16

@@ -8,14 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.network.backbones.backbone import (
-    Backbone,
-    Padding,
-    load_weights,
-    pad_same,
-    pretrained_or_hint,
-    read_weights,
-)
+from centernet.network.backbones.backbone import Backbone, Padding
 
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 
@@ -56,16 +49,15 @@ class ResNet(Backbone):
         self.out_channels = tuple(widest >> (3 - i) for i in range(num_stages))
         self.out_strides = tuple(4 << i for i in range(num_stages))
         dropped = tuple(f"layer{i + 1}." for i in range(num_stages, 4))
-        if weights is not None:
-            load_weights(self, read_weights(weights), source=str(weights), ignored=("fc.", *dropped))
-        elif pretrained:
-            state = pretrained_or_hint(
-                lambda: models.get_model_weights(name)["DEFAULT"].get_state_dict(progress=True), name=name
-            )
-            load_weights(self, state, source=f"torchvision {name}", ignored=("fc.", *dropped))
-        if padding == "same":
-            pad_same(self)
-        self.freeze(frozen_stages, norms=frozen_norms)
+        self.begin(
+            name,
+            download=models.get_model_weights(name)["DEFAULT"].get_state_dict if pretrained else None,
+            weights=weights,
+            ignored=("fc.", *dropped),
+            padding=padding,
+            frozen_stages=frozen_stages,
+            frozen_norms=frozen_norms,
+        )
 
     def stages(self) -> list[nn.Module]:
         return [nn.ModuleList([self.conv1, self.bn1]), *(getattr(self, layer) for layer in self.layers)]

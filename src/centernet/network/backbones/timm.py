@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from centernet.network.backbones.backbone import Backbone, load_weights, pad_same, pretrained_or_hint, read_weights
+from centernet.network.backbones.backbone import Backbone, load_weights, pad_same
 
 
 class Timm(Backbone):
@@ -55,20 +56,21 @@ class Timm(Backbone):
         self.out_strides = tuple(strides[i] for i in kept)
         self.out_channels = tuple(self.model.feature_info.channels())
         self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")  # some transformers
-        if weights is not None:
-            self._load(read_weights(weights), source=str(weights))
-        elif pretrained:
-            whole = pretrained_or_hint(lambda: timm.create_model(name, pretrained=True).state_dict(), name=name)
-            self._load(whole, source=f"timm {name}")
-        self.freeze(frozen_stages, norms=frozen_norms)
+        self.begin(
+            name,
+            download=(lambda: timm.create_model(name, pretrained=True).state_dict()) if pretrained else None,
+            weights=weights,
+            frozen_stages=frozen_stages,
+            frozen_norms=frozen_norms,
+        )
 
-    def _load(self, state: dict[str, Tensor], *, source: str) -> None:
-        """timm's feature extractors rename `blocks.0` to `blocks_0` where they flatten the model."""
+    def load(self, state: dict[str, Tensor], *, source: str, ignored: Sequence[str] = ()) -> None:
+        """Fill the backbone; timm's feature extractors rename `blocks.0` to `blocks_0` where they flatten the model."""
         own = self.model.state_dict()
         flat = {name: name.replace("blocks.", "blocks_", 1) for name in state}
         renamed = {(name if name in own else flat[name] if flat[name] in own else name): v for name, v in state.items()}
         unused = tuple(name for name in renamed if name not in own)
-        load_weights(self.model, renamed, source=source, ignored=unused)
+        load_weights(self.model, renamed, source=source, ignored=(*unused, *ignored))
 
     def stages(self) -> list[nn.Module]:
         return list(self.model.children())

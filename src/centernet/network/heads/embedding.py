@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from centernet.detections import Column
 from centernet.network.heads.head import Head, TrainingData, tower
-from centernet.network.layers import Convolution
 from centernet.ops import (
     Peaks,
     Targets,
@@ -32,7 +32,7 @@ class EmbeddingHead(Head):
 
     `cross_entropy` and `focal` learn by a classifier over the identities of the training data. It is made when training
     starts, lives in checkpoints, and is no part of what `save_pretrained` and exports write. `triplet` and
-    `supervised_contrastive` compare the objects of a batch and need identities that come in several of its pictures, as
+    `supervised_contrastive` compare the objects of a batch and need identities that come in several of its images, as
     those of videos do.
 
     Objects without an identity (−1) have no part in the loss. In evaluation mode the classifier's term is 0: the
@@ -43,14 +43,11 @@ class EmbeddingHead(Head):
         stride: input pixels a cell.
         num_classes: not used: identities of all classes are told apart by one classifier.
         dim: length of the vector.
-        width: channels of the 3×3 convolutions.
-        depth: their number; 0 for the 1×1 alone.
-        convolution: `normal` or `separable`.
-        norm: batch norm in the tower; the original has none.
         loss: how identities are learned.
         margin: by which another identity is to be farther, for `triplet`.
         temperature: for `supervised_contrastive`.
         weight: of the loss.
+        layers: further options, those of `tower`: width, depth, convolution and norm.
     """
 
     training_only = ("classifier",)
@@ -62,14 +59,11 @@ class EmbeddingHead(Head):
         num_classes: int,
         *,
         dim: int = 128,
-        width: int = 64,
-        depth: int = 1,
-        convolution: Convolution = "normal",
-        norm: bool = False,
         loss: Literal["cross_entropy", "focal", "triplet", "supervised_contrastive"] = "cross_entropy",
         margin: float = 0.3,
         temperature: float = 0.1,
         weight: float = 1.0,
+        **layers: Any,
     ) -> None:
         super().__init__()
         if dim < 1 or margin < 0 or temperature <= 0:
@@ -77,7 +71,8 @@ class EmbeddingHead(Head):
                 f"expected dim of at least 1, margin of at least 0 and temperature above 0, "
                 f"got {dim}, {margin} and {temperature}"
             )
-        self.layers = tower(in_channels, dim, width=width, depth=depth, convolution=convolution, norm=norm)
+        self.layers = tower(in_channels, dim, **layers)
+        self.columns = (Column("embeddings", "vector", (dim,)),)
         self.dim, self.loss_name = dim, loss
         self.margin, self.temperature, self.weight = margin, temperature, weight
         self.classifier: nn.Linear | None = None
@@ -86,12 +81,12 @@ class EmbeddingHead(Head):
 
     @property
     def classifies(self) -> bool:
-        """Whether the loss needs a classifier over identities."""
+        """True where the loss needs a classifier over identities."""
         return self.loss_name in ("cross_entropy", "focal")
 
     @property
     def num_identities(self) -> int:
-        """Identities that the classifier knows; 0 without one."""
+        """Number of identities that the classifier knows; 0 without one."""
         return 0 if self.classifier is None else self.classifier.out_features
 
     @property

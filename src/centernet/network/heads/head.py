@@ -1,4 +1,4 @@
-"""What every head is: a raw map, its loss, and what its values at peaks add to detections."""
+"""The contract of a head: a raw map, its loss, and the values at peaks that it adds to detections."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from centernet.detections import Column
 from centernet.network.layers import ConvBlock, Convolution, OutputConv
 from centernet.ops import Peaks, Targets
 
 
 class TrainingData(Protocol):
-    """What a head may ask of the training data before training starts; `centernet.data.DataModule` is one."""
+    """The questions that a head may ask of the training data; `centernet.data.DataModule` answers them."""
 
     @property
     def num_identities(self) -> int:
-        """Identities are below it; 0 where nothing has one."""
+        """Number above all identities; 0 where nothing has one."""
         ...
 
     def check_identities(self, known: int) -> None:
@@ -26,40 +27,56 @@ class TrainingData(Protocol):
 class Head(nn.Module):
     """A head is built with the neck's channels and stride and the number of classes, and reads one map.
 
-    `__init__(in_channels, stride, num_classes, *, …)`. A head of one's own implements the three methods below;
+    `__init__(in_channels, stride, num_classes, *, …)`. A head of one's own implements the three methods below, and says
+    in `columns` what it adds to detections: the network, exported files, runtimes, writers and drawing carry it.
     `centernet.testing.check_head` runs the contract over it. One head of a model also has
     `find_peaks(output, num_peaks) -> Peaks`.
 
     Attributes:
+        columns: what `decode` adds beside boxes, labels and scores.
         training_only: names of parts that only the loss needs; they are left out of what is passed on.
     """
 
+    columns: tuple[Column, ...] = ()
     training_only: tuple[str, ...] = ()
 
     def prepare(self, data: TrainingData) -> None:
-        """Called when a training starts, before weights of a checkpoint come in; makes what the data decide the size
-        of. Calling it again changes nothing."""
+        """Make what the training data decide the size of. It is called when a training starts, before weights of a
+        checkpoint come in; calling it again changes nothing."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×in_channels×H×W → raw map N×C×H×W (logits, no sigmoid)."""
+        """Compute the raw map N×C×H×W (logits, no sigmoid) of features N×in_channels×H×W."""
         raise NotImplementedError
 
     def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
-        """Named, weighted scalar terms, float32; their sum over all heads is the loss. Finite for an empty batch,
-        with a gradient (perhaps 0) for every parameter of the head."""
+        """Return named, weighted scalar terms, float32; their sum over all heads is the loss. They are finite for an
+        empty batch, with a gradient (perhaps 0) for every parameter of the head."""
         raise NotImplementedError
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
-        """What detections gain: names → B×K×… values at the peaks. Boxes are in input pixels."""
+        """Return what detections gain: `bboxes` B×K×4 in input pixels of a box head, B×K×… for each of `columns`, and
+        `scores` B×K where the head knows better ones than the peaks'."""
         raise NotImplementedError
 
 
 def tower(
-    in_channels: int, out_channels: int, *, width: int, depth: int, convolution: Convolution, norm: bool
+    in_channels: int,
+    out_channels: int,
+    *,
+    width: int = 64,
+    depth: int = 1,
+    convolution: Convolution = "normal",
+    norm: bool = False,
 ) -> nn.Sequential:
-    """`depth` 3×3 convolutions of `width` with ReLU, then 1×1 to `out_channels` in float32: a head's layers.
+    """Make a head's layers: 3×3 convolutions with ReLU, then 1×1 to `out_channels` in float32.
 
-    Without `norm` the convolutions have a bias and no batch norm, as in the original.
+    Args:
+        in_channels: channels of the neck's map.
+        out_channels: channels of the raw map.
+        width: channels of the 3×3 convolutions.
+        depth: their number; 0 for the 1×1 alone.
+        convolution: `normal` or `separable`.
+        norm: batch norm in the tower; without it the convolutions have a bias, as in the original.
     """
     layers: list[nn.Module] = []
     channels = in_channels

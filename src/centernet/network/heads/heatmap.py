@@ -7,13 +7,11 @@ probabilities in the loss.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from centernet.network.heads.head import Head, tower
-from centernet.network.layers import Convolution
 from centernet.ops import Peaks, Targets, find_peaks, focal_loss, quality_focal_loss
 from centernet.ops.targets import Radius
 
@@ -25,10 +23,6 @@ class HeatmapHead(Head):
         in_channels: channels of the neck's map.
         stride: input pixels a cell.
         num_classes: channels of the heatmap.
-        width: channels of the 3×3 convolutions.
-        depth: their number; 0 for the 1×1 alone.
-        convolution: `normal` or `separable`.
-        norm: batch norm in the tower; the original has none.
         radius: `original`, `corrected`, or `ellipse` (TTFNet's).
         min_overlap: IoU that a shifted box keeps, for the first two.
         alpha: share of the box that the ellipse spans.
@@ -38,6 +32,7 @@ class HeatmapHead(Head):
         prior: probability that every cell starts with.
         kernel: side of the neighbourhood that a peak dominates, odd.
         order: top-k `per_class`, or of each cell's `class_maximum`.
+        layers: further options, those of `tower`: width, depth, convolution and norm.
     """
 
     def __init__(
@@ -46,10 +41,6 @@ class HeatmapHead(Head):
         stride: int,
         num_classes: int,
         *,
-        width: int = 64,
-        depth: int = 1,
-        convolution: Convolution = "normal",
-        norm: bool = False,
         radius: Radius = "ellipse",
         min_overlap: float = 0.7,
         alpha: float = 0.54,
@@ -59,13 +50,14 @@ class HeatmapHead(Head):
         prior: float = 0.1,
         kernel: int = 3,
         order: Literal["per_class", "class_maximum"] = "per_class",
+        **layers: Any,
     ) -> None:
         super().__init__()
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"kernel={kernel}: the neighbourhood of a peak has an odd side")
         if logit_clamp is not None and loss != "focal":
             raise ValueError("logit_clamp belongs to loss: focal")
-        self.layers = tower(in_channels, num_classes, width=width, depth=depth, convolution=convolution, norm=norm)
+        self.layers = tower(in_channels, num_classes, **layers)
         self.radius, self.min_overlap, self.alpha = radius, min_overlap, alpha
         self.loss_name, self.logit_clamp, self.weight = loss, logit_clamp, weight
         self.kernel, self.order = kernel, order
@@ -92,8 +84,8 @@ class HeatmapHead(Head):
         return {"heatmap": self.weight * value}
 
     def find_peaks(self, output: Tensor, num_peaks: int) -> Peaks:
-        """The best `num_peaks` cells of each image."""
+        """Find the best `num_peaks` cells of each image."""
         return find_peaks(output, num_peaks, kernel=self.kernel, order=self.order)
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
-        return {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
+        return {}  # every detection begins with the peaks' scores and labels

@@ -7,7 +7,7 @@ a form without dead gradients instead of ReLU, IoU loss by choice, and the cells
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from centernet.boxes import IoUKind, elementwise_iou
 from centernet.network.heads.head import Head, tower
-from centernet.network.layers import Convolution
 from centernet.ops import Peaks, Targets, gather_at, weighted_bce_loss, weighted_iou_loss
 from centernet.ops.targets import Sampling
 
@@ -27,18 +26,15 @@ class LTRBHead(Head):
         in_channels: channels of the neck's map.
         stride: input pixels a cell.
         num_classes: not used: a box has no class.
-        width: channels of the 3×3 convolutions.
-        depth: their number; 0 for the 1×1 alone.
-        convolution: `normal` or `separable`.
-        norm: batch norm in the tower.
         form: `exponential` or `softplus` of the map; both give positive distances with a gradient everywhere.
         multiplier: strides that a value of 1 stands for.
         sampling: the cells that train a box: `center`, `center3x3`, or `ellipse` (Gaussian weights).
         beta: share of the box that the ellipse spans.
         loss: `iou`, `giou`, `diou` or `ciou`.
         weight: of the loss.
-        quality: weight of a fifth channel's loss, which learns the IoU of the cell's own box: detections gain
-            `quality`, and their score becomes score · √quality. 0 for none.
+        quality: weight of a fifth channel's loss, which learns the IoU of the cell's own box: the score of a detection
+            becomes score · √IoU, after IoU-aware detectors (https://arxiv.org/abs/1912.05992). 0 for none.
+        layers: further options, those of `tower`: width, depth, convolution and norm.
     """
 
     def __init__(
@@ -47,10 +43,6 @@ class LTRBHead(Head):
         stride: int,
         num_classes: int,
         *,
-        width: int = 64,
-        depth: int = 1,
-        convolution: Convolution = "normal",
-        norm: bool = False,
         form: Literal["exponential", "softplus"] = "softplus",
         multiplier: float = 4.0,
         sampling: Sampling = "ellipse",
@@ -58,10 +50,11 @@ class LTRBHead(Head):
         loss: IoUKind = "giou",
         weight: float = 5.0,
         quality: float = 0.0,
+        **layers: Any,
     ) -> None:
         super().__init__()
         channels = 5 if quality else 4
-        self.layers = tower(in_channels, channels, width=width, depth=depth, convolution=convolution, norm=norm)
+        self.layers = tower(in_channels, channels, **layers)
         last = self.layers[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.normal_(last.weight, std=0.01)
@@ -74,7 +67,7 @@ class LTRBHead(Head):
         return self.layers(features)  # type: ignore[no-any-return]
 
     def boxes(self, raw: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Boxes of cells.
+        """Compute the boxes of cells.
 
         Args:
             raw: …×4 values of the map at the cells.
@@ -86,7 +79,7 @@ class LTRBHead(Head):
         """
         with torch.autocast(raw.device.type, enabled=False):
             raw = raw.float()
-            # The largest exponent spans 2^14 strides: no picture is larger, and float32 keeps its gradient.
+            # The largest exponent spans 2^14 strides: no image is larger, and float32 keeps its gradient.
             distances = raw.clamp(max=math.log(2**14)).exp() if self.form == "exponential" else F.softplus(raw)
             distances = distances * (self.multiplier * self.stride)
             center = torch.stack([x.float() + 0.5, y.float() + 0.5], dim=-1) * self.stride
@@ -108,5 +101,5 @@ class LTRBHead(Head):
         raw = gather_at(output, peaks.cells)
         detections = {"bboxes": self.boxes(raw[..., :4], peaks.x, peaks.y)}
         if self.quality:
-            detections["quality"] = raw[..., 4].float().sigmoid()
+            detections["scores"] = peaks.scores * raw[..., 4].float().sigmoid().sqrt()
         return detections

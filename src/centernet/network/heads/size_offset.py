@@ -5,13 +5,12 @@ Source: https://arxiv.org/abs/1904.07850, section 3. Both are trained at centre 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from centernet.network.heads.head import Head, tower
-from centernet.network.layers import Convolution
 from centernet.ops import Peaks, Targets, gather_at, l1_loss, smooth_l1_loss
 
 
@@ -22,13 +21,10 @@ class SizeOffsetHead(Head):
         in_channels: channels of the neck's map.
         stride: input pixels a cell.
         num_classes: not used: a box has no class.
-        width: channels of the 3×3 convolutions of each tower.
-        depth: their number; 0 for the 1×1 alone.
-        convolution: `normal` or `separable`.
-        norm: batch norm in the towers; the original has none.
         loss: `l1` or `smooth_l1`.
         size_weight: of the size's loss.
         offset_weight: of the offset's loss.
+        layers: further options, those of `tower`, for both towers: width, depth, convolution and norm.
     """
 
     def __init__(
@@ -37,19 +33,16 @@ class SizeOffsetHead(Head):
         stride: int,
         num_classes: int,
         *,
-        width: int = 64,
-        depth: int = 1,
-        convolution: Convolution = "normal",
-        norm: bool = False,
         loss: Literal["l1", "smooth_l1"] = "l1",
         size_weight: float = 0.1,
         offset_weight: float = 1.0,
+        **layers: Any,
     ) -> None:
         super().__init__()
-        self.size = tower(in_channels, 2, width=width, depth=depth, convolution=convolution, norm=norm)
-        self.offset = tower(in_channels, 2, width=width, depth=depth, convolution=convolution, norm=norm)
-        for layers in (self.size, self.offset):
-            last = layers[-1]
+        self.size = tower(in_channels, 2, **layers)
+        self.offset = tower(in_channels, 2, **layers)
+        for part in (self.size, self.offset):
+            last = part[-1]
             assert isinstance(last, nn.Conv2d) and last.bias is not None
             nn.init.zeros_(last.bias)
         self.stride = stride

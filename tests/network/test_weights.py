@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from centernet import CenterNet, Detector
 from centernet.cli.main import main
 from centernet.images import read_image
-from centernet.network.pretrained import PACKAGED, packaged_models
+from centernet.network.weights import PACKAGED, packaged_models
 
 
 @pytest.fixture(scope="module")

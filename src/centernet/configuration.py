@@ -1,0 +1,151 @@
+"""The one door for configuration: YAML files and mappings, overrides, former class paths, parsers and their errors."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from centernet.extras import require
+
+MOVED = {
+    "centernet.models.backbones.": "centernet.network.backbones.",
+    "centernet.models.necks.": "centernet.network.necks.",
+    "centernet.models.heads.": "centernet.network.heads.",
+    "centernet.models.weighting.": "centernet.network.weighting.",
+}
+"""Beginnings of class paths that earlier versions wrote into checkpoints, folders and YAML files → those of today."""
+
+MODE = "centernet_yaml"
+"""Name under which jsonargparse finds this module's YAML loader."""
+
+
+def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
+    """Read a YAML file's mapping with the safe loader, former class paths replaced.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no YAML, or no mapping.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"configuration {path} does not exist")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds {type(content).__name__}, not a mapping with a `model` section")
+    current: dict[str, Any] = with_current_paths(content)
+    return current
+
+
+def plain(value: Any) -> Any:
+    """Copy mappings to dicts and sequences to lists, all the way down, those of OmegaConf and jsonargparse too."""
+    if hasattr(value, "as_dict"):  # jsonargparse's Namespace
+        value = value.as_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(value[key]) for key in value}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [plain(item) for item in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {key: plain(getattr(value, key)) for key in value.__dataclass_fields__}
+    if isinstance(value, PathLike):
+        return str(value)
+    return copy.copy(value)
+
+
+def with_current_paths(value: Any) -> Any:
+    """Copy plain values with the class paths of earlier versions (`MOVED`) replaced by those of today."""
+    if isinstance(value, dict):
+        return {key: with_current_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_current_paths(item) for item in value]
+    if isinstance(value, str) and value.startswith("centernet."):
+        return next((new + value.removeprefix(old) for old, new in MOVED.items() if value.startswith(old)), value)
+    return value
+
+
+def override(content: dict[str, Any], text: str) -> None:
+    """Replace a value in place by an entry `dotted.key=value`; the value is YAML.
+
+    Raises:
+        ValueError: the entry has another form, or leads through something that is no section.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ValueError(f"override {text!r} is not of the form dotted.key=value")
+    *path, last = key.strip().split(".")
+    node: Any = content
+    for i, name in enumerate(path):
+        node = node.setdefault(name, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            raise ValueError(f"override {text!r}: {'.'.join(path[: i + 1])} is no section")
+    node[last] = yaml.safe_load(value)
+
+
+def make_parser(**options: Any) -> Any:
+    """Return a `jsonargparse.ArgumentParser` that raises its errors instead of ending the process.
+
+    Raises:
+        ImportError: jsonargparse isn't installed.
+    """
+    register_loader()
+    return require("jsonargparse", "reading a configuration").ArgumentParser(exit_on_error=False, **options)
+
+
+def register_loader() -> None:
+    """Make jsonargparse's YAML loader, with former class paths replaced, known to it as the parser mode `MODE`."""
+    jsonargparse = require("jsonargparse", "reading a configuration")
+    load = jsonargparse.get_loader("yaml")
+    jsonargparse.set_loader(MODE, lambda text: with_current_paths(load(text)), exceptions=(yaml.YAMLError,))
+
+
+def instantiate(target: Any, key: str, section: Any, parts: Mapping[str, Iterable[str]], *, source: str) -> Any:
+    """Parse a section as the arguments of a class, and make the object.
+
+    Args:
+        target: the class.
+        key: name of the section, for messages.
+        section: its values.
+        parts: see `explain`.
+        source: begins the messages.
+
+    Returns:
+        The object, and the section with every value that was used.
+
+    Raises:
+        ValueError: the key that is wrong, and what was expected.
+    """
+    parser = make_parser()
+    parser.add_class_arguments(target, key)
+    try:
+        parsed = parser.parse_object({key: with_current_paths(plain(section))})
+    except Exception as error:
+        raise ValueError(f"{source}: {explain(str(error), parts)}") from error
+    return parser.instantiate(parsed)[key], plain(parsed[key])
+
+
+def explain(message: str, parts: Mapping[str, Iterable[str]]) -> str:
+    """Return a parser's message, with the choices and the nearest where it names an unknown class.
+
+    Args:
+        message: of jsonargparse.
+        parts: kind → names of the classes there are, such as ``{"necks": ["FPN", "SimpleNeck"]}``.
+    """
+    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
+    if not unknown:
+        return message
+    name = unknown[1]
+    near = get_close_matches(name, [part for names in parts.values() for part in names], n=1, cutoff=0.5)
+    choices = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in parts.items())
+    hint = f" Did you mean {near[0]}?" if near and near[0] != name else ""
+    key = re.search(r'Parser key "([\w.]+)"', message)
+    where = f"{key[1]}: " if key else ""
+    return f"{where}{name} is no class that fits here.{hint} {choices}; or module.Class of your own"

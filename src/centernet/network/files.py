@@ -1,0 +1,75 @@
+"""Files of tensors, read without running what is in them."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def read_checkpoint(path: str | PathLike[str], map_location: torch.device | str | None = None) -> dict[str, Any]:
+    """Read a Lightning checkpoint.
+
+    Returns:
+        Its content, with `state_dict` among the keys.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no checkpoint, or holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {path} does not exist")
+    checkpoint = _load(
+        path,
+        map_location,
+        "cannot be read as a checkpoint of tensors and plain values",
+        "is the file whole, and did `centernet fit` write it?",
+    )
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        keys = ", ".join(map(str, list(checkpoint)[:5])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
+        raise ValueError(f"{path} is no Lightning checkpoint: it has no `state_dict` (it holds {keys})")
+    return checkpoint
+
+
+def read_weights(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """Read the tensors of a `.safetensors` file or of a PyTorch file, as float32.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something else than names → tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights file {path} does not exist: give the path of a .safetensors or .pth file")
+    state: object
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no readable safetensors file ({error})") from error
+    else:
+        loaded = _load(
+            path,
+            None,
+            "is no PyTorch weights file that loads with weights_only=True",
+            "save a plain state_dict instead",
+        )
+        state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict (names → tensors); save model.state_dict()")
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def _load(path: Path, map_location: torch.device | str | None, problem: str, advice: str) -> Any:
+    try:
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} {problem} ({reason}); {advice}") from error

@@ -1,0 +1,201 @@
+"""Trained networks: of a checkpoint, a folder, the package, or a repository of the Hugging Face Hub.
+
+A folder holds `config.yaml` (the `model` section, perhaps `figures`), `model.safetensors` (weights, half precision)
+and, where it is to be passed on, a README.md that says what the model was trained on and how good it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from centernet.configuration import read_yaml
+from centernet.extras import require
+from centernet.network.build import network_of_section, without_start
+from centernet.network.files import read_checkpoint, read_weights
+from centernet.network.network import Network
+
+PACKAGED = Path(__file__).resolve().parents[1] / "weights"
+CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def load_network(
+    source: str | PathLike[str],
+    *,
+    map_location: torch.device | str | None = None,
+    revision: str | None = None,
+) -> Network:
+    """Load a trained network, in evaluation mode.
+
+    Args:
+        source: a checkpoint (``.ckpt``), or what `find_pretrained` takes.
+        map_location: where its tensors go; the processor when None.
+        revision: branch, tag or commit of a repository on the Hub.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: the file, and what is wrong with it.
+    """
+    if is_checkpoint(source):
+        network = network_of_checkpoint(read_checkpoint(source, map_location), source)
+    else:
+        network = _network_of_folder(find_pretrained(source, revision=revision))
+    if map_location is not None:
+        network.to(map_location)
+    return network.eval()
+
+
+def is_checkpoint(source: str | PathLike[str]) -> bool:
+    """Return True for the path of a Lightning checkpoint, by its suffix."""
+    return Path(source).suffix.lower() == ".ckpt"
+
+
+def network_of_checkpoint(
+    checkpoint: Mapping[str, Any], source: str | PathLike[str], *, strict: bool = True
+) -> Network:
+    """Build the network that a checkpoint describes, with its weights; `source` names it in messages.
+
+    Raises:
+        ValueError: the model was not built from a configuration.
+    """
+    network = network_of_section(section_of_checkpoint(checkpoint, source), source="the checkpoint's hyper-parameters")
+    network.load_state_dict(checkpoint["state_dict"], strict=strict)
+    return network
+
+
+def section_of_checkpoint(checkpoint: Mapping[str, Any], source: str | PathLike[str]) -> dict[str, Any]:
+    """Return the `model` section in a checkpoint, without the weights that its training began with.
+
+    Raises:
+        ValueError: the model was not built from a configuration.
+    """
+    section = checkpoint.get("hyper_parameters") or {}
+    if "backbone" not in section:
+        raise ValueError(
+            f"{source}: the checkpoint holds no configuration of a CenterNet; it was not built by "
+            "build_centernet or `centernet fit`: give backbone=, neck=, heads= and num_classes= to "
+            "CenterNet.load_from_checkpoint"
+        )
+    return without_start(section)
+
+
+def model_section(source: str | PathLike[str]) -> dict[str, Any]:
+    """Return the `model` section of a trained model, without the weights that its own training began with.
+
+    Args:
+        source: as for `load_network`.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: a checkpoint of a model that was not built from a configuration.
+    """
+    if is_checkpoint(source):
+        return section_of_checkpoint(read_checkpoint(source), source)
+    return without_start(read_yaml(find_pretrained(source) / CONFIG)["model"])
+
+
+def recorded_figures(source: str | PathLike[str]) -> dict[str, float] | None:
+    """Return the recorded figures of a model: those in the folder's config.yaml, or the best value that training
+    watched; None where there are none.
+
+    Args:
+        source: as for `load_network`.
+    """
+    if not is_checkpoint(source):
+        return read_yaml(find_pretrained(source) / CONFIG).get("figures")
+    for state in (read_checkpoint(source).get("callbacks") or {}).values():
+        if isinstance(state, dict) and state.get("monitor") and state.get("best_model_score") is not None:
+            return {str(state["monitor"]).removeprefix("val/"): float(state["best_model_score"])}
+    return None
+
+
+def packaged_models() -> list[str]:
+    """Return the names of the models that come with the package."""
+    return sorted(folder.parent.name for folder in PACKAGED.glob(f"*/{WEIGHTS}"))
+
+
+def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -> Path:
+    """Return the folder of a model.
+
+    Args:
+        name: a folder that `save_network` wrote, a name of `packaged_models`, or the id of a Hugging Face Hub
+            repository (`user/model`), which is fetched, or taken from the Hub's local cache; this needs the extra
+            `hub`.
+        revision: branch, tag or commit of a repository on the Hub.
+
+    Raises:
+        FileNotFoundError: none of these; the message lists the names.
+        ImportError: a Hub id without the extra.
+    """
+    for folder in (Path(name), PACKAGED / str(name)):
+        if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
+            return folder
+    expected = (
+        f"{', '.join(packaged_models())}, a folder with {CONFIG} and {WEIGHTS} (model.save_pretrained writes one), or "
+        "a Hugging Face Hub id such as user/model"
+    )
+    if isinstance(name, str) and _HUB_ID.fullmatch(name) and not Path(name).exists():
+        return _fetch(name, revision, expected)
+    raise FileNotFoundError(f"{name}: no such model; expected {expected}")
+
+
+def save_network(network: Network, folder: str | PathLike[str]) -> Path:
+    """Write a network as `load_network` reads it; weights become half precision, and what only a loss needs (a
+    classifier over identities) is left out.
+
+    Raises:
+        ValueError: the model was not built from a configuration.
+    """
+    from safetensors.torch import save_file
+
+    if "backbone" not in network.hyper_parameters:
+        raise ValueError(
+            "the model was not built by build_centernet or `centernet fit`: there is no configuration to save"
+        )
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    section = without_start(network.hyper_parameters)
+    (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
+    weights = {
+        name: value.detach().cpu().to(torch.float16).contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked") and not name.startswith(network.training_only())
+    }
+    save_file(weights, path / WEIGHTS)
+    return path
+
+
+def _network_of_folder(folder: Path) -> Network:
+    section = without_start(read_yaml(folder / CONFIG)["model"])
+    network = network_of_section(section, source=str(folder / CONFIG))
+    missing, unexpected = network.load_state_dict(read_weights(folder / WEIGHTS), strict=False)
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise ValueError(
+            f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {len(missing)} tensors are missing and "
+            f"{len(unexpected)} have no place, first {[*missing, *unexpected][0]}"
+        )
+    return network
+
+
+def _fetch(repo_id: str, revision: str | None, expected: str) -> Path:
+    hub = require("huggingface_hub", f"the model {repo_id} of the Hugging Face Hub")
+    try:
+        folder = hub.snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, "README.md"])
+    except Exception as error:  # offline, no such repository, no access: the client has a class for each
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+        raise FileNotFoundError(
+            f"{repo_id}: could not download it from the Hugging Face Hub ({type(error).__name__}: {first}); "
+            f"expected {expected}"
+        ) from error
+    missing = [file for file in (CONFIG, WEIGHTS) if not (Path(folder) / file).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{repo_id}: the repository has no {missing[0]}; was it written by model.push_to_hub?")
+    return Path(folder)

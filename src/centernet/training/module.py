@@ -1,0 +1,164 @@
+"""Training and validation of a network by Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from centernet.detections import Detections
+from centernet.network.network import Network
+from centernet.training.validation import Validation, ValidationResult
+
+if TYPE_CHECKING:
+    from centernet.data.batch import Batch
+
+
+class Optimizing(Protocol):
+    """The optimiser that `fit` needs beside the network: `centernet.training.Optimization` is one."""
+
+    def configure(self, model: DetectionModule) -> dict[str, Any]:
+        """Return what Lightning's `configure_optimizers` returns."""
+        ...
+
+
+class DetectionModule(pl.LightningModule):
+    """A network as Lightning trains and evaluates it. Its state dict is the network's own.
+
+    Args:
+        network: to be trained.
+
+    Attributes:
+        optimization: says how; to be set before `trainer.fit`.
+        validated: the figures of the last validation; None before the first.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.optimization: Optimizing | None = None
+        self.validated: ValidationResult | None = None
+        self._validating: Validation | None = None
+        self.register_load_state_dict_pre_hook(_into_network)  # type: ignore[no-untyped-call]
+        if network.hyper_parameters:
+            self.describe(network.hyper_parameters)
+
+    def describe(self, section: dict[str, Any]) -> None:
+        """Remember the `model` section that the network was built from, for checkpoints."""
+        self.network.hyper_parameters = section
+        self.save_hyperparameters(section)
+
+    def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+        """Return the network's state dict: names have no part of their own for this module."""
+        return self.network.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute the raw maps; see `Network.forward`."""
+        return self.network(images)  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------------ training
+
+    def setup(self, stage: str) -> None:
+        """Take from the data what they decide: class names where the model has none yet, and the size of what heads
+        learn identities by. Calling it again changes nothing."""
+        if stage == "fit":
+            self.on_fit_start()
+        names = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)
+        if self.network.class_names is None and names:
+            self.network.class_names = tuple(names)
+            if self.network.hyper_parameters:
+                self.describe({**self.network.hyper_parameters, "class_names": list(names)})
+
+    def on_fit_start(self) -> None:
+        """Show the heads the training data: in `setup`, and again now that weights of a checkpoint may have come in."""
+        data = getattr(self.trainer, "datamodule", None)
+        if hasattr(data, "check_identities"):
+            for head in self.network.heads.values():
+                head.prepare(data)  # type: ignore[operator]
+
+    def configure_optimizers(self) -> Any:
+        if self.optimization is None:
+            raise RuntimeError(
+                "nothing says how to optimise: set model.optimization = centernet.training.Optimization() before "
+                "trainer.fit, or train by `centernet fit`, which reads `optimization:` from the YAML"
+            )
+        return self.optimization.configure(self)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        terms = self.network.losses(self(self.network.normalize(batch.images)), batch)
+        total = torch.stack(list(terms.values())).sum()
+        if (total.device.type == "cpu" or self.global_step % 50 == 0) and not torch.isfinite(total):
+            parts = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
+            files = ", ".join(str(annotation.path) for annotation in batch.annotations[:4])
+            raise FloatingPointError(
+                f"the loss is {total.item()} at step {self.global_step} ({parts}; batch of {files} …): lower "
+                "optimization.lr, raise its warmup_steps, or train with trainer.precision 32-true; `centernet check` "
+                "finds broken boxes"
+            )
+        self.log("train/loss", total, prog_bar=True, batch_size=len(batch.images))
+        self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(batch.images))
+        return total
+
+    # ------------------------------------------------------------------ validation
+
+    def on_validation_epoch_start(self) -> None:
+        names = self.network.class_names or [str(label) for label in range(self.network.num_classes)]
+        data: Any = getattr(self.trainer, "datamodule", None)
+        split = "test" if self.trainer.testing else getattr(data, "validate_on", None)
+        dataset = None if self.trainer.sanity_checking else getattr(data, "datasets", {}).get(split)
+        self._validating = Validation(names, dataset, self.network.tracker)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
+        """Return the `detections` of each image in its own pixels; they are also collected for the epoch's figures."""
+        network = self.network
+        encoded = self(network.normalize(batch.images))
+        terms = network.losses(encoded, batch)
+        self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.images), sync_dist=True)
+        found = self.to_detections(network.decode_detections(encoded), [(a.height, a.width) for a in batch.annotations])
+        assert self._validating is not None
+        for annotation, detections in zip(batch.annotations, found, strict=True):
+            self._validating.update(annotation, detections)
+        return {"detections": found}
+
+    def on_validation_epoch_end(self) -> None:
+        assert self._validating is not None
+        validation, self._validating = self._validating, None
+        if self.trainer.world_size > 1:
+            parts: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, validation.collected())
+            validation.join(parts)
+        if len(validation):
+            self.validated = validation.compute()
+            self.log_dict({f"val/{name}": value for name, value in self.validated.stats.items()})
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
+
+    def to_detections(self, decoded: dict[str, Tensor], image_sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Return decoded tensors as one `Detections` an image, in the image's own pixels.
+
+        Args:
+            decoded: tensors N×K×… of `decode_detections`.
+            image_sizes: N times (height, width) of the original image.
+        """
+        arrays = {name: value.float().cpu().numpy() for name, value in decoded.items()}
+        return [
+            Detections(
+                self.network.preprocessing.to_original(arrays["bboxes"][i], size),
+                arrays["labels"][i].astype("int64"),
+                arrays["scores"][i],
+                embeddings=arrays["embeddings"][i] if "embeddings" in arrays else None,
+                class_names=self.network.class_names or (),
+            )
+            for i, size in enumerate(image_sizes)
+        ]
+
+
+def _into_network(module: torch.nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Give the names of a state dict the part that this module adds to those of its network."""
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        state_dict[f"{prefix}network.{name.removeprefix(prefix)}"] = state_dict.pop(name)
