@@ -16,7 +16,7 @@ from centernet.export import export_onnx, export_torchscript
 from centernet.export.check import difference
 from centernet.export.graph import trial_images
 from centernet.export.onnx import run_onnx
-from centernet.models import backbones, heads, necks
+from centernet.network import backbones, heads, necks
 
 pytestmark = pytest.mark.slow
 

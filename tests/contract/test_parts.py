@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from centernet import build_centernet
-from centernet.models import backbones, heads, necks
+from centernet.network import backbones, heads, necks
 from centernet.testing import check_backbone, check_head, check_neck
 
 SMALL_BACKBONES: dict[str, Any] = {

@@ -168,12 +168,12 @@ def perfect(monkeypatch: pytest.MonkeyPatch, change: Callable[[int, Detections],
     """Validation finds just what is there, or what `change` makes of it, by the number of the frame."""
 
     def step(self: CenterNet, batch: Any, batch_idx: int) -> dict[str, Any]:
-        assert self._evaluating is not None
+        assert self._validating is not None
         for annotation in batch.annotations:
             shown = ~annotation.ignore
             found = Detections(annotation.boxes[shown], annotation.labels[shown], np.ones(int(shown.sum()), np.float32))
             frame = int(annotation.path.stem) - 1
-            self._evaluating.update(annotation, found if change is None else change(frame, found))
+            self._validating.update(annotation, found if change is None else change(frame, found))
         return {"detections": []}
 
     monkeypatch.setattr(CenterNet, "validation_step", step)

@@ -101,6 +101,7 @@ def prepare(
         raise ValueError(f"num_detections: expected at least 1, got {num_detections}")
     if images is None:
         images = torch.zeros(1, *model.preprocessing.output_size((512, 512)), 3, dtype=torch.uint8)
+    model = getattr(model, "network", model)
     layout = _layout(images)
     if letterbox and images.dtype != torch.uint8:
         raise ValueError(
@@ -133,7 +134,7 @@ def prepare(
 
 def detached(model: Network) -> Network:
     """Return a copy on the processor, in evaluation mode, without what only losses need."""
-    twin = copy.deepcopy(model)
+    twin: Network = copy.deepcopy(getattr(model, "network", model))
     for head in twin.heads.values():
         for name in getattr(head, "training_only", ()):
             setattr(head, name, None)

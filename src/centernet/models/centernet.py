@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +46,11 @@ def build_centernet(config: str | PathLike[str] | Mapping[str, Any], *, override
     return CenterNet.of(build_network(config, overrides=overrides))
 
 
+def _of_network(name: str) -> Any:
+    """Return a property that reads and sets what the network has under this name."""
+    return property(lambda self: getattr(self.network, name), lambda self, value: setattr(self.network, name, value))
+
+
 class CenterNet(DetectionModule):
     """A detector, and with an `EmbeddingHead` a tracker.
 
@@ -58,14 +62,9 @@ class CenterNet(DetectionModule):
         network: the `centernet.network.Network`, whose parts the further attributes are.
     """
 
-    backbone = property(attrgetter("network.backbone"))
-    neck = property(attrgetter("network.neck"))
-    heads = property(attrgetter("network.heads"))
-    stride = property(attrgetter("network.stride"))
-    num_classes = property(attrgetter("network.num_classes"))
-    class_names = property(attrgetter("network.class_names"))
-    preprocessing = property(attrgetter("network.preprocessing"))
-    tracker = property(attrgetter("network.tracker"))
+    backbone, neck, heads = (_of_network(name) for name in ("backbone", "neck", "heads"))
+    stride, num_classes, class_names = (_of_network(name) for name in ("stride", "num_classes", "class_names"))
+    preprocessing, nms_iou, tracker = (_of_network(name) for name in ("preprocessing", "nms_iou", "tracker"))
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(Network(*args, **parts))
