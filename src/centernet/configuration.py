@@ -22,6 +22,9 @@ MOVED = {
 }
 """Beginnings of class paths that earlier versions wrote into checkpoints, folders and YAML files → those of today."""
 
+RENAMED = {"pictures": "log_images"}
+"""Former names of sections → those of today."""
+
 MODE = "centernet_yaml"
 """Name under which jsonargparse finds this module's YAML loader."""
 
@@ -42,7 +45,7 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__}, not a mapping with a `model` section")
-    current: dict[str, Any] = with_current_paths(content)
+    current: dict[str, Any] = with_current_names(content)
     return current
 
 
@@ -59,6 +62,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, PathLike):
         return str(value)
     return copy.copy(value)
+
+
+def with_current_names(content: Any) -> Any:
+    """Copy a configuration with the class paths and section names of earlier versions replaced by those of today."""
+    if isinstance(content, dict):
+        content = {RENAMED.get(key, key): value for key, value in content.items()}
+    return with_current_paths(content)
 
 
 def with_current_paths(value: Any) -> Any:
@@ -90,21 +100,26 @@ def override(content: dict[str, Any], text: str) -> None:
     node[last] = yaml.safe_load(value)
 
 
-def make_parser(**options: Any) -> Any:
-    """Return a `jsonargparse.ArgumentParser` that raises its errors instead of ending the process.
+def make_parser(parts: Mapping[str, Iterable[str]], *, exit_on_error: bool = False, **options: Any) -> Any:
+    """Return a `jsonargparse.ArgumentParser` that reads YAML, and explains its errors.
+
+    Args:
+        parts: see `explain`.
+        exit_on_error: end the process after an error, as a command does, instead of raising it.
+        options: as of `jsonargparse.ArgumentParser`.
 
     Raises:
         ImportError: jsonargparse isn't installed.
     """
-    register_loader()
-    return require("jsonargparse", "reading a configuration").ArgumentParser(exit_on_error=False, **options)
-
-
-def register_loader() -> None:
-    """Make jsonargparse's YAML loader, with former class paths replaced, known to it as the parser mode `MODE`."""
     jsonargparse = require("jsonargparse", "reading a configuration")
+
+    class Parser(jsonargparse.ArgumentParser):  # type: ignore[misc, name-defined]
+        def error(self, message: str, ex: Exception | None = None) -> Any:
+            return super().error(explain(message, parts), ex)
+
     load = jsonargparse.get_loader("yaml")
-    jsonargparse.set_loader(MODE, lambda text: with_current_paths(load(text)), exceptions=(yaml.YAMLError,))
+    jsonargparse.set_loader(MODE, lambda text: with_current_names(load(text)), exceptions=(yaml.YAMLError,))
+    return Parser(exit_on_error=exit_on_error, parser_mode=MODE, **options)
 
 
 def instantiate(target: Any, key: str, section: Any, parts: Mapping[str, Iterable[str]], *, source: str) -> Any:
@@ -123,12 +138,12 @@ def instantiate(target: Any, key: str, section: Any, parts: Mapping[str, Iterabl
     Raises:
         ValueError: the key that is wrong, and what was expected.
     """
-    parser = make_parser()
+    parser = make_parser(parts)
     parser.add_class_arguments(target, key)
     try:
         parsed = parser.parse_object({key: with_current_paths(plain(section))})
     except Exception as error:
-        raise ValueError(f"{source}: {explain(str(error), parts)}") from error
+        raise ValueError(f"{source}: {error}") from error
     return parser.instantiate(parsed)[key], plain(parsed[key])
 
 

@@ -79,7 +79,7 @@ def test_a_run_leaves_what_it_says(tiny: Any, tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().out.strip().splitlines()
     assert said[-1] == f"checkpoint: {folder / 'checkpoints' / 'best.ckpt'}"
     assert any("epoch 2/2" in line and "AP50" in line for line in said)
-    assert sorted(file.name for file in (folder / "pictures").iterdir()) == ["epoch_0001.jpg", "epoch_0002.jpg"]
+    assert sorted(file.name for file in (folder / "images").iterdir()) == ["epoch_0001.jpg", "epoch_0002.jpg"]
     with (folder / "metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["val/AP"]]
     assert len(rows) == 2

@@ -37,21 +37,21 @@ def test_steps_of_the_original() -> None:
 
 
 def test_groups() -> None:
-    groups = Optimization(lr=1.0, backbone_lr_factor=0.1, weight_decay=0.5).groups(Network(), lr=1.0)  # type: ignore[arg-type]
+    groups = Optimization(lr=1.0, backbone_lr_factor=0.1, weight_decay=0.5).groups(Network(), lr=1.0)
     found = {(group["lr"], group["weight_decay"]): sum(p.numel() for p in group["params"]) for group in groups}
     assert found == {(0.1, 0.5): 12, (0.1, 0.0): 4 + 8, (1.0, 0.5): 8, (1.0, 0.0): 2}
 
 
 @pytest.mark.parametrize(("devices", "accumulate", "expected"), [(1, 1, 0.25), (2, 1, 0.5), (2, 4, 2.0)])
 def test_rate_is_scaled_to_the_batch(devices: int, accumulate: int, expected: float) -> None:
-    network: Any = Network()
-    network.trainer = SimpleNamespace(
+    model: Any = SimpleNamespace(network=Network())
+    model.trainer = SimpleNamespace(
         datamodule=SimpleNamespace(batch_size=16),
         world_size=devices,
         accumulate_grad_batches=accumulate,
         estimated_stepping_batches=100,
     )
-    configured = Optimization(lr=1.0, warmup=0).configure(network)
+    configured = Optimization(lr=1.0, warmup=0).configure(model)
     assert configured["optimizer"].param_groups[0]["lr"] == pytest.approx(expected)
     assert configured["lr_scheduler"]["interval"] == "step"
 

@@ -44,7 +44,7 @@ def test_what_fits_is_taken_over_and_classes_go_by_name(trained: Path, caplog: p
     model.heads["embedding"].set_identities(5)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with caplog.at_level(logging.INFO, logger="centernet"):
-        anew = start_from(model, trained)
+        anew = start_from(model.network, trained)
     given, now = type(fresh).from_pretrained(trained).state_dict(), model.state_dict()
     for name in ("backbone.conv1.weight", "heads.box.layers.2.bias", "heads.heatmap.layers.0.weight"):
         assert torch.equal(now[name], given[name])
@@ -61,11 +61,11 @@ def test_what_fits_is_taken_over_and_classes_go_by_name(trained: Path, caplog: p
 
 
 def test_the_same_classes_leave_nothing_anew(trained: Path) -> None:
-    assert start_from(build_centernet(SMALL), trained) == []
+    assert start_from(build_centernet(SMALL).network, trained) == []
 
 
 def test_another_backbone_is_refused(trained: Path) -> None:
     with pytest.raises(ValueError, match="backbone"):
-        start_from(build_centernet(SMALL, overrides=["model.backbone={class_path: MobileNetV2}"]), trained)
+        start_from(build_centernet(SMALL, overrides=["model.backbone={class_path: MobileNetV2}"]).network, trained)
     with pytest.raises(FileNotFoundError, match="voc-lite"):
-        start_from(build_centernet(SMALL), "voc-light")
+        start_from(build_centernet(SMALL).network, "voc-light")

@@ -1,4 +1,4 @@
-"""`centernet fit` and `centernet validate`: Lightning's command line over one YAML file.
+"""`centernet fit` and `centernet validate`: a training or an evaluation from one YAML file.
 
 centernet fit --config configs/voc_mobilenet_v2.yaml --data.batch_size 32
 centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path runs/…/best.ckpt
@@ -6,7 +6,6 @@ centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path runs/…/b
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import sys
@@ -17,155 +16,99 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
-from centernet.configuration import MODE, explain, plain, register_loader
+from centernet.configuration import RENAMED, make_parser, plain, with_current_paths
 from centernet.data import DataModule
 from centernet.models import CenterNet
-from centernet.network.build import PARTS
-from centernet.training import EMA, EpochSummary, LogDetections, Optimization, Trainer, start_from
+from centernet.network.build import PARTS, without_start
+from centernet.network.files import read_checkpoint
+from centernet.training import (
+    EMA,
+    ContinuedLog,
+    EpochSummary,
+    LogDetections,
+    Optimization,
+    SaveConfig,
+    Trainer,
+    start_from,
+)
 
 logger = logging.getLogger(__name__)
 
+Command = Literal["fit", "validate"]
 
-class SaveConfig(SaveConfigCallback):
-    """Every value that was used, beside the run (`config.yaml`) and inside its checkpoints (`config`)."""
+DESCRIPTIONS = {
+    "fit": "Train a model. Example: centernet fit --config configs/voc_mobilenet_v2.yaml",
+    "validate": "Evaluate a checkpoint. "
+    "Example: centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path best.ckpt",
+}
+TRAINER_DEFAULTS = {"log_every_n_steps": 20, "gradient_clip_val": 10.0, "use_distributed_sampler": False}
+NOISE = (  # of Lightning, about what is meant to be so
+    "does not have many workers",
+    "callbacks used to create the checkpoint",
+    "smaller than the logging interval",
+    "LeafSpec",
+    "in eval mode at the start of training",  # frozen stages
+    "Checkpoint directory .* exists and is not empty",
+)
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["config"] = self.parser.dump(self.config, skip_none=False)
+
+def main(arguments: Sequence[str], command: Command) -> int:
+    """Run a command; errors in the user's data or files are left to `centernet.cli.main`."""
+    run(arguments, command)
+    return 0
 
 
-class Parser(LightningArgumentParser):
-    """Lightning's, with errors that list the choices where a part's name is unknown."""
+def run(arguments: Sequence[str], command: Command) -> Run:
+    """Run a command and hand back its model, data and trainer."""
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
+    made = Run(arguments, command)
+    made.fit() if command == "fit" else made.validate()
+    return made
 
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        return super().error(explain(message, PARTS), ex)
 
+class Run:
+    """A training or an evaluation, put together from the arguments of a command.
 
-class CLI(LightningCLI):
-    """Model, data, optimisation and trainer from one file; the defaults of a run that a person expects."""
+    Attributes:
+        config: every value that is used.
+        model: the `CenterNet`.
+        datamodule: its data.
+        trainer: with the loggers and callbacks that a person expects of a run.
+    """
 
-    def __init__(self, arguments: Sequence[str], *, configured: str = "run") -> None:
-        self._name = configured
-        register_loader()
-        super().__init__(
-            CenterNet,
-            DataModule,
-            trainer_class=Trainer,
-            trainer_defaults={"log_every_n_steps": 20, "gradient_clip_val": 10.0, "use_distributed_sampler": False},
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},  # by a run that goes on in its folder
-            seed_everything_default=0,
-            parser_class=Parser,
-            parser_kwargs={
-                "fit": {
-                    "parser_mode": MODE,
-                    "prog": "centernet fit",
-                    "description": "Train a model. Example: centernet fit --config configs/voc_mobilenet_v2.yaml",
-                },
-                "validate": {
-                    "parser_mode": MODE,
-                    "prog": "centernet validate",
-                    "description": "Evaluate a checkpoint. "
-                    "Example: centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path best.ckpt",
-                },
-            },
-            args=list(arguments),
-            auto_configure_optimizers=False,
-        )
+    def __init__(self, arguments: Sequence[str], command: Command) -> None:
+        self.command = command
+        parser = _parser(command)
+        self.config = parser.parse_args([_with_current_option(argument) for argument in arguments])
+        checkpoint = self.config.ckpt_path
+        if checkpoint and Path(checkpoint).is_file():  # it says what the model is
+            section = read_checkpoint(checkpoint).get("hyper_parameters")
+            if section:
+                current = {"model": with_current_paths(without_start(section))}
+                self.config = parser.parse_object(current, self.config)
+        pl.seed_everything(self.config.seed_everything, workers=True)
+        made = parser.instantiate(self.config)
+        self.model: CenterNet = made.model
+        self.model.describe(plain(self.config.model))
+        self.model.optimization = made.optimization
+        self.datamodule: DataModule = made.data
+        save = SaveConfig(parser.dump(self.config, skip_none=False))
+        self.trainer = self._trainer(dict(made.trainer), [made.log_images, save], _config_name(arguments))
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        return {
-            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"},
-            "validate": {"model", "dataloaders", "datamodule"},
-        }
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_class_arguments(Optimization, "optimization")
-        parser.add_argument("--ema_decay", type=float, default=0.998, help="Of the averaged weights; 0 for none.")
-        parser.add_argument("--output", type=str, default="runs", help="Folder that the run is written under.")
-        parser.add_argument(
-            "--overfit-one-batch",
-            action="store_true",
-            help="Train and evaluate on one batch, unaugmented, for a first look: AP must come near 1.",
-        )
-        parser.add_argument(
-            "--start_from",
-            type=str | None,
-            default=None,
-            help="Begin with the weights of a model: voc-lite, a folder or a .ckpt; what does not fit begins anew.",
-        )
-        parser.add_argument("--split", type=Literal["val", "test"], default="val", help="What `validate` evaluates.")
-        parser.add_lightning_class_args(LogDetections, "pictures")
-        parser.link_arguments("model.preprocessing", "data.preprocessing", apply_on="instantiate")
-        parser.link_arguments("model.class_names", "data.class_names", apply_on="instantiate")
-        parser.link_arguments("model.num_classes", "data.num_classes", apply_on="instantiate")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
-
-    def instantiate_classes(self) -> None:
-        super().instantiate_classes()
-        self.model.describe(plain(self._get(self.config, "model")))
-        self.model.optimization = self._get(self.config_init, "optimization")
-
-    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        settings = self._get(self.config_init, "trainer")
-        output = self._get(self.config, "output")
-        folder = self._folder_to_go_on_in()
-        log = CSVLogger(output, name=self._name) if folder is None else _csv_that_goes_on(folder)
-        if settings.get("logger") is None or settings["logger"] is True:
-            kwargs["logger"] = log
-        elif settings["logger"] is not False:
-            given = settings["logger"] if isinstance(settings["logger"], list) else [settings["logger"]]
-            kwargs["logger"] = [log, *(sink for sink in given if not isinstance(sink, CSVLogger))]
-        callbacks: list[Callback] = list(settings.get("callbacks") or [])
-        if self.subcommand == "fit":
-            decay = self._get(self.config, "ema_decay")
-            if decay:
-                callbacks.append(EMA(decay))
-            callbacks.append(EpochSummary())
-            if not any(isinstance(callback, ModelCheckpoint) for callback in callbacks) and settings.get(
-                "enable_checkpointing"
-            ) in (None, True):
-                best = ModelCheckpoint(monitor="val/AP", mode="max", filename="best", enable_version_counter=False)
-                # save_last=True would write only when there is a new best.
-                last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-                callbacks += [best, last]
-        if self.subcommand == "validate":
-            kwargs["enable_checkpointing"] = False
-        if settings.get("enable_progress_bar") is not False:
-            if sys.stdout.isatty():
-                callbacks.append(RichProgressBar())
-            else:
-                kwargs["enable_progress_bar"] = False
-        if self._get(self.config, "overfit_one_batch"):
-            kwargs |= {"max_epochs": 300, "check_val_every_n_epoch": 50, "num_sanity_val_steps": 0}
-        kwargs["callbacks"] = callbacks
-        return super().instantiate_trainer(**kwargs)
-
-    def _folder_to_go_on_in(self) -> Path | None:
-        """Of a resumed run: where its log and checkpoints are."""
-        given = self._get(self.config, "ckpt_path") if self.subcommand == "fit" else None
-        if not given or not Path(given).is_file() or Path(given).parent.name != "checkpoints":
-            return None
-        folder = Path(given).resolve().parent.parent
-        return folder if (folder / "metrics.csv").is_file() else None
-
-    def before_fit(self) -> None:
-        start = self._get(self.config, "start_from")
-        if start is not None and self._get(self.config, "ckpt_path") is None:  # a run that goes on has its own weights
-            start_from(self.model.network, start)
-        if self._get(self.config, "overfit_one_batch"):
+    def fit(self) -> None:
+        """Train, and log the figures, the folder and the best checkpoint."""
+        if self.config.start_from is not None and self.config.ckpt_path is None:  # a run that goes on has its weights
+            start_from(self.model.network, self.config.start_from)
+        if self.config.overfit_one_batch:
             self.datamodule.overfit_one_batch()
-            self._get(self.config_init, "optimization").reference_batch = 0  # one batch is learned at the full rate
-
-    def fit(self, **kwargs: Any) -> None:
-        self.trainer.fit(**kwargs)
+            self.model.optimization.reference_batch = 0  # type: ignore[union-attr] # one batch learns at the full rate
+        self.trainer.fit(self.model, self.datamodule, **self._method_arguments())
         folder = self.trainer.log_dir  # asks all devices
         if not self.trainer.is_global_zero:
             return
@@ -174,12 +117,13 @@ class CLI(LightningCLI):
         checkpoint = self.trainer.checkpoint_callback
         if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path:
             logger.info("best val/AP %.4f", float(checkpoint.best_model_score or 0))
-            logger.info("log, configuration and pictures: %s", folder)
+            logger.info("log, configuration and images: %s", folder)
             logger.info("checkpoint: %s", checkpoint.best_model_path)
 
-    def validate(self, **kwargs: Any) -> None:
-        self.datamodule.validate_on = self._get(self.config, "split")
-        self.trainer.validate(**kwargs)
+    def validate(self) -> None:
+        """Evaluate, print the figures, and write them beside the run."""
+        self.datamodule.validate_on = self.config.split
+        self.trainer.validate(self.model, self.datamodule, **self._method_arguments())
         folder = Path(self.trainer.log_dir or ".")  # asks all devices
         result = self.model.validated
         if result is None or not self.trainer.is_global_zero:
@@ -191,45 +135,97 @@ class CLI(LightningCLI):
         print(result.table())
         print(f"figures: {path}")
 
+    def _method_arguments(self) -> dict[str, Any]:
+        names = {"fit": ("ckpt_path", "weights_only"), "validate": ("ckpt_path", "weights_only", "verbose")}
+        return {name: self.config[name] for name in names[self.command]}
 
-def _csv_that_goes_on(folder: Path) -> CSVLogger:
-    """A log in the folder of a stopped run that keeps its rows; Lightning's would delete them."""
-    with (folder / "metrics.csv").open(newline="") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    log = CSVLogger(folder.parent.parent, name=folder.parent.name, version=folder.name)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*will be deleted.*")
-        writer = log.experiment
-    if isinstance(getattr(writer, "metrics", None), list):  # on the first device
-        writer.metrics.extend(rows)
-        writer.save()
-    return log
+    def _trainer(self, settings: dict[str, Any], extra: list[Callback], name: str) -> pl.Trainer:
+        callbacks = settings.get("callbacks") or []
+        callbacks = [*(callbacks if isinstance(callbacks, list) else [callbacks]), *extra[:1]]
+        if not settings.get("fast_dev_run"):
+            callbacks += extra[1:]
+        loggers = settings.get("logger")
+        if loggers is not False:
+            log = self._log(name)
+            given = loggers if isinstance(loggers, list) else [] if loggers in (None, True) else [loggers]
+            settings["logger"] = [log, *(sink for sink in given if not isinstance(sink, CSVLogger))]
+        if self.command == "validate":
+            settings["enable_checkpointing"] = False
+        else:
+            callbacks += self._fit_callbacks(callbacks, checkpoints=settings.get("enable_checkpointing") is not False)
+        if settings.get("enable_progress_bar") is not False:
+            settings["enable_progress_bar"] = sys.stdout.isatty()
+            callbacks += [RichProgressBar()] if settings["enable_progress_bar"] else []
+        if self.config.overfit_one_batch:
+            settings |= {"max_epochs": 300, "check_val_every_n_epoch": 50, "num_sanity_val_steps": 0}
+        return Trainer(**{**settings, "callbacks": callbacks})
+
+    def _fit_callbacks(self, given: Sequence[Callback], *, checkpoints: bool) -> list[Callback]:
+        added: list[Callback] = [EMA(self.config.ema_decay)] if self.config.ema_decay else []
+        added.append(EpochSummary())
+        if checkpoints and not any(isinstance(callback, ModelCheckpoint) for callback in given):
+            best = ModelCheckpoint(monitor="val/AP", mode="max", filename="best", enable_version_counter=False)
+            # save_last=True would write only when there is a new best.
+            last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+            added += [best, last]
+        return added
+
+    def _log(self, name: str) -> CSVLogger:
+        """Return the log of a new run, or that of the run that a checkpoint is from."""
+        checkpoint = self.config.ckpt_path if self.command == "fit" else None
+        if checkpoint and Path(checkpoint).is_file() and Path(checkpoint).parent.name == "checkpoints":
+            folder = Path(checkpoint).resolve().parent.parent
+            if (folder / "metrics.csv").is_file():
+                return ContinuedLog(folder)
+        return CSVLogger(self.config.output, name=name)
 
 
-def main(arguments: Sequence[str], subcommand: Literal["fit", "validate"]) -> int:
-    """Run a subcommand; errors in the user's data or files are left to `centernet.cli.main`."""
-    run(arguments, subcommand)
-    return 0
-
-
-def run(arguments: Sequence[str], subcommand: Literal["fit", "validate"]) -> CLI:
-    """Run a subcommand and hand back its model, data and trainer."""
-    # Lightning calls a method of the parser that jsonargparse renames, and asks for more workers than small data needs.
-    warnings.filterwarnings("ignore", message=".*instantiate_classes.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen stages
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
+def _parser(command: Command) -> Any:
+    parser = make_parser(PARTS, prog=f"centernet {command}", description=DESCRIPTIONS[command], exit_on_error=True)
+    parser.add_argument("-c", "--config", action="config", help="Path of a configuration file in YAML.")
+    parser.add_argument("--seed_everything", type=int, default=0, help="Seed of all random numbers.")
+    parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)
+    parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+    parser.add_class_arguments(CenterNet, "model", fail_untyped=False, sub_configs=True)
+    parser.add_class_arguments(DataModule, "data", fail_untyped=False, sub_configs=True)
+    parser.add_class_arguments(Optimization, "optimization")
+    parser.add_argument("--ema_decay", type=float, default=0.998, help="Of the averaged weights; 0 for none.")
+    parser.add_argument("--output", type=str, default="runs", help="Folder that the run is written under.")
+    parser.add_argument(
+        "--overfit-one-batch",
+        action="store_true",
+        help="Train and evaluate on one batch, unaugmented, for a first look: AP must come near 1.",
     )
-    return CLI([subcommand, *arguments], configured=_config_name(arguments))
+    parser.add_argument(
+        "--start_from",
+        type=str | None,
+        default=None,
+        help="Begin with the weights of a model: voc-lite, a folder or a .ckpt; what does not fit begins anew.",
+    )
+    parser.add_argument("--split", type=Literal["val", "test"], default="val", help="Of the data, for `validate`.")
+    parser.add_class_arguments(LogDetections, "log_images")
+    parser.link_arguments("model.preprocessing", "data.preprocessing", apply_on="instantiate")
+    parser.link_arguments("model.class_names", "data.class_names", apply_on="instantiate")
+    parser.link_arguments("model.num_classes", "data.num_classes", apply_on="instantiate")
+    given = {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}
+    parser.add_method_arguments(Trainer, command, skip=given)
+    return parser
+
+
+def _with_current_option(argument: str) -> str:
+    """Return an argument with the former name of a section replaced."""
+    return next(
+        (
+            f"--{new}{argument.removeprefix(f'--{old}')}"
+            for old, new in RENAMED.items()
+            if argument.startswith(f"--{old}.")
+        ),
+        argument,
+    )
 
 
 def _config_name(arguments: Sequence[str]) -> str:
-    """Stem of the configuration file, for the run's folder."""
+    """Return the stem of the configuration file, for the run's folder."""
     for i, argument in enumerate(arguments):
         if argument in ("-c", "--config") and i + 1 < len(arguments):
             return Path(arguments[i + 1]).stem

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
 
 from centernet.detections import Detections
 from centernet.drawing import contact_sheet, draw
@@ -73,10 +76,51 @@ class EpochSummary(Callback):
         self._best = state_dict["best"]
 
 
+class SaveConfig(Callback):
+    """Every value that was used, beside the run (`config.yaml`) and inside its checkpoints (`config`).
+
+    Args:
+        text: the configuration as YAML.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        folder = trainer.log_dir  # asks all devices
+        if folder is not None and trainer.is_global_zero:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            (Path(folder) / "config.yaml").write_text(self.text, encoding="utf-8")
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["config"] = self.text
+
+
+class ContinuedLog(CSVLogger):
+    """A log in the folder of a stopped run that keeps its rows; Lightning's would delete them.
+
+    Args:
+        folder: of the run, with its `metrics.csv`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with (folder / "metrics.csv").open(newline="") as file:
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        super().__init__(folder.parent.parent, name=folder.parent.name, version=folder.name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*will be deleted.*")
+            writer = self.experiment
+        if isinstance(getattr(writer, "metrics", None), list):  # on the first device
+            writer.metrics.extend(rows)
+            writer.save()
+
+
 class LogDetections(Callback):
     """The first validation images every few epochs, as the network sees them: predicted boxes, true boxes, heatmap.
 
-    They are written to `pictures/` of the run's folder, and handed to TensorBoard or Weights & Biases where the run
+    They are written to `images/` of the run's folder, and handed to TensorBoard or Weights & Biases where the run
     has such a logger.
 
     Args:
@@ -91,7 +135,7 @@ class LogDetections(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         folder = trainer.log_dir  # asks all devices, so not where only the first one draws
-        self._folder = None if folder is None else Path(folder) / "pictures"
+        self._folder = None if folder is None else Path(folder) / "images"
 
     def on_validation_batch_end(
         self,
@@ -129,11 +173,11 @@ class LogDetections(Callback):
         cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])
         for sink in trainer.loggers:
             if hasattr(sink, "log_image"):  # Weights & Biases
-                sink.log_image("val/pictures", [sheet], step=trainer.global_step)
+                sink.log_image("val/images", [sheet], step=trainer.global_step)
                 continue
             writer: Any = getattr(sink, "experiment", None)
             if hasattr(writer, "add_image"):  # TensorBoard
-                writer.add_image("val/pictures", sheet, trainer.global_step, dataformats="HWC")
+                writer.add_image("val/images", sheet, trainer.global_step, dataformats="HWC")
 
 
 def _overlay(image: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -71,14 +71,14 @@ class Optimization:
             raise ValueError(
                 "the learning rate's schedule needs the length of the run: set trainer.max_epochs or trainer.max_steps"
             )
-        optimizer = self.optimizer(self.groups(model, lr))
+        optimizer = self.optimizer(self.groups(model.network, lr))
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, int(steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def groups(self, model: DetectionModule, lr: float) -> list[dict[str, Any]]:
+    def groups(self, network: nn.Module, lr: float) -> list[dict[str, Any]]:
         """Return the parameter groups: backbone and the rest, each with and without weight decay."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in model.network.named_parameters():
+        for name, parameter in network.named_parameters():
             if parameter.requires_grad:
                 key = (name.startswith("backbone."), parameter.ndim > 1)
                 groups.setdefault(key, []).append(parameter)
