@@ -1,4 +1,4 @@
-"""Damaged pictures, seeded at random: read, or refused by an ImageError that names the file; nothing is filled up."""
+"""Damaged images, seeded at random: read, or refused by an ImageError that names the file; nothing is filled up."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def check_pictures(kind: str, path: Path, cases: range) -> None:
+def check_images(kind: str, path: Path, cases: range) -> None:
     good = encode(kind)
     path.write_bytes(good)
     pixels, size = read_image(path), image_size(path)
@@ -90,11 +90,11 @@ def check_pictures(kind: str, path: Path, cases: range) -> None:
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_damaged_pictures(kind: str, tmp_path: Path) -> None:
-    check_pictures(kind, tmp_path / "picture.bin", range(COUNT))
+def test_damaged_images(kind: str, tmp_path: Path) -> None:
+    check_images(kind, tmp_path / "image.bin", range(COUNT))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", PICTURES)
-def test_many_damaged_pictures(kind: str, tmp_path: Path) -> None:
-    check_pictures(kind, tmp_path / "picture.bin", range(SLOW_COUNT))
+def test_many_damaged_images(kind: str, tmp_path: Path) -> None:
+    check_images(kind, tmp_path / "image.bin", range(SLOW_COUNT))

@@ -1,4 +1,4 @@
-"""Reading pictures as a viewer shows them, and the way to the network's input and back."""
+"""Reading images as a viewer shows them, and the way to the network's input and back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def save(array: np.ndarray | Image.Image, format_: str = "PNG", **options: Any) 
 
 
 class TestReading:
-    def test_the_eight_orientations_are_one_picture(self, fixtures: Path) -> None:
+    def test_the_eight_orientations_are_one_image(self, fixtures: Path) -> None:
         upright = read_image(fixtures / "exif/orientation_1.jpg")
         assert upright.shape == (240, 360, 3)
         for n in range(1, 9):
@@ -79,7 +79,7 @@ class TestReading:
             ("name with space.jpg", 6),
         ],
     )
-    def test_every_container_shows_the_same_picture(self, fixtures: Path, name: str, tolerance: float) -> None:
+    def test_every_container_shows_the_same_image(self, fixtures: Path, name: str, tolerance: float) -> None:
         usual = read_image(fixtures / "rgb_baseline.jpg")
         image = read_image(fixtures / name)
         assert image.dtype == np.uint8 and image.flags.writeable and image.flags.c_contiguous
@@ -88,7 +88,7 @@ class TestReading:
         assert difference(image, np.asarray(small)) < tolerance
 
     @pytest.mark.parametrize("name", ["gray.jpg", "gray16.png", "gray_alpha.png", "bilevel.png"])
-    def test_gray_pictures_have_three_equal_channels(self, fixtures: Path, name: str) -> None:
+    def test_gray_images_have_three_equal_channels(self, fixtures: Path, name: str) -> None:
         image = read_image(fixtures / name)
         assert image.shape[2] == 3
         assert (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all()
@@ -106,7 +106,7 @@ class TestReading:
         values = np.array([[0, 128, 257, 32768, 65535]], dtype=np.uint16)
         assert read_image(save(values))[0, :, 0].tolist() == [0, 0, 1, 128, 255]
 
-    def test_float_pictures_keep_their_range(self) -> None:
+    def test_float_images_keep_their_range(self) -> None:
         unit = np.linspace(0, 1, 5, dtype=np.float32)[None]
         assert read_image(save(unit, "TIFF"))[0, :, 0].tolist() == [0, 64, 128, 191, 255]
         assert read_image(save(unit * 200, "TIFF"))[0, :, 0].tolist() == [0, 50, 100, 150, 200]
@@ -165,7 +165,7 @@ class TestReading:
             ("truncated.jpg", "cut off"),
             ("header_only.jpg", ""),
             ("empty.jpg", "empty"),
-            ("text_inside.jpg", "not a picture"),
+            ("text_inside.jpg", "not an image"),
             ("missing.jpg", "no such file"),
         ],
     )
@@ -176,11 +176,11 @@ class TestReading:
     def test_a_png_cut_off_anywhere_is_an_error(self) -> None:
         data = save(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8))
         for length in (1, 8, 20, 60, len(data) // 2):
-            with pytest.raises(ImageError, match="picture in memory"):
+            with pytest.raises(ImageError, match="image in memory"):
                 read_image(data[:length])
 
     @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-    def test_damaged_orientation_does_not_lose_the_picture(self) -> None:
+    def test_damaged_orientation_does_not_lose_the_image(self) -> None:
         data = save(np.full((8, 8, 3), 90, np.uint8), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
         assert read_image(data).shape == (8, 8, 3)
 
@@ -254,7 +254,7 @@ class TestPreprocessing:
         assert back.dtype == np.float32
         np.testing.assert_allclose(back, given, atol=1e-3)
 
-    def test_the_picture_lies_inside_the_input(self, image_hw: tuple[int, int], resize: Any) -> None:
+    def test_the_image_lies_inside_the_input(self, image_hw: tuple[int, int], resize: Any) -> None:
         preprocessing = Preprocessing((384, 640), resize)
         height, width = image_hw
         x1, y1, x2, y2 = preprocessing.to_input(np.array([[0.0, 0, width, height]]), image_hw)[0]
@@ -303,7 +303,7 @@ def test_shrinking_does_not_alias(scale: float) -> None:
     assert np.abs(fitted[4:-4, 4:-4].astype(float) - 127.5).max() < 45
 
 
-def test_warp_turns_and_mirrors_boxes_with_the_picture() -> None:
+def test_warp_turns_and_mirrors_boxes_with_the_image() -> None:
     box = (30, 40, 90, 70)
     image = scene((100, 120), box)
     quarter = np.array([[0.0, -1, 100], [1, 0, 0]])  # 90 degrees
@@ -321,7 +321,7 @@ def test_one_pixel_and_extreme_shapes_become_inputs() -> None:
             assert out.shape == (64, 96, 3) and (out == 200).any()
 
 
-def test_clipping_is_to_the_original_picture() -> None:
+def test_clipping_is_to_the_original_image() -> None:
     preprocessing = Preprocessing((100, 100))
     wide = np.array([[-50.0, -50, 500, 500]], np.float32)
     np.testing.assert_allclose(preprocessing.to_original(wide, (50, 200)), [[0, 0, 200, 50]])
@@ -401,7 +401,7 @@ def test_suffixes_are_lower_case_and_known_to_pillow_or_opencv(tmp_path: Path) -
 
 
 class TestReduced:
-    """What is read no larger than it is needed lies exactly where the whole picture does."""
+    """What is read no larger than it is needed lies exactly where the whole image does."""
 
     @pytest.mark.parametrize("size", [(480, 640), (333, 517), (61, 47), (257, 1001)])
     @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -417,9 +417,9 @@ class TestReduced:
 
     @pytest.mark.parametrize("scale", [3.0, 1.0, 0.51, 0.5, 0.3, 0.13, 0.1, 0.001])
     def test_no_less_than_was_asked_for_and_no_more_than_twice(self, scale: float) -> None:
-        picture = open_image(save(np.zeros((300, 401, 3), np.uint8), "JPEG"))
-        pixels, (scale_x, scale_y) = picture.read(scale)
-        assert picture.size_hw == (300, 401)
+        image = open_image(save(np.zeros((300, 401, 3), np.uint8), "JPEG"))
+        pixels, (scale_x, scale_y) = image.read(scale)
+        assert image.size_hw == (300, 401)
         assert min(1, scale) <= scale_x == scale_y <= max(2 * scale, 1 / 8) or scale >= 1 == scale_x
         assert pixels.shape[1] == -(-401 * scale_x // 1) and pixels.dtype == np.uint8
 
@@ -427,22 +427,22 @@ class TestReduced:
         upright = open_image(fixtures / "exif/orientation_1.jpg").read(0.25)[0]
         assert upright.shape == (60, 90, 3)
         for n in range(1, 9):
-            picture = open_image(fixtures / f"exif/orientation_{n}.jpg")
-            assert picture.size_hw == (240, 360)
-            assert difference(picture.read(0.25)[0], upright) < 3
+            image = open_image(fixtures / f"exif/orientation_{n}.jpg")
+            assert image.size_hw == (240, 360)
+            assert difference(image.read(0.25)[0], upright) < 3
 
     def test_turned_sides_that_do_not_divide_are_reduced_less(self) -> None:
         exif = Image.Exif()
         exif[0x0112] = 6
-        picture = open_image(save(np.zeros((36, 50, 3), np.uint8), "JPEG", exif=exif))
-        assert picture.size_hw == (50, 36)
-        pixels, scales = picture.read(1 / 8)
+        image = open_image(save(np.zeros((36, 50, 3), np.uint8), "JPEG", exif=exif))
+        assert image.size_hw == (50, 36)
+        pixels, scales = image.read(1 / 8)
         assert pixels.shape == (25, 18, 3) and scales == (0.5, 0.5)
 
     @pytest.mark.parametrize("name", ["progressive.jpg", "cmyk.jpg", "gray.jpg", "rgb_baseline.jpg"])
     def test_every_kind_of_jpeg(self, fixtures: Path, name: str) -> None:
-        picture = open_image(fixtures / name)
-        pixels, scales = picture.read(0.5)
+        image = open_image(fixtures / name)
+        pixels, scales = image.read(0.5)
         assert scales == (0.5, 0.5)
         whole = Image.fromarray(read_image(fixtures / name))
         small = np.asarray(whole.resize((pixels.shape[1], pixels.shape[0]), Image.Resampling.BOX))
@@ -468,11 +468,11 @@ def test_a_stray_marker_in_a_jpeg_is_an_error() -> None:
     data = bytearray(save(texture, "JPEG", quality=90))
     middle = len(data) * 2 // 3
     data[middle : middle + 2] = b"\xff\xcb"  # a table that no decoder knows
-    picture = open_image(bytes(data))
-    assert picture.size_hw == (64, 64)
+    image = open_image(bytes(data))
+    assert image.size_hw == (64, 64)
     for scale in (1.0, 0.5):
-        with pytest.raises(ImageError, match="picture in memory"):
-            picture.read(scale)
+        with pytest.raises(ImageError, match="image in memory"):
+            image.read(scale)
 
 
 class TestWindow:
@@ -494,7 +494,7 @@ class TestWindow:
             assert seen is not None
             shown = np.zeros((*size, 3), np.uint8)
             shown[seen.rows, seen.columns] = seen.pixels
-            # Wherever a point of the picture is seen, both matrices agree to a pixel.
+            # Wherever a point of the image is seen, both matrices agree to a pixel.
             corners = np.array([[0, 0, 1], [220, 0, 1], [0, 160, 1], [220, 160, 1]])
             asked, done = corners @ matrix.T, corners @ seen.matrix.T
             visible = ((asked > -5) & (asked < np.array([155, 135]))).all(axis=1)
@@ -508,7 +508,7 @@ class TestWindow:
             np.testing.assert_allclose(found, expected, atol=0.75)
 
     def test_what_is_seen_reaches_the_edges(self) -> None:
-        """Where the picture covers the whole result, rounding leaves no gap."""
+        """Where the image covers the whole result, rounding leaves no gap."""
         image = np.full((100, 140, 3), 255, np.uint8)
         rng = np.random.default_rng(0)
         for _ in range(200):
@@ -520,7 +520,7 @@ class TestWindow:
             assert seen is not None
             assert seen.pixels.shape[:2] == size, (scale, size)
 
-    def test_nothing_is_seen_beside_the_picture(self) -> None:
+    def test_nothing_is_seen_beside_the_image(self) -> None:
         image = np.zeros((20, 30, 3), np.uint8)
         assert window(image, np.array([[1.0, 0, 100], [0, 1, 0]]), (40, 40)) is None
 

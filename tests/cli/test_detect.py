@@ -137,8 +137,8 @@ def test_unreadable_pictures_of_a_folder_are_named_and_the_rest_is_done(
     ("source", "says"),
     [
         ("nowhere.jpg", "no such file"),
-        ("empty", "no pictures here"),
-        ("bad.jpg", "not a picture"),
+        ("empty", "no images here"),
+        ("bad.jpg", "not an image"),
         ("*.tif", "pattern"),
     ],
 )

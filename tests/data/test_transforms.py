@@ -13,7 +13,7 @@ from PIL import Image
 
 from centernet.data import Annotation, Augment, Resize, Sample, Synthetic
 from centernet.data.sample import UnreadSample
-from centernet.images import Picture, Preprocessing, open_image
+from centernet.images import LazyImage, Preprocessing, open_image
 from centernet.testing import check_transform
 
 SQUARE = Preprocessing(size=(128, 128))
@@ -101,7 +101,7 @@ def test_a_picture_that_is_decoded_small_gives_the_same_sample(options: dict[str
     augment = Augment(**{**PLAIN, "scale": (0.3, 1.4), "translate": 0.1, **options})
     most = augment.largest_scale((1001, 1203), SQUARE)
     for seed in range(30):
-        small = UnreadSample(Picture(picture.size_hw, read), item.annotation)
+        small = UnreadSample(LazyImage(picture.size_hw, read), item.annotation)
         small.ids = item.ids.copy()
         ours, theirs = call(augment, small, seed), call(augment, item, seed)
         assert np.array_equal(ours.ids, theirs.ids)

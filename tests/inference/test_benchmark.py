@@ -142,7 +142,7 @@ def test_a_report_of_a_model_and_a_peer(
 def test_what_cannot_be_measured_is_named(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     assert main(["benchmark", str(file), "--images", str(tmp_path / "text.jpg")]) == 1
-    assert "text.jpg: not a picture" in capsys.readouterr().err
+    assert "text.jpg: not an image" in capsys.readouterr().err
     (tmp_path / "peer.onnx").write_text("no model")
     assert main(["benchmark", str(file), "--peer", str(tmp_path / "peer.onnx")]) == 1
     assert "peer.onnx: cannot be opened" in capsys.readouterr().err

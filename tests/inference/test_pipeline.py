@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from centernet.images import ImageError, Picture, Preprocessing, open_image, read_image
+from centernet.images import ImageError, LazyImage, Preprocessing, open_image, read_image
 from centernet.inference import Detector, Frame, SourceError
 from centernet.inference.pipeline import pixels_for, read_ahead
 
@@ -178,6 +178,6 @@ def test_a_frame_is_decoded_when_somebody_looks_at_it(tmp_path: Path) -> None:
         decoded.append(scale)
         return np.zeros((8, 16, 3), np.uint8), (1.0, 1.0)
 
-    one = Frame(Picture((8, 16), decode), "a", None, 0)
+    one = Frame(LazyImage((8, 16), decode), "a", None, 0)
     assert one.size_hw == (8, 16) and decoded == []
     assert one.image is one.image and decoded == [1.0]

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..images import Picture, Preprocessing
+from ..images import LazyImage, Preprocessing
 from .formats.dataset import DetectionDataset
 from .formats.label_table import LabelTable
 from .picture_store import Kept, PictureStore, SharedFile, SharedMemory, check_disk, file_name
@@ -128,15 +128,15 @@ class Cached(DetectionDataset):
     def read_image(self, index: int) -> Pixels:
         return np.require(self.open_image(index).read()[0], requirements="W")
 
-    def open_image(self, index: int) -> Picture:
+    def open_image(self, index: int) -> LazyImage:
         stamp = _NO_STAMP if self.folder is None else _stamp(self.path(index))
         if stamp is None:
             return self.dataset.open_image(index)
         kept = self._store.get(index, stamp)
         if kept is not None:
-            return Picture(kept.size_hw, partial(self._read_kept, index, kept))
+            return LazyImage(kept.size_hw, partial(self._read_kept, index, kept))
         picture = self.dataset.open_image(index)
-        return Picture(picture.size_hw, partial(self._read_and_keep, index, stamp, picture))
+        return LazyImage(picture.size_hw, partial(self._read_and_keep, index, stamp, picture))
 
     def remember(self, problem: Problem) -> bool:
         return self.dataset.remember(problem)
@@ -184,7 +184,7 @@ class Cached(DetectionDataset):
         return math.ceil(size_hw[0] * scale), math.ceil(size_hw[1] * scale)
 
     def _read_and_keep(
-        self, index: int, stamp: tuple[int, int], picture: Picture, scale: float
+        self, index: int, stamp: tuple[int, int], picture: LazyImage, scale: float
     ) -> tuple[Pixels, tuple[float, float]]:
         height, width = self._kept_size(picture.size_hw)
         enough = max(height / picture.size_hw[0], width / picture.size_hw[1])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images import Picture
+from ..images import LazyImage
 from .formats.dataset import DetectionDataset, Subset
 from .formats.label_table import LabelTable
 from .formats.reading import with_nearest
@@ -38,7 +38,7 @@ class _Wrapper(DetectionDataset):
     def read_image(self, index: int) -> Pixels:
         return self.dataset.read_image(index)
 
-    def open_image(self, index: int) -> Picture:
+    def open_image(self, index: int) -> LazyImage:
         return self.dataset.open_image(index)
 
     def remember(self, problem: Problem) -> bool:
@@ -214,7 +214,7 @@ class Concatenated(DetectionDataset):
         part, place = self.locate(index)
         return self.datasets[part].read_image(place)
 
-    def open_image(self, index: int) -> Picture:
+    def open_image(self, index: int) -> LazyImage:
         part, place = self.locate(index)
         return self.datasets[part].open_image(place)
 

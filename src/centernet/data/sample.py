@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..images import Picture
+from ..images import LazyImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,7 +166,7 @@ class UnreadSample(Sample):
         amodal: see Sample.
     """
 
-    def __init__(self, picture: Picture, annotation: Annotation, *, amodal: bool = False) -> None:
+    def __init__(self, picture: LazyImage, annotation: Annotation, *, amodal: bool = False) -> None:
         self._picture = picture
         self._image: Pixels | None = None
         self.boxes = annotation.boxes.copy()
@@ -187,7 +187,7 @@ class UnreadSample(Sample):
     @image.setter
     def image(self, pixels: Pixels) -> None:
         self._image = pixels
-        self._picture = Picture.of(pixels)
+        self._picture = LazyImage.of(pixels)
 
     @property
     def size_hw(self) -> tuple[int, int]:

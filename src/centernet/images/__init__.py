@@ -1,4 +1,4 @@
-"""Any picture to an upright RGB array, and the one way from there to the network's input and back.
+"""Image files of any kind as upright RGB arrays, and the one way from there to the network's input and back.
 
 Arrays are uint8 H×W×3 in RGB. Sizes are (height, width). Coordinates are continuous: the whole image is ``0 0 W H``,
 and the centre of its first pixel is at (.5, .5); OpenCV's pixel indices (first centre at 0) stay inside this room.
@@ -11,7 +11,7 @@ from .preprocessing import Preprocessing, ResizeRule
 from .reading import (
     ImageError,
     ImageSource,
-    Picture,
+    LazyImage,
     check_image,
     image_size,
     open_image,
@@ -23,7 +23,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ImageError",
     "ImageSource",
-    "Picture",
+    "LazyImage",
     "Preprocessing",
     "ResizeRule",
     "Window",

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures."""
+"""The image files of a folder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ IMAGE_SUFFIXES = (
     ".icns", ".dds", ".hdr", ".pic", ".sgi", ".rgb", ".qoi",
 )
 # fmt: on
-"""Suffixes, in lower case, by which a file of a folder counts as a picture."""
+"""Suffixes, in lower case, of the files of a folder that count as images."""
 
 
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
-    """The pictures of a folder, sorted by name (by their path inside it when recursive).
+    """List the images of a folder, sorted by name (by their path inside it when recursive).
 
-    A picture is a file with one of `IMAGE_SUFFIXES`, in upper or lower case; hidden files (".name") are none.
+    An image is a file with one of `IMAGE_SUFFIXES`, in upper or lower case; hidden files (".name") are left out.
 
     Raises:
-        ImageError: no such folder, or no picture in it.
+        ImageError: no such folder, or no image in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -34,5 +34,5 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
         others = sorted({p.suffix.lower() or "none" for p in files if p.is_file()})
         found = f"only files with the suffixes {', '.join(others)}" if others else "no files"
         hint = "" if recursive or not any(p.is_dir() for p in files) else "; its subfolders were not searched"
-        raise ImageError(f"{folder}: no pictures here, {found}{hint}. Expected e.g. .jpg, .png, .webp, .tif or .bmp")
+        raise ImageError(f"{folder}: no images here, {found}{hint}. Expected e.g. .jpg, .png, .webp, .tif or .bmp")
     return sorted(images, key=lambda p: p.relative_to(folder).as_posix())

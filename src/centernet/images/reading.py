@@ -1,4 +1,4 @@
-"""Files to pixels: any picture as a viewer shows it, JPEG files no larger than they are needed."""
+"""Reading image files as a viewer shows them, JPEG files no larger than they are needed."""
 
 from __future__ import annotations
 
@@ -47,32 +47,32 @@ _REDUCED = {  # what libjpeg decodes to 1/2, 1/4 and 1/8 costs less than the who
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used; the message names the file, what is wrong and what to do."""
+    """An image cannot be used. The message names the file, what is wrong and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture that is decoded when its pixels are asked for, no larger than they are needed.
+class LazyImage:
+    """An image that is decoded when its pixels are asked for, no larger than they are needed.
 
     Attributes:
-        size_hw: (height, width) of the upright picture.
-        decode: what `read` calls.
+        size_hw: (height, width) of the upright image.
+        decode: the function that `read` calls with the scale.
     """
 
     size_hw: tuple[int, int]
     decode: Callable[[float], tuple[NDArray[np.uint8], tuple[float, float]]]
 
     def read(self, scale: float = 1.0) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-        """The pixels, upright.
+        """Return the pixels, upright.
 
         Args:
-            scale: how many pixels are needed for one of the picture, along each side; from 1 on the picture is read in
-                its own size, below that it may come reduced, but not further than this.
+            scale: pixels that are needed for one of the image, along each side. From 1 on the image is read in its own
+                size; below 1 it may come reduced, but not further than this.
 
         Returns:
-            uint8 h×w×3, RGB, not to be written to; and the scales (x, y): a point (x, y) of the picture is at
+            uint8 h×w×3, RGB, not to be written to; and the scales (x, y): a point (x, y) of the image is at
             (x · scale x, y · scale y) of the pixels, in continuous coordinates. Where a side is no multiple of the
-            reduction, the last pixel reaches over the edge of the picture.
+            reduction, the last pixel reaches over the edge of the image.
 
         Raises:
             ImageError: it cannot be decoded.
@@ -80,8 +80,8 @@ class Picture:
         return self.decode(scale)
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8]) -> Picture:
-        """A picture that is decoded already, uint8 H×W×3."""
+    def of(cls, pixels: NDArray[np.uint8]) -> LazyImage:
+        """Wrap an image that is decoded already, uint8 H×W×3."""
         return cls((pixels.shape[0], pixels.shape[1]), partial(_in_its_own_size, pixels))
 
 
@@ -90,12 +90,12 @@ def _in_its_own_size(pixels: NDArray[np.uint8], scale: float) -> tuple[NDArray[n
 
 
 def read_image(source: ImageSource) -> NDArray[np.uint8]:
-    """Read a picture as a viewer shows it.
+    """Read an image as a viewer shows it.
 
     The format is found from the content, not from the name. EXIF (and XMP) orientation is applied. Gray, two-colour and
-    palette pictures become RGB; CMYK is converted; transparent pixels are laid over white; 16 bits a channel are scaled
-    to 8 (integer and float pictures without a stated range from the smallest of 1, 255 and 65535 that holds them). Of
-    several frames the first is taken. What Pillow doesn't know is tried with OpenCV.
+    palette images become RGB; CMYK is converted; transparent pixels are laid over white; 16 bits a channel are scaled
+    to 8 (integer and float images without a stated range from the smallest of 1, 255 and 65535 that holds them). Of
+    several frames the first is taken. Files that Pillow does not know are tried with OpenCV.
 
     Args:
         source: a path, the bytes of a file, or a binary file object.
@@ -104,40 +104,40 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
         uint8 H×W×3, RGB, contiguous and writable.
 
     Raises:
-        ImageError: no such file, empty, cut off, no picture, or larger than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
+        ImageError: no such file, empty, cut off, not an image, or larger than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
     """
     return open_image(source).read()[0]
 
 
-def open_image(source: ImageSource) -> Picture:
-    """Read the header of a picture, and the rest when its pixels are asked for.
+def open_image(source: ImageSource) -> LazyImage:
+    """Read the header of an image now, and the rest when its pixels are asked for.
 
     Only JPEG files come reduced: by 2, 4 or 8, by libjpeg's scaled DCT. One that EXIF turns or mirrors is reduced only
-    by what divides its sides.
+    by a factor that divides its sides.
 
     Args:
         source: as for `read_image`; a JPEG file is kept in memory as it is until then.
 
     Raises:
-        ImageError: no such file, empty, no picture, or too large. Damage behind the header is found when the pixels are
-            read.
+        ImageError: no such file, empty, not an image, or too large. Damage behind the header is found when the pixels
+            are read.
     """
     name, file = _open(source)
     try:
         header = _read_header(name, file)
     except UnidentifiedImageError:
-        return Picture.of(_read_with_opencv(name, file))
-    return Picture(header.size_hw, partial(_decode, name, file, header))
+        return LazyImage.of(_read_with_opencv(name, file))
+    return LazyImage(header.size_hw, partial(_decode, name, file, header))
 
 
 def image_size(source: ImageSource) -> tuple[int, int]:
-    """The (height, width) of the upright picture, from the header alone.
+    """Return the (height, width) of the upright image, from the header alone.
 
     Args:
         source: as for `read_image`.
 
     Raises:
-        ImageError: no such file, empty, or no picture. Damage behind the header is not seen.
+        ImageError: no such file, empty, or not an image. Damage behind the header is not seen.
     """
     name, file = _open(source, header_only=True)
     try:
@@ -156,10 +156,10 @@ def check_image(image: Any) -> None:
 
 
 class _Header(NamedTuple):
-    """What is known of a file before its pixels are decoded.
+    """The facts of a file that are known before its pixels are decoded.
 
     Attributes:
-        size_hw: of the upright picture.
+        size_hw: of the upright image.
         orientation: of EXIF, for JPEG files.
         jpeg: it is a JPEG file, which can be read reduced.
         scan: where the entropy-coded data begin, of a `_read_plain_header`; None of all other files.
@@ -171,7 +171,7 @@ class _Header(NamedTuple):
     scan: int | None = None
 
     def factor(self, scale: float) -> int:
-        """The largest reduction, of 1, 2, 4 and 8, that leaves `scale` pixels for one of the picture."""
+        """Return the largest reduction, of 1, 2, 4 and 8, that leaves `scale` pixels for one of the image."""
         height, width = self.size_hw
         best = 1
         for factor in (2, 4, 8) if self.jpeg else ():
@@ -201,10 +201,10 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
 
 
 def _read_plain_header(data: memoryview) -> _Header | None:
-    """The header of a JPEG file as nearly all of a data set are: gray or YCbCr in one sequential scan, upright.
+    """Read the header of a JPEG file as nearly all of a data set are: gray or YCbCr in one sequential scan, upright.
 
-    None of any other, which Pillow then looks at: with EXIF or XMP (APP1), several pictures (APP2), progressive, in
-    another colour space (by APP14 or four components), very large, or not in order.
+    Returns None for any other, which Pillow then looks at: with EXIF or XMP (APP1), several images (APP2), progressive,
+    in another colour space (by APP14 or four components), very large, or not in order.
     """
     place, size_hw = 2, None
     while place + 10 <= len(data) and data[place] == 0xFF:
@@ -237,7 +237,7 @@ def _decode(
 
 
 def _read_plain_jpeg(data: memoryview, header: _Header, scan: int, factor: int) -> NDArray[np.uint8] | None:
-    """The pixels of a plain JPEG file that is in good order, by OpenCV; None of any other.
+    """Decode a plain JPEG file that is in good order, by OpenCV. Returns None for any other.
 
     OpenCV's pixels are those of Pillow, as both ask libjpeg-turbo, without Pillow's detour over four bytes a pixel. But
     it fills up what is missing without a word, so files that may lack something are left to Pillow, which is strict.
@@ -255,8 +255,8 @@ def _read_plain_jpeg(data: memoryview, header: _Header, scan: int, factor: int) 
 
 
 def _is_whole(data: memoryview, scan: int) -> bool:
-    """Whether a JPEG file is one scan from there to its last byte, with no stray marker in it: neither cut off nor
-    (at least not visibly) damaged, with nothing behind the picture."""
+    """Return True if a JPEG file is one scan from there to its last byte, with no stray marker in it: neither cut off
+    nor (at least not visibly) damaged, with nothing behind the image."""
     if data[-2:].tobytes() != b"\xff\xd9":
         return False
     coded = np.frombuffer(data, dtype=np.uint8)[scan:-2]
@@ -267,7 +267,7 @@ def _is_whole(data: memoryview, scan: int) -> bool:
 
 
 def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[NDArray[np.uint8], int]:
-    """The upright pixels, and by what they are reduced."""
+    """Return the upright pixels, and the factor by which they are reduced."""
     try:
         with Image.open(file) as image:
             reduced = -(-image.width // factor), -(-image.height // factor)
@@ -283,7 +283,7 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Contiguous pixels as EXIF says that they are to be shown."""
+    """Turn and mirror pixels as EXIF says; they come contiguous."""
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
 
 
@@ -292,15 +292,18 @@ _SIGNATURES = (_JPEG, b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 
 
 def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str | io.BytesIO]:
-    """A name for messages, and what Pillow opens: the whole file where it is JPEG, unless only its header is wanted."""
+    """Return a name for messages and the thing that Pillow opens: the bytes of a JPEG file, else the path.
+
+    With `header_only` a file is never read as a whole.
+    """
     if isinstance(source, bytes):
         if not source:
-            raise ImageError("the picture in memory is empty (0 bytes)")
-        return "the picture in memory", io.BytesIO(source)
+            raise ImageError("the image in memory is empty (0 bytes)")
+        return "the image in memory", io.BytesIO(source)
     if not isinstance(source, (str, os.PathLike)):
         with suppress(OSError):  # of a pipe
             source.seek(0)
-        return str(getattr(source, "name", "the picture in memory")), io.BytesIO(source.read())
+        return str(getattr(source, "name", "the image in memory")), io.BytesIO(source.read())
     name = os.fspath(source)
     try:
         status = os.stat(name)
@@ -323,7 +326,7 @@ def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str |
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 where there is none or the block is damaged (the picture itself may be fine)."""
+    """Return the EXIF orientation 1..8; 1 where there is none or the block is damaged (the pixels may be fine)."""
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # Pillow raises whatever the damaged bytes lead to
@@ -344,11 +347,11 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise ImageError(f"{name}: pictures of the kind {image.mode!r} cannot be read; save it as RGB") from error
+        raise ImageError(f"{name}: images of the kind {image.mode!r} cannot be read; save it as RGB") from error
 
 
 def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Gray levels of more than 8 bits to 0..255."""
+    """Scale gray levels of more than 8 bits to 0..255."""
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         largest = 65535.0
     else:
@@ -359,7 +362,7 @@ def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
-    """Formats that only OpenCV knows (Radiance HDR and float TIFF in colour among them)."""
+    """Read formats that only OpenCV knows (Radiance HDR and float TIFF in colour among them)."""
     if isinstance(file, str):
         data = Path(file).read_bytes()
     else:
@@ -375,7 +378,7 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
         image = None
     if image is None:
         raise ImageError(
-            f"{name}: not a picture in any known format (it begins with {data[:12]!r}); "
+            f"{name}: not an image in any known format (it begins with {data[:12]!r}); "
             "open it in a viewer, and replace or remove it"
         )
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

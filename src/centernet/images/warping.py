@@ -1,4 +1,4 @@
-"""Pixels from one place to another: the affine warp, and its fast special case for upright windows."""
+"""The affine warp of an image, and its fast special case for upright windows."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def warp(
     size_hw: tuple[int, int],
     border_value: int | tuple[int, int, int] = 114,
 ) -> NDArray[np.uint8]:
-    """Map a picture by an affine matrix: one bilinear `cv2.warpAffine`.
+    """Map an image by an affine matrix: one bilinear `cv2.warpAffine`.
 
-    Where the matrix shrinks to less than half, the picture is first reduced by its area, so that nothing aliases.
+    Where the matrix shrinks to less than half, the image is first reduced by its area, so that nothing aliases.
 
     Args:
         image: uint8 H×W×3 (or H×W).
         matrix: 2×3, from the continuous coordinates of `image` to those of the result. It maps boxes as it is
             (`boxes.transform`); the half pixel between coordinates and OpenCV's indices is added here.
         size_hw: (height, width) of the result.
-        border_value: the colour of what `image` doesn't cover.
+        border_value: the colour where `image` covers nothing.
 
     Returns:
         uint8, `size_hw` (×3).
@@ -54,13 +54,12 @@ def warp(
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What an upright matrix shows of a picture.
+    """The part of a warped image that the source covers, for an upright matrix.
 
     Attributes:
-        pixels: uint8 h×w×3, the part of the result that the picture covers; not to be written to.
-        rows: of the result, that it covers.
-        columns: of the result.
-        matrix: 2×3 float64, by which it really was made.
+        pixels: uint8 h×w×3, the part of the result that the image covers; not to be written to.
+        rows, columns: of the result, that it covers.
+        matrix: 2×3 float64, the map by which it really was made.
     """
 
     pixels: NDArray[np.uint8]
@@ -70,16 +69,16 @@ class Window:
 
 
 def is_upright(matrix: NDArray[np.float64]) -> bool:
-    """Whether a matrix only scales, mirrors, shifts and turns by quarters."""
+    """Return True if a matrix only scales, mirrors, shifts and turns by quarters."""
     plain = max(abs(float(matrix[0, 0])), abs(float(matrix[1, 1])))
     crossed = max(abs(float(matrix[0, 1])), abs(float(matrix[1, 0])))
     return crossed < 1e-9 * plain or plain < 1e-9 * crossed
 
 
 def window(image: NDArray[np.uint8], matrix: NDArray[np.float64], size_hw: tuple[int, int]) -> Window | None:
-    """What `warp` does, for upright matrices, by one `cv2.resize`: about three times as fast.
+    """Warp by an upright matrix with one `cv2.resize`: about three times as fast as `warp`.
 
-    A resize maps whole pixels to whole pixels, so the matrix is changed to fit: the edges of the picture, or of the
+    A resize maps whole pixels to whole pixels, so the matrix is changed to fit: the edges of the image, or of the
     part that is seen, move by less than a pixel of the result. The matrix of the answer is exact.
 
     Args:
@@ -88,7 +87,7 @@ def window(image: NDArray[np.uint8], matrix: NDArray[np.float64], size_hw: tuple
         size_hw: (height, width) of the result.
 
     Returns:
-        The part of the result that the picture covers; None where it covers nothing.
+        The part of the result that the image covers; None where it covers nothing.
     """
     turned = abs(matrix[0, 0]) < abs(matrix[0, 1])
     height, width = image.shape[:2]
@@ -151,7 +150,7 @@ class _Axis:
 
 
 def _fit(scale: float, shift: float, source: int, target: int) -> _Axis | None:
-    """The map ``x' = scale * x + shift`` of `source` pixels into `target` ones, made one of whole pixels."""
+    """Round the map ``x' = scale * x + shift`` of `source` pixels into `target` ones to whole pixels."""
     mirrored = scale < 0
     if mirrored:  # as a plain map of the mirrored source
         scale, shift = -scale, shift + scale * source

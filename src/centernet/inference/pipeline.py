@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from centernet.images import Picture, Preprocessing
+    from centernet.images import LazyImage, Preprocessing
     from centernet.inference.sources import Frame
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def read_here(
         yield result, True
 
 
-def pixels_for(picture: Picture, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
+def pixels_for(picture: LazyImage, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
     """The pixels of a large JPEG file as far as the network's input needs them.
 
     They are decoded to 1/2, 1/4 or 1/8 where that divides the sides and is still no smaller than the input: the

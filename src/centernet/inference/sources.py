@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
-from centernet.images import ImageError, Picture, check_image, list_images, open_image
+from centernet.images import ImageError, LazyImage, check_image, list_images, open_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class Frame:
     """One picture of a source.
 
     Args:
-        image: uint8 H×W×3, RGB, upright; or a `Picture` that is decoded when somebody asks for `image`.
+        image: uint8 H×W×3, RGB, upright; or a `LazyImage` that is decoded when somebody asks for `image`.
         name: what to call it: the path inside a folder, the path as it was given in a list or found by a pattern, the
             name of a single file; ``clip_000012`` for frame 12 of ``clip.mp4``, ``image_000012`` for an array,
             ``camera_0_000012`` for a camera.
@@ -54,8 +54,8 @@ class Frame:
         index: its place in the source, from 0; unreadable pictures that were left out count.
     """
 
-    def __init__(self, image: NDArray[np.uint8] | Picture, name: str, path: Path | None, index: int) -> None:
-        self.picture = image if isinstance(image, Picture) else Picture.of(image)
+    def __init__(self, image: NDArray[np.uint8] | LazyImage, name: str, path: Path | None, index: int) -> None:
+        self.picture = image if isinstance(image, LazyImage) else LazyImage.of(image)
         self.name = name
         self.path = path
         self.index = index

@@ -39,5 +39,5 @@ def test_subfolders_and_strictness(shared: Path, tmp_path: Path) -> None:
         ImageFolder(shared / "data/fixtures", strict=True)
     with pytest.raises(DataError, match="no such folder"):
         ImageFolder(tmp_path / "none")
-    with pytest.raises(DataError, match="no pictures here"):
+    with pytest.raises(DataError, match="no images here"):
         ImageFolder(tmp_path)

@@ -199,7 +199,7 @@ def test_unreadable_pictures_are_named(write: Write, tmp_path: Path) -> None:
         ({"train": "images/none", "names": ["a"]}, "'images/none' is not in .*give the folder"),
         ({"train": "/etc", "names": ["a"]}, "'/etc' leads out of the data set"),
         ({"train": "images/../../x", "names": ["a"]}, "leads out of the data set"),
-        ({"train": "labels/train", "names": ["a"]}, "no pictures here"),
+        ({"train": "labels/train", "names": ["a"]}, "no images here"),
     ],
 )
 def test_files_that_are_wrong_are_refused(write: Write, content: Any, part: str) -> None:

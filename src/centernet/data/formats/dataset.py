@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ... import boxes as box_ops
-from ...images import ImageError, Picture, open_image, read_image
+from ...images import ImageError, LazyImage, open_image, read_image
 from ..sample import Annotation, DataError, DataWarning, Ints, Pixels, Problem, Sample, Shares, UnreadSample
 from .label_table import LabelTable
 from .reading import Rows, check_class_names, describe_problems, with_nearest
@@ -79,7 +79,7 @@ class DetectionDataset(ABC):
         """
         return read_image(self.path(index))
 
-    def open_image(self, index: int) -> Picture:
+    def open_image(self, index: int) -> LazyImage:
         """The picture of sample `index`, to be decoded when its pixels are asked for.
 
         A data set with a `read_image` of its own need not have this too; its pictures are then read at once.
@@ -88,7 +88,7 @@ class DetectionDataset(ABC):
             ImageError: it cannot be read. That may show as late as when it is decoded.
         """
         if type(self).read_image is not DetectionDataset.read_image:
-            return Picture.of(self.read_image(index))
+            return LazyImage.of(self.read_image(index))
         return open_image(self.path(index))
 
     def __getitem__(self, index: int) -> Sample:
@@ -218,9 +218,9 @@ class DetectionDataset(ABC):
         if (height, width) != (annotation.height, annotation.width):
             annotation = self._of_size(annotation, height, width)
         decode = partial(self._decode, picture, annotation.path)
-        return UnreadSample(Picture(picture.size_hw, decode), annotation, amodal=self.amodal)
+        return UnreadSample(LazyImage(picture.size_hw, decode), annotation, amodal=self.amodal)
 
-    def _decode(self, picture: Picture, path: Path, scale: float) -> tuple[Pixels, tuple[float, float]]:
+    def _decode(self, picture: LazyImage, path: Path, scale: float) -> tuple[Pixels, tuple[float, float]]:
         with self._noting_unreadable(path):
             return picture.read(scale)
 
@@ -378,7 +378,7 @@ class Subset(DetectionDataset):
     def read_image(self, index: int) -> Pixels:
         return self.dataset.read_image(self._in_dataset(index))
 
-    def open_image(self, index: int) -> Picture:
+    def open_image(self, index: int) -> LazyImage:
         return self.dataset.open_image(self._in_dataset(index))
 
     def __getitem__(self, index: int) -> Sample:
