@@ -50,7 +50,7 @@ def test_files_give_the_figures_of_the_reference(oracle: Path) -> None:
 def test_arrays_give_the_figures_of_the_reference(oracle: Path) -> None:
     """What a validation run hands over, in float32, in two parts that are merged."""
     found = {entry["ID"]: entry for entry in lines(oracle / "crowdhuman_dets.odgt")}
-    parts = CrowdHumanEvaluator(label=1), CrowdHumanEvaluator(label=1)
+    parts = CrowdHumanEvaluator(["car", "person"]), CrowdHumanEvaluator(["car", "person"])
     for number, entry in enumerate(lines(oracle / "crowdhuman_gt.odgt")):
         persons, result = entry["gtboxes"], found[entry["ID"]]
         ignore = np.array([p["tag"] == "mask" or p["extra"].get("ignore", 0) == 1 for p in persons], np.bool_)
@@ -76,7 +76,7 @@ def test_arrays_give_the_figures_of_the_reference(oracle: Path) -> None:
 
 
 def evaluate(persons: list[Any], ignored: list[Any], hits: list[Any]) -> CrowdHumanResult:
-    """One picture of 400×400; hits are (box, score)."""
+    """One image of 400×400; hits are (box, score)."""
     evaluator = CrowdHumanEvaluator()
     truth = SimpleNamespace(
         image_id=1,
@@ -104,7 +104,7 @@ def test_detections_in_a_region_do_not_count_unless_they_fit_a_person() -> None:
     assert (result.objects, result.true_positives, result.false_positives) == (1, 1, 1)
 
 
-def test_boxes_are_cut_at_the_picture_before_they_are_compared() -> None:
+def test_boxes_are_cut_at_the_image_before_they_are_compared() -> None:
     result = evaluate([[300, 0, 700, 400]], [], [([300, 0, 400, 400], 0.9)])
     assert result.true_positives == 1
 
@@ -130,11 +130,11 @@ def test_nothing_found_and_nothing_there() -> None:
 @pytest.mark.parametrize(
     ("truth", "found", "message"),
     [
-        ("{", "", r"gt.odgt: line 1 is no JSON"),
+        ("{", "", r"gt.odgt: line 1 is not JSON"),
         ('{"gtboxes": []}', "", r"gt.odgt: line 1: expected an object with an ID"),
         ('{"ID": "a"}', "", r"gt.odgt: line 1: not an annotation of CrowdHuman"),
         ('{"ID": "a", "gtboxes": [{"tag": "person", "fbox": [1, 2]}]}', "", r"gt.odgt: line 1"),
-        ('{"ID": "a", "gtboxes": []}', '{"ID": "b", "dtboxes": []}', r"1 pictures are not in .*'b'"),
+        ('{"ID": "a", "gtboxes": []}', '{"ID": "b", "dtboxes": []}', r"1 images are not in .*'b'"),
         ('{"ID": "a", "gtboxes": []}', '\n{"ID": "a", "height": 9, "dtboxes": []}', r"dt.odgt: line 2.*width"),
     ],
 )

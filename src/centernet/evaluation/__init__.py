@@ -1,24 +1,34 @@
-"""Figures of merit: COCO's twelve, Pascal VOC's average precision, CrowdHuman's three, KITTI's. Nothing needs torch."""
+"""Figures of detections: COCO's twelve, Pascal VOC's average precision, CrowdHuman's three, KITTI's; without torch.
 
-from centernet.evaluation.coco import ClassResult, CocoEvaluator, CocoResult, evaluate_coco
-from centernet.evaluation.crowdhuman import CrowdHumanEvaluator, CrowdHumanResult, evaluate_crowdhuman
-from centernet.evaluation.kitti import KittiClassResult, KittiEvaluator, KittiObjects, KittiResult, evaluate_kitti
-from centernet.evaluation.voc import VocClassResult, VocEvaluator, VocResult
+Figures of tracks are in `centernet.evaluation.tracking`.
+"""
+
+from .coco import ClassResult, CocoEvaluator, CocoResult, evaluate_coco
+from .collecting import EvaluationResult, Evaluator, Truth
+from .crowdhuman import CrowdHumanEvaluator, CrowdHumanResult, evaluate_crowdhuman
+from .figures import EVALUATORS, compute_figures, figures_by_name
+from .kitti import KittiClassResult, KittiEvaluator, KittiResult, evaluate_kitti
+from .voc import VocClassResult, VocEvaluator, VocResult
 
 __all__ = [
+    "EVALUATORS",
     "ClassResult",
     "CocoEvaluator",
     "CocoResult",
     "CrowdHumanEvaluator",
     "CrowdHumanResult",
+    "EvaluationResult",
+    "Evaluator",
     "KittiClassResult",
     "KittiEvaluator",
-    "KittiObjects",
     "KittiResult",
+    "Truth",
     "VocClassResult",
     "VocEvaluator",
     "VocResult",
+    "compute_figures",
     "evaluate_coco",
     "evaluate_crowdhuman",
     "evaluate_kitti",
+    "figures_by_name",
 ]

@@ -16,13 +16,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from centernet.evaluation.records import Records, Table
+from .collecting import Collected, EvaluationResult, Evaluator, text_table
 
 # Name: (what is averaged, IoU limit, sizes, most detections per image and class), as places in the library's arrays:
 # IoU .5, .55 … .95; sizes all, small (up to 32² pixels), medium, large (from 96²); 1, 10, 100 detections.
@@ -70,8 +70,8 @@ class ClassResult:
 
 
 @dataclass(frozen=True)
-class CocoResult:
-    """What an evaluation found; `str()` of it is a table for people.
+class CocoResult(EvaluationResult):
+    """COCO's figures.
 
     Attributes:
         stats: the twelve figures by name: AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl.
@@ -81,40 +81,32 @@ class CocoResult:
         detections: number of detections.
     """
 
+    title: ClassVar[str] = "COCO"
+
     stats: Mapping[str, float]
     per_class: tuple[ClassResult, ...]
     images: int
     objects: int
     detections: int
 
-    def __str__(self) -> str:
-        return self.table()
-
     def table(self) -> str:
-        """The figures over all classes, then AP and AP50 of each class, as lines of text."""
+        """Return the figures over all classes, then AP, AP50 and AR100 of each class, as lines of text."""
         lines = [f"{self.images} images, {self.objects} objects, {self.detections} detections", ""]
         names = list(self.stats)
         for row in (names[:6], names[6:]):
-            lines.append("".join(f"{name:>8}" for name in row))
-            lines.append("".join(f"{_text(self.stats[name]):>8}" for name in row))
-        width = max([len(result.name) for result in self.per_class] + [len("class")])
-        lines += ["", f"{'class':<{width}}{'objects':>9}{'AP':>8}{'AP50':>8}{'AR100':>8}"]
-        for result in self.per_class:
-            figures = "".join(f"{_text(result.stats[name]):>8}" for name in ("AP", "AP50", "AR100"))
-            lines.append(f"{result.name:<{width}}{result.objects:>9}{figures}")
-        return "\n".join(lines)
+            lines += text_table([["", *row], ["", *(self.stats[name] for name in row)]])
+        shown = ("AP", "AP50", "AR100")
+        rows = [[c.name, c.objects, *(c.stats[name] for name in shown)] for c in self.per_class]
+        return "\n".join([*lines, "", *text_table([["class", "objects", *shown], *rows])])
 
 
-class CocoEvaluator(Records):
-    """Collects the images of a validation run and computes COCO's figures, in original pixels.
+class CocoEvaluator(Evaluator):
+    """Computes COCO's figures.
 
     Regions that the truth says to ignore are treated as COCO treats crowds. They are no objects that can be missed; and
     a detection of their class (of any class, where their label is -1) is no false positive if the share of it that lies
     in the region reaches the IoU limit. A detection that fits an object is given to the object first. Of each image,
     the 100 best detections of each class count.
-
-    An evaluator can be pickled and merged: several processes evaluate each a part of the images, and one of them merges
-    the others' and computes. An image that was given twice counts once.
 
     Args:
         class_names: the classes, by label.
@@ -137,18 +129,14 @@ class CocoEvaluator(Records):
     """
 
     def compute(self) -> CocoResult:
-        """The figures of all images so far.
-
-        Raises:
-            ValueError: there was no image.
-        """
-        return _evaluate(self.table(), self.class_names)
+        """Compute the twelve figures, over all classes and of each."""
+        return _evaluate(self.collected(), self.class_names)
 
 
 def evaluate_coco(
     truth: str | Path | Mapping[str, Any], detections: str | Path | Sequence[Mapping[str, Any]]
 ) -> CocoResult:
-    """Evaluates detections in COCO's result form against annotations in COCO's form, as pycocotools does.
+    """Evaluate detections in COCO's result form against annotations in COCO's form, as pycocotools does.
 
     Args:
         truth: a JSON file, or what is in one: ``images``, ``annotations`` and ``categories``. As in pycocotools,
@@ -179,33 +167,36 @@ def evaluate_coco(
 
     boxes = _boxes(objects, object_name)
     areas = [entry.get("area", box[2] * box[3]) for entry, box in zip(objects, boxes, strict=True)]
-    table = Table(
+    collected = Collected(
         num_images=len(images),
         truth_image=_indices(objects, "image_id", images, object_name),
         truth_label=_indices(objects, "category_id", categories, object_name),
-        truth_xywh=boxes,
+        truth_boxes=boxes,
         truth_ignore=np.array([bool(entry.get("iscrowd", 0)) for entry in objects], np.bool_),
         truth_area=_numbers(areas, f"{object_name}: area")[:, 0],
         image=_indices(found, "image_id", images, found_name),
         label=_indices(found, "category_id", categories, found_name),
-        xywh=_boxes(found, found_name),
+        boxes=_boxes(found, found_name),
         score=_numbers(_column(found, "score", found_name), f"{found_name}: score")[:, 0],
+        form="xywh",
     )
-    return _evaluate(table, [names[category] for category in categories])
+    return _evaluate(collected, [names[category] for category in categories])
 
 
-def _evaluate(table: Table, class_names: Sequence[str]) -> CocoResult:
-    """Runs the library; ids of images and categories are the indices plus 1, so that none is 0."""
+def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
+    """Run the library; ids of images and categories are the indices plus 1, so that none is 0."""
+    collected = collected.with_a_region_for_each_class(len(class_names))
+    truth_boxes, boxes = collected.xywh()
     dataset = hotcoco.COCO.from_arrays(
-        [{"id": i + 1} for i in range(table.num_images)],
+        [{"id": i + 1} for i in range(collected.num_images)],
         [{"id": i + 1, "name": name} for i, name in enumerate(class_names)],
-        table.truth_image + 1,
-        table.truth_label + 1,
-        table.truth_xywh,
-        area=table.truth_area,
-        iscrowd=table.truth_ignore,
+        collected.truth_image + 1,
+        collected.truth_label + 1,
+        truth_boxes,
+        area=collected.truth_area,
+        iscrowd=collected.truth_ignore,
     )
-    rows = np.column_stack([table.image + 1, table.xywh, table.score, table.label + 1])
+    rows = np.column_stack([collected.image + 1, boxes, collected.score, collected.label + 1])
     evaluation = hotcoco.COCOeval(dataset, dataset.load_res(rows), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
@@ -221,7 +212,7 @@ def _evaluate(table: Table, class_names: Sequence[str]) -> CocoResult:
             figures[name] = _mean(array[iou, ..., classes, size, limit])
         return figures
 
-    objects = np.bincount(table.truth_label[~table.truth_ignore], minlength=len(class_names))
+    objects = collected.count_objects(len(class_names))
     results = [
         ClassResult(
             name=name,
@@ -231,27 +222,25 @@ def _evaluate(table: Table, class_names: Sequence[str]) -> CocoResult:
         )
         for i, name in enumerate(class_names)
     ]
-    return CocoResult(stats(slice(None)), tuple(results), table.num_images, int(objects.sum()), len(table.score))
+    return CocoResult(
+        stats(slice(None)), tuple(results), collected.num_images, int(objects.sum()), len(collected.score)
+    )
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    """Mean of what is there: -1 marks what has no object."""
+    """Return the mean of the values that are not -1, which marks what has no object."""
     there = values[values > -1]
     return float(there.mean()) if there.size else -1.0
 
 
-def _text(figure: float) -> str:
-    return "–" if figure < 0 else f"{figure:.3f}"
-
-
 def _read(source: Any, what: str) -> tuple[str, Any]:
-    """(name for messages, contents) of a JSON file, or of what is given in its place."""
+    """Return a name for messages, and the contents of a JSON file or what is given in its place."""
     if not isinstance(source, str | Path):
         return what, source
     try:
         return str(source), json.loads(Path(source).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{source}: this is no JSON file: {error}") from error
+        raise ValueError(f"{source}: this is not a JSON file: {error}") from error
 
 
 def _column(entries: Sequence[Any], key: str, where: str) -> list[Any]:
@@ -262,7 +251,7 @@ def _column(entries: Sequence[Any], key: str, where: str) -> list[Any]:
 
 
 def _places(ids: list[Any]) -> dict[Any, int]:
-    """The place of each id among all, in their order."""
+    """Return the place of each id among all, in their order."""
     return {id_: place for place, id_ in enumerate(sorted(set(ids), key=lambda id_: (isinstance(id_, str), id_)))}
 
 
@@ -279,7 +268,7 @@ def _indices(entries: Sequence[Any], key: str, places: Mapping[Any, int], where:
 
 
 def _numbers(values: list[Any], where: str, width: int = 1) -> NDArray[np.float64]:
-    """N×width from N numbers, or N lists of so many."""
+    """Return N×width from N numbers, or N lists of so many."""
     for i, value in enumerate(values):
         row = value if isinstance(value, Sequence) else [value]
         if len(row) != width or not all(isinstance(number, int | float) and math.isfinite(number) for number in row):
@@ -289,5 +278,5 @@ def _numbers(values: list[Any], where: str, width: int = 1) -> NDArray[np.float6
 
 
 def _boxes(entries: Sequence[Any], where: str) -> NDArray[np.float64]:
-    """N×4 ``x y w h``."""
+    """Return N×4 ``x y w h``."""
     return _numbers(_column(entries, "bbox", where), f"{where}: bbox", width=4)

@@ -21,73 +21,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from centernet.boxes import intersection_over_area, iou
-from centernet.detections import Detections
+
+from .collecting import Bools, Collected, EvaluationResult, Evaluator, Floats, ImageColumns, Ints, text_table
 
 DIFFICULTIES = ("easy", "moderate", "hard")
 _MIN_HEIGHT = (40.0, 25.0, 25.0)
 _MAX_OCCLUSION = (0, 1, 2)
 _MAX_TRUNCATION = (0.15, 0.3, 0.5)
 _OVERLAP = {"car": 0.7}  # others .5
-_NEIGHBOURS = {"car": {"van"}, "pedestrian": {"person_sitting", "person"}}  # tracking labels say Person
+_NEIGHBOURS = {"car": ("van",), "pedestrian": ("person_sitting", "person")}  # tracking labels say Person
+_DONT_CARE = "dontcare"
 _POINTS = 41
 _COUNTED, _IGNORED, _NOT_USED = 0, 1, -1
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class KittiObjects:
-    """N rows of a KITTI label or result file.
-
-    Attributes:
-        types: N names as in the file.
-        boxes: N×4 float64 ``x1 y1 x2 y2``, original pixels.
-        truncation, occlusion: N float64; -1 in results.
-        scores: N float64; 0 in labels.
-    """
-
-    types: tuple[str, ...]
-    boxes: Floats
-    truncation: Floats
-    occlusion: Floats
-    scores: Floats
-
-    @classmethod
-    def parse(cls, lines: Iterable[str], where: str = "lines") -> KittiObjects:
-        """Rows of 15 columns (labels) or 16 (results, the last is the score).
-
-        Raises:
-            ValueError: another number of columns, or no number where one belongs; with the line.
-        """
-        types, values = [], []
-        for place, line in enumerate(lines, start=1):
-            fields = line.split()
-            if not fields:
-                continue
-            try:
-                if len(fields) not in (15, 16):
-                    raise ValueError(f"{len(fields)} columns, expected 15 or 16")
-                score = float(fields[15]) if len(fields) == 16 else 0.0
-                values.append([*map(float, (fields[1], fields[2], *fields[4:8])), score])
-            except ValueError as error:
-                raise ValueError(f"{where}: line {place}: no row of a label or result file ({error})") from error
-            types.append(fields[0])
-        columns = np.array(values, np.float64).reshape(-1, 7)
-        return cls(tuple(types), columns[:, 2:6], columns[:, 0], columns[:, 1], columns[:, 6])
-
-    @classmethod
-    def from_detections(cls, detections: Detections) -> KittiObjects:
-        """Detections whose class names are KITTI's types."""
-        unknown = np.full(len(detections), -1.0)
-        boxes, scores = detections.bboxes.astype(np.float64), detections.scores.astype(np.float64)
-        return cls(tuple(detections.names), boxes, unknown, unknown, scores)
 
 
 @dataclass(frozen=True)
@@ -111,90 +62,45 @@ class KittiClassResult:
 
 
 @dataclass(frozen=True)
-class KittiResult:
-    """What an evaluation found; `str()` of it is a table for people.
+class KittiResult(EvaluationResult):
+    """KITTI's figures.
 
     Attributes:
+        stats: average precision by class and difficulty: ``Car/easy/R40``.
         per_class: the figures of each class, easy, moderate, hard.
-        frames: number of frames.
+        images: number of frames.
     """
 
+    title: ClassVar[str] = "KITTI"
+
+    stats: Mapping[str, float]
     per_class: tuple[KittiClassResult, ...]
-    frames: int
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """AP by class and difficulty: ``Car/easy/R40``."""
-        stats = {}
-        for result in self.per_class:
-            stats[f"{result.name}/{result.difficulty}/R40"] = result.ap_r40
-            stats[f"{result.name}/{result.difficulty}/R11"] = result.ap_r11
-        return stats
-
-    def __str__(self) -> str:
-        return self.table()
+    images: int
 
     def table(self) -> str:
-        """The figures as lines of text."""
-        width = max([len(result.name) for result in self.per_class] + [len("class")])
-        lines = [f"{self.frames} frames", f"{'class':<{width}}  {'':<9}{'objects':>9}{'AP R40':>8}{'AP R11':>8}"]
-        for r in self.per_class:
-            figures = "".join(f"{'–' if ap < 0 else format(ap, '.3f'):>8}" for ap in (r.ap_r40, r.ap_r11))
-            lines.append(f"{r.name:<{width}}  {r.difficulty:<9}{r.objects:>9}{figures}")
-        return "\n".join(lines)
+        """Return the figures as lines of text."""
+        rows = [[f"{r.name} {r.difficulty}", r.objects, r.ap_r40, r.ap_r11] for r in self.per_class]
+        return "\n".join([f"{self.images} frames", *text_table([["class", "objects", "AP R40", "AP R11"], *rows])])
 
 
-class KittiEvaluator:
-    """Collects frames and computes KITTI's figures, in original pixels.
+class KittiEvaluator(Evaluator):
+    """Computes KITTI's figures of each class.
 
-    The truth is more than `centernet.data.Annotation` holds (occlusion, truncation, neighbouring classes), so it comes
-    as the rows of label files.
+    The truth is as `centernet.data.KITTITracking` gives it. A neighbour of a class (a van) has the label of that class
+    (Car) and is to be ignored, or is of a class that bears its own name; a DontCare region has the label -1. The
+    columns ``occlusion`` and ``truncation`` of its `details` are those of the label files; without them all objects are
+    taken to be wholly visible.
 
     Args:
-        class_names: of KITTI's types, those to evaluate; upper and lower case are the same.
+        class_names: the classes, by label; upper and lower case are the same.
     """
 
     def __init__(self, class_names: Sequence[str] = ("Car", "Pedestrian", "Cyclist")) -> None:
-        self.class_names = tuple(class_names)
-        self._frames: dict[str, tuple[KittiObjects, KittiObjects]] = {}
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        return len(self._frames)
-
-    def update(self, frame: str, truth: KittiObjects, detections: KittiObjects | Detections) -> None:
-        """Adds a frame; one that is known already is passed over.
-
-        Args:
-            frame: its name.
-            truth: all rows of its labels, DontCare and other classes included.
-            detections: what was found in it; the class names of Detections must be KITTI's types.
-        """
-        found = KittiObjects.from_detections(detections) if isinstance(detections, Detections) else detections
-        self._frames.setdefault(frame, (truth, found))
-
-    def merge(self, other: KittiEvaluator) -> None:
-        """Adds the frames of another evaluator."""
-        for frame, objects in other._frames.items():
-            self._frames.setdefault(frame, objects)
-
-    def reset(self) -> None:
-        """Forgets all frames."""
-        self._frames.clear()
+        super().__init__(class_names)
 
     def compute(self) -> KittiResult:
-        """The figures of all frames so far.
-
-        Raises:
-            ValueError: there was no frame.
-        """
-        if not self._frames:
-            raise ValueError("nothing to evaluate: no frame was given; is the split empty?")
-        table = _Table.of([self._frames[frame] for frame in sorted(self._frames)])
-        results = [
-            _evaluate(table, name, difficulty) for name in self.class_names for difficulty in range(len(DIFFICULTIES))
-        ]
-        return KittiResult(tuple(results), len(self._frames))
+        """Compute the average precision of each class at each difficulty."""
+        return _evaluate(self.collected(), self.class_names, self.class_names)
 
 
 def evaluate_kitti(
@@ -203,7 +109,7 @@ def evaluate_kitti(
     *,
     class_names: Sequence[str] = ("Car", "Pedestrian", "Cyclist"),
 ) -> KittiResult:
-    """Evaluates result files against label files.
+    """Evaluate result files against label files.
 
     Args:
         truth: a folder of label files, one a frame (``label_2``) or one a sequence (``label_02`` of the tracking
@@ -220,15 +126,58 @@ def evaluate_kitti(
     unknown = [frame for frame in found if frame not in labels]
     if unknown:
         raise ValueError(f"{len(unknown)} frames of the detections are not in the truth, e.g. {unknown[0]!r}")
-    evaluator = KittiEvaluator(class_names)
-    for frame, lines in labels.items():
-        results = KittiObjects.parse(found.get(frame, ()), f"detections of {frame}")
-        evaluator.update(frame, KittiObjects.parse(lines, f"labels of {frame}"), results)
-    return evaluator.compute()
+    numbers: dict[str, int] = {}  # of the types, in lower case, as they come
+    images = []
+    for frame in sorted(labels):
+        own = _parse(labels[frame], f"labels of {frame}", numbers)
+        results = _parse(found.get(frame, ()), f"detections of {frame}", numbers)
+        region = own.labels == numbers.get(_DONT_CARE, -1)
+        columns = own.boxes, np.where(region, -1, own.labels), region, np.ones(len(region))
+        details = {"truncation": own.truncation, "occlusion": own.occlusion}
+        images.append(ImageColumns(*columns, results.boxes, results.labels, results.scores, details=details))
+    return _evaluate(Collected.of(images), list(numbers), class_names)
+
+
+class _Rows(NamedTuple):
+    """N rows of a label or result file: boxes N×4, and columns of N."""
+
+    labels: Ints
+    boxes: Floats
+    truncation: Floats
+    occlusion: Floats
+    scores: Floats
+
+
+def _parse(lines: Iterable[str], where: str, numbers: dict[str, int]) -> _Rows:
+    """Read rows of 15 columns (labels, score 0) or 16 (results, the last is the score).
+
+    Args:
+        lines: of the file.
+        where: the name of the file, for messages.
+        numbers: the label of each type, in lower case; gains those that are new.
+
+    Raises:
+        ValueError: another number of columns, or no number where one belongs; with the line.
+    """
+    labels, values = [], []
+    for place, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            if len(fields) not in (15, 16):
+                raise ValueError(f"{len(fields)} columns, expected 15 or 16")
+            score = float(fields[15]) if len(fields) == 16 else 0.0
+            values.append([*map(float, (fields[1], fields[2], *fields[4:8])), score])
+        except ValueError as error:
+            raise ValueError(f"{where}: line {place}: no row of a label or result file ({error})") from error
+        labels.append(numbers.setdefault(fields[0].lower(), len(numbers)))
+    columns = np.array(values, np.float64).reshape(-1, 7)
+    return _Rows(np.array(labels, np.int64), columns[:, 2:6], columns[:, 0], columns[:, 1], columns[:, 6])
 
 
 def _read_folder(folder: Path) -> dict[str, list[str]]:
-    """The rows by frame, without the first two columns of tracking labels."""
+    """Return the rows by frame, without the first two columns of tracking labels."""
     paths = sorted(folder.glob("*.txt"))
     if not paths:
         raise ValueError(f"{folder}: no .txt file here; expected KITTI's label or result files")
@@ -247,18 +196,22 @@ def _read_folder(folder: Path) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
-class _Table:
+class _Frames:
     """All frames as columns.
 
     Attributes:
-        truth, truncation, occlusion, truth_height: of all objects, frame by frame, DontCare among them.
-        kind, score, height: of all detections.
-        dont_care: the largest share of each detection that lies in one DontCare region.
+        truth: N names, in lower case, DontCare among them.
+        ignore: N bool, to be ignored at every difficulty.
+        truncation, occlusion, truth_height: N float64.
+        kind: M names of the detections, in lower case.
+        score, height: M float64.
+        dont_care: M float64, the largest share of each detection that lies in one DontCare region.
         pair_frame, pair_truth, pair_found, pair_iou: pairs of one frame that overlap by more than the lowest limit, by
             object and then by detection.
     """
 
     truth: NDArray[np.str_]
+    ignore: Bools
     truncation: Floats
     occlusion: Floats
     truth_height: Floats
@@ -272,29 +225,34 @@ class _Table:
     pair_iou: Floats
 
     @classmethod
-    def of(cls, frames: Sequence[tuple[KittiObjects, KittiObjects]]) -> _Table:
+    def of(cls, collected: Collected, label_names: Sequence[str]) -> _Frames:
+        region = collected.truth_label == -1
+        truth_boxes, boxes = collected.corners()
+        frames = np.arange(collected.num_images + 1)
+        truth_ends, ends = collected.truth_image.searchsorted(frames), collected.image.searchsorted(frames)
+        dont_care = np.zeros(len(boxes))
         pairs: list[tuple[Any, ...]] = []
-        dont_care = []
-        objects = detections = 0
-        for place, (truth, found) in enumerate(frames):
-            region = np.array([name.lower() == "dontcare" for name in truth.types], np.bool_)
-            dont_care.append(intersection_over_area(found.boxes, truth.boxes[region]).max(axis=1, initial=0))
-            overlaps = iou(truth.boxes, found.boxes)
-            rows, columns = np.nonzero((overlaps > 0.5) & ~region[:, None])
-            pairs.append((np.full(len(rows), place), rows + objects, columns + detections, overlaps[rows, columns]))
-            objects, detections = objects + len(truth.types), detections + len(found.types)
+        for frame in range(collected.num_images):
+            true = slice(truth_ends[frame], truth_ends[frame + 1])
+            found = slice(ends[frame], ends[frame + 1])
+            regions = truth_boxes[true][region[true]]
+            dont_care[found] = intersection_over_area(boxes[found], regions).max(axis=1, initial=0)
+            overlaps = iou(truth_boxes[true], boxes[found])
+            rows, columns = np.nonzero((overlaps > 0.5) & ~region[true, None])
+            pairs.append((np.full(len(rows), frame), rows + true.start, columns + found.start, overlaps[rows, columns]))
         pair_frame, pair_truth, pair_found, pair_iou = map(np.concatenate, zip(*pairs, strict=True))
-        boxes = np.concatenate([truth.boxes for truth, _ in frames])
-        found_boxes = np.concatenate([found.boxes for _, found in frames])
+        names = np.array([*(name.lower() for name in label_names), _DONT_CARE], np.str_)  # the last is that of -1
+        visible = np.zeros(len(truth_boxes))
         return cls(
-            truth=np.array([name.lower() for truth, _ in frames for name in truth.types], np.str_),
-            truncation=np.concatenate([truth.truncation for truth, _ in frames]),
-            occlusion=np.concatenate([truth.occlusion for truth, _ in frames]),
-            truth_height=boxes[:, 3] - boxes[:, 1],
-            kind=np.array([name.lower() for _, found in frames for name in found.types], np.str_),
-            score=np.concatenate([found.scores for _, found in frames]),
-            height=np.abs(found_boxes[:, 3] - found_boxes[:, 1]),
-            dont_care=np.concatenate(dont_care),
+            truth=names[collected.truth_label],
+            ignore=collected.truth_ignore,
+            truncation=collected.details.get("truncation", visible),
+            occlusion=collected.details.get("occlusion", visible),
+            truth_height=truth_boxes[:, 3] - truth_boxes[:, 1],
+            kind=names[collected.label],
+            score=collected.score,
+            height=np.abs(boxes[:, 3] - boxes[:, 1]),
+            dont_care=dont_care,
             pair_frame=pair_frame,
             pair_truth=pair_truth,
             pair_found=pair_found,
@@ -302,28 +260,38 @@ class _Table:
         )
 
 
-def _evaluate(table: _Table, name: str, difficulty: int) -> KittiClassResult:
+def _evaluate(collected: Collected, label_names: Sequence[str], class_names: Sequence[str]) -> KittiResult:
+    """Compute the figures of some classes; the labels are places in `label_names`."""
+    frames = _Frames.of(collected, label_names)
+    results = [_evaluate_class(frames, name, level) for name in class_names for level in range(len(DIFFICULTIES))]
+    stats = {}
+    for result in results:
+        stats[f"{result.name}/{result.difficulty}/R40"] = result.ap_r40
+        stats[f"{result.name}/{result.difficulty}/R11"] = result.ap_r11
+    return KittiResult(stats, tuple(results), collected.num_images)
+
+
+def _evaluate_class(frames: _Frames, name: str, difficulty: int) -> KittiClassResult:
     own = name.lower()
     limit, min_height = _OVERLAP.get(own, 0.5), _MIN_HEIGHT[difficulty]
-    hard = (table.occlusion > _MAX_OCCLUSION[difficulty]) | (table.truncation > _MAX_TRUNCATION[difficulty])
-    hard |= table.truth_height <= min_height
-    truth_state = np.where((table.truth == own) & ~hard, _COUNTED, _NOT_USED)
-    neighbours = np.isin(table.truth, list(_NEIGHBOURS.get(own, ())))
-    truth_state[((table.truth == own) & hard) | neighbours] = _IGNORED
-    state = np.where(table.kind == own, _COUNTED, _NOT_USED)
-    state[table.height < min_height] = _IGNORED
+    hard = (frames.occlusion > _MAX_OCCLUSION[difficulty]) | (frames.truncation > _MAX_TRUNCATION[difficulty])
+    hard |= frames.ignore | (frames.truth_height <= min_height)
+    truth_state = np.where((frames.truth == own) & ~hard, _COUNTED, _NOT_USED)
+    truth_state[((frames.truth == own) & hard) | np.isin(frames.truth, _NEIGHBOURS.get(own, ()))] = _IGNORED
+    state = np.where(frames.kind == own, _COUNTED, _NOT_USED)
+    state[frames.height < min_height] = _IGNORED
 
     objects = int((truth_state == _COUNTED).sum())
     if objects == 0:
         return KittiClassResult(name, DIFFICULTIES[difficulty], 0, -1.0, -1.0, (0.0,) * _POINTS)
-    used = (table.pair_iou > limit) & (truth_state[table.pair_truth] >= 0) & (state[table.pair_found] >= 0)
-    rounds = _rounds(table, used)
+    used = (frames.pair_iou > limit) & (truth_state[frames.pair_truth] >= 0) & (state[frames.pair_found] >= 0)
+    rounds = _rounds(frames, used)
     lowest = np.array([-np.inf])
-    _, _, scores = _assign(rounds, table, truth_state, state, lowest, by_score=True)
+    _, _, scores = _assign(rounds, frames, truth_state, state, lowest, by_score=True)
     thresholds = _thresholds(scores, objects)
-    taken, hits, _ = _assign(rounds, table, truth_state, state, thresholds, by_score=False)
-    open_ = (state == _COUNTED) & (table.dont_care <= limit)
-    false = (open_ & (table.score >= thresholds[:, None]) & ~taken).sum(axis=1)
+    taken, hits, _ = _assign(rounds, frames, truth_state, state, thresholds, by_score=False)
+    open_ = (state == _COUNTED) & (frames.dont_care <= limit)
+    false = (open_ & (frames.score >= thresholds[:, None]) & ~taken).sum(axis=1)
     precision = np.zeros(_POINTS)
     precision[: len(thresholds)] = hits / np.maximum(hits + false, 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
@@ -337,36 +305,36 @@ def _evaluate(table: _Table, name: str, difficulty: int) -> KittiClassResult:
     )
 
 
-def _rounds(table: _Table, used: NDArray[np.bool_]) -> list[Ints]:
-    """The pairs of the first object of each frame, then those of the second, and so on: indices of pairs."""
+def _rounds(frames: _Frames, used: Bools) -> list[Ints]:
+    """Return the pairs of the first object of each frame, then those of the second, and so on: indices of pairs."""
     pairs = np.flatnonzero(used)
     if not len(pairs):
         return []
-    truth, first = np.unique(table.pair_truth[pairs], return_index=True)
-    frames = table.pair_frame[pairs[first]]  # ascending, as the objects are
-    turn = np.arange(len(truth)) - np.searchsorted(frames, frames)
-    turn_of_pair = turn[np.searchsorted(truth, table.pair_truth[pairs])]
+    truth, first = np.unique(frames.pair_truth[pairs], return_index=True)
+    of_frame = frames.pair_frame[pairs[first]]  # ascending, as the objects are
+    turn = np.arange(len(truth)) - np.searchsorted(of_frame, of_frame)
+    turn_of_pair = turn[np.searchsorted(truth, frames.pair_truth[pairs])]
     return [pairs[turn_of_pair == number] for number in range(int(turn.max()) + 1)]
 
 
 def _assign(
-    rounds: Sequence[Ints], table: _Table, truth_state: Ints, state: Ints, thresholds: Floats, *, by_score: bool
-) -> tuple[NDArray[np.bool_], Ints, Floats]:
+    rounds: Sequence[Ints], frames: _Frames, truth_state: Ints, state: Ints, thresholds: Floats, *, by_score: bool
+) -> tuple[Bools, Ints, Floats]:
     """Give detections to objects at T score thresholds.
 
     Returns:
         T×M bool, detections that were taken; T, number of true positives; the scores of these, of all thresholds.
     """
-    taken = np.zeros((len(thresholds), len(table.score)), np.bool_)
+    taken = np.zeros((len(thresholds), len(frames.score)), np.bool_)
     hits = np.zeros(len(thresholds), np.int64)
     scores = [np.zeros(0)]
     for pairs in rounds:
-        found, truth = table.pair_found[pairs], table.pair_truth[pairs]
+        found, truth = frames.pair_found[pairs], frames.pair_truth[pairs]
         if by_score:
-            worth = table.score[found]
+            worth = frames.score[found]
         else:  # one to be ignored is worth less than any other, the first of them most
-            worth = np.where(state[found] == _COUNTED, 1 + table.pair_iou[pairs], 1 / (2.0 + np.arange(len(pairs))))
-        free = (table.score[found] >= thresholds[:, None]) & ~taken[:, found]
+            worth = np.where(state[found] == _COUNTED, 1 + frames.pair_iou[pairs], 1 / (2.0 + np.arange(len(pairs))))
+        free = (frames.score[found] >= thresholds[:, None]) & ~taken[:, found]
         worth = np.where(free, worth, -np.inf)  # T×P
         _, starts, group = np.unique(truth, return_index=True, return_inverse=True)
         best = np.maximum.reduceat(worth, starts, axis=1)  # T×G
@@ -378,12 +346,12 @@ def _assign(
         taken[at, chosen[at, which]] = True
         hit = there & (truth_state[truth[starts]] == _COUNTED) & (state[chosen] == _COUNTED)
         hits += hit.sum(axis=1)
-        scores.append(table.score[chosen[hit]])
+        scores.append(frames.score[chosen[hit]])
     return taken, hits, np.concatenate(scores)
 
 
 def _thresholds(scores: Floats, objects: int) -> Floats:
-    """The scores at which the recall comes nearest to 0, 1/40, 2/40 …"""
+    """Return the scores at which the recall comes nearest to 0, 1/40, 2/40 …"""
     scores = -np.sort(-scores)
     chosen = []
     recall = 0.0

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from centernet.boxes import elementwise_iou, xywh_to_xyxy
-from centernet.evaluation.records import Records, Table
+from centernet.boxes import elementwise_iou
+
+from .collecting import Collected, EvaluationResult, Evaluator, text_table
 
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
@@ -45,8 +47,8 @@ class VocClassResult:
 
 
 @dataclass(frozen=True)
-class VocResult:
-    """What an evaluation found; `str()` of it is a table for people.
+class VocResult(EvaluationResult):
+    """Pascal VOC's figures.
 
     Attributes:
         stats: the means over the classes with objects, -1 if there is none: mAP_11point and mAP_allpoint.
@@ -54,38 +56,30 @@ class VocResult:
         images: number of images.
     """
 
+    title: ClassVar[str] = "Pascal VOC, IoU .5"
+
     stats: Mapping[str, float]
     per_class: tuple[VocClassResult, ...]
     images: int
 
-    def __str__(self) -> str:
-        return self.table()
-
     def table(self) -> str:
-        """The figures of each class and their means, as lines of text."""
-        width = max([len(result.name) for result in self.per_class] + [len("class")])
-        lines = [f"{'class':<{width}}{'objects':>9}{'AP 11-pt':>10}{'AP':>8}{'TP':>8}{'FP':>8}{'ignored':>9}"]
+        """Return the figures of each class and their means as lines of text."""
+        rows: list[list[str | int | float]] = [["class", "objects", "AP 11-pt", "AP", "TP", "FP", "ignored"]]
         for r in self.per_class:
-            lines.append(
-                f"{r.name:<{width}}{r.objects:>9}{_text(r.ap_11point):>10}{_text(r.ap_allpoint):>8}"
-                f"{r.true_positives:>8}{r.false_positives:>8}{r.ignored:>9}"
-            )
+            counts = r.true_positives, r.false_positives, r.ignored
+            rows.append([r.name, r.objects, r.ap_11point, r.ap_allpoint, *counts])
         objects = sum(result.objects for result in self.per_class)
-        means = f"{_text(self.stats['mAP_11point']):>10}{_text(self.stats['mAP_allpoint']):>8}"
-        lines.append(f"{'mean':<{width}}{objects:>9}{means}")
-        return "\n".join(lines)
+        rows.append(["mean", objects, self.stats["mAP_11point"], self.stats["mAP_allpoint"], "", "", ""])
+        return "\n".join(text_table(rows))
 
 
-class VocEvaluator(Records):
-    """Collects the images of a validation run and computes Pascal VOC's figures, in original pixels.
-
-    The interface is that of `CocoEvaluator`: images given twice count once, evaluators pickle and merge. A region to
-    ignore whose label is -1 stands for one of each class.
+class VocEvaluator(Evaluator):
+    """Computes Pascal VOC's figures. A region to ignore whose label is -1 stands for one of each class.
 
     Args:
         class_names: the classes, by label.
         iou_threshold: a detection fits a true box from this IoU on.
-        inclusive: whether a side is ``x2 - x1 + 1`` (see the head of this file).
+        inclusive: a side is ``x2 - x1 + 1`` (see the head of this file).
     """
 
     def __init__(self, class_names: Sequence[str], *, iou_threshold: float = 0.5, inclusive: bool = False) -> None:
@@ -94,26 +88,23 @@ class VocEvaluator(Records):
         self.inclusive = inclusive
 
     def compute(self) -> VocResult:
-        """The figures of all images so far.
-
-        Raises:
-            ValueError: there was no image.
-        """
-        table = self.table()
-        verdicts = judge(table, iou_threshold=self.iou_threshold, inclusive=self.inclusive)
-        order = np.lexsort((-table.score, table.label))  # by class, then by falling score; equal ones as they came
+        """Compute the average precision of each class, and the means."""
+        collected = self.collected().with_a_region_for_each_class(len(self.class_names))
+        verdicts = judge(collected, iou_threshold=self.iou_threshold, inclusive=self.inclusive)
+        label = collected.label
+        order = np.lexsort((-collected.score, label))  # by class, then by falling score; equal ones as they came
         names = self.class_names
-        ends = np.searchsorted(table.label[order], np.arange(len(names) + 1))
-        objects = np.bincount(table.truth_label[~table.truth_ignore], minlength=len(names))
+        ends = np.searchsorted(label[order], np.arange(len(names) + 1))
+        objects = collected.count_objects(len(names))
         results = []
-        for label, name in enumerate(names):
-            of_class = verdicts[order[ends[label] : ends[label + 1]]]
+        for i, name in enumerate(names):
+            of_class = verdicts[order[ends[i] : ends[i + 1]]]
             hits = of_class[of_class != IGNORED] == TRUE_POSITIVE
-            ap_11point, ap_allpoint = average_precision(hits, int(objects[label]))
+            ap_11point, ap_allpoint = average_precision(hits, int(objects[i]))
             results.append(
                 VocClassResult(
                     name=name,
-                    objects=int(objects[label]),
+                    objects=int(objects[i]),
                     ap_11point=ap_11point,
                     ap_allpoint=ap_allpoint,
                     true_positives=int(hits.sum()),
@@ -126,32 +117,32 @@ class VocEvaluator(Records):
             "mAP_11point": float(np.mean([r.ap_11point for r in counting])) if counting else -1.0,
             "mAP_allpoint": float(np.mean([r.ap_allpoint for r in counting])) if counting else -1.0,
         }
-        return VocResult(stats, tuple(results), table.num_images)
+        return VocResult(stats, tuple(results), collected.num_images)
 
 
-def judge(table: Table, *, iou_threshold: float, inclusive: bool) -> NDArray[np.int8]:
-    """Whether each detection is a true positive (1), a false positive (0) or not counted (-1): M int8.
+def judge(collected: Collected, *, iou_threshold: float, inclusive: bool) -> NDArray[np.int8]:
+    """Judge each detection: a true positive (1), a false positive (0) or not counted (-1), M int8.
 
     Which true box decides about a detection does not depend on the others, so all are found at once; only who was first
     at a box is a question of order.
     """
-    verdicts = np.full(len(table.score), FALSE_POSITIVE, np.int8)
-    best, iou = _best_truth(table, inclusive=inclusive)
+    verdicts = np.full(len(collected.score), FALSE_POSITIVE, np.int8)
+    best, iou = _best_truth(collected, inclusive=inclusive)
     fits = np.flatnonzero(iou >= iou_threshold)
-    ignored = table.truth_ignore[best[fits]]
+    ignored = collected.truth_ignore[best[fits]]
     verdicts[fits[ignored]] = IGNORED
     claims = fits[~ignored]
-    claims = claims[np.argsort(-table.score[claims], kind="stable")]
+    claims = claims[np.argsort(-collected.score[claims], kind="stable")]
     _, first = np.unique(best[claims], return_index=True)
     verdicts[claims[first]] = TRUE_POSITIVE
     return verdicts
 
 
 def average_precision(hits: NDArray[np.bool_], objects: int) -> tuple[float, float]:
-    """11-point and all-point average precision.
+    """Compute the 11-point and the all-point average precision.
 
     Args:
-        hits: whether each detection that counts is a true positive, by falling score.
+        hits: bool, true positives among the detections that count, by falling score.
         objects: number of true objects.
 
     Returns:
@@ -169,11 +160,11 @@ def average_precision(hits: NDArray[np.bool_], objects: int) -> tuple[float, flo
     return float(eleven.mean()), float(best[:-1][hits].sum() / objects)
 
 
-def _best_truth(table: Table, *, inclusive: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """(index of the true box of its class and image with the highest IoU, that IoU) by detection; -1, -1 if none."""
-    classes = int(max(table.label.max(initial=-1), table.truth_label.max(initial=-1))) + 1
-    truth_key = table.truth_image * classes + table.truth_label
-    key = table.image * classes + table.label
+def _best_truth(collected: Collected, *, inclusive: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the true box of its class and image with the highest IoU, and that IoU, of each detection; -1 if none."""
+    classes = int(max(collected.label.max(initial=-1), collected.truth_label.max(initial=-1))) + 1
+    truth_key = collected.truth_image * classes + collected.truth_label
+    key = collected.image * classes + collected.label
     truth_order = np.argsort(truth_key, kind="stable")
     start = np.searchsorted(truth_key[truth_order], key, side="left")
     count = np.searchsorted(truth_key[truth_order], key, side="right") - start
@@ -182,7 +173,7 @@ def _best_truth(table: Table, *, inclusive: bool) -> tuple[NDArray[np.int64], ND
     detection = np.repeat(np.arange(len(key)), count)
     first_pair = np.cumsum(count) - count
     truth = truth_order[np.arange(len(detection)) - np.repeat(first_pair - start, count)]
-    found, true = xywh_to_xyxy(table.xywh), xywh_to_xyxy(table.truth_xywh)
+    true, found = collected.corners()
     iou = elementwise_iou(found[detection], true[truth], inclusive=inclusive)
 
     best_truth = np.full(len(key), -1, np.int64)
@@ -193,7 +184,3 @@ def _best_truth(table: Table, *, inclusive: bool) -> tuple[NDArray[np.int64], ND
         winners = np.flatnonzero(iou == best_iou[detection])[::-1]  # written last to first: of equals the first stays
         best_truth[detection[winners]] = truth[winners]
     return best_truth, best_iou
-
-
-def _text(figure: float) -> str:
-    return "–" if figure < 0 else f"{figure:.3f}"
