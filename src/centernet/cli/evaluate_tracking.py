@@ -10,6 +10,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from centernet.cli.arguments import add_options, command_parser, fraction, given_options, name_list, parameter_texts
+
+DESCRIPTION = "Compare a tracker's files with the truth: HOTA, MOTA, IDF1, of each sequence and of all together."
 EPILOG = """examples:
   centernet evaluate-tracking data/MOT17/train tracks
   centernet evaluate-tracking data/MOT17/train tracks --sequences "MOT17-*-FRCNN" --output figures
@@ -26,18 +29,10 @@ all figures, with those for each limit."""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the file that it wrote is its last output."""
-    given = _parser().parse_args(arguments)
-
     from centernet.evaluation.tracking import evaluate_tracking
 
-    result = evaluate_tracking(
-        given.truth,
-        given.results,
-        format=given.format,
-        class_names=given.classes,
-        sequences=given.sequences,
-        min_visibility=given.min_visibility,
-    )
+    given = _parser().parse_args(arguments)
+    result = evaluate_tracking(**given_options(given, evaluate_tracking))
     print(result.table())
     if given.output is not None:
         path: Path = given.output / "tracking_metrics.json"
@@ -48,39 +43,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="centernet evaluate-tracking",
-        description="Compare a tracker's files with the truth: HOTA, MOTA, IDF1, of each sequence and of all together.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    from centernet.evaluation.tracking import evaluate_tracking
+
+    parser = command_parser("evaluate-tracking", DESCRIPTION, EPILOG)
     parser.add_argument("truth", type=Path, metavar="GT", help="folder or file of true boxes")
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder or file of the tracker's boxes")
+    options = "format", "sequences", "min_visibility"
+    add_options(parser, evaluate_tracking, options, types={"min_visibility": fraction})
+    classes = parameter_texts(evaluate_tracking)["class_names"]
     parser.add_argument(
-        "--format",
-        choices=("mot15", "mot16", "mot17", "mot20", "kitti"),
-        help="the benchmark's rules; default: found out for each sequence from its columns and name",
+        "--classes", dest="class_names", type=name_list, metavar="LIST", help=classes, default=argparse.SUPPRESS
     )
-    parser.add_argument(
-        "--classes", type=_names, metavar="LIST", help="with commas between; default: pedestrian; KITTI car,pedestrian"
-    )
-    parser.add_argument(
-        "--sequences", type=_names, metavar="LIST", help="names or quoted patterns, with commas between; default: all"
-    )
-    parser.add_argument(
-        "--min-visibility", type=_fraction, default=0.0, metavar="SHARE",
-        help="true boxes less visible than this, 0..1, are ignored (MOT16 on); default: %(default)s, the benchmark's",
-    )  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="DIR", help="write tracking_metrics.json there")
     return parser
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0..1")
-    return value

@@ -1,4 +1,4 @@
-"""Identities over time for the detections of any detector: NumPy and SciPy, no torch."""
+"""The tracker: identities over time for the detections of any detector. NumPy and SciPy, no torch."""
 
 from .interpolation import fill_gaps
 from .options import PRESETS, TrackerOptions

@@ -1,7 +1,7 @@
-"""Which detection continues which track: pairs that could be, what they cost, and the best assignment.
+"""Assigning detections to tracks: the possible pairs, their costs, and the best assignment.
 
-Of N tracks and M detections hardly any two are near each other. What is computed and kept is a list of K pairs, as
-three arrays (track, detection, cost), not an N×M matrix.
+Of N tracks and M detections hardly any two are near each other. So a list of K pairs is computed and kept, as three
+arrays (track, detection, cost), not an N×M matrix.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices, Indices, Array]:
-    """All pairs of boxes that overlap.
+    """Return all pairs of boxes that overlap.
 
     Args:
         a: N×4 ``x1 y1 x2 y2``.
@@ -28,7 +28,7 @@ def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices
         inclusive: sides count as ``x2 - x1 + 1``, as FairMOT and ByteTrack count them.
 
     Returns:
-        Of each of K pairs the row in `a`, rising, the row in `b`, and the IoU, above 0.
+        The row in `a`, rising, the row in `b`, and the IoU, above 0, of each of K pairs.
     """
     if not (len(a) and len(b)):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
@@ -54,12 +54,12 @@ def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices
 
 
 def appearance_cost(tracks: Array, detections: Array) -> Array:
-    """Cosine distances N×M, from 0 to 2, of embeddings N×D and M×D of length 1."""
+    """Return cosine distances N×M, from 0 to 2, of embeddings N×D and M×D of length 1."""
     return np.maximum(1 - tracks @ detections.T, 0)
 
 
 def fuse_motion(cost: Array, distance: Array, *, gate: float, weight: float) -> Array:
-    """Mixes squared Mahalanobis distances into costs of the same shape: ``weight · cost + (1 - weight) · distance``.
+    """Mix squared Mahalanobis distances into costs of the same shape: ``weight · cost + (1 - weight) · distance``.
 
     A pair whose distance is above `gate` costs infinity. FairMOT, Zhang et al. 2020, arXiv:2004.01888.
     """
@@ -67,20 +67,19 @@ def fuse_motion(cost: Array, distance: Array, *, gate: float, weight: float) -> 
 
 
 def assign(rows: Indices, columns: Indices, cost: Array, limit: float) -> tuple[Indices, Indices]:
-    """Chooses pairs so that no row and no column is in two, and the sum of ``limit - cost`` over them is largest.
+    """Choose pairs so that no row and no column is in two, and the sum of ``limit - cost`` over them is largest.
 
     Args:
-        rows: K, of the pairs to choose from; no pair is in the list twice.
-        columns: K.
+        rows, columns: K, of the pairs to choose from; no pair is in the list twice.
         cost: K, each below `limit`; a pair that isn't in the list is never chosen.
-        limit: what it costs to leave a row and a column alone.
+        limit: cost of leaving a row and a column alone.
 
     Returns:
         Rows and columns of the chosen pairs.
     """
     if not len(rows):
         return rows, columns
-    # Pairs that have no rival in their row or column need no search: most of them, in a picture that is no crowd.
+    # Pairs that have no rival in their row or column need no search: most of them, unless there is a crowd.
     rivals = (np.bincount(rows)[rows] > 1) | (np.bincount(columns)[columns] > 1)
     if not rivals.any():
         return rows, columns
@@ -96,13 +95,13 @@ def assign(rows: Indices, columns: Indices, cost: Array, limit: float) -> tuple[
 
 
 def _numbered(values: Indices) -> tuple[Indices, Indices]:
-    """The different ones of some small numbers, rising, and the place of each number among them."""
+    """Return the distinct ones of some small numbers, rising, and the place of each number among them."""
     present = np.bincount(values) > 0
     return present.nonzero()[0], (present.cumsum() - 1)[values]
 
 
 class Matching:
-    """Pairs of N tracks and M detections, made in stages: what one stage pairs is out of the next.
+    """Pairs of N tracks and M detections, made in stages: those of one stage take no part in the next.
 
     Attributes:
         track_of: M int64, the track (0 … N - 1) of each detection, or -1.
@@ -116,15 +115,13 @@ class Matching:
     def pair(
         self, rows: Indices, columns: Indices, cost: Array, limit: float, *, tracks: Mask, detections: Mask
     ) -> None:
-        """One stage: assigns, among these pairs, free tracks and free detections that are in the masks (`assign`).
+        """Make one stage: assign, among these pairs, free tracks and free detections that are in the masks (`assign`).
 
         Args:
-            rows: K, tracks of the possible pairs.
-            columns: K, their detections.
-            cost: K; pairs that don't cost less than `limit` aren't made.
-            limit: see there.
-            tracks: N, which take part.
-            detections: M, which take part.
+            rows, columns: K, tracks and detections of the possible pairs.
+            cost: K; pairs that do not cost less than `limit` are not made.
+            limit: see `assign`.
+            tracks, detections: masks N and M of those that take part.
         """
         wanted = (tracks & self.free)[rows]
         wanted &= (detections & (self.track_of < 0))[columns]

@@ -1,4 +1,4 @@
-"""How the camera moved between two frames, from the background between the objects."""
+"""The motion of the camera between two frames, from the background between the objects."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LONGER_SIDE = 640  # pixels of the picture that points are followed in
+_LONGER_SIDE = 640  # pixels of the image in which points are followed
 _MAX_POINTS = 600
-_MIN_POINTS = 12  # fewer that agree say nothing
+_MIN_POINTS = 12  # of which a motion is taken
 
 
 class CameraMotion:
@@ -27,7 +27,7 @@ class CameraMotion:
         self._points: NDArray[np.float32] = np.zeros((0, 1, 2), np.float32)
 
     def update(self, image: NDArray[np.uint8], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The motion from the frame before to this one.
+        """Return the motion from the frame before to this one.
 
         Args:
             image: H×W×3 uint8 RGB.

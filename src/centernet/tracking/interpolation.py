@@ -1,4 +1,4 @@
-"""Filling the gaps of finished tracks: for files that are made after the last frame, not for a live picture."""
+"""Filling the gaps of finished tracks, for files that are written after the last frame."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..detections import Detections
 
 
 def fill_gaps(frames: Sequence[Detections], *, max_gap: int) -> list[Detections]:
-    """Adds boxes on a straight line where a track was lost for a few frames.
+    """Add boxes on a straight line where a track was lost for a few frames.
 
     Args:
-        frames: what `Tracker.update` returned for each frame of a sequence, with `track_ids`.
+        frames: the results of `Tracker.update` for each frame of a sequence, with `track_ids`.
         max_gap: frames without a box, at most, between two boxes of a track that are joined.
 
     Returns:

@@ -5,8 +5,8 @@ State of a box: centre x, centre y, shape, height, and their velocities a frame;
 width (form "xywh": BoT-SORT, Aharon et al. 2022, arXiv:2206.14651). Noise grows with the size of the box.
 
 Transition, observation and all noise treat the four coordinates alike and apart, so the 8×8 covariance never gains an
-entry between two coordinates: it is four blocks of 2×2. Those are all that is kept and computed here; numbers are those
-of the full matrices.
+entry between two coordinates: it is four blocks of 2×2. Only those are kept and computed here, with the numbers of the
+full matrices.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _MEASURED = _Noise(1 / 20, 1e-1)
 class KalmanFilter:
     """Motion at constant velocity, with N tracks as rows of arrays.
 
-    A state is a `mean` N×2×4 (row 0 the coordinates, row 1 their velocities a frame) and a `covariance` N×3×4: of each
+    A state is a `mean` N×2×4 (row 0 the coordinates, row 1 their velocities a frame) and a `covariance` N×3×4: for each
     coordinate the variance of its position, its covariance of position and velocity, and the variance of its velocity.
     All float64.
 
     Attributes:
-        form: what the third coordinate is: "xyah" (aspect ratio) or "xywh" (width).
+        form: meaning of the third coordinate: "xyah" (aspect ratio) or "xywh" (width).
     """
 
     form: Literal["xyah", "xywh"] = "xyah"
 
     def measurements(self, boxes: Array) -> Array:
-        """Boxes N×4 ``x1 y1 x2 y2`` as measurements N×4."""
+        """Convert boxes N×4 ``x1 y1 x2 y2`` to measurements N×4."""
         low, high = boxes[:, :2], boxes[:, 2:]
         measured = np.concatenate([(low + high) / 2, high - low], axis=1)
         if self.form == "xyah":
@@ -63,19 +63,19 @@ class KalmanFilter:
         return measured
 
     def boxes(self, mean: Array) -> Array:
-        """Means N×2×4 as boxes N×4 ``x1 y1 x2 y2``; a size that motion has carried below zero is zero."""
+        """Convert means N×2×4 to boxes N×4 ``x1 y1 x2 y2``; a size that motion has carried below zero is zero."""
         centre, half = mean[:, 0, :2], self.sizes(mean) / 2
         return np.concatenate([centre - half, centre + half], axis=1)
 
     def sizes(self, mean: Array) -> Array:
-        """Widths and heights N×2 of means N×2×4, at least 0."""
+        """Return the widths and heights N×2 of means N×2×4, at least 0."""
         sizes = np.maximum(mean[:, 0, 2:], 0)
         if self.form == "xyah":
             sizes[:, 0] *= sizes[:, 1]
         return sizes
 
     def initiate(self, measured: Array) -> tuple[Array, Array]:
-        """Mean and covariance of tracks that begin, at rest, with the measurements N×4."""
+        """Return the state of tracks that begin, at rest, with the measurements N×4."""
         mean = np.zeros((len(measured), 2, 4))
         mean[:, 0] = measured
         covariance = np.zeros((len(measured), 3, 4))
@@ -84,7 +84,7 @@ class KalmanFilter:
         return mean, covariance
 
     def predict(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
-        """State one frame later."""
+        """Return the state one frame later."""
         position, velocity = mean[:, 0], mean[:, 1]
         predicted = np.empty_like(mean)
         np.add(position, velocity, out=predicted[:, 0])
@@ -97,13 +97,13 @@ class KalmanFilter:
         return predicted, spread
 
     def project(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
-        """Mean N×4 and variance N×4 of the measurements to be expected, their noise included."""
+        """Return the mean N×4 and the variance N×4 of the expected measurements, their noise included."""
         return mean[:, 0], covariance[:, 0] + self._variances(mean[:, 0], _MEASURED)
 
     def update(self, mean: Array, covariance: Array, measured: Array) -> tuple[Array, Array]:
-        """State after the measurements N×4, one for each track."""
+        """Return the state after the measurements N×4, one for each track."""
         expected, variance = self.project(mean, covariance)
-        gain = covariance[:, :2] / variance[:, None]  # N×2×4: what a deviation says of position and of velocity
+        gain = covariance[:, :2] / variance[:, None]  # N×2×4: of position and of velocity
         updated = mean + gain * (measured - expected)[:, None]
         spread = covariance.copy()
         spread[:, :2] -= gain * covariance[:, :1]
@@ -111,13 +111,13 @@ class KalmanFilter:
         return updated, spread
 
     def gating_distance(self, mean: Array, covariance: Array, measured: Array, *, centre_only: bool = False) -> Array:
-        """Squared Mahalanobis distances N×M of measurements M×4 from what N tracks expect.
+        """Return the squared Mahalanobis distances N×M of measurements M×4 from the expected ones of N tracks.
 
         Args:
             mean: N×2×4.
             covariance: N×3×4.
             measured: M×4.
-            centre_only: of x and y alone, two degrees of freedom instead of four (`CHI2_95`).
+            centre_only: use x and y alone, two degrees of freedom instead of four (`CHI2_95`).
         """
         expected, variance = self.project(mean, covariance)
         distance = np.zeros((len(mean), len(measured)))
@@ -126,7 +126,7 @@ class KalmanFilter:
         return distance
 
     def warp(self, mean: Array, covariance: Array, matrix: Array) -> tuple[Array, Array]:
-        """State after the camera has moved.
+        """Return the state after the camera has moved.
 
         Args:
             mean: N×2×4.
@@ -144,7 +144,7 @@ class KalmanFilter:
         return warped, spread
 
     def _variances(self, position: Array, noise: _Noise, times: float = 1) -> Array:
-        """Variances N×4: squares of a share of the box's size and, of an aspect ratio, of a number."""
+        """Return variances N×4: squares of a share of the box's size and, for an aspect ratio, of a number."""
         if self.form == "xyah":
             deviations = np.maximum(position[:, 3:], _LEAST_SIZE) * (times * noise.by_height) + noise.aspect
         else:

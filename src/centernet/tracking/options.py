@@ -1,4 +1,4 @@
-"""What a tracker can be told, and sets of it under known names."""
+"""The options of the tracker, and sets of them under known names."""
 
 from __future__ import annotations
 
@@ -11,41 +11,44 @@ from .kalman import CHI2_95
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerOptions:
-    """How detections become tracks. Costs and their limits: 0 is the same, 1 has nothing in common.
+    """Options of the tracker. Those that are not given have the values of the preset (`PRESETS`).
+
+    A cost is 0 for things that are the same and 1 for things that have nothing in common.
 
     Attributes:
-        high_score: detections that score more take part in the first associations and may start tracks.
-        low_score: those that score between this and `high_score` may continue tracks that found nothing better (the
+        high_score: detections above this score take part in the first associations and may start tracks.
+        low_score: detections between this score and high_score may continue tracks that found nothing better (the
             second pass of ByteTrack); None for no second pass.
-        new_score: least score with which an unmatched detection starts a track, if it is above `high_score`.
-        confirm_hits: detections in a row, the first included, after which a track is shown; in frame 1 all are.
-        confirm_score: a track that starts with at least this score is shown at once; None: none is.
-        lost_seconds: how long a track that isn't found is looked for.
-        motion: form of the Kalman filter: "xyah" (aspect ratio and height) or "xywh" (width and height).
-        appearance_limit: cost up to which embeddings, mixed with motion, are paired; None ignores embeddings.
-        appearance_weight: share of the cosine distance in that cost, the rest is the squared Mahalanobis distance.
-        appearance_share: where embeddings are known, the part of their IoU that two boxes lose as their cosine distance
-            goes to 1; 0 compares places alone once embeddings had their turn.
-        gate: squared Mahalanobis distance beyond which embeddings aren't compared.
+        new_score: least score of a detection that starts a track; it must be above high_score, too.
+        confirm_hits: detections in a row, the first included, after which a track is shown; in the first frame all are.
+        confirm_score: score from which on a new track is shown at once; None to wait for confirm_hits.
+        lost_seconds: seconds for which a track that is lost is looked for.
+        motion: state of the Kalman filter: xyah (aspect ratio and height) or xywh (width and height).
+        appearance_limit: highest cost of a pair by embeddings, mixed with motion; None ignores embeddings.
+        appearance_weight: share of the cosine distance in that cost; the rest is the squared Mahalanobis distance.
+        appearance_share: share of their IoU that two boxes lose as the cosine distance of their embeddings goes to 1; 0
+            compares places alone.
+        gate: squared Mahalanobis distance beyond which embeddings are not compared.
         embedding_momentum: share of the old embedding in the smoothed one of a track.
-        iou_limit: 1 - IoU up to which predicted and detected boxes are paired.
-        iou_finds_lost: lost tracks take part in that, too; else only their embedding finds them again.
-        low_iou_limit: the limit of the second pass.
-        low_finds_lost: lost tracks take part in the second pass, too.
-        unconfirmed_iou_limit: the limit for tracks that aren't confirmed, which come last.
-        fuse_scores: IoU is multiplied by the detection's score there, except in the second pass, so that sure
-            detections go first.
-        inclusive_iou: sides count as ``x2 - x1 + 1``.
-        duplicate_limit: of a tracked and a lost track with a lower cost between them the younger ends; None: neither.
-        per_class: only detections of a track's class continue it.
-        reupdate: where a track is found again, its motion while it was lost is taken to have been straight from its
-            last to its new place (OC-SORT, Cao et al. 2022, arXiv:2203.14360).
-        camera_motion: tracks move with the background, which is followed through the frames given to `update()`.
-        upstream_habits: two habits of FairMOT's and ByteTrack's code: an unconfirmed track isn't moved to the frame
-            that it is compared with, and one that is found again shows the score that it was lost with.
+        iou_limit: highest cost (1 - IoU) of a pair of a predicted and a detected box.
+        iou_finds_lost: let lost tracks take part in the association by IoU, not only in that by embeddings.
+        low_iou_limit: iou_limit of the second pass.
+        low_finds_lost: let lost tracks take part in the second pass.
+        unconfirmed_iou_limit: iou_limit of tracks that are not shown yet, which come last.
+        fuse_scores: multiply the IoU by the score of the detection, so that sure detections go first; not in the second
+            pass.
+        inclusive_iou: count the sides of boxes as x2 - x1 + 1.
+        duplicate_limit: cost (1 - IoU) below which a tracked and a lost track are the same object, and the younger
+            track ends; None keeps both.
+        per_class: continue a track with detections of its own class alone.
+        reupdate: when a lost track is found again, take its motion in between to have been straight (OC-SORT, Cao et
+            al. 2022, arXiv:2203.14360).
+        camera_motion: move tracks with the background, which is followed through the images of the frames.
+        upstream_habits: keep two habits of FairMOT's and ByteTrack's code: a track that is not shown yet is not moved
+            to the frame that it is compared with, and one that is found again shows the score that it was lost with.
 
     Raises:
-        ValueError: a value that an option can't have.
+        ValueError: a value that an option cannot have.
     """
 
     high_score: float = 0.6
@@ -75,10 +78,10 @@ class TrackerOptions:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            problem = _problem(name, value)
-            if problem:
-                raise ValueError(f"{name}: expected {problem}, got {value!r}")
+            value = getattr(self, field.name)
+            expected = _expected(field.name, str(field.type), value)
+            if expected:
+                raise ValueError(f"{field.name}: expected {expected}, got {value!r}")
         if self.low_score is not None and self.low_score >= self.high_score:
             raise ValueError(
                 f"low_score: expected less than high_score ({self.high_score:g}), or None for no second pass, "
@@ -86,27 +89,20 @@ class TrackerOptions:
             )
 
 
-_OPTIONAL = ("low_score", "confirm_score", "appearance_limit", "duplicate_limit")
-_SWITCHES = (
-    "iou_finds_lost", "low_finds_lost", "fuse_scores", "inclusive_iou", "per_class", "reupdate", "camera_motion",
-    "upstream_habits",
-)  # fmt: skip
-
-
-def _problem(name: str, value: object) -> str | None:
-    """What was expected of an option, where it isn't so."""
-    if name in _SWITCHES:
+def _expected(name: str, kind: str, value: object) -> str | None:
+    """Return the values that an option can have, if this is none of them; `kind` is its annotation."""
+    optional = kind.endswith("| None")
+    if kind == "bool":
         return None if isinstance(value, bool) else "True or False"
-    if name == "motion":
+    if kind.startswith("Literal"):
         return None if value in ("xyah", "xywh") else "'xyah' or 'xywh'"
-    if name == "confirm_hits":
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return None
-        return "a whole number from 1"
-    if value is None and name in _OPTIONAL:
+    if kind == "int":
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return None if fits else "a whole number from 1"
+    if value is None and optional:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        return "a finite number" + (" or None" if name in _OPTIONAL else "")
+        return "a finite number" + (" or None" if optional else "")
     if name in ("appearance_weight", "appearance_share", "embedding_momentum") and not 0 <= value <= 1:
         return "a share from 0 to 1"
     if name.endswith("iou_limit") and not 0 < value <= 1:
@@ -151,5 +147,5 @@ PRESETS: dict[str, TrackerOptions] = {
         gate=30.0,
     ),
 }
-"""Options by name: "sort" (IoU alone, no patience), "fairmot" (Zhang et al. 2020, appearance first, then IoU),
+"""Options by preset: "sort" (IoU alone, no patience), "fairmot" (Zhang et al. 2020, appearance first, then IoU),
 "bytetrack" (Zhang et al. 2022, arXiv:2110.06864, two passes of IoU), and "default", which is the best measured."""

@@ -1,4 +1,4 @@
-"""Tracker: gives the detections of frame after frame identities."""
+"""Tracker: gives identities to the detections of frame after frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .association import Matching, appearance_cost, fuse_motion, overlapping
 from .camera import CameraMotion
 from .kalman import KalmanFilter
 from .options import PRESETS, TrackerOptions
-from .tracks import Tracks
+from .states import TrackStates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,22 +26,22 @@ _NONE: Indices = np.zeros(0, dtype=np.int64)
 
 
 class Tracker:
-    """Identities for detections, frame by frame: each answer knows nothing of later frames.
+    """Gives identities to detections, frame by frame; an answer depends on no later frame.
 
     Args:
         preset: a name of `PRESETS`: "sort", "fairmot", "bytetrack" or "default".
-        frame_rate: frames a second of what is tracked.
-        overrides: options that are to differ from the preset's, as ``lost_seconds=3`` (`TrackerOptions`).
+        frame_rate: frames per second of the video.
+        overrides: options that differ from the preset's, as ``lost_seconds=3`` (`TrackerOptions`).
 
     Attributes:
-        options: what is in force.
-        frame: how many frames were seen since the start or `reset()`.
+        options: the preset's, with the overrides.
+        frame: number of frames since the start or `reset()`.
         tracks: the state of every track.
         tracked: rows of `tracks` that have a detection in the last frame, confirmed or not.
         lost: rows of `tracks` that are looked for.
 
     Raises:
-        ValueError: an unknown preset, or a value that an option can't have.
+        ValueError: an unknown preset, or a value that an option cannot have.
         TypeError: an unknown option.
 
     Example:
@@ -70,19 +70,19 @@ class Tracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all tracks; ids count from 1 again. For the next sequence."""
+        """Forget all tracks, before the next sequence; ids count from 1 again."""
         self.frame = 0
-        self.tracks = Tracks()
+        self.tracks = TrackStates()
         self.tracked = self.lost = _NONE
         self._next_id = 1
         self._camera = CameraMotion() if self.options.camera_motion else None
 
     def update(self, detections: Detections, image: NDArray[np.uint8] | None = None) -> Detections:
-        """Takes in the detections of the next frame, also where it has none, and tells which tracks it shows.
+        """Track the detections of the next frame, also where it has none.
 
         Args:
             detections: of the frame, in its own pixels, with all scores: the options hold the thresholds.
-            image: the frame, H×W×3 uint8 RGB; only looked at with the option `camera_motion`.
+            image: the frame, H×W×3 uint8 RGB; used with the option `camera_motion` alone.
 
         Returns:
             The objects of this frame that belong to confirmed tracks: `track_ids` from 1, `bboxes` and `scores` of the
@@ -111,7 +111,7 @@ class Tracker:
         )
 
     def _checked_embeddings(self, detections: Detections) -> Array | None:
-        """Embeddings N×D, where there are any and they are looked at."""
+        """Return the embeddings N×D, where there are any and the options use them."""
         if detections.embeddings is None or not len(detections) or self.options.appearance_limit is None:
             return None
         embeddings = detections.embeddings.astype(np.float64)
@@ -138,7 +138,7 @@ class Tracker:
             tracks.then_mean[rows], tracks.then_covariance[rows] = warp(*then, matrix)
 
     def _step(self, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None) -> Indices:
-        """One frame. Returns the row of `tracks` of each detection, or -1."""
+        """Track one frame. Returns the row of `tracks` of each detection, or -1."""
         options, tracks = self.options, self.tracks
         self.frame += 1
         if embeddings is not None:
@@ -158,7 +158,7 @@ class Tracker:
         matched = (owner >= 0).nonzero()[0]
         self._continue(owner[matched], boxes[matched], scores[matched], labels[matched])
         if embeddings is not None:
-            sure = matched[high[matched]]  # what is hardly seen doesn't show what it looks like
+            sure = matched[high[matched]]  # the embedding of a low score says little
             self._remember(owner[sure], embeddings[sure])
         fresh = (high & (owner < 0) & (scores >= options.new_score)).nonzero()[0]
         if len(fresh):
@@ -170,7 +170,7 @@ class Tracker:
         return owner
 
     def _predict(self, rows: Indices) -> None:
-        """Moves tracks one frame on; those that were lost keep their size."""
+        """Move tracks one frame on; those that were lost keep their size."""
         tracks = self.tracks
         mean = tracks.mean[rows]
         found = tracks.last[rows] == self.frame - 1
@@ -180,7 +180,7 @@ class Tracker:
     def _associate(
         self, rows: Indices, pool: int, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None
     ) -> Indices:
-        """The row of `tracks` that each detection continues, or -1.
+        """Return the row of `tracks` that each detection continues, or -1.
 
         Args:
             rows: candidates; the first `pool` of them are confirmed (tracked or lost).
@@ -219,7 +219,7 @@ class Tracker:
     def _alike(
         self, rows: Indices, boxes: Array, labels: Indices, embeddings: Array, limit: float
     ) -> tuple[Indices, Indices, Array]:
-        """Pairs whose embeddings and motion agree: places in `rows`, detections, costs."""
+        """Return the pairs whose embeddings and motion agree: places in `rows`, detections, costs."""
         options, tracks = self.options, self.tracks
         distance = self._filter.gating_distance(
             tracks.mean[rows], tracks.covariance[rows], self._filter.measurements(boxes)
@@ -230,7 +230,7 @@ class Tracker:
         return i, j, cost[i, j]
 
     def _continue(self, rows: Indices, boxes: Array, scores: Array, labels: Indices) -> None:
-        """Updates tracks with their detections."""
+        """Update tracks with their detections."""
         options, tracks = self.options, self.tracks
         measured = self._filter.measurements(boxes)
         gap = self.frame - tracks.last[rows]
@@ -247,7 +247,7 @@ class Tracker:
         tracks.confirmed[rows] |= hits >= options.confirm_hits
 
     def _replay(self, rows: Indices, measured: Array, gap: Indices) -> None:
-        """Filters again the frames in which these tracks were lost, with detections as on a straight line."""
+        """Filter again the frames in which these tracks were lost, with detections as on a straight line."""
         tracks = self.tracks
         mean, covariance = tracks.then_mean[rows], tracks.then_covariance[rows]
         step = (measured - mean[:, 0]) / gap[:, None]
@@ -261,13 +261,13 @@ class Tracker:
         tracks.mean[rows], tracks.covariance[rows] = mean, covariance
 
     def _remember(self, rows: Indices, embeddings: Array) -> None:
-        """Mixes embeddings into those of their tracks."""
+        """Mix embeddings into those of their tracks."""
         share = self.options.embedding_momentum
         mixed = share * self.tracks.embedding[rows] + (1 - share) * embeddings
         self.tracks.embedding[rows] = _unit(mixed)
 
     def _begin(self, boxes: Array, scores: Array, labels: Indices) -> Indices:
-        """Starts a track with each detection; returns their rows."""
+        """Start a track with each detection. Returns their rows."""
         tracks = self.tracks
         rows = tracks.allocate(len(boxes), self.tracked, self.lost)
         mean, covariance = self._filter.initiate(self._filter.measurements(boxes))
@@ -285,7 +285,7 @@ class Tracker:
         return rows
 
     def _sort_out(self, fresh: Indices) -> None:
-        """Moves rows between the lists of tracked and lost, and ends tracks."""
+        """Move rows between the lists of tracked and lost, and end tracks."""
         tracks = self.tracks
         before, lost = self.tracked, self.lost
         found = tracks.last[lost] == self.frame
@@ -301,7 +301,7 @@ class Tracker:
             self._drop_duplicates(self.options.duplicate_limit)
 
     def _drop_duplicates(self, limit: float) -> None:
-        """Of a tracked and a lost track in the same place the one with the shorter life ends."""
+        """End the younger of a tracked and a lost track in the same place."""
         tracks, tracked, lost, extra = self.tracks, self.tracked, self.lost, float(self.options.inclusive_iou)
         if not (len(tracked) and len(lost)):
             return
@@ -322,12 +322,12 @@ class Tracker:
 
 
 def _places(values: Indices, among: Indices) -> Indices:
-    """Where each value stands in an array that has it once."""
+    """Return the place of each value in an array that has it once."""
     order = among.argsort()
     return order[among.searchsorted(values, sorter=order)]
 
 
 def _unit(vectors: Array) -> Array:
-    """Vectors N×D of length 1; zeros stay zeros."""
+    """Scale vectors N×D to length 1; zeros stay zeros."""
     units: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return units

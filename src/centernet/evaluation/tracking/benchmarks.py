@@ -47,18 +47,18 @@ def evaluate_tracking(
     sequences: Sequence[str] | None = None,
     min_visibility: float = 0.0,
 ) -> TrackingResult:
-    """Evaluates a tracker's files against a benchmark's.
+    """Evaluate a tracker's files against a benchmark's.
 
     Args:
         truth: MOTChallenge: folders of sequences with ``gt/gt.txt`` and ``seqinfo.ini``, one of them, or a file; KITTI:
             the folder ``label_02`` or the one above it, or a file.
         results: the folder with ``SEQUENCE.txt`` for each; a file for a single sequence.
-        format: the rules. None: of each sequence those that its columns and name tell (16 and 17 have the same).
-        class_names: KITTI: the types to evaluate, car and pedestrian by default; MOT: pedestrian, or names of
-            ``gt/labels.txt`` where a sequence has that file (column 8 of the results then says the class).
-        sequences: names or patterns of those to evaluate; all by default.
-        min_visibility: MOT16 on: true boxes that are less visible, 0..1, are to be ignored; by the benchmark's rules
-            none is.
+        format: the benchmark's rules; default: those that the columns and the name of each sequence's truth tell (16
+            and 17 have the same).
+        class_names: classes to evaluate; default: pedestrian, for KITTI car and pedestrian, for a sequence with
+            gt/labels.txt all names in it (column 8 of the results then says the class).
+        sequences: names or patterns of the sequences to evaluate; default: all.
+        min_visibility: true boxes less visible than this, 0..1, are ignored (MOT16 on); the benchmarks ignore none.
 
     Returns:
         Figures of each sequence and of all of them, by class.

@@ -1,4 +1,4 @@
-"""The state of all tracks of a tracker: one array for each thing known, one row for each track."""
+"""The state of all tracks of a tracker: columns of arrays, one row for each track."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _FIRST_ROWS = 64
 
 
-class Tracks:
+class TrackStates:
     """Columns of as many rows as tracks were ever alive at once, rounded up; a row whose track has ended is used again.
 
     Attributes:
         id: int64, from 1.
         label: int64, class of the last detection.
-        score: float64, as it is shown.
+        score: float64, that of the result.
         start, last: int64, frames of the first and the last detection.
         hits: int64, detections in a row.
         confirmed: bool, shown since it had enough hits.
@@ -44,7 +44,7 @@ class Tracks:
         self.embedding = np.zeros((_FIRST_ROWS, 0))
 
     def allocate(self, count: int, *alive: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows for new tracks, rising, that are none of `alive`; they hold what ended tracks have left there."""
+        """Return rows for new tracks, rising, that are none of `alive`; they still hold the values of ended tracks."""
         used = np.zeros(len(self.id), dtype=bool)
         for rows in alive:
             used[rows] = True
