@@ -27,31 +27,31 @@ IoUKind = Literal["iou", "giou", "diou", "ciou"]
 
 
 def xyxy_to_xywh(boxes: Array) -> Array:
-    """Corners to left, top, width, height (COCO's form). Boxes …×4."""
+    """Convert corners to left, top, width, height (COCO's form). Boxes …×4."""
     x1, y1, x2, y2 = _columns(boxes)
     return _stack(boxes, x1, y1, x2 - x1, y2 - y1)
 
 
 def xywh_to_xyxy(boxes: Array) -> Array:
-    """Left, top, width, height to corners. Boxes …×4."""
+    """Convert left, top, width, height to corners. Boxes …×4."""
     x, y, w, h = _columns(boxes)
     return _stack(boxes, x, y, x + w, y + h)
 
 
 def xyxy_to_cxcywh(boxes: Array) -> Array:
-    """Corners to centre x, centre y, width, height. Boxes …×4."""
+    """Convert corners to centre x, centre y, width, height. Boxes …×4."""
     x1, y1, x2, y2 = _columns(boxes)
     return _stack(boxes, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
 
 
 def cxcywh_to_xyxy(boxes: Array) -> Array:
-    """Centre x, centre y, width, height to corners. Boxes …×4."""
+    """Convert centre x, centre y, width, height to corners. Boxes …×4."""
     cx, cy, w, h = _columns(boxes)
     return _stack(boxes, cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
 
 
 def area(boxes: Array) -> Array:
-    """Areas (…) of boxes (…×4), in square units of the boxes; an inverted box has none."""
+    """Compute the areas (…) of boxes (…×4), in square units of the boxes; an inverted box has none."""
     x1, y1, x2, y2 = _columns(boxes)
     areas: Array = _positive(x2 - x1) * _positive(y2 - y1)
     return areas
@@ -77,7 +77,7 @@ def clip(boxes: Array, size_hw: tuple[Any, Any]) -> Array:
 
 
 def transform(boxes: Array, matrix: Any) -> Array:
-    """The axis-aligned boxes around boxes mapped by an affine matrix.
+    """Map boxes by an affine matrix; the results are axis-aligned.
 
     Args:
         boxes: …×N×4.
@@ -105,7 +105,7 @@ def transform(boxes: Array, matrix: Any) -> Array:
 
 
 def iou(a: Array, b: Array, *, inclusive: bool = False) -> Array:
-    """Intersection over union of every box of `a` with every box of `b`.
+    """Compute the intersection over union of every box of `a` with every box of `b`.
 
     Args:
         a: …×N×4.
@@ -122,7 +122,7 @@ def iou(a: Array, b: Array, *, inclusive: bool = False) -> Array:
 
 
 def intersection_over_area(a: Array, b: Array) -> Array:
-    """The share of each box of `a` that lies in each box of `b`: what COCO uses against crowd regions `b`.
+    """Compute the share of each box of `a` that lies in each box of `b`, as COCO does for crowd regions `b`.
 
     Args:
         a: …×N×4.
@@ -138,7 +138,7 @@ def intersection_over_area(a: Array, b: Array) -> Array:
 
 
 def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: bool = False) -> Array:
-    """IoU, or one of its generalisations, of each box of `a` with the box of `b` in the same place.
+    """Compute the IoU, or one of its generalisations, of each box of `a` with the box of `b` in the same place.
 
     ``giou = iou - (C - U) / C`` with C the area of the smallest box around both; ``diou = iou - d² / c²`` with d the
     distance of the centres and c the diagonal of that box; ``ciou = diou - alpha v`` with
@@ -148,7 +148,7 @@ def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: boo
     Args:
         a: …×4, for a loss the predicted boxes.
         b: …×4, broadcast against `a`; for a loss the true boxes.
-        kind: which one.
+        kind: the measure.
         inclusive: sides count as ``x2 - x1 + 1``, also those of the enclosing box (TTFNet's form of GIoU).
 
     Returns:
@@ -191,7 +191,7 @@ def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: boo
 
 
 def _intersection_and_union(a: Any, b: Any, inclusive: bool) -> tuple[Any, Any]:
-    """Areas of overlap and union of boxes that broadcast against each other."""
+    """Return the areas of overlap and union of boxes that broadcast against each other."""
     xp = _namespace(a)
     _namespace(b)
     ax1, ay1, ax2, ay2 = _columns(a)
@@ -206,7 +206,7 @@ def _intersection_and_union(a: Any, b: Any, inclusive: bool) -> tuple[Any, Any]:
 
 
 def _namespace(array: Any) -> Any:
-    """NumPy for arrays, torch for tensors."""
+    """Return NumPy for arrays, torch for tensors."""
     if isinstance(array, np.ndarray):
         return np
     if "torch" in sys.modules:
@@ -221,7 +221,7 @@ def _namespace(array: Any) -> Any:
 
 def _columns(boxes: Any) -> tuple[Any, Any, Any, Any]:
     xp = _namespace(boxes)
-    if isinstance(boxes, np.ndarray):  # faster than np.moveaxis, and called twice for every picture of a training
+    if isinstance(boxes, np.ndarray):  # faster than np.moveaxis, and called twice for every image of a training
         columns = [boxes[..., i] for i in range(boxes.shape[-1] if boxes.ndim else 0)]
     else:
         columns = xp.unbind(boxes, -1)
@@ -236,7 +236,7 @@ def _stack(like: Array, *columns: Any) -> Array:
 
 
 def _floating(boxes: Any) -> Any:
-    """Integer boxes as float32 (differences of unsigned integers wrap around); others as they are."""
+    """Convert integer boxes to float32 (differences of unsigned integers wrap around); return others as they are."""
     if isinstance(boxes, np.ndarray):
         return boxes if boxes.dtype.kind == "f" else boxes.astype(np.float32)
     _namespace(boxes)
@@ -244,7 +244,7 @@ def _floating(boxes: Any) -> Any:
 
 
 def _precise(boxes: Any) -> Any:
-    """Areas of a big picture overflow float16 and lose their difference in bfloat16: at least float32."""
+    """Convert boxes to at least float32: areas overflow float16 and lose their differences in bfloat16."""
     boxes = _floating(boxes)
     if boxes.dtype.itemsize >= 4:
         return boxes
@@ -252,7 +252,7 @@ def _precise(boxes: Any) -> Any:
 
 
 def _epsilon(array: Any) -> float:
-    """What stands in for a zero divisor: small, and its square still a number of the type."""
+    """Return the stand-in for a zero divisor: small, and its square still a number of the type."""
     return float(_namespace(array).finfo(array.dtype).eps)
 
 
@@ -265,7 +265,7 @@ def _positive(values: Any) -> Any:
 
 
 def _divide(a: Any, b: Any) -> Any:
-    """a / b with a divisor held above zero, so that neither value nor gradient is ever 0/0."""
+    """Divide by a divisor held above zero, so that neither value nor gradient is ever 0/0."""
     return a / _at_least(b, _epsilon(b))
 
 

@@ -1,4 +1,4 @@
-"""Packages that not every installation has: what brings them, and the one error where one is missing.
+"""Optional packages: the extras that bring them, and the one error where a package is missing.
 
 `pip install centernet` brings what tracking and evaluating need; each extra adds a purpose: ``train`` torch and all
 around it, ``onnx`` the runtime of exported files, and so on, as in pyproject.toml.
@@ -34,7 +34,7 @@ def require(name: str, purpose: str) -> Any:
 
     Args:
         name: as in an import statement, ``onnxruntime`` or ``torchvision.transforms.v2``.
-        purpose: what needs it, for the message: "running an ONNX file".
+        purpose: the work that needs it, for the message: "running an ONNX file".
 
     Returns:
         The module.
@@ -49,7 +49,7 @@ def require(name: str, purpose: str) -> Any:
 
 
 def explain(error: ModuleNotFoundError, purpose: str = "this") -> ImportError:
-    """What to tell of a package that isn't there: the command that installs it; `error` itself for a module of ours."""
+    """Return an error that names the command which installs a missing package; `error` itself for a module of ours."""
     package = (error.name or "").partition(".")[0]
     if not package or package == "centernet":
         return error

@@ -3,8 +3,8 @@
 The matching is done by `hotcoco` (MIT). Three libraries agree with COCO's own code to the last bit; this one takes and
 returns arrays, where pycocotools and faster-coco-eval want a Python dictionary for each box, and is the fastest by ten
 times. It needs NumPy alone, has type hints, and its wheels serve every Python from 3.10 on without being built anew
-(faster-coco-eval's are for one version each). It is also the youngest of them: what is used of it is a dozen lines
-(`_evaluate`) in the terms that pycocotools defined, and tests hold its figures to those of pycocotools.
+(faster-coco-eval's are for one version each). It is also the youngest of them: only a dozen lines use it
+(`_evaluate`), in the terms that pycocotools defined, and tests hold its figures to those of pycocotools.
 
 Figures are fractions 0 … 1; -1 says that no true object counts, so there is nothing to find (COCO's convention).
 """

@@ -29,7 +29,7 @@ class Truth(Protocol):
         boxes: N×4 ``x1 y1 x2 y2``, original pixels.
         labels: N, class indices from 0. -1, allowed where `ignore` is set: any class.
         ignore: N bool, regions where nothing counts: crowds, difficult objects.
-        areas: N, square pixels: what decides between small, medium and large (COCO: of the mask).
+        areas: N, square pixels, which decide between small, medium and large (COCO: of the mask).
     """
 
     @property
@@ -193,7 +193,7 @@ class Evaluator(ABC):
 
         Args:
             truth: its true objects (`centernet.data.Annotation`), original pixels.
-            detections: what was found in it, original pixels.
+            detections: the objects found in it, original pixels.
 
         Raises:
             ValueError: a label is outside the classes, or the arrays of the truth differ in length.
@@ -201,7 +201,7 @@ class Evaluator(ABC):
         image_id = int(truth.image_id)
         if image_id in self._images:
             return
-        # Copies: what is kept here must not be a view that holds a whole batch in memory.
+        # Copies: views would hold a whole batch in memory.
         image = ImageColumns(
             np.array(truth.boxes, np.float32).reshape(-1, 4),
             np.array(truth.labels, np.int64),

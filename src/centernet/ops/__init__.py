@@ -1,4 +1,4 @@
-"""Pure tensor functions: targets, losses and peaks. They know tensors and nothing of models or files."""
+"""Pure tensor functions: targets, losses and peaks, on tensors alone."""
 
 from centernet.ops.losses import (
     focal_loss,

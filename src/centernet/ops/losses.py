@@ -26,7 +26,7 @@ def focal_loss(
     beta: float = 4.0,
     clamp: float | None = None,
 ) -> Tensor:
-    """Penalty-reduced focal loss of a heatmap, divided by the number of cells whose target is 1.
+    """Compute the penalty-reduced focal loss of a heatmap, divided by the number of cells whose target is 1.
 
     Args:
         logits: B×C×H×W, any float dtype, before the sigmoid.
@@ -64,14 +64,14 @@ def quality_focal_loss(
     beta: float = 2.0,
     num_positives: int | Tensor | None = None,
 ) -> Tensor:
-    """Quality focal loss |y − p|^β · BCE(p, y), for targets anywhere in [0, 1].
+    """Compute the quality focal loss |y − p|^β · BCE(p, y), for targets anywhere in [0, 1].
 
     Args:
         logits: B×C×H×W, any float dtype.
         target: B×C×H×W float32 in [0, 1].
         background: as in `focal_loss`.
         beta: power of the error.
-        num_positives: what the sum is divided by; the number of cells with target 1 when None.
+        num_positives: the divisor of the sum; the number of cells with target 1 when None.
 
     Returns:
         Scalar float32.
@@ -87,7 +87,7 @@ def quality_focal_loss(
 
 
 def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Sum of |prediction − target| over (number of values + 1e-4): the original's L1 at centre cells.
+    """Compute the sum of |prediction − target| over (number of values + 1e-4): the original's L1 at centre cells.
 
     Args:
         prediction: N×C, gathered at the objects' centre cells.
@@ -100,12 +100,12 @@ def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def smooth_l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Sum of smooth L1 over (number of objects + 1e-4), as the original's option. Shapes as in `l1_loss`."""
+    """Compute the sum of smooth L1 over (number of objects + 1e-4), the original's option; shapes as in `l1_loss`."""
     return F.smooth_l1_loss(prediction.float(), target, reduction="sum") / (len(target) + 1e-4)
 
 
 def weighted_bce_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean of the binary cross-entropy: sum(w · bce) / (sum(w) + 1e-4).
+    """Compute the weighted mean of the binary cross-entropy: sum(w · bce) / (sum(w) + 1e-4).
 
     Args:
         logits: S, any float dtype.
@@ -128,7 +128,7 @@ def weighted_iou_loss(
     kind: IoUKind = "giou",
     inclusive: bool = False,
 ) -> Tensor:
-    """Weighted mean of 1 − IoU: sum(w · (1 − iou)) / (sum(w) + 1e-4).
+    """Compute the weighted mean of 1 − IoU: sum(w · (1 − iou)) / (sum(w) + 1e-4).
 
     Args:
         prediction: S×4 boxes, x1 y1 x2 y2 in input pixels.
@@ -146,7 +146,7 @@ def weighted_iou_loss(
 
 
 def identity_cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
-    """Mean cross-entropy over the objects that have an identity.
+    """Compute the mean cross-entropy over the objects that have an identity.
 
     Args:
         logits: N×I, over the identities.
@@ -160,7 +160,7 @@ def identity_cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def identity_focal_loss(logits: Tensor, ids: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Sigmoid focal loss of every identity against all others, summed and divided by the objects: FairMOT's option.
+    """Compute the sigmoid focal loss of every identity against all others, over the objects: FairMOT's option.
 
     Source: https://arxiv.org/abs/1708.02002. Shapes as in `identity_cross_entropy`.
 
@@ -179,7 +179,7 @@ def identity_focal_loss(logits: Tensor, ids: Tensor, *, alpha: float = 0.25, gam
 
 
 def triplet_loss(embeddings: Tensor, ids: Tensor, *, margin: float) -> Tensor:
-    """Batch-hard triplets: the farthest of an object's own identity is to be nearer than the nearest of all others.
+    """Compute the loss of batch-hard triplets: the farthest of the own identity is to be nearer than any other object.
 
     Args:
         embeddings: N×D float32 of length 1.
@@ -203,7 +203,7 @@ def triplet_loss(embeddings: Tensor, ids: Tensor, *, margin: float) -> Tensor:
 
 
 def supervised_contrastive_loss(embeddings: Tensor, ids: Tensor, *, temperature: float) -> Tensor:
-    """Supervised contrast (its form "out"): each object of an identity is to be picked among all other objects.
+    """Compute the supervised contrast (its form "out"): each object of an identity is picked among all other objects.
 
     Args:
         embeddings: N×D float32 of length 1.

@@ -1,4 +1,4 @@
-"""From a heatmap to its best cells, and what other maps say there.
+"""The best cells of a heatmap, and the values of other maps there.
 
 Source: https://arxiv.org/abs/1904.07850, section 4.2: a cell that is no lower than its eight neighbours is an object.
 """
@@ -37,7 +37,7 @@ def find_peaks(
     kernel: int = 3,
     order: Literal["per_class", "class_maximum"] = "per_class",
 ) -> Peaks:
-    """Local maxima of a heatmap, the `num_peaks` highest of each image.
+    """Find the local maxima of a heatmap, the `num_peaks` highest of each image.
 
     Args:
         heatmap: B×C×H×W logits (the sigmoid keeps the order, so it is only taken of the peaks).
@@ -84,7 +84,7 @@ def find_peaks(
 
 
 def gather_at(output: Tensor, index: Tensor) -> Tensor:
-    """Values of a map at cells.
+    """Read the values of a map at cells.
 
     Args:
         output: B×C×H×W.

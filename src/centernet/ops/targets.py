@@ -1,4 +1,4 @@
-"""What a batch of boxes means on the output grid: centre cells, Gaussian blobs and the cells that train each box.
+"""The targets of a batch of boxes on the output grid: centre cells, Gaussian blobs and the cells that train each box.
 
 Everything is computed for the whole batch on its device. An object covers a small window of cells; the windows of all
 objects are laid out one after another in flat index lists (`repeat_interleave`), so there is no Python loop over
@@ -25,7 +25,7 @@ Sampling = Literal["center", "center3x3", "ellipse"]
 def gaussian_radius(
     sizes: Tensor, *, min_overlap: float = 0.7, form: Literal["original", "corrected"] = "original"
 ) -> Tensor:
-    """Radius within which a shifted corner still leaves boxes of `min_overlap` IoU.
+    """Compute the radius within which a shifted corner still leaves boxes of `min_overlap` IoU.
 
     Args:
         sizes: …×2 float, height and width of boxes in cells.
@@ -50,7 +50,7 @@ def gaussian_radius(
 
 
 def ellipse_radius(sizes: Tensor, *, alpha: float = 0.54) -> Tensor:
-    """Half axes of TTFNet's ellipse: ⌊size / 2 · alpha⌋.
+    """Compute the half axes of TTFNet's ellipse: ⌊size / 2 · alpha⌋.
 
     Args:
         sizes: …×2 float, height and width of boxes in cells.
@@ -78,7 +78,7 @@ class Samples:
 
 
 class Targets:
-    """A batch's objects on a grid of `grid` cells of `stride` pixels, and what follows from them, computed once.
+    """The objects of a batch on a grid of `grid` cells of `stride` pixels, and the targets made of them, each once.
 
     Args:
         boxes: B×M×4 float32, x1 y1 x2 y2 in input pixels, padded to the most crowded image.
@@ -181,7 +181,7 @@ class Targets:
         return radius[:, None].expand(-1, 2)
 
     def heatmap(self, radii: Tensor) -> Tensor:
-        """Gaussian blobs of all objects, the larger value where two of a class overlap.
+        """Draw the Gaussian blobs of all objects, the larger value where two of a class overlap.
 
         Args:
             radii: N×2 int64, vertical and horizontal radius in cells.
@@ -199,7 +199,7 @@ class Targets:
 
     @cached_property
     def background(self) -> Tensor | None:
-        """B×C×H×W bool, False inside ignored regions of that class; None when the batch has no such region."""
+        """Return B×C×H×W bool, False inside ignored regions of that class; None when the batch has no such region."""
         rows = (self._used & self.ignore).nonzero()
         if not len(rows):
             return None
@@ -214,7 +214,7 @@ class Targets:
         return mask[:, :-1] & mask[:, -1:]
 
     def samples(self, kind: Sampling, *, beta: float = 0.54) -> Samples:
-        """The cells that train each object's box; where objects compete for a cell, the smaller one has it.
+        """Return the cells that train each object's box; where objects compete for a cell, the smaller one has it.
 
         Args:
             kind: `center` the centre cell alone, `center3x3` it and its neighbours, both of weight 1; `ellipse`
@@ -249,7 +249,7 @@ class Targets:
         return Samples(cells[kept], objects[kept], weights[kept])
 
     def _windows(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Every cell of every window: (window, x, y), each S int64. Corners are N×2 int64 x y, both inside."""
+        """Return every cell of every window: (window, x, y), each S int64. Corners are N×2 int64 x y, both inside."""
         height, width = self.grid
         limit = low.new_tensor([width - 1, height - 1])
         low, high = low.clamp(min=0), torch.minimum(high, limit)
@@ -262,7 +262,7 @@ class Targets:
         return windows, low[:, 0][windows] + place % columns, low[:, 1][windows] + place // columns
 
     def _blob(self, objects: Tensor, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
-        """exp(−dx²/2σx² − dy²/2σy²) at each window's cells, σ = (2r + 1) / 6."""
+        """Compute exp(−dx²/2σx² − dy²/2σy²) at each window's cells, σ = (2r + 1) / 6."""
         center, sigma = self.center_cells[objects], (2 * radii.float() + 1)[objects] / 6
         dx, dy = (x - center[:, 0]) / sigma[:, 1], (y - center[:, 1]) / sigma[:, 0]
         return torch.exp(-(dx.square() + dy.square()) / 2)

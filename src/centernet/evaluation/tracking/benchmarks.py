@@ -1,4 +1,4 @@
-"""The rules of MOTChallenge and KITTI: which boxes of their files count, and which are to be ignored.
+"""The rules of MOTChallenge and KITTI: boxes of their files that count, and boxes to be ignored.
 
 MOT15 has no classes: rows with the flag 0 do not count, and nothing is taken out of the results. MOT16, MOT17 and MOT20
 count pedestrians (class 1) whose flag is not 0; results on a person on a vehicle, a static person, a distractor or a
@@ -80,7 +80,7 @@ def evaluate_tracking(
 
 
 class ClassTracks(NamedTuple):
-    """What is to be compared of a sequence, of one class."""
+    """Truth and results of one class in a sequence."""
 
     class_name: str
     truth: Tracks
@@ -91,7 +91,7 @@ class ClassTracks(NamedTuple):
 def read_tracks(
     file: SequenceFiles, format: Format, class_names: Sequence[str], *, min_visibility: float = 0.0
 ) -> Iterator[ClassTracks]:
-    """The tracks of a sequence, class by class, with the roles that the rules give them.
+    """Read the tracks of a sequence, class by class, with the roles that the rules give them.
 
     Boxes are in the files' own counting of pixels, which for MOTChallenge begins with 1: they are to be compared with
     one another only.
@@ -99,7 +99,7 @@ def read_tracks(
     Args:
         file: of the sequence.
         format: the rules.
-        class_names: what to read.
+        class_names: the classes to read.
         min_visibility: see `evaluate_tracking`.
 
     Raises:
@@ -112,7 +112,7 @@ def read_tracks(
 
 
 def find_format(truth: Path) -> Format:
-    """The rules that a file of true boxes is written for, by its columns and its name.
+    """Return the rules that a file of true boxes is written for, by its columns and its name.
 
     Raises:
         ValueError: the columns are those of no format.
@@ -149,7 +149,7 @@ def _class_names(
 
 
 def _classes(file: SequenceFiles, format: Format) -> tuple[str, ...] | None:
-    """What the results of a sequence may be told apart as; None: they are pedestrians all."""
+    """Return the classes that the results of a sequence may have; None where all are pedestrians."""
     if format == "kitti":
         return _KITTI_TYPES[:-1]
     return None if format == "mot15" else own_class_names(file.truth)
@@ -175,19 +175,19 @@ def _read_mot(
 
 
 def _num_frames(length: Length | None, *frames: Ints) -> int:
-    """Of a sequence whose length no file states: up to the last frame with a box."""
+    """Return the stated length of a sequence; without one, the frames up to the last that has a box."""
     return int(max(rows.max(initial=-1) for rows in frames)) + 1 if length is None else length.frames
 
 
 def _corners(table: TextTable) -> NDArray[np.float64]:
-    """Left, top, width, height as ``x1 y1 x2 y2``, in the file's own counting of pixels."""
+    """Return left, top, width, height as ``x1 y1 x2 y2``, in the file's own counting of pixels."""
     boxes = table.values[:, 2:6].copy()
     boxes[:, 2:] += boxes[:, :2]
     return boxes
 
 
 def _mot_roles(truth: TextTable, format: Format, own_class: int | None, min_visibility: float) -> NDArray[np.int8]:
-    """The roles of the rows of a gt.txt; `own_class` is the number in the sequence's own list of classes."""
+    """Return the roles of the rows of a gt.txt; `own_class` is the number in the sequence's own list of classes."""
     width = truth.values.shape[1]
     counts = truth.values[:, 6] != 0
     if format == "mot15":
@@ -213,7 +213,7 @@ def _mot_roles(truth: TextTable, format: Format, own_class: int | None, min_visi
 
 
 def _roles_by_class(found: TextTable, own_class: int | None, *, alone: bool) -> NDArray[np.int8]:
-    """Those of the class take part. Of a sequence's own classes column 8 says which; -1: the only one."""
+    """Return the roles of results: those of the class (column 8; -1 stands for the only one) take part."""
     roles = np.full(len(found), Role.COUNTED, np.int8)
     if own_class is None or found.values.shape[1] < 8:
         return roles

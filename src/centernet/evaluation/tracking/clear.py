@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .comparison import Comparison
 from .pairs import EPSILON, best_assignment
-from .preprocessing import Comparison
 from .tracks import Ints
 
 _ONWARD = 1000.0  # worth of a pair that was together in the frame before: more than any sum of IoU
@@ -26,7 +26,7 @@ COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "MT", "PT", "ML", "Frag", "CLR_F
 
 
 def clear_sums(compared: Comparison) -> dict[str, float]:
-    """What adds up over sequences: the `COUNTS`, and MOTP_sum, the sum of the IoU of the true positives.
+    """Return the values that add up over sequences: the `COUNTS`, and MOTP_sum, the sum of the true positives' IoU.
 
     As with TrackEval, frames of a sequence without any true or any found box are not in CLR_Frames.
     """
@@ -55,7 +55,7 @@ def clear_sums(compared: Comparison) -> dict[str, float]:
 
 
 def _matches(compared: Comparison) -> tuple[Ints, Ints, Ints, float]:
-    """The matches of all frames: time, true track and found track of each; and the sum of their IoU.
+    """Return the matches of all frames: time, true track and found track of each; and the sum of their IoU.
 
     Time counts only frames that have boxes of both: others neither end a match nor interrupt a track.
     """
@@ -79,7 +79,7 @@ def _matches(compared: Comparison) -> tuple[Ints, Ints, Ints, float]:
 
 
 def clear_figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """MOTA, MOTP and their kin, and the counts. Where nothing is true all ratios are 0, and MLR is 1."""
+    """Compute MOTA, MOTP and their kin, and the counts. Without true boxes all ratios are 0, and MLR is 1."""
     figures = {name: int(sums[name]) for name in COUNTS}
     hits, missed, false, switches = (sums[name] for name in ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW"))
     true = hits + missed

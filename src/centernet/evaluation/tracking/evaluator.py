@@ -1,4 +1,4 @@
-"""Collects sequences and computes the tracking metrics of each and of all of them together."""
+"""The evaluator of tracks: the metrics of each sequence and of all of them together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .clear import clear_figures, clear_sums
+from .comparison import Comparison
 from .hota import hota_figures, hota_sums
 from .identity import identity_figures, identity_sums
-from .preprocessing import Comparison
 from .tracks import Floats, Tracks
 
 COMBINED = "COMBINED"
@@ -25,7 +25,7 @@ _COUNTS = ("CLR_FP", "CLR_FN", "IDSW", "Frag", "MT", "PT", "ML")
 
 @dataclass(frozen=True)
 class _Sums:
-    """What adds up over sequences."""
+    """The values that add up over sequences."""
 
     by_alpha: Mapping[str, Floats]
     counts: Mapping[str, float]
@@ -51,7 +51,7 @@ class _Sums:
 
 @dataclass(frozen=True)
 class TrackingResult:
-    """What an evaluation found; `str()` of it is a table for people.
+    """Figures of tracks; `str()` of it is a table for people.
 
     Names and values are TrackEval's. Figures are fractions 0 … 1; MOTA may be below 0. Those that depend on a limit of
     the IoU (HOTA and what belongs to it) are means over .05, .10 … .95; ``HOTA_alpha`` and its like hold them for each.
@@ -67,7 +67,7 @@ class TrackingResult:
 
     @property
     def stats(self) -> dict[str, float]:
-        """The single figures of all sequences together, as ``HOTA``; of several classes as ``car/HOTA``."""
+        """Return the single figures of all sequences together, as ``HOTA``; of several classes as ``car/HOTA``."""
         several = len(self.classes) > 1
         return {
             f"{name}/{figure}" if several else figure: value
@@ -80,7 +80,7 @@ class TrackingResult:
         return self.table()
 
     def table(self) -> str:
-        """The figures of each sequence and of all together, class by class, as lines of text."""
+        """Return the figures of each sequence and of all together, class by class, as lines of text."""
         names = {name for sequences in self.classes.values() for name in sequences}
         width = max(len(name) for name in (*names, *self.classes))
         lines: list[str] = []
@@ -117,7 +117,7 @@ class TrackingEvaluator:
         self._sums: dict[str, dict[str, _Sums]] = {name: {} for name in self.class_names}
 
     def __len__(self) -> int:
-        """Number of sequences."""
+        """Return the number of sequences."""
         return len({sequence for sums in self._sums.values() for sequence in sums})
 
     def update(
@@ -130,14 +130,14 @@ class TrackingEvaluator:
         class_name: str | None = None,
         min_height: float | None = None,
     ) -> None:
-        """Adds a sequence; one that is known already is passed over.
+        """Add a sequence; one that is known already is passed over.
 
         Args:
             sequence: its name.
             truth: of one class, with the roles of its boxes.
-            found: what the tracker gave for that class, in the same pixels.
+            found: the tracker's boxes of that class, in the same pixels.
             num_frames: of the sequence.
-            class_name: which class; the first where None is given.
+            class_name: the class; None for the first.
             min_height: pixels; results that lie on no box of the truth and are no higher than this don't count (KITTI).
 
         Raises:
@@ -159,7 +159,7 @@ class TrackingEvaluator:
         self._sums[name][sequence] = _Sums.of(Comparison.of(truth, found, num_frames, min_height=min_height))
 
     def merge(self, other: TrackingEvaluator) -> None:
-        """Adds the sequences of another evaluator, where they are not here yet.
+        """Add the sequences of another evaluator, where they are not here yet.
 
         Raises:
             ValueError: the classes differ.
@@ -171,12 +171,12 @@ class TrackingEvaluator:
                 self._sums[name].setdefault(sequence, values)
 
     def reset(self) -> None:
-        """Forgets all sequences."""
+        """Forget all sequences."""
         for sums in self._sums.values():
             sums.clear()
 
     def compute(self) -> TrackingResult:
-        """The figures of all sequences so far, by name, and of all of them together.
+        """Compute the figures of all sequences so far, by name, and of all of them together.
 
         Raises:
             ValueError: there was no sequence of a class.

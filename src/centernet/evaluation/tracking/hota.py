@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .comparison import Comparison
 from .pairs import EPSILON
-from .preprocessing import Comparison
 from .tracks import Floats
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -26,7 +26,7 @@ Sums = Mapping[str, Floats]
 
 
 def hota_sums(compared: Comparison) -> dict[str, Floats]:
-    """What adds up over sequences: arrays of one number for each alpha.
+    """Return the values that add up over sequences: arrays of one number for each alpha.
 
     Returns:
         HOTA_TP, HOTA_FN, HOTA_FP: numbers of boxes; LocA_sum, AssA_sum, AssRe_sum, AssPr_sum: sums over the TP of their
@@ -67,7 +67,7 @@ def hota_sums(compared: Comparison) -> dict[str, Floats]:
 
 
 def hota_figures(sums: Sums) -> dict[str, float | tuple[float, ...]]:
-    """HOTA, DetA, AssA, LocA, DetRe, DetPr, AssRe, AssPr and OWTA: means over alpha, ``…_alpha``: for each alpha."""
+    """Compute HOTA, DetA, AssA, LocA, DetRe, DetPr, AssRe, AssPr, OWTA: means over alpha, and ``…_alpha`` for each."""
     true, missed, false = sums["HOTA_TP"], sums["HOTA_FN"], sums["HOTA_FP"]
     hits = np.maximum(true, 1)
     values = {

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .preprocessing import Comparison
+from .comparison import Comparison
 
 COUNTS = ("IDTP", "IDFN", "IDFP")
 
 
 def identity_sums(compared: Comparison) -> dict[str, float]:
-    """IDTP, IDFN and IDFP, which add up over sequences."""
+    """Return IDTP, IDFN and IDFP, which add up over sequences."""
     pairs = compared.pairs.where(compared.pairs.iou >= 0.5)
     truth, true_tracks = np.unique(compared.truth_ids[pairs.truth], return_inverse=True)
     found, found_tracks = np.unique(compared.found_ids[pairs.found], return_inverse=True)
@@ -29,7 +29,7 @@ def identity_sums(compared: Comparison) -> dict[str, float]:
 
 
 def identity_figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """IDF1, IDR, IDP, and the counts."""
+    """Compute IDF1, IDR and IDP, and return the counts, too."""
     hits, missed, false = (int(sums[name]) for name in COUNTS)
     return {
         "IDF1": hits / max(hits + 0.5 * missed + 0.5 * false, 1),

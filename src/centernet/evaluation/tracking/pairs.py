@@ -1,4 +1,4 @@
-"""Which boxes of the truth and of the results overlap, frame by frame, and the best one-to-one assignments of them."""
+"""Pairs of true and found boxes that overlap, frame by frame, and the best one-to-one assignments of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from centernet.boxes import iou
 from .tracks import Floats, Ints
 
 EPSILON = float(np.finfo(np.float64).eps)
-"""What TrackEval allows an overlap to be below a limit."""
+"""By so much TrackEval lets an overlap be below a limit."""
 
 _AT_A_TIME = 1 << 15  # pairs whose overlap is computed together: their arrays stay within a processor's cache
 
@@ -37,7 +37,7 @@ class Pairs:
 
     @classmethod
     def find(cls, truth_frames: Ints, truth_boxes: Floats, found_frames: Ints, found_boxes: Floats) -> Pairs:
-        """All pairs that overlap; the frames ascend, the boxes are N×4 and M×4 ``x1 y1 x2 y2``."""
+        """Find all pairs that overlap; the frames ascend, the boxes are N×4 and M×4 ``x1 y1 x2 y2``."""
         frames = np.intersect1d(truth_frames, found_frames)
         spans = np.concatenate([row_spans(truth_frames, frames), row_spans(found_frames, frames)], axis=1)
         # A last box without area stands in where a frame has fewer boxes than another of its batch.
@@ -60,11 +60,11 @@ class Pairs:
         return len(self.iou)
 
     def where(self, keep: NDArray[np.bool_]) -> Pairs:
-        """The pairs for which the mask (P) is true; rows and frames stay what they are."""
+        """Return the pairs for which the mask (P) is true; rows and frames keep their numbers."""
         return Pairs(self.truth[keep], self.found[keep], self.iou[keep], self.spans)
 
     def without(self, keep_truth: NDArray[np.bool_], keep_found: NDArray[np.bool_]) -> Pairs:
-        """The pairs of the rows for which the masks (N and M) are true, by the numbers that these rows then have."""
+        """Return the pairs of the rows for which the masks (N and M) are true; these rows are numbered anew."""
         keep = keep_truth[self.truth] & keep_found[self.found]
         new_truth = np.concatenate([[0], np.cumsum(keep_truth)])
         new_found = np.concatenate([[0], np.cumsum(keep_found)])
@@ -73,7 +73,7 @@ class Pairs:
         return Pairs(new_truth[self.truth[keep]], new_found[self.found[keep]], self.iou[keep], spans)
 
     def frames(self) -> Iterator[tuple[slice, Ints, Ints, tuple[int, int]]]:
-        """For each frame of `spans`: its pairs, the places of their boxes within it, and how many boxes it has."""
+        """Yield, by frame of `spans`, its pairs, the places of their boxes within it, and the numbers of its boxes."""
         bounds = np.searchsorted(self.truth, self.spans[:, :2])
         counts = bounds[:, 1] - bounds[:, 0]
         rows = self.truth - np.repeat(self.spans[:, 0], counts)
@@ -83,7 +83,7 @@ class Pairs:
             yield pairs, rows[pairs], columns[pairs], (b - a, d - c)
 
     def assign(self, scores: Floats) -> Ints:
-        """The pairs that in each frame make up the largest sum of scores, each box in at most one pair.
+        """Choose the pairs that in each frame make up the largest sum of scores, each box in at most one pair.
 
         Args:
             scores: P, above 0.
@@ -99,12 +99,12 @@ class Pairs:
 
 
 def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
-    """The pairs of one frame that make up the largest sum.
+    """Choose the pairs of one frame that make up the largest sum.
 
     Args:
         scores: P, above 0, of the pairs by row and column; all others have 0.
         rows, columns: P, places of their boxes.
-        shape: how many boxes there are. All of them take part, also those without a pair: so equal sums are resolved as
+        shape: the numbers of boxes. All of them take part, also those without a pair: so equal sums are resolved as
             by TrackEval, which hands the same matrix to the same function.
 
     Returns:
@@ -119,12 +119,12 @@ def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int,
 
 
 def row_spans(rows: Ints, frames: Ints) -> Ints:
-    """F×2: from which row to which those of each frame lie, where the frames of the rows (N) ascend."""
+    """Return F×2, the first row of each frame and the one after its last, where the frames of the rows (N) ascend."""
     return np.stack([np.searchsorted(rows, frames, "left"), np.searchsorted(rows, frames, "right")], axis=1)
 
 
 def _batches(spans: Ints) -> Iterator[Ints]:
-    """Neighbouring frames, so many that they have at most `_AT_A_TIME` pairs when each is filled up to the largest."""
+    """Yield neighbouring frames that have at most `_AT_A_TIME` pairs when each is filled up to the largest."""
     start = rows = columns = 0
     for frame, (a, b, c, d) in enumerate(spans.tolist()):
         rows, columns = max(rows, b - a), max(columns, d - c)
@@ -136,7 +136,7 @@ def _batches(spans: Ints) -> Iterator[Ints]:
 
 
 def _rows(spans: Ints, nothing: int) -> Ints:
-    """F×n rows of F frames; the row `nothing` fills up where a frame has fewer than n."""
+    """Return F×n rows of F frames; the row `nothing` fills up where a frame has fewer than n."""
     longest = int((spans[:, 1] - spans[:, 0]).max())
     rows = spans[:, :1] + np.arange(longest)
     return np.where(rows < spans[:, 1:], rows, nothing)

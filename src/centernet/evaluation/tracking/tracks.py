@@ -1,11 +1,11 @@
-"""Boxes with identities along a sequence: what the truth and a tracker's results are for the evaluation."""
+"""Boxes with identities along a sequence, the form of the truth and of a tracker's results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 
 class Role(IntEnum):
-    """What a box of the truth is for; results are COUNTED or NONE."""
+    """The part that a box of the truth plays; results are COUNTED or NONE."""
 
     COUNTED = 0
     """It is to be tracked."""
@@ -37,7 +37,7 @@ class RowError(ValueError):
 
     Attributes:
         row: its place.
-        text: what is wrong with it.
+        text: the fault.
     """
 
     def __init__(self, row: int, text: str) -> None:
@@ -106,17 +106,17 @@ class Tracks:
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
-        """Number of boxes."""
+        """Return the number of boxes."""
         return len(self.frames)
 
     def role(self, *roles: Role) -> NDArray[np.bool_]:
-        """N bool: which rows have one of these roles."""
+        """Return N bool, True for rows that have one of these roles."""
         assert self.roles is not None
         return np.isin(self.roles, roles)
 
     @classmethod
     def from_detections(cls, frames: Iterable[Detections], label: int = 0) -> Tracks:
-        """What a tracker gave for each frame of a sequence, none left out.
+        """Join the results of a tracker for each frame of a sequence, none left out.
 
         Args:
             frames: with track ids, in the order of time.
@@ -130,15 +130,13 @@ class Tracks:
             if found.track_ids is None:
                 raise ValueError(f"frame {frame}: the detections have no track_ids; give them to a tracker first")
             mine = found.labels == label
-            parts.append((np.full(mine.sum(), frame), found.track_ids[mine], found.bboxes[mine]))
-        if not parts:
-            return cls.empty()
-        frame_numbers, ids, boxes = map(np.concatenate, zip(*parts, strict=True))
-        return cls(frame_numbers, ids, boxes)
+            roles = np.full(mine.sum(), Role.COUNTED)
+            parts.append((np.full(len(roles), frame), found.track_ids[mine], found.bboxes[mine], roles))
+        return cls._joined(parts)
 
     @classmethod
     def from_annotations(cls, frames: Iterable[TrueObjects], label: int = 0) -> Tracks:
-        """The truth about each frame of a sequence, none left out.
+        """Join the truth of each frame of a sequence, none left out.
 
         A box to ignore takes out the results that lie on it; one of any class is a `Role.REGION`.
 
@@ -155,15 +153,17 @@ class Tracks:
             mine = (truth.labels == label) | any_class
             roles = np.where(any_class, Role.REGION, np.where(truth.ignore, Role.IGNORED, Role.COUNTED))
             parts.append((np.full(mine.sum(), frame), truth.ids[mine], truth.boxes[mine], roles[mine]))
-        if not parts:
-            return cls.empty()
-        frame_numbers, ids, boxes, all_roles = map(np.concatenate, zip(*parts, strict=True))
-        return cls(frame_numbers, ids, boxes, all_roles)
+        return cls._joined(parts)
 
     @classmethod
     def empty(cls) -> Tracks:
-        """No boxes."""
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)))
+        """Return no boxes."""
+        return cls._joined([])
+
+    @classmethod
+    def _joined(cls, parts: Sequence[tuple[NDArray[Any], ...]]) -> Tracks:
+        nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int8)
+        return cls(*map(np.concatenate, zip(nothing, *parts, strict=True)))
 
 
 def _check(frames: Ints, ids: Ints, boxes: Floats, roles: NDArray[np.int8]) -> None:

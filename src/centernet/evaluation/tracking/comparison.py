@@ -1,4 +1,4 @@
-"""What is taken out before anything is counted, by the rules of MOTChallenge and KITTI, and what is left to compare.
+"""Taking out the boxes that do not count, by the rules of MOTChallenge and KITTI, and pairing the others.
 
 The rules are those of TrackEval (https://github.com/JonathonLuiten/TrackEval), which both benchmarks use. They differ
 in the roles that they give the boxes of the truth (`centernet.evaluation.tracking.files`), and are then the same steps:
@@ -44,7 +44,7 @@ class Comparison:
 
     @classmethod
     def of(cls, truth: Tracks, found: Tracks, num_frames: int, *, min_height: float | None = None) -> Comparison:
-        """Takes out what does not count.
+        """Take out the boxes that do not count, and pair the others.
 
         Args:
             truth: with the roles of its boxes.
@@ -81,7 +81,7 @@ class Comparison:
 
 
 def _mostly_inside(frames: Ints, boxes: Floats, region_frames: Ints, regions: Floats) -> NDArray[np.bool_]:
-    """Whether more than half of each box (M×4) lies within one region (R×4) of its frame."""
+    """Return True for each box (M×4) of which more than half lies within one region (R×4) of its frame."""
     inside = np.zeros(len(frames), np.bool_)
     both = np.intersect1d(frames, region_frames)
     for a, b, c, d in np.concatenate([row_spans(frames, both), row_spans(region_frames, both)], axis=1).tolist():
