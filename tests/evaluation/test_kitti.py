@@ -13,6 +13,7 @@ import pytest
 
 from centernet.detections import Detections
 from centernet.evaluation import KittiEvaluator, KittiResult, evaluate_kitti
+from centernet.evaluation.kitti import difficulty
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +75,7 @@ def annotation(number: int, rows: list[str], names: tuple[str, ...]) -> SimpleNa
         labels=np.array([(*names, "DontCare").index(neighbours.get(f[0], f[0])) for f in kept], np.int64),
         ignore=np.array([f[0] not in names for f in kept], np.bool_),
         areas=np.ones(len(kept), np.float32),
-        details={
-            "truncation": np.array([f[1] for f in kept], float),
-            "occlusion": np.array([f[2] for f in kept], float),
-        },
+        difficulty=difficulty([float(f[1]) for f in kept], [float(f[2]) for f in kept]),
     )
 
 

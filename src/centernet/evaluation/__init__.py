@@ -6,9 +6,16 @@ Figures of tracks are in `centernet.evaluation.tracking`.
 from .coco import ClassResult, CocoEvaluator, CocoResult, evaluate_coco
 from .collecting import EvaluationResult, Evaluator, Truth
 from .crowdhuman import CrowdHumanEvaluator, CrowdHumanResult, evaluate_crowdhuman
-from .figures import EVALUATORS, compute_figures, figures_by_name
 from .kitti import KittiClassResult, KittiEvaluator, KittiResult, evaluate_kitti
 from .voc import VocClassResult, VocEvaluator, VocResult
+
+EVALUATORS: dict[str, type[Evaluator]] = {
+    "coco": CocoEvaluator,
+    "voc": VocEvaluator,
+    "crowdhuman": CrowdHumanEvaluator,
+    "kitti": KittiEvaluator,
+}
+"""Evaluators by benchmark, as a data set names its own (`benchmark`)."""
 
 __all__ = [
     "EVALUATORS",
@@ -26,9 +33,7 @@ __all__ = [
     "VocClassResult",
     "VocEvaluator",
     "VocResult",
-    "compute_figures",
     "evaluate_coco",
     "evaluate_crowdhuman",
     "evaluate_kitti",
-    "figures_by_name",
 ]

@@ -14,13 +14,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import hotcoco
 import numpy as np
 from numpy.typing import NDArray
+
+from centernet.boxes import xyxy_to_xywh
 
 from .collecting import Collected, EvaluationResult, Evaluator, text_table
 
@@ -130,7 +132,9 @@ class CocoEvaluator(Evaluator):
 
     def compute(self) -> CocoResult:
         """Compute the twelve figures, over all classes and of each."""
-        return _evaluate(self.collected(), self.class_names)
+        collected = self.collected().with_a_region_for_each_class(len(self.class_names))
+        truth_boxes, boxes = xyxy_to_xywh(collected.truth_boxes), xyxy_to_xywh(collected.boxes)
+        return _evaluate(replace(collected, truth_boxes=truth_boxes, boxes=boxes), self.class_names)
 
 
 def evaluate_coco(
@@ -174,29 +178,32 @@ def evaluate_coco(
         truth_boxes=boxes,
         truth_ignore=np.array([bool(entry.get("iscrowd", 0)) for entry in objects], np.bool_),
         truth_area=_numbers(areas, f"{object_name}: area")[:, 0],
+        truth_difficulty=np.zeros(len(boxes), np.int8),
         image=_indices(found, "image_id", images, found_name),
         label=_indices(found, "category_id", categories, found_name),
         boxes=_boxes(found, found_name),
         score=_numbers(_column(found, "score", found_name), f"{found_name}: score")[:, 0],
-        form="xywh",
+        sizes=np.full((len(images), 2), np.inf),
     )
     return _evaluate(collected, [names[category] for category in categories])
 
 
 def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
-    """Run the library; ids of images and categories are the indices plus 1, so that none is 0."""
-    collected = collected.with_a_region_for_each_class(len(class_names))
-    truth_boxes, boxes = collected.xywh()
+    """Run the library; ids of images and categories are the indices plus 1, so that none is 0.
+
+    Boxes are ``x y width height`` here, as in COCO's files: to convert those of a file, to and fro, would round, so
+    that an IoU of exactly .5 might come to lie below the limit.
+    """
     dataset = hotcoco.COCO.from_arrays(
         [{"id": i + 1} for i in range(collected.num_images)],
         [{"id": i + 1, "name": name} for i, name in enumerate(class_names)],
         collected.truth_image + 1,
         collected.truth_label + 1,
-        truth_boxes,
+        collected.truth_boxes,
         area=collected.truth_area,
         iscrowd=collected.truth_ignore,
     )
-    rows = np.column_stack([collected.image + 1, boxes, collected.score, collected.label + 1])
+    rows = np.column_stack([collected.image + 1, collected.boxes, collected.score, collected.label + 1])
     evaluation = hotcoco.COCOeval(dataset, dataset.load_res(rows), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from centernet.boxes import xywh_to_xyxy, xyxy_to_xywh
 from centernet.detections import Detections
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -21,8 +23,8 @@ Ints = NDArray[np.int64]
 class Truth(Protocol):
     """The true objects of one image; `centernet.data.Annotation` is one.
 
-    Some benchmarks also read ``height`` and ``width`` of the image in pixels (CrowdHuman) and ``details``, a mapping of
-    names to columns of N numbers (KITTI: occlusion, truncation). They may be absent.
+    Some benchmarks also read ``height`` and ``width`` of the image, in pixels (CrowdHuman), and ``difficulty``, N
+    levels from 0 on (KITTI); they may be absent.
 
     Attributes:
         image_id: identifies the image within the data set.
@@ -45,17 +47,17 @@ class Truth(Protocol):
 
 
 class ImageColumns(NamedTuple):
-    """Truth and detections of one image; the boxes are in the form that `Collected` is told."""
+    """Truth and detections of one image; the columns are those of `Collected`."""
 
     truth_boxes: NDArray[Any]
-    truth_labels: Ints
+    truth_label: Ints
     truth_ignore: Bools
-    truth_areas: NDArray[Any]
+    truth_area: NDArray[Any]
+    truth_difficulty: NDArray[Any]
     boxes: NDArray[Any]
-    labels: Ints
-    scores: NDArray[Any]
+    label: Ints
+    score: NDArray[Any]
     size_hw: tuple[float, float] = (np.inf, np.inf)
-    details: Mapping[str, NDArray[Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -65,85 +67,57 @@ class Collected:
     Attributes:
         num_images: number of images, those without any box too.
         truth_image: N int64 index of the image, 0 … num_images - 1.
+        truth_boxes: N×4 float64 ``x1 y1 x2 y2``, original pixels.
         truth_label: N int64; -1, where `truth_ignore` is set: any class.
-        truth_boxes: N×4 float64 in `form`, original pixels.
         truth_ignore: N bool.
         truth_area: N float64, square pixels.
-        image, label, boxes, score: the same of the M detections; score float64.
-        form: of the boxes as they were given: another form would round, so that an IoU of exactly .5 might come to lie
-            below the limit. ``xywh`` is that of COCO's files.
+        truth_difficulty: N, the benchmark's level of difficulty.
+        image, boxes, label, score: the same of the M detections; score float64.
         sizes: num_images×2 float64, height and width; infinite where they are not known.
-        details: columns of N float64 by name; 0 where an image did not have them.
     """
 
     num_images: int
     truth_image: Ints
-    truth_label: Ints
     truth_boxes: Floats
+    truth_label: Ints
     truth_ignore: Bools
     truth_area: Floats
+    truth_difficulty: NDArray[Any]
     image: Ints
-    label: Ints
     boxes: Floats
+    label: Ints
     score: Floats
-    form: Literal["xyxy", "xywh"] = "xyxy"
-    sizes: Floats = field(default_factory=lambda: np.zeros((0, 2)))
-    details: Mapping[str, Floats] = field(default_factory=dict)
+    sizes: Floats
 
     @classmethod
     def of(cls, images: Sequence[ImageColumns]) -> Collected:
-        """Join the columns of images, whose boxes are ``x1 y1 x2 y2``.
+        """Join the columns of images.
 
         Raises:
             ValueError: there is no image.
         """
         if not images:
             raise ValueError("nothing to evaluate: no image was given; is the split empty?")
-        *columns, sizes, details = zip(*images, strict=True)
-        truth_boxes, truth_labels, truth_ignore, areas, boxes, labels, scores = map(np.concatenate, columns)
-        names = {name for columns in details for name in columns}
+        *columns, sizes = zip(*images, strict=True)
+        joined = dict(zip(ImageColumns._fields, map(np.concatenate, columns), strict=False))
+        joined |= {name: joined[name].astype(np.float64) for name in ("truth_boxes", "truth_area", "boxes", "score")}
+        numbers = np.arange(len(images))
         return cls(
             num_images=len(images),
-            truth_image=_index_of_each_row(columns[1]),
-            truth_label=truth_labels,
-            truth_boxes=truth_boxes.astype(np.float64),
-            truth_ignore=truth_ignore,
-            truth_area=areas.astype(np.float64),
-            image=_index_of_each_row(columns[5]),
-            label=labels,
-            boxes=boxes.astype(np.float64),
-            score=scores.astype(np.float64),
+            truth_image=np.repeat(numbers, [len(image.truth_label) for image in images]),
+            image=np.repeat(numbers, [len(image.label) for image in images]),
             sizes=np.array(sizes, np.float64),
-            details={
-                name: np.concatenate([i.details.get(name, np.zeros(len(i.truth_labels))) for i in images], dtype=float)
-                for name in names
-            },
+            **joined,
         )
-
-    def corners(self) -> tuple[Floats, Floats]:
-        """Return the boxes of the truth and of the detections as ``x1 y1 x2 y2``."""
-        both = self.truth_boxes, self.boxes
-        return both if self.form == "xyxy" else (xywh_to_xyxy(both[0]), xywh_to_xyxy(both[1]))
-
-    def xywh(self) -> tuple[Floats, Floats]:
-        """Return the boxes of the truth and of the detections as ``x y width height``."""
-        both = self.truth_boxes, self.boxes
-        return both if self.form == "xywh" else (xyxy_to_xywh(both[0]), xyxy_to_xywh(both[1]))
 
     def with_a_region_for_each_class(self, num_classes: int) -> Collected:
         """Replace each region to ignore for any class by one for each; these rows come last."""
-        everywhere = np.flatnonzero(self.truth_label == -1)
-        own = np.flatnonzero(self.truth_label != -1)
+        everywhere, own = np.flatnonzero(self.truth_label == -1), np.flatnonzero(self.truth_label != -1)
         rows = np.concatenate([own, np.repeat(everywhere, num_classes)])
-        return replace(
-            self,
-            truth_image=self.truth_image[rows],
-            truth_label=np.concatenate([self.truth_label[own], np.tile(np.arange(num_classes), len(everywhere))]),
-            truth_boxes=self.truth_boxes[rows],
-            truth_ignore=self.truth_ignore[rows],
-            truth_area=self.truth_area[rows],
-            details={name: column[rows] for name, column in self.details.items()},
-        )
+        names = "truth_image", "truth_boxes", "truth_ignore", "truth_area", "truth_difficulty"
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
+        labels = np.concatenate([self.truth_label[own], np.tile(np.arange(num_classes), len(everywhere))])
+        return replace(self, truth_label=labels, **columns)
 
     def count_objects(self, num_classes: int) -> Ints:
         """Return the number of true objects of each class that count."""
@@ -207,20 +181,26 @@ class Evaluator(ABC):
             np.array(truth.labels, np.int64),
             np.array(truth.ignore, np.bool_),
             np.array(truth.areas, np.float32),
+            np.array(getattr(truth, "difficulty", np.zeros(len(truth.labels))), np.int8),
             detections.bboxes.copy(),
             detections.labels.copy(),
             detections.scores.copy(),
             (getattr(truth, "height", np.inf), getattr(truth, "width", np.inf)),
-            {name: np.array(column) for name, column in getattr(truth, "details", {}).items()},
         )
-        columns = (*image[:4], *image.details.values())
-        if len(set(map(len, columns))) > 1:
-            lengths = dict(zip(("boxes", "labels", "ignore", "areas", *image.details), map(len, columns), strict=True))
+        if len(set(map(len, image[:5]))) > 1:
+            lengths = dict(zip(("boxes", "labels", "ignore", "areas", "difficulty"), map(len, image[:5]), strict=True))
             raise ValueError(f"truth of image {image_id}: expected arrays of one length, got {lengths}")
-        labels = image.truth_labels
+        labels = image.truth_label
         self._check_labels(f"truth of image {image_id}", np.where(image.truth_ignore & (labels == -1), 0, labels))
-        self._check_labels(f"detections in image {image_id}", image.labels)
+        self._check_labels(f"detections in image {image_id}", image.label)
         self._images[image_id] = image
+
+    @classmethod
+    def of(cls, other: Evaluator) -> Self:
+        """Return an evaluator of the images that another one, of another benchmark, has collected."""
+        evaluator = cls(other.class_names)
+        evaluator.merge(other)
+        return evaluator
 
     def merge(self, other: Evaluator) -> None:
         """Add the images of another evaluator, of another process or benchmark, where they are not here yet.
@@ -272,8 +252,3 @@ def text_table(rows: Iterable[Sequence[object]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     shape = f"{{:<{widths[0]}}}" + "".join(f"{{:>{max(width, 7) + 1}}}" for width in widths[1:])
     return [shape.format(*row).rstrip() for row in texts]
-
-
-def _index_of_each_row(arrays: Sequence[NDArray[Any]]) -> Ints:
-    """Return which of the arrays each row of their concatenation is from."""
-    return np.repeat(np.arange(len(arrays), dtype=np.int64), [len(array) for array in arrays])

@@ -130,9 +130,8 @@ def evaluate_crowdhuman(
             size_hw = (float(result["height"]), float(result["width"])) if result else (np.inf, np.inf)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{detections}: line {found_line}: not a line of detections ({error!r})") from error
-        labels, areas = np.zeros(len(boxes), np.int64), np.ones(len(boxes))
-        found_labels = np.zeros(len(hits), np.int64)
-        columns = boxes, labels, np.array(ignore, np.bool_), areas, hits, found_labels, scores
+        zeros, found_zeros = np.zeros(len(boxes), np.int64), np.zeros(len(hits), np.int64)
+        columns = boxes, zeros, np.array(ignore, np.bool_), zeros, zeros, hits, found_zeros, scores
         images.setdefault(str(entry["ID"]), ImageColumns(*columns, size_hw))
     if found:
         raise ValueError(f"{detections}: {len(found)} images are not in {truth}, e.g. {next(iter(found))!r}")
@@ -163,8 +162,8 @@ def _cut_images(collected: Collected, label: int) -> list[_Image]:
     """Return the objects and detections of one class image by image, their boxes cut at the image's edges."""
     height, width = collected.sizes.T
     limits = np.column_stack([width - 1, height - 1, width, height])
-    truth, boxes = collected.corners()
-    truth, boxes = np.clip(truth, 0, limits[collected.truth_image]), np.clip(boxes, 0, limits[collected.image])
+    truth = np.clip(collected.truth_boxes, 0, limits[collected.truth_image])
+    boxes = np.clip(collected.boxes, 0, limits[collected.image])
     rows = np.arange(collected.num_images + 1)
 
     def split(images: Ints, *columns: NDArray[Any]) -> list[tuple[NDArray[Any], ...]]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from centernet.boxes import intersection_over_area, iou
 
@@ -87,9 +87,8 @@ class KittiEvaluator(Evaluator):
     """Computes KITTI's figures of each class.
 
     The truth is as `centernet.data.KITTITracking` gives it. A neighbour of a class (a van) has the label of that class
-    (Car) and is to be ignored, or is of a class that bears its own name; a DontCare region has the label -1. The
-    columns ``occlusion`` and ``truncation`` of its `details` are those of the label files; without them all objects are
-    taken to be wholly visible.
+    (Car) and is to be ignored, or is of a class that bears its own name; a DontCare region has the label -1. Its levels
+    of `difficulty` are those of the function of that name; without them all objects are taken to be wholly visible.
 
     Args:
         class_names: the classes, by label; upper and lower case are the same.
@@ -132,10 +131,21 @@ def evaluate_kitti(
         own = _parse(labels[frame], f"labels of {frame}", numbers)
         results = _parse(found.get(frame, ()), f"detections of {frame}", numbers)
         region = own.labels == numbers.get(_DONT_CARE, -1)
-        columns = own.boxes, np.where(region, -1, own.labels), region, np.ones(len(region))
-        details = {"truncation": own.truncation, "occlusion": own.occlusion}
-        images.append(ImageColumns(*columns, results.boxes, results.labels, results.scores, details=details))
+        label, area = np.where(region, -1, own.labels), np.zeros(len(region))
+        columns = own.boxes, label, region, area, difficulty(own.truncation, own.occlusion)
+        images.append(ImageColumns(*columns, results.boxes, results.labels, results.scores))
     return _evaluate(Collected.of(images), list(numbers), class_names)
+
+
+def difficulty(truncation: ArrayLike, occlusion: ArrayLike) -> NDArray[np.int8]:
+    """Return the lowest level (0 easy, 1 moderate, 2 hard; 3: none) whose limits objects keep, whatever their height.
+
+    Args:
+        truncation, occlusion: of each object, as in a label file.
+    """
+    truncated, occluded = np.asarray(truncation)[..., None], np.asarray(occlusion)[..., None]
+    beyond: NDArray[np.bool_] = (truncated > _MAX_TRUNCATION) | (occluded > _MAX_OCCLUSION)  # the limits rise
+    return np.asarray(beyond.sum(axis=-1), np.int8)
 
 
 class _Rows(NamedTuple):
@@ -200,23 +210,18 @@ class _Frames:
     """All frames as columns.
 
     Attributes:
-        truth: N names, in lower case, DontCare among them.
-        ignore: N bool, to be ignored at every difficulty.
-        truncation, occlusion, truth_height: N float64.
-        kind: M names of the detections, in lower case.
-        score, height: M float64.
+        objects: the truth and the detections.
+        truth, kind: N and M names of them, in lower case, DontCare among the truth's.
+        truth_height, height: N and M float64.
         dont_care: M float64, the largest share of each detection that lies in one DontCare region.
         pair_frame, pair_truth, pair_found, pair_iou: pairs of one frame that overlap by more than the lowest limit, by
             object and then by detection.
     """
 
+    objects: Collected
     truth: NDArray[np.str_]
-    ignore: Bools
-    truncation: Floats
-    occlusion: Floats
-    truth_height: Floats
     kind: NDArray[np.str_]
-    score: Floats
+    truth_height: Floats
     height: Floats
     dont_care: Floats
     pair_frame: Ints
@@ -226,8 +231,7 @@ class _Frames:
 
     @classmethod
     def of(cls, collected: Collected, label_names: Sequence[str]) -> _Frames:
-        region = collected.truth_label == -1
-        truth_boxes, boxes = collected.corners()
+        region, truth_boxes, boxes = collected.truth_label == -1, collected.truth_boxes, collected.boxes
         frames = np.arange(collected.num_images + 1)
         truth_ends, ends = collected.truth_image.searchsorted(frames), collected.image.searchsorted(frames)
         dont_care = np.zeros(len(boxes))
@@ -242,15 +246,11 @@ class _Frames:
             pairs.append((np.full(len(rows), frame), rows + true.start, columns + found.start, overlaps[rows, columns]))
         pair_frame, pair_truth, pair_found, pair_iou = map(np.concatenate, zip(*pairs, strict=True))
         names = np.array([*(name.lower() for name in label_names), _DONT_CARE], np.str_)  # the last is that of -1
-        visible = np.zeros(len(truth_boxes))
         return cls(
+            collected,
             truth=names[collected.truth_label],
-            ignore=collected.truth_ignore,
-            truncation=collected.details.get("truncation", visible),
-            occlusion=collected.details.get("occlusion", visible),
-            truth_height=truth_boxes[:, 3] - truth_boxes[:, 1],
             kind=names[collected.label],
-            score=collected.score,
+            truth_height=truth_boxes[:, 3] - truth_boxes[:, 1],
             height=np.abs(boxes[:, 3] - boxes[:, 1]),
             dont_care=dont_care,
             pair_frame=pair_frame,
@@ -271,11 +271,10 @@ def _evaluate(collected: Collected, label_names: Sequence[str], class_names: Seq
     return KittiResult(stats, tuple(results), collected.num_images)
 
 
-def _evaluate_class(frames: _Frames, name: str, difficulty: int) -> KittiClassResult:
+def _evaluate_class(frames: _Frames, name: str, level: int) -> KittiClassResult:
     own = name.lower()
-    limit, min_height = _OVERLAP.get(own, 0.5), _MIN_HEIGHT[difficulty]
-    hard = (frames.occlusion > _MAX_OCCLUSION[difficulty]) | (frames.truncation > _MAX_TRUNCATION[difficulty])
-    hard |= frames.ignore | (frames.truth_height <= min_height)
+    limit, min_height = _OVERLAP.get(own, 0.5), _MIN_HEIGHT[level]
+    hard = frames.objects.truth_ignore | (frames.objects.truth_difficulty > level) | (frames.truth_height <= min_height)
     truth_state = np.where((frames.truth == own) & ~hard, _COUNTED, _NOT_USED)
     truth_state[((frames.truth == own) & hard) | np.isin(frames.truth, _NEIGHBOURS.get(own, ()))] = _IGNORED
     state = np.where(frames.kind == own, _COUNTED, _NOT_USED)
@@ -283,7 +282,7 @@ def _evaluate_class(frames: _Frames, name: str, difficulty: int) -> KittiClassRe
 
     objects = int((truth_state == _COUNTED).sum())
     if objects == 0:
-        return KittiClassResult(name, DIFFICULTIES[difficulty], 0, -1.0, -1.0, (0.0,) * _POINTS)
+        return KittiClassResult(name, DIFFICULTIES[level], 0, -1.0, -1.0, (0.0,) * _POINTS)
     used = (frames.pair_iou > limit) & (truth_state[frames.pair_truth] >= 0) & (state[frames.pair_found] >= 0)
     rounds = _rounds(frames, used)
     lowest = np.array([-np.inf])
@@ -291,13 +290,13 @@ def _evaluate_class(frames: _Frames, name: str, difficulty: int) -> KittiClassRe
     thresholds = _thresholds(scores, objects)
     taken, hits, _ = _assign(rounds, frames, truth_state, state, thresholds, by_score=False)
     open_ = (state == _COUNTED) & (frames.dont_care <= limit)
-    false = (open_ & (frames.score >= thresholds[:, None]) & ~taken).sum(axis=1)
+    false = (open_ & (frames.objects.score >= thresholds[:, None]) & ~taken).sum(axis=1)
     precision = np.zeros(_POINTS)
     precision[: len(thresholds)] = hits / np.maximum(hits + false, 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     return KittiClassResult(
         name=name,
-        difficulty=DIFFICULTIES[difficulty],
+        difficulty=DIFFICULTIES[level],
         objects=objects,
         ap_r40=float(precision[1:].mean()),
         ap_r11=float(precision[::4].mean()),
@@ -325,16 +324,16 @@ def _assign(
     Returns:
         T×M bool, detections that were taken; T, number of true positives; the scores of these, of all thresholds.
     """
-    taken = np.zeros((len(thresholds), len(frames.score)), np.bool_)
+    taken = np.zeros((len(thresholds), len(frames.objects.score)), np.bool_)
     hits = np.zeros(len(thresholds), np.int64)
     scores = [np.zeros(0)]
     for pairs in rounds:
         found, truth = frames.pair_found[pairs], frames.pair_truth[pairs]
         if by_score:
-            worth = frames.score[found]
+            worth = frames.objects.score[found]
         else:  # one to be ignored is worth less than any other, the first of them most
             worth = np.where(state[found] == _COUNTED, 1 + frames.pair_iou[pairs], 1 / (2.0 + np.arange(len(pairs))))
-        free = (frames.score[found] >= thresholds[:, None]) & ~taken[:, found]
+        free = (frames.objects.score[found] >= thresholds[:, None]) & ~taken[:, found]
         worth = np.where(free, worth, -np.inf)  # T×P
         _, starts, group = np.unique(truth, return_index=True, return_inverse=True)
         best = np.maximum.reduceat(worth, starts, axis=1)  # T×G
@@ -346,7 +345,7 @@ def _assign(
         taken[at, chosen[at, which]] = True
         hit = there & (truth_state[truth[starts]] == _COUNTED) & (state[chosen] == _COUNTED)
         hits += hit.sum(axis=1)
-        scores.append(frames.score[chosen[hit]])
+        scores.append(frames.objects.score[chosen[hit]])
     return taken, hits, np.concatenate(scores)
 
 

@@ -173,7 +173,7 @@ def _best_truth(collected: Collected, *, inclusive: bool) -> tuple[NDArray[np.in
     detection = np.repeat(np.arange(len(key)), count)
     first_pair = np.cumsum(count) - count
     truth = truth_order[np.arange(len(detection)) - np.repeat(first_pair - start, count)]
-    true, found = collected.corners()
+    true, found = collected.truth_boxes, collected.boxes
     iou = elementwise_iou(found[detection], true[truth], inclusive=inclusive)
 
     best_truth = np.full(len(key), -1, np.int64)

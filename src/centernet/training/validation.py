@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from centernet.evaluation import CocoEvaluator, CocoResult, VocEvaluator, VocResult
+from centernet.evaluation import EVALUATORS, CocoEvaluator, CocoResult, EvaluationResult, VocEvaluator, VocResult
 from centernet.evaluation.tracking import COMBINED, TrackingEvaluator, TrackingResult, Tracks
 from centernet.tracking import Tracker
 
@@ -26,34 +26,40 @@ class ValidationResult:
     Attributes:
         coco: COCO's.
         voc: Pascal VOC's.
+        own: those of the data set's own benchmark; None where it has none beside these.
         tracking: of the tracks in videos; None where there are none.
     """
 
     coco: CocoResult
     voc: VocResult
+    own: EvaluationResult | None = None
     tracking: TrackingResult | None = None
 
     @property
     def stats(self) -> dict[str, float]:
-        """All figures by name, as the log has them."""
+        """All figures by name, as the log has them; those of the own benchmark as ``KITTI/Car/easy/R40``."""
+        own = {} if self.own is None else {f"{self.own.title}/{name}": value for name, value in self.own.stats.items()}
         tracking = {} if self.tracking is None else _tracking_stats(self.tracking)
-        return {name: float(value) for name, value in {**self.coco.stats, **self.voc.stats, **tracking}.items()}
+        return {name: float(value) for name, value in {**self.coco.stats, **self.voc.stats, **own, **tracking}.items()}
 
     def table(self) -> str:
         """Return the tables of all figures as text."""
-        tables = [self.coco.table(), f"Pascal VOC, IoU .5\n{self.voc.table()}"]
-        return "\n\n".join([*tables, *([] if self.tracking is None else [f"Tracks\n{self.tracking.table()}"])])
+        tables = [f"{result.title}\n{result.table()}" for result in (self.voc, self.own) if result is not None]
+        tracks = [] if self.tracking is None else [f"Tracks\n{self.tracking.table()}"]
+        return "\n\n".join([self.coco.table(), *tables, *tracks])
 
 
 class Validation:
-    """Detections of an epoch against the truth: COCO's and Pascal VOC's figures, and those of tracks in videos.
+    """Detections of an epoch against the truth: COCO's and Pascal VOC's figures, those of the data set's own benchmark,
+    and those of tracks in videos.
 
     Tracks are made when all detections are in: then the tracker sees each video whole and in the order of time, also
     where several devices shared its frames. Until then memory grows with the detections that the tracker would use.
 
     Args:
         class_names: by label.
-        dataset: what is evaluated; without `sequences` and identities there are no figures of tracks.
+        dataset: the data; its `benchmark` names its evaluator (`EVALUATORS`). Without `sequences` and identities there
+            are no figures of tracks.
         tracker: arguments of `centernet.tracking.Tracker`, but for the frame rate.
     """
 
@@ -64,6 +70,10 @@ class Validation:
         tracker: Mapping[str, Any] | None = None,
     ) -> None:
         self._coco = CocoEvaluator(class_names)
+        self._benchmark = getattr(dataset, "benchmark", None)
+        if self._benchmark is not None and self._benchmark not in EVALUATORS:
+            names = ", ".join(EVALUATORS)
+            raise ValueError(f"the data set's benchmark is {self._benchmark!r}: expected one of {names}, or None")
         self._tracker = dict(tracker or {})
         self._videos = dataset if dataset is not None and dataset.sequences and dataset.num_identities else None
         options = Tracker(**self._tracker).options
@@ -93,9 +103,9 @@ class Validation:
 
     def compute(self) -> ValidationResult:
         """Return the figures of all that was collected."""
-        voc = VocEvaluator(self._coco.class_names)
-        voc.merge(self._coco)
-        return ValidationResult(self._coco.compute(), voc.compute(), self.tracking())
+        voc = VocEvaluator.of(self._coco).compute()
+        own = None if self._benchmark in (None, "coco", "voc") else EVALUATORS[self._benchmark].of(self._coco).compute()
+        return ValidationResult(self._coco.compute(), voc, own, self.tracking())
 
     def tracking(self) -> TrackingResult | None:
         """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
