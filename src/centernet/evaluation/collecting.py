@@ -213,10 +213,6 @@ class Evaluator(ABC):
         for image_id, image in other._images.items():
             self._images.setdefault(image_id, image)
 
-    def reset(self) -> None:
-        """Forget all images."""
-        self._images.clear()
-
     def collected(self) -> Collected:
         """Return all images, by rising id, as columns.
 

@@ -170,11 +170,6 @@ class TrackingEvaluator:
             for sequence, values in sums.items():
                 self._sums[name].setdefault(sequence, values)
 
-    def reset(self) -> None:
-        """Forget all sequences."""
-        for sums in self._sums.values():
-            sums.clear()
-
     def compute(self) -> TrackingResult:
         """Compute the figures of all sequences so far, by name, and of all of them together.
 
