@@ -76,7 +76,7 @@ def detect(detector: Detector, dataset: SyntheticSequences) -> list[list[Detecti
     return [
         [
             detections
-            for _, detections in detector.stream([dataset.read_image(i) for i in range(video.start, video.stop)])
+            for _, detections in detector.stream([dataset.image(i).read()[0] for i in range(video.start, video.stop)])
         ]
         for video in dataset.sequences
     ]

@@ -72,14 +72,14 @@ def test_pictures_are_those_of_the_files_in_later_runs_too(dataset: VOC, tmp_pat
             assert np.array_equal(sample.image, before[index].image)
             assert np.array_equal(sample.boxes, before[index].boxes)
             sample.image[:] = 0  # a sample's picture is its own
-        assert np.array_equal(again.read_image(2), before[2].image)
+        assert np.array_equal(again.image(2).read()[0], before[2].image)
     renamed = on_disk(dataset, tmp_path).with_class_names(["other", *dataset.class_names])
     assert np.array_equal(renamed[3].image, before[3].image)
 
 
 def test_a_picture_that_changed_is_read_anew(dataset: VOC, tmp_path: Path) -> None:
     cached = on_disk(dataset, tmp_path)
-    [cached[index] for index in range(6)]
+    [cached[index].image for index in range(6)]
     white = Image.fromarray(np.full((32, 48, 3), 255, np.uint8))
     white.save(dataset.path(1), "png")
     for again in (cached, on_disk(dataset, tmp_path)):
@@ -150,7 +150,7 @@ def test_the_budget_holds_and_is_spoken_of(dataset: VOC, tmp_path: Path, monkeyp
     with pytest.warns(DataWarning, match=r"all 6 pictures .* 42% of them are kept"):
         cached.warn_if_small()
     larger = on_disk(dataset, tmp_path, 4 * picture / 2**30)  # the same file, with more room
-    [larger[index] for index in range(6)]
+    [larger[index].image for index in range(6)]
     assert larger.used == 4 * picture
     assert all(np.array_equal(cached[index].image, dataset[index].image) for index in range(6))
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
@@ -168,7 +168,7 @@ def test_pictures_that_are_no_files_are_kept_in_memory_alone(tmp_path: Path) -> 
 
 
 def transformed(dataset: DetectionDataset, transform: Augment, index: int, seed: int) -> Sample:
-    return transform(dataset.open(index), np.random.default_rng(seed), SMALL)
+    return transform(dataset[index], np.random.default_rng(seed), SMALL)
 
 
 MAKERS: dict[str, Callable[[DetectionDataset, Path, Needs], Cached]] = {
@@ -237,7 +237,7 @@ def test_damage_that_shows_late_is_named_and_replaced(photographs: VOC, mosaic: 
     good = path.read_bytes()
     table = good.index(b"\xff\xc4")
     path.write_bytes(good[: table + 4] + b"\x77" + good[table + 5 :])
-    assert photographs.open(2).size_hw == (300, 401)  # not seen yet
+    assert photographs[2].size_hw == (300, 401)  # not seen yet
     transform = Mosaic(mosaic=mosaic, mixup=0, close=0)
     keys = [BatchKey(epoch, 0, [0, 1, 2, 3]) for epoch in range(3)]
     found = BatchReader(photographs, transform, SMALL, training=True)

@@ -423,13 +423,13 @@ def test_pictures_in_both_training_and_validation_are_named(damaged: Path, tmp_p
 
 def test_the_summary_counts_and_is_printed_once(damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (damaged / "Annotations/train_000001.xml").write_text("<annotation")
-    with pytest.warns(DataWarning, match="5 pictures are used"):
+    with pytest.warns(DataWarning, match="5 images are used"):
         dataset = VOC(damaged)
     module = DataModule(dataset, preprocessing=SMALL)
     module.setup("fit")
     module.setup("validate")
     text = capsys.readouterr().out
-    assert text.count("5 pictures") == 1
+    assert text.count("5 images") == 1
     assert "train_000001.xml: cannot be read as XML" in text
     objects = sum(int((~dataset.annotation(i).ignore).sum()) for i in range(5))
     assert f"{objects} objects" in text

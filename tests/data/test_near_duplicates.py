@@ -26,7 +26,7 @@ def fingerprints(images: list[Pixels]) -> Fingerprints:
 @pytest.fixture(scope="module")
 def pictures() -> list[Pixels]:
     scenes = Synthetic(150, size=(120, 160), objects=(3, 8), seed=5)
-    return [scenes.read_image(index) for index in range(len(scenes))]
+    return [scenes.image(index).read()[0] for index in range(len(scenes))]
 
 
 def recompressed(image: Pixels) -> Pixels:

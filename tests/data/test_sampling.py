@@ -21,6 +21,7 @@ from centernet.data import (
     VOC,
     Annotation,
     ClassAware,
+    Columns,
     Concatenated,
     DataError,
     DataModule,
@@ -32,15 +33,14 @@ from centernet.data import (
     RandomSubset,
     RepeatFactors,
     Sampling,
-    StoredDataset,
     Subset,
     Synthetic,
 )
 from centernet.data.cache import Cached
-from centernet.data.formats.reading import Rows
+from centernet.data.columns import Paths
 from centernet.data.loading import TrainBatches
 from centernet.data.sampling import draw_epoch, epoch_length
-from centernet.images import Preprocessing
+from centernet.images import LazyImage, Preprocessing
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/datasets.md"
 
@@ -68,11 +68,8 @@ class Listed(DetectionDataset):
         path = Path(f"{self.shift + index}.jpg")
         return Annotation(path, index, 20, 20, boxes, labels, np.full(len(labels), -1), ignore, boxes[:, 2] * 8)
 
-    def read_image(self, index: int) -> Any:
-        return np.full((20, 20, 3), self.shift + index, dtype=np.uint8)
-
-    def _relabel(self, new_labels: Any) -> None:
-        self.classes = [[int(new_labels[label]) for label in labels] for labels in self.classes]
+    def image(self, index: int) -> LazyImage:
+        return LazyImage.of(np.full((20, 20, 3), self.shift + index, dtype=np.uint8))
 
 
 def counted(rates: Any, epochs: int, seed: int = 0) -> Any:
@@ -163,7 +160,7 @@ def test_sources_get_their_shares() -> None:
     # Repeat factors act within a source: its share stays.
     rates = RepeatFactors(0.4, samples=200).rates(dataset)
     assert [rates[list(indices)].sum() for indices in dataset.part_indices()] == pytest.approx([150, 50, 0])
-    assert Concatenated(parts).sources() is None
+    assert Concatenated(parts).sources is None
 
 
 def test_weights_pass_through_what_data_sets_are_wrapped_in() -> None:
@@ -440,13 +437,19 @@ def test_a_million_pictures_take_seconds_and_little_memory() -> None:
     rng = np.random.default_rng(0)
     boxes = rng.poisson(5, count)
     total = int(boxes.sum())
-    rows: Any = Rows()
-    rows.names, rows.image_ids, rows.sizes = [b"x"] * count, np.arange(count), np.full((count, 2), 100)
-    rows.ends, rows.boxes = boxes.cumsum(), np.tile(np.array([0, 0, 5, 5], np.float32), total)
-    rows.labels, rows.ids = (rng.random(total) ** 4 * classes).astype(np.int64), np.full(total, -1)
-    rows.ignore, rows.areas = np.zeros(total), np.ones(total)
-    dataset = StoredDataset(Path(), rows, [f"c{label}" for label in range(classes)], source="made up")
-    del rows
+    columns = Columns(
+        boxes=np.tile(np.array([[0, 0, 5, 5]], np.float32), (total, 1)),
+        labels=(rng.random(total) ** 4 * classes).astype(np.int64),
+        ids=np.full(total, -1),
+        ignore=np.zeros(total, dtype=np.bool_),
+        areas=np.ones(total, dtype=np.float32),
+        offsets=np.concatenate([[0], boxes.cumsum()]),
+        sizes=np.full((count, 2), 100, dtype=np.int32),
+        image_ids=np.arange(count),
+        paths=Paths.of(["x"] * count),
+    )
+    dataset = DetectionDataset([f"c{label}" for label in range(classes)], columns, source="made up")
+    del columns
     tracemalloc.start()
     rates = RepeatFactors(0.001, empty=0.01).rates(dataset)
     sampler = iter(TrainBatches(dataset, 16, rates=rates))

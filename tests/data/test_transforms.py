@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from PIL import Image
 
 from centernet.data import Annotation, Augment, Resize, Sample, Synthetic
-from centernet.data.sample import UnreadSample
 from centernet.images import LazyImage, Preprocessing, open_image
 from centernet.testing import check_transform
 
@@ -101,8 +99,8 @@ def test_a_picture_that_is_decoded_small_gives_the_same_sample(options: dict[str
     augment = Augment(**{**PLAIN, "scale": (0.3, 1.4), "translate": 0.1, **options})
     most = augment.largest_scale((1001, 1203), SQUARE)
     for seed in range(30):
-        small = UnreadSample(LazyImage(picture.size_hw, read), item.annotation)
-        small.ids = item.ids.copy()
+        image = LazyImage(picture.size_hw, read)
+        small = Sample(image, item.boxes, item.labels, item.ids, item.ignore, item.annotation)
         ours, theirs = call(augment, small, seed), call(augment, item, seed)
         assert np.array_equal(ours.ids, theirs.ids)
         if len(ours.boxes) == 0 or ours.ignore[0]:
@@ -260,7 +258,9 @@ def test_wrong_settings_are_named(options: dict[str, Any], name: str) -> None:
 
 
 def amodal(boxes: Any, size: tuple[int, int] = (100, 150), ignore: Any = None) -> Sample:
-    return replace(sample(boxes, size, ignore=ignore), amodal=True)
+    whole = sample(boxes, size, ignore=ignore)
+    whole.amodal = True
+    return whole
 
 
 def test_boxes_of_an_amodal_set_are_not_cut() -> None:

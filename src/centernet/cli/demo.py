@@ -149,7 +149,7 @@ def _track(checkpoint: Path, output: Path) -> Path:
 
     scenes = SyntheticSequences(1, size=(320, 320), one_class=False, objects=(5, 5), seed=2)
     rate = scenes.sequences[0].frame_rate
-    frames = [scenes.read_image(i) for i in range(len(scenes))]
+    frames = [scenes.image(i).read()[0] for i in range(len(scenes))]
     detector = Detector(checkpoint, score_threshold=0.0)
     tracker = Tracker("bytetrack", rate, high_score=0.4, new_score=0.5)
     video = VideoWriter(output / "tracked", frame_rate=rate)

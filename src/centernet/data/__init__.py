@@ -9,22 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapters import Albumentations, TorchvisionV2
-from .combining import Concatenated, DetectionForTracking, MapClasses, RandomSubset
+from .columns import Columns
+from .combining import Concatenated, DetectionForTracking, MapClasses, RandomSubset, Subset
+from .dataset import DetectionDataset, VideoSequence
 from .formats import (
     COCO,
     MOT,
     VOC,
     YOLO,
     CrowdHuman,
-    DetectionDataset,
     ImageFolder,
     KITTITracking,
     SafetyHelmet,
-    StoredDataset,
-    Subset,
     Synthetic,
     SyntheticSequences,
-    VideoSequence,
     read_mot_detections,
 )
 from .mosaic import Mosaic
@@ -46,6 +44,7 @@ __all__ = [
     "Augment",
     "Batch",
     "ClassAware",
+    "Columns",
     "Concatenated",
     "CrowdHuman",
     "DataError",
@@ -64,7 +63,6 @@ __all__ = [
     "SafetyHelmet",
     "Sample",
     "Sampling",
-    "StoredDataset",
     "Subset",
     "Synthetic",
     "SyntheticSequences",

@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 
 from ..images import LazyImage, Preprocessing
-from .formats.dataset import DetectionDataset
-from .formats.label_table import LabelTable
+from .dataset import DetectionDataset
 from .picture_store import Kept, PictureStore, SharedFile, SharedMemory, check_disk, file_name
-from .sample import Annotation, DataError, DataWarning, Ints, Pixels, Problem, Shares
+from .sample import DataError, DataWarning, Pixels
 from .transforms import Transform
 
 _WORTHWHILE = 0.75  # pictures are kept reduced only where that makes their sides at least this much shorter
@@ -56,7 +55,7 @@ class Cached(DetectionDataset):
     of files and to how large they are needed, and a picture in it to the time of change and size of its file. Pictures
     that aren't files are not kept.
 
-    Samples are made from `annotation` and `open_image` of the data set.
+    Samples are made from `columns` and `image` of the data set.
 
     Args:
         dataset: where from.
@@ -76,15 +75,10 @@ class Cached(DetectionDataset):
         needs: Needs | None = None,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(dataset.class_names, strict=dataset.strict)
+        super().__init__(dataset.class_names, dataset.columns, **dataset.settings())
         if not (gib > 0 and math.isfinite(gib)):
             raise DataError(f"data.cache_gib: expected a number above 0, got {gib}")
         self.dataset = dataset
-        self.problems = dataset.problems
-        self.category_ids = dataset.category_ids
-        self.num_identities = dataset.num_identities
-        self.amodal = dataset.amodal
-        self.sequences = dataset.sequences
         self.gib = gib
         self.needs = needs
         self.folder = folder
@@ -116,44 +110,21 @@ class Cached(DetectionDataset):
                 stacklevel=2,
             )
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def annotation(self, index: int) -> Annotation:
-        return self.dataset.annotation(index)
-
-    def path(self, index: int) -> Path:
-        return self.dataset.path(index)
-
-    def read_image(self, index: int) -> Pixels:
-        return np.require(self.open_image(index).read()[0], requirements="W")
-
-    def open_image(self, index: int) -> LazyImage:
+    def image(self, index: int) -> LazyImage:
         stamp = _NO_STAMP if self.folder is None else _stamp(self.path(index))
         if stamp is None:
-            return self.dataset.open_image(index)
+            return self.dataset.image(index)
         kept = self._store.get(index, stamp)
         if kept is not None:
             return LazyImage(kept.size_hw, partial(self._read_kept, index, kept))
-        picture = self.dataset.open_image(index)
+        picture = self.dataset.image(index)
         return LazyImage(picture.size_hw, partial(self._read_and_keep, index, stamp, picture))
 
-    def remember(self, problem: Problem) -> bool:
-        return self.dataset.remember(problem)
-
-    def with_class_names(self, class_names: Sequence[str]) -> Cached:
-        other = Cached.__new__(Cached)
-        other.__dict__.update(self.__dict__)  # with the same memory
-        other.dataset = self.dataset.with_class_names(class_names)
-        other.class_names, other.category_ids = other.dataset.class_names, other.dataset.category_ids
-        other.problems = other.dataset.problems
+    def with_class_names(self, class_names: Sequence[str]) -> DetectionDataset:
+        other = super().with_class_names(class_names)  # with the same memory
+        if isinstance(other, Cached):
+            other.dataset = self.dataset.with_class_names(class_names)
         return other
-
-    def label_table(self) -> LabelTable:
-        return self.dataset.label_table()
-
-    def sources(self) -> tuple[Ints, Shares] | None:
-        return self.dataset.sources()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Cached, needs=self.needs, folder=self.folder), (self.dataset, self.gib)
@@ -202,7 +173,7 @@ class Cached(DetectionDataset):
     def _read_kept(self, index: int, kept: Kept, scale: float) -> tuple[Pixels, tuple[float, float]]:
         scales = _scales(kept)
         if min(scales) < min(1.0, scale) * (1 - 1e-6) and kept.pixels.shape[:2] != kept.size_hw:
-            return self.dataset.open_image(index).read(scale)
+            return self.dataset.image(index).read(scale)
         return kept.pixels, scales
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 from ..images import Preprocessing
+from .dataset import DetectionDataset
 from .findings import KINDS, RARE, Finding, Pair, Report, Split, size_text
-from .formats.dataset import DetectionDataset
 from .near_duplicates import Fingerprints, nearest_pairs
 from .sample import Problem
 from .scan import scan

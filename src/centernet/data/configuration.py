@@ -11,9 +11,9 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from .. import data
+from ..annotations.problems import with_nearest
 from .datamodule import DataModule
-from .formats.dataset import DetectionDataset
-from .formats.reading import with_nearest
+from .dataset import DetectionDataset
 from .sample import DataError, DataWarning
 
 _SPLITS = ("train", "val", "test")

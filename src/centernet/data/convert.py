@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from .. import boxes as box_ops
-from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, DetectionDataset, KITTITracking
+from .dataset import DetectionDataset
+from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
 from .formats.writing import write_coco, write_mot, write_voc, write_yolo
 from .sample import Annotation, DataError, Floats, Ints
 
@@ -181,7 +182,7 @@ class _Job:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         if not source.is_file():
-            Image.fromarray(dataset.read_image(index)).save(target)
+            Image.fromarray(dataset.image(index).read()[0]).save(target)
         elif self.pictures == "copy":
             shutil.copyfile(source, target)
         else:

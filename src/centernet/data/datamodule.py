@@ -12,11 +12,12 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 from jsonargparse.typing import lazy_instance
 
+from ..annotations.problems import check_class_names
 from ..images import Preprocessing
 from .batch import Batch
 from .cache import Cached, Needs, cache_folder
-from .formats.dataset import DetectionDataset, Subset
-from .formats.reading import check_class_names
+from .combining import Subset
+from .dataset import DetectionDataset
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
 from .sample import DataError, DataWarning, Shares
 from .sampling import Sampling, describe_rates
@@ -269,7 +270,7 @@ class DataModule(pl.LightningDataModule):
         """How often an epoch has each training sample; None for each once."""
         dataset = self._dataset("train")
         if self._rates_of is None or self._rates_of[0] is not dataset:  # once: the data set may be large
-            every = self.sampling is None and dataset.sources() is None
+            every = self.sampling is None and dataset.sources is None
             self._rates_of = dataset, None if every else (self.sampling or Sampling()).rates(dataset)
         return self._rates_of[1]
 

@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from ..annotations.problems import with_nearest
 from ..images import IMAGE_SUFFIXES
-from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, DetectionDataset, ImageFolder, KITTITracking, SafetyHelmet
-from .formats.reading import with_nearest
+from .dataset import DetectionDataset
+from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, ImageFolder, KITTITracking, SafetyHelmet
 from .sample import DataError, DataWarning
 
 Splits: TypeAlias = dict[str, dict[str, Any]]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 from ..images import Preprocessing
-from .formats.dataset import DetectionDataset
+from .dataset import DetectionDataset
 from .scan import CELLS, Tally
 
 Severity: TypeAlias = Literal["error", "warning", "note"]

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from ..images import ImageError, Preprocessing
 from .batch import Batch, collate
 from .cache import Cached
-from .formats.dataset import DetectionDataset
+from .dataset import DetectionDataset
 from .sample import DataError, DataWarning, Ints, Problem, Sample, Shares
 from .sampling import draw_epoch, epoch_length
 from .schedule import Schedule
@@ -245,7 +245,7 @@ class BatchReader(Dataset[Batch]):
         if index in self._unreadable:
             return None
         try:
-            opened[index] = self.dataset.open(index)
+            opened[index] = self.dataset[index]
         except ImageError:
             if self.strict:
                 raise
@@ -306,7 +306,7 @@ class Loader(DataLoader[Batch]):
             yield batch
 
     def _warn(self, problem: Problem) -> None:
-        self.reader.dataset.remember(problem)
+        self.reader.dataset.problems.add(problem)
         if problem in self._warned:
             return
         self._warned.add(problem)

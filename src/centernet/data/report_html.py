@@ -131,7 +131,7 @@ class _Pictures:
         if split not in self.splits:
             return None
         try:
-            return self.splits[split].dataset.read_image(index)
+            return self.splits[split].dataset.image(index).read()[0]
         except ImageError:
             return None
 

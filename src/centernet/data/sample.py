@@ -1,7 +1,7 @@
-"""What a data set hands out: the stored annotation of a picture, the picture with its boxes, and what was wrong.
+"""The stored annotation of an image, and the image with its boxes on the way to the network.
 
-Boxes are float32 ``x1 y1 x2 y2`` in continuous pixel coordinates of the upright picture (EXIF applied; a full picture
-is ``0 0 W H``). A box with `ignore` set (crowd, difficult, hidden, cut away) trains neither as an object nor as
+Boxes are float32 ``x1 y1 x2 y2`` in continuous pixel coordinates of the upright image (EXIF applied; a full image is
+``0 0 W H``). A box with `ignore` set (crowd, difficult, hidden, cut away) trains neither as an object nor as
 background, and is no false positive in evaluation.
 """
 
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..annotations.problems import DataError, DataWarning, Problem
 from ..images import LazyImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+__all__ = ["Annotation", "DataError", "DataWarning", "Problem", "Sample"]
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Ints: TypeAlias = "NDArray[np.int64]"
@@ -25,45 +28,16 @@ Bools: TypeAlias = "NDArray[np.bool_]"
 Pixels: TypeAlias = "NDArray[np.uint8]"
 
 
-class DataWarning(UserWarning):
-    """Something in a data set was left out or put right; the message names it."""
-
-
-class DataError(ValueError):
-    """A data set that cannot be used; the message names the file, what is wrong and what to do."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One defect of a data set, and what was done about it.
-
-    Attributes:
-        path: the file it is in.
-        kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
-            ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
-            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or
-            ``duplicate``.
-        message: what is wrong, where in the file, and what became of it.
-    """
-
-    path: str
-    kind: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
-
-
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """The stored truth about one picture, in original pixels: what evaluation compares with. Its arrays are read-only.
+    """The stored truth about one image, in original pixels: what evaluation compares with. Its arrays are read-only.
 
     Attributes:
-        path: the picture's file; for a rendered picture a name that no file has.
+        path: the image's file; for a rendered image a name that no file has.
         image_id: unique in the data set; for COCO the file's own.
-        height: of the upright picture.
-        width: of the upright picture.
-        boxes: float32 N×4, inside the picture; those of an amodal data set may reach over its edges.
+        height: of the upright image.
+        width: of the upright image.
+        boxes: float32 N×4, inside the image; those of an amodal data set may reach over its edges.
         labels: int64 N, an index into the data set's `class_names`; -1 (any class) is allowed where `ignore` is set.
         ids: int64 N, identities; -1 where there is none.
         ignore: bool N.
@@ -93,37 +67,71 @@ class Annotation:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def select(self, rows: NDArray[Any], **changes: Any) -> Annotation:
+        """Return the annotation with the boxes `rows` (indices or a mask), and with other values for some fields."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("boxes", "labels", "ids", "ignore", "areas"):
+            values[name] = values[name][rows]
+        return Annotation(**(values | changes))
 
-@dataclass(eq=False)
+
 class Sample:
-    """A picture with its boxes, on the way to the network. Transforms return a new one.
+    """An image with its boxes, on the way to the network. Transforms return a new one.
 
-    Attributes:
-        image: uint8 H×W×3, RGB.
+    The image is decoded when `image` or `read` asks for it; a pickled sample carries its pixels.
+
+    Args:
+        image: uint8 H×W×3, RGB; or an image that is decoded later.
         boxes: float32 N×4, in the pixels of `image` (not of the file).
         labels: int64 N, as in Annotation.
         ids: int64 N, as in Annotation.
         ignore: bool N.
         annotation: the stored truth; transforms pass it on unchanged.
-        amodal: boxes are those of whole objects, over the edges of the picture too; augmentation doesn't cut them. What
-            the whole data set says, not this sample alone: what a network is to find must mean the same in all.
+        amodal: boxes are those of whole objects, over the edges of the image too; augmentation doesn't cut them. A
+            property of the whole data set, not of this sample alone: what a network is to find must mean the same in
+            all.
     """
 
-    image: Pixels
-    boxes: Floats
-    labels: Ints
-    ids: Ints
-    ignore: Bools
-    annotation: Annotation
-    amodal: bool = False
+    def __init__(
+        self,
+        image: Pixels | LazyImage,
+        boxes: Floats,
+        labels: Ints,
+        ids: Ints,
+        ignore: Bools,
+        annotation: Annotation,
+        amodal: bool = False,
+    ) -> None:
+        self._pixels: Pixels | None = None
+        self._lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
+        if not isinstance(image, LazyImage):
+            self._pixels = image
+        self.boxes = boxes
+        self.labels = labels
+        self.ids = ids
+        self.ignore = ignore
+        self.annotation = annotation
+        self.amodal = amodal
+
+    @property
+    def image(self) -> Pixels:
+        """uint8 H×W×3, RGB.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        if self._pixels is None:
+            self._pixels = np.require(self._lazy.read()[0], requirements="W")
+            self._lazy = LazyImage.of(self._pixels)
+        return self._pixels
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """(height, width) of `image`, which need not be decoded for that."""
-        return self.image.shape[0], self.image.shape[1]
+        """(height, width) of `image`, which is not decoded for that."""
+        return self._lazy.size_hw
 
     def read(self, scale: float = 1.0) -> tuple[Pixels, tuple[float, float]]:
-        """The picture, perhaps reduced: for transforms that know how small they will make it.
+        """Return the image, perhaps reduced: for transforms that know how small they will make it.
 
         Args:
             scale: how many pixels are needed for one of `image`, along each side.
@@ -133,12 +141,12 @@ class Sample:
             the pixels: 1 and 1 where they are `image`.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: the image cannot be read.
         """
-        return self.image, (1.0, 1.0)
+        return self._lazy.read(scale)
 
     def select(self, rows: NDArray[Any], *, image: Pixels, boxes: Floats, ignore: Bools | None = None) -> Sample:
-        """The sample with another image, whose boxes are those of `rows` (indices or a mask) in the new pixels.
+        """Return the sample with another image, whose boxes are those of `rows` (indices or a mask) in the new pixels.
 
         Args:
             rows: which of this sample's boxes survive, in the order of `boxes`.
@@ -156,42 +164,6 @@ class Sample:
             amodal=self.amodal,
         )
 
-
-class UnreadSample(Sample):
-    """A sample whose picture is decoded when `image` or `read` asks for it.
-
-    Args:
-        picture: of the size that `annotation` says.
-        annotation: the stored truth; the sample has copies of its arrays.
-        amodal: see Sample.
-    """
-
-    def __init__(self, picture: LazyImage, annotation: Annotation, *, amodal: bool = False) -> None:
-        self._picture = picture
-        self._image: Pixels | None = None
-        self.boxes = annotation.boxes.copy()
-        self.labels = annotation.labels.copy()
-        self.ids = annotation.ids.copy()
-        self.ignore = annotation.ignore.copy()
-        self.annotation = annotation
-        self.amodal = amodal
-
-    @property
-    def image(self) -> Pixels:
-        """uint8 H×W×3, RGB."""
-        if self._image is None:
-            self.image = np.require(self._picture.read()[0], requirements="W")
-        assert self._image is not None
-        return self._image
-
-    @image.setter
-    def image(self, pixels: Pixels) -> None:
-        self._image = pixels
-        self._picture = LazyImage.of(pixels)
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        return self._picture.size_hw
-
-    def read(self, scale: float = 1.0) -> tuple[Pixels, tuple[float, float]]:
-        return self._picture.read(scale)
+    def __reduce__(self) -> tuple[Any, ...]:
+        arrays = (self.boxes, self.labels, self.ids, self.ignore)
+        return Sample, (self.image, *arrays, self.annotation, self.amodal)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .formats.dataset import DetectionDataset
-from .formats.label_table import LabelTable
+from .columns import LabelTable
+from .dataset import DetectionDataset
 from .sample import DataError, Ints, Shares
 
 
@@ -64,7 +64,7 @@ class Sampling:
         """
         count, table = len(dataset), dataset.label_table().with_objects()
         rates = self.factors(table, count)
-        sources = dataset.sources()
+        sources = dataset.sources
         if sources is not None:
             numbers, shares = sources
             totals = np.bincount(numbers, rates, minlength=len(shares))
@@ -199,7 +199,7 @@ def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -
     ]
     classes.append(f"without objects {np.count_nonzero(empty)} → {rates[empty].sum():.0f}")
     lines.append(f"  pictures → samples: {', '.join(classes)}")
-    sources = dataset.sources()
+    sources = dataset.sources
     if sources is not None:
         numbers, shares = sources
         drawn = np.bincount(numbers, rates, minlength=len(shares)).round().astype(int).tolist()

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..images import ImageError, Preprocessing
-from .formats.dataset import DetectionDataset
+from .dataset import DetectionDataset
 from .near_duplicates import THUMBNAIL, Fingerprints, fingerprint
 from .sample import Annotation, DataError, Problem
 
@@ -198,7 +198,9 @@ class _Job:
         known = len(self.dataset.problems)
         sample = None
         with suppress(ImageError, DataError):  # noted as a problem; the second comes from strict data sets
-            sample = self.dataset[index]
+            opened = self.dataset[index]
+            _ = opened.image  # decoded here
+            sample = opened
         for problem in self.dataset.problems[known:]:
             kind = "wrong-size" if problem.kind == "size" else problem.kind
             part.problems.append((index, Problem(problem.path, kind, problem.message)))

@@ -124,7 +124,7 @@ class Validation:
             tracker = Tracker(**self._tracker, frame_rate=video.frame_rate)
             frames = [self._frames[self._videos.path(index)] for index in indices]
             tracks = [
-                tracker.update(found, self._videos.read_image(index) if tracker.options.camera_motion else None)
+                tracker.update(found, self._videos.image(index).read()[0] if tracker.options.camera_motion else None)
                 for index, (_, found) in zip(indices, frames, strict=True)
             ]
             for label, name in enumerate(names):

@@ -244,7 +244,7 @@ def test_wrong_paths_say_what_was_tried(write: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'a.jpg' are in none of .*give their folder as `images`"):
         COCO(path)
     assert len(COCO(path, tmp_path / "hidden")) == 2
-    with pytest.raises(DataError, match=r"no usable picture.*\n.*2 missing-image|no usable picture. 2 problems"):
+    with pytest.raises(DataError, match=r"no usable image.*\n.*2 missing-image|no usable image. 2 problems"):
         COCO(path, tmp_path)
 
 

@@ -154,7 +154,7 @@ def test_wrong_paths_say_what_there_is(write: Write, tmp_path: Path) -> None:
     root = write(None, sequence="0001")
     with pytest.warns(DataWarning, match=r"label_02/0001.txt: there is no such file; the sequence is left out"):
         assert [s.name for s in KITTITracking(root).sequences] == ["0000"]
-    with pytest.raises(DataError, match="no usable picture"):
+    with pytest.raises(DataError, match="no usable image"):
         KITTITracking(root, ["0001"])
     with pytest.raises(DataError, match=r"sequences has '0002'.*, but the sequences there are 0000, 0001"):
         KITTITracking(root, ["0002"])

@@ -279,7 +279,7 @@ def test_a_sequence_without_truth_is_left_out(write: Write) -> None:
     write("B", GOOD)
     with pytest.warns(DataWarning, match=r"A/gt/gt.txt: there is no such file; the sequence is left out"):
         assert [s.name for s in MOT(root).sequences] == ["B"]
-    with pytest.raises(DataError, match="no usable picture"):
+    with pytest.raises(DataError, match="no usable image"):
         MOT(root, ["A"])
 
 

@@ -26,7 +26,7 @@ def test_scenes_depend_on_seed_and_index_alone() -> None:
     for index in (9, 0, 4):
         assert np.array_equal(a[index].image, b[index].image)
         assert np.array_equal(a.annotation(index).boxes, b[index].boxes)
-        assert np.array_equal(a.read_image(index), a[index].image)
+        assert np.array_equal(a.image(index).read()[0], a[index].image)
     assert not np.array_equal(a[0].image, a[1].image)
     assert not np.array_equal(a[0].image, Synthetic(10, seed=4)[0].image)
 

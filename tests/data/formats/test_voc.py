@@ -132,7 +132,7 @@ def test_every_defect_of_the_messy_folder_is_named_and_nothing_else(shared: Path
         train = VOC(root, "train", class_names=["hat", "person"])
     for index in range(len(train)):
         try:
-            train[index]
+            _ = train[index].image
         except ImageError:
             assert train.path(index).stem == "truncated_jpeg"
     assert {(Path(problem.path).stem, problem.kind) for problem in train.problems} == {
@@ -285,10 +285,10 @@ def test_wrong_paths_name_what_there_is(folder: Folder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"trian.txt: no such list; the lists there are 'train'"):
         VOC(root, "trian")
     (root / "ImageSets/Main/empty.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"empty.txt: no usable picture.*nothing is listed there"):
+    with pytest.raises(DataError, match=r"empty.txt: no usable image.*nothing is listed there"):
         VOC(root, "empty")
     (root / "ImageSets/Main/gone.txt").write_text("x\ny\n")
-    with pytest.raises(DataError, match=r"(?s)gone.txt: no usable picture. 2 problems.*'x' has neither"):
+    with pytest.raises(DataError, match=r"(?s)gone.txt: no usable image. 2 problems.*'x' has neither"):
         VOC(root, "gone")
     outer = tmp_path / "outer"
     shutil.copytree(root, outer / "VOCdevkit" / "VOC2007", ignore=shutil.ignore_patterns("outer"))

@@ -1,16 +1,14 @@
-"""Data sets: one file a format, all of them children of DetectionDataset."""
+"""The formats of data sets: one file each, all of them children of DetectionDataset."""
 
 from __future__ import annotations
 
 from .coco import COCO
 from .crowdhuman import CrowdHuman
-from .dataset import DetectionDataset, StoredDataset, Subset
 from .folder import ImageFolder
 from .helmet import SafetyHelmet
 from .kitti import KITTITracking
 from .mot import MOT
 from .mot_detections import read_mot_detections
-from .sequences import VideoSequence
 from .synthetic import Synthetic
 from .synthetic_sequences import SyntheticSequences
 from .voc import VOC
@@ -22,14 +20,10 @@ __all__ = [
     "VOC",
     "YOLO",
     "CrowdHuman",
-    "DetectionDataset",
     "ImageFolder",
     "KITTITracking",
     "SafetyHelmet",
-    "StoredDataset",
-    "Subset",
     "Synthetic",
     "SyntheticSequences",
-    "VideoSequence",
     "read_mot_detections",
 ]

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..dataset import DetectionDataset
 from ..sample import DataError
-from .dataset import StoredDataset
 from .reading import (
     Folder,
     Reports,
@@ -32,7 +32,7 @@ Groups: TypeAlias = dict[Any, list[tuple[int, int, dict[str, Any]]]]
 """By image id: the annotation's place in the file, its label, the annotation."""
 
 
-class COCO(StoredDataset):
+class COCO(DetectionDataset):
     """A data set in COCO's format.
 
     What is wrong in it is left out and named in `problems` (and in one warning): a missing picture leaves out the
@@ -54,7 +54,7 @@ class COCO(StoredDataset):
         strict: the first problem is an error.
 
     Raises:
-        DataError: no such file, no COCO JSON, no folder of pictures, or no usable picture; with `strict` any problem.
+        DataError: no such file, no COCO JSON, no folder of pictures, or no usable image; with `strict` any problem.
     """
 
     def __init__(
@@ -84,9 +84,14 @@ class COCO(StoredDataset):
         entries = content["images"] if subset is None else _chosen(content["images"], Path(subset), report)
         rows = _read_images(entries, groups, path, Folder(root), report, required=require_images)
         super().__init__(
-            root, rows, names, problems=report.found, source=path if subset is None else Path(subset), strict=strict
+            names,
+            rows.columns(root),
+            source=path if subset is None else Path(subset),
+            problems=report.found,
+            strict=strict,
+            category_ids=tuple(labels),
+            clipped=rows.clipped,
         )
-        self.category_ids = tuple(labels)
 
 
 def _load(path: Path) -> dict[str, list[Any]]:

@@ -18,15 +18,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ..dataset import DetectionDataset
 from ..sample import DataError
-from .dataset import StoredDataset
 from .reading import Folder, Reports, Rows, UnknownKeys, four_numbers, judge_box, own_size, with_nearest
 
 _KEYS = {"full": "fbox", "visible": "vbox", "head": "hbox"}
 _TAGS = ("person", "mask")
 
 
-class CrowdHuman(StoredDataset):
+class CrowdHuman(DetectionDataset):
     """A data set in CrowdHuman's format, with one class: ``person``, or ``head`` where the boxes are those of heads.
 
     What is wrong in it is left out and named in `problems` (and in one warning): a line that is no JSON object, a
@@ -42,7 +42,7 @@ class CrowdHuman(StoredDataset):
         strict: the first problem is an error.
 
     Raises:
-        DataError: no such file, no line of it in this format, no folder of pictures, or no usable picture; with
+        DataError: no such file, no line of it in this format, no folder of pictures, or no usable image; with
             `strict` any problem.
     """
 
@@ -80,7 +80,15 @@ class CrowdHuman(StoredDataset):
             rows.add_image(found, len(rows.names), size_hw)
         keys.report(path, report)
         names = ("head" if box == "head" else "person",)
-        super().__init__(folder.root, rows, names, problems=report.found, source=path, strict=strict)
+        super().__init__(
+            names,
+            rows.columns(folder.root),
+            source=path,
+            problems=report.found,
+            strict=strict,
+            amodal=amodal,
+            clipped=rows.clipped,
+        )
 
 
 def _load(path: Path, report: Reports) -> list[tuple[int, dict[str, Any]]]:

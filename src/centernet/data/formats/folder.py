@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...images import ImageError, image_size, list_images
+from ..dataset import DetectionDataset
 from ..sample import DataError
-from .dataset import StoredDataset
 from .reading import Reports, Rows
 
 
-class ImageFolder(StoredDataset):
+class ImageFolder(DetectionDataset):
     """Every picture of a folder, sorted by name, with no boxes.
 
     Args:
@@ -22,7 +22,7 @@ class ImageFolder(StoredDataset):
         strict: an unreadable picture is an error instead of a problem that leaves it out.
 
     Raises:
-        DataError: no such folder, or no usable picture in it.
+        DataError: no such folder, or no usable image in it.
     """
 
     def __init__(
@@ -46,4 +46,4 @@ class ImageFolder(StoredDataset):
                 report(path, "unreadable-image", f"{str(error).removeprefix(f'{path}: ')}; the sample is left out")
                 continue
             rows.add_image(path.relative_to(root).as_posix(), number, size_hw)
-        super().__init__(root, rows, class_names, problems=report.found, source=root, strict=strict)
+        super().__init__(class_names, rows.columns(root), source=root, problems=report.found, strict=strict)

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..dataset import DetectionDataset, VideoSequence
 from ..sample import DataError
-from .dataset import StoredDataset
 from .reading import Folder, Reports, Rows, check_class_names, judge_box, number, own_size, table, whole, with_nearest
-from .sequences import Identities, VideoSequence, choose_sequences, numbered_pictures, spans
+from .sequences import Identities, choose_sequences, numbered_pictures, spans
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person", "Person_sitting", "Cyclist", "Tram", "Misc")
 """The types of label_02, besides DontCare."""
@@ -39,7 +39,7 @@ class _Row(NamedTuple):
     ignore: bool
 
 
-class KITTITracking(StoredDataset):
+class KITTITracking(DetectionDataset):
     """KITTI's tracking sequences, with identities that run from 0 on over all of them.
 
     To be ignored are DontCare regions (for every class); what the benchmark's evaluation leaves out for being too like
@@ -64,7 +64,7 @@ class KITTITracking(StoredDataset):
         sequences: name, samples and frame rate of each sequence.
 
     Raises:
-        DataError: no such folder, sequence or class, or no usable picture; with `strict` any problem.
+        DataError: no such folder, sequence or class, or no usable image; with `strict` any problem.
     """
 
     def __init__(
@@ -93,8 +93,16 @@ class KITTITracking(StoredDataset):
                 _read_frames(root, name, path, truth, rows, identities, report)
                 done.append(VideoSequence(name, start, len(rows.names), _FRAME_RATE))
         identities.finish(rows)
-        super().__init__(root, rows, names, problems=report.found, source=root, strict=strict)
-        self.sequences = tuple(sequence for sequence in done if len(sequence))
+        super().__init__(
+            names,
+            rows.columns(root),
+            source=root,
+            problems=report.found,
+            strict=strict,
+            amodal=rows.amodal,
+            sequences=[sequence for sequence in done if len(sequence)],
+            clipped=rows.clipped,
+        )
 
 
 def _root(root: Path) -> Path:

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ..dataset import DetectionDataset, VideoSequence
 from ..sample import DataError
-from .dataset import StoredDataset
 from .reading import (
     Folder,
     Reports,
@@ -37,7 +37,7 @@ from .reading import (
     whole,
     with_nearest,
 )
-from .sequences import Identities, VideoSequence, choose_sequences, numbered_pictures, spans
+from .sequences import Identities, choose_sequences, numbered_pictures, spans
 
 MOT_CLASSES = (
     "pedestrian",
@@ -88,7 +88,7 @@ class _Row(NamedTuple):
     ignore: bool
 
 
-class MOT(StoredDataset):
+class MOT(DetectionDataset):
     """Sequences in the MOTChallenge's layout, with identities that run from 0 on over all of them.
 
     To be ignored are boxes with the flag 0 (where the class is pedestrian), those less visible than `min_visibility`,
@@ -116,7 +116,7 @@ class MOT(StoredDataset):
         sequences: name, samples and frame rate of each sequence.
 
     Raises:
-        DataError: no such folder, sequence or class, or no usable picture; with `strict` any problem.
+        DataError: no such folder, sequence or class, or no usable image; with `strict` any problem.
     """
 
     def __init__(
@@ -149,8 +149,16 @@ class MOT(StoredDataset):
                 _read_frames(root, folder, truth, info, part, name, rows, identities, report)
                 done.append(VideoSequence(name, start, len(rows.names), info.frame_rate))
         identities.finish(rows)
-        super().__init__(root, rows, names, problems=report.found, source=root, strict=strict)
-        self.sequences = tuple(sequence for sequence in done if len(sequence))
+        super().__init__(
+            names,
+            rows.columns(root),
+            source=root,
+            problems=report.found,
+            strict=strict,
+            amodal=rows.amodal,
+            sequences=[sequence for sequence in done if len(sequence)],
+            clipped=rows.clipped,
+        )
 
 
 def _find_sequences(root: Path) -> dict[str, str]:

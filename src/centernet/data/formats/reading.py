@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ...annotations.problems import Reports, UnknownKeys, check_class_names, describe_problems, with_nearest
 from ...images import ImageError, image_size
-from ..sample import DataError, Problem
+from ..columns import Columns, Paths
+
+__all__ = ["Reports", "UnknownKeys", "check_class_names", "describe_problems", "with_nearest"]
 
 
 @dataclass
@@ -65,63 +69,19 @@ class Rows:
         self.sizes.extend(size_hw)
         self.ends.append(len(self.labels))
 
-
-class Reports:
-    """Collects the problems that a reader finds; with `strict` the first is an error."""
-
-    def __init__(self, *, strict: bool) -> None:
-        self.strict = strict
-        self.found: list[Problem] = []
-
-    def __call__(self, path: str | Path, kind: str, message: str) -> None:
-        problem = Problem(str(path), kind, message)
-        if self.strict:
-            raise DataError(f"{problem} (an error because of strict=True)")
-        self.found.append(problem)
-
-    def left_out(self, path: str | Path, counts: Mapping[str, int]) -> None:
-        """Say which classes somebody chose to leave out, and how many boxes that were: no defect, `strict` or not."""
-        if counts:
-            most = sorted(counts.items(), key=lambda item: -item[1])[:10]
-            names = ", ".join(f"{name!r} {count}" for name, count in most)
-            more = f" and {len(counts) - len(most)} classes with fewer" if len(counts) > len(most) else ""
-            text = f"{sum(counts.values())} boxes of classes that are not in class_names are left out: {names}{more}"
-            self.found.append(Problem(str(path), "left-out-class", text))
-
-
-class UnknownKeys:
-    """Finds misspelt keys: those that no format has, in entries that lack the known key which they resemble.
-
-    Whoever adds keys of their own is left alone: only a near miss of a key that an entry lacks is a problem, since what
-    it says (that a box is to be ignored, say) would be lost.
-
-    Args:
-        known: the keys that the reader uses.
-    """
-
-    def __init__(self, known: Collection[str]) -> None:
-        self._known = frozenset(known)
-        self._nearest: dict[str, str | None] = {}
-        self._found: dict[str, tuple[int, str]] = {}
-
-    def look(self, keys: Iterable[str], where: str) -> None:
-        """Count the misspelt keys of an entry; `where` names it should it be the first."""
-        keys = frozenset(keys)
-        for key in keys - self._known:
-            if key not in self._nearest:
-                plain = {name.replace("_", "").lower(): name for name in self._known}
-                nearest = difflib.get_close_matches(key.replace("_", "").lower(), list(plain), n=1, cutoff=0.75)
-                self._nearest[key] = plain[nearest[0]] if nearest else None
-            meant = self._nearest[key]
-            if meant is not None and meant not in keys:
-                count, first = self._found.get(key, (0, where))
-                self._found[key] = count + 1, first
-
-    def report(self, path: Path, report: Reports) -> None:
-        """One problem for each misspelt key."""
-        for key, (count, first) in self._found.items():
-            text = f"{first}: unknown key {key!r} (did you mean {self._nearest[key]!r}?), in {count} entries; not used"
-            report(path, "unknown-key", text)
+    def columns(self, root: Path) -> Columns:
+        names = b"".join(self.names)
+        return Columns(
+            boxes=np.array(self.boxes, dtype=np.float32).reshape(-1, 4),
+            labels=np.array(self.labels, dtype=np.int64),
+            ids=np.array(self.ids, dtype=np.int64),
+            ignore=np.array(self.ignore, dtype=np.bool_),
+            areas=np.array(self.areas, dtype=np.float32),
+            offsets=np.concatenate([[0], np.array(self.ends, dtype=np.int64)]),
+            sizes=np.array(self.sizes, dtype=np.int32).reshape(-1, 2),
+            image_ids=np.array(self.image_ids, dtype=np.int64),
+            paths=Paths(root, names, np.cumsum([0, *map(len, self.names)], dtype=np.int64)),
+        )
 
 
 class Folder:
@@ -281,43 +241,3 @@ def table(
         else:
             text = f"line {place} has {len(fields)} columns, expected {expected}; it is left out"
             report(path, "bad-row", text)
-
-
-def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
-    """The names as a tuple.
-
-    Raises:
-        DataError: one string instead of a list, an empty name, or a name that is there twice.
-    """
-    if isinstance(class_names, str):
-        raise DataError(f"class_names: expected a list of names, got the string {class_names!r}")
-    names: tuple[str, ...] = tuple(class_names)
-    wrong: list[object] = [name for name in names if not str(name).strip()]
-    if wrong:
-        raise DataError(f"class_names: expected names, got {wrong[0]!r} among {list(names)}")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"class_names: {', '.join(twice)} more than once in {', '.join(names)}")
-    return names
-
-
-def with_nearest(names: Iterable[str], known: Sequence[str]) -> str:
-    """The names, each with the known name that it may have been meant to be."""
-    lower = {name.lower(): name for name in known}
-    texts = []
-    for name in names:
-        nearest = difflib.get_close_matches(name.lower(), list(lower), n=1)
-        texts.append(f"{name!r} (did you mean {lower[nearest[0]]!r}?)" if nearest else repr(name))
-    return ", ".join(texts)
-
-
-def describe_problems(problems: Sequence[Problem], examples: int) -> list[str]:
-    """Lines that name the first problems and count them all by kind; none if there are none."""
-    if not problems:
-        return []
-    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(problem.kind for problem in problems).items())
-    lines = [f"{len(problems)} problem{'s' if len(problems) > 1 else ''} ({kinds})"]
-    lines += [f"  {problem}" for problem in problems[:examples]]
-    if len(problems) > examples:
-        lines.append(f"  ... and {len(problems) - examples} more: see the data set's `problems`")
-    return lines

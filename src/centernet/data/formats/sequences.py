@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -13,26 +12,6 @@ import numpy as np
 from ...images import IMAGE_SUFFIXES
 from ..sample import DataError
 from .reading import Folder, Reports, Rows, with_nearest
-
-
-@dataclass(frozen=True)
-class VideoSequence:
-    """A video within a data set: samples ``start`` to ``stop - 1``, in the order of time.
-
-    Attributes:
-        name: of the sequence.
-        start: index of its first sample.
-        stop: one more than that of its last.
-        frame_rate: frames per second.
-    """
-
-    name: str
-    start: int
-    stop: int
-    frame_rate: float
-
-    def __len__(self) -> int:
-        return self.stop - self.start
 
 
 class Identities:

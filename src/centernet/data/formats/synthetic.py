@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from ... import boxes as box_ops
-from ..sample import Annotation, DataError, Ints, Pixels, Sample
+from ...images import LazyImage
+from ..dataset import DetectionDataset
+from ..sample import Annotation, DataError, Sample
 from ..scenes import SHAPES, Drawing, Scene, draw, random_scene
-from .dataset import DetectionDataset
 from .reading import with_nearest
 from .writing import write_coco, write_voc
 
@@ -74,21 +75,15 @@ class DrawnDataset(DetectionDataset):
         scene = self.scene(index)
         return self._annotation(index, scene, draw(scene))
 
-    def read_image(self, index: int) -> Pixels:
-        return draw(self.scene(index)).image
+    def image(self, index: int) -> LazyImage:
+        return LazyImage.of(draw(self.scene(index)).image)
 
     def __getitem__(self, index: int) -> Sample:
         scene = self.scene(index)
         drawing = draw(scene)
         annotation = self._annotation(index, scene, drawing)
-        return Sample(
-            image=drawing.image,
-            boxes=annotation.boxes.copy(),
-            labels=annotation.labels.copy(),
-            ids=annotation.ids.copy(),
-            ignore=annotation.ignore.copy(),
-            annotation=annotation,
-        )
+        arrays = {name: getattr(annotation, name).copy() for name in ("boxes", "labels", "ids", "ignore")}
+        return Sample(drawing.image, **arrays, annotation=annotation)
 
     def _annotation(self, index: int, scene: Scene, drawing: Drawing) -> Annotation:
         label_of = {name: label for label, name in enumerate(self.class_names)}
@@ -107,9 +102,6 @@ class DrawnDataset(DetectionDataset):
             ignore=drawing.visible[rows] < 1 - self.max_hidden,
             areas=box_ops.area(drawing.boxes[rows]),
         )
-
-    def _relabel(self, new_labels: Ints) -> None:
-        """Labels follow `class_names`; what is drawn stays as it is."""
 
 
 class Synthetic(DrawnDataset):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ...boxes import clip
+from ..dataset import VideoSequence
 from ..moving_scenes import MovingScene, random_moving_scene
 from ..sample import Annotation, DataError
 from ..scenes import MAX_OBJECTS, SHAPES, Drawing, Scene
-from .sequences import VideoSequence
 from .synthetic import DrawnDataset
 
 

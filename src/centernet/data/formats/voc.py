@@ -22,8 +22,8 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from ...images import IMAGE_SUFFIXES
+from ..dataset import DetectionDataset
 from ..sample import DataError
-from .dataset import StoredDataset
 from .reading import (
     Folder,
     Reports,
@@ -45,7 +45,7 @@ _EDGES = ("xmin", "ymin", "xmax", "ymax")
 VOC_CLASSES = tuple(_TWENTY.split())
 
 
-class VOC(StoredDataset):
+class VOC(DetectionDataset):
     """A folder in Pascal VOC's layout.
 
     What is wrong in it is left out and named in `problems` (and in one warning): a missing picture or XML file and a
@@ -63,7 +63,7 @@ class VOC(StoredDataset):
         strict: the first problem is an error.
 
     Raises:
-        DataError: no such folder or split, or no usable picture; with `strict` any problem.
+        DataError: no such folder or split, or no usable image; with `strict` any problem.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class VOC(StoredDataset):
         reader.keys.report(reader.annotations.root, reader.report)
         reader.number_images(used)
         super().__init__(
-            root / "JPEGImages",
-            reader.rows,
             reader.final_class_names(),
-            problems=reader.report.found,
+            reader.rows.columns(root / "JPEGImages"),
             source=source,
+            problems=reader.report.found,
             strict=strict,
+            clipped=reader.rows.clipped,
         )
 
 

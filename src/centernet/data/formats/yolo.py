@@ -24,8 +24,8 @@ from typing import Any
 import yaml
 
 from ...images import ImageError, list_images
+from ..dataset import DetectionDataset
 from ..sample import DataError
-from .dataset import StoredDataset
 from .reading import (
     Folder,
     Reports,
@@ -42,7 +42,7 @@ from .reading import (
 _NO_LABELS = {"classes.txt", "obj.names", "labels.txt"}  # lists of names that tools put among the label files
 
 
-class YOLO(StoredDataset):
+class YOLO(DetectionDataset):
     """A data set in YOLO's format.
 
     What is wrong in it is left out and named in `problems` (and in one warning): a missing or unreadable picture leaves
@@ -65,7 +65,7 @@ class YOLO(StoredDataset):
         without_labels: pictures that have no label file, not even an empty one.
 
     Raises:
-        DataError: no such file or split, no readable YAML, or no usable picture, or none with labels where the files of
+        DataError: no such file or split, no readable YAML, or no usable image, or none with labels where the files of
             labels are expected; with `strict` any problem.
     """
 
@@ -94,7 +94,8 @@ class YOLO(StoredDataset):
         reader.finish(path)
         rows, found = reader.rows, reader.report.found
         self.without_labels = reader.without_labels
-        super().__init__(reader.folder.root, rows, asked, problems=found, source=f"{path}, {split}", strict=strict)
+        columns = rows.columns(reader.folder.root)
+        super().__init__(asked, columns, source=f"{path}, {split}", problems=found, strict=strict, clipped=rows.clipped)
 
 
 class _Reader:

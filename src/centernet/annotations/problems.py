@@ -1,0 +1,161 @@
+"""Defects of annotation files: each is a `Problem` that names its file, and with `strict` an error."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DataWarning(UserWarning):
+    """Something in a data set was left out or put right; the message names it."""
+
+
+class DataError(ValueError):
+    """A data set that cannot be used; the message names the file, what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One defect of a data set, and what was done about it.
+
+    Attributes:
+        path: the file it is in.
+        kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
+            ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
+            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or
+            ``duplicate``.
+        message: what is wrong, where in the file, and what became of it.
+    """
+
+    path: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class Problems(list[Problem]):
+    """A list of problems that holds each of them once. Data sets made of one another share it.
+
+    Args:
+        problems: the first of them.
+    """
+
+    def __init__(self, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(dict.fromkeys(problems))
+        self._known = set(self)
+
+    def add(self, problem: Problem) -> bool:
+        """Append a problem unless it is in the list. Returns True if it is new."""
+        new = problem not in self._known
+        if new:
+            self._known.add(problem)
+            self.append(problem)
+        return new
+
+    def __reduce__(self) -> tuple[type[Problems], tuple[list[Problem]]]:
+        return Problems, (list(self),)
+
+
+class Reports:
+    """Collects the problems that a reader finds; with `strict` the first is an error."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        self.found: list[Problem] = []
+
+    def __call__(self, path: str | Path, kind: str, message: str) -> None:
+        problem = Problem(str(path), kind, message)
+        if self.strict:
+            raise DataError(f"{problem} (an error because of strict=True)")
+        self.found.append(problem)
+
+    def left_out(self, path: str | Path, counts: Mapping[str, int]) -> None:
+        """Say which classes somebody chose to leave out, and how many boxes that were: no defect, `strict` or not."""
+        if counts:
+            most = sorted(counts.items(), key=lambda item: -item[1])[:10]
+            names = ", ".join(f"{name!r} {count}" for name, count in most)
+            more = f" and {len(counts) - len(most)} classes with fewer" if len(counts) > len(most) else ""
+            text = f"{sum(counts.values())} boxes of classes that are not in class_names are left out: {names}{more}"
+            self.found.append(Problem(str(path), "left-out-class", text))
+
+
+class UnknownKeys:
+    """Finds misspelt keys: those that no format has, in entries that lack the known key which they resemble.
+
+    Whoever adds keys of their own is left alone: only a near miss of a key that an entry lacks is a problem, since what
+    it says (that a box is to be ignored, say) would be lost.
+
+    Args:
+        known: the keys that the reader uses.
+    """
+
+    def __init__(self, known: Collection[str]) -> None:
+        self._known = frozenset(known)
+        self._misspelt: dict[frozenset[str], dict[str, str]] = {}  # by the keys of an entry: what each may mean
+        self._found: dict[str, tuple[int, str, str]] = {}
+
+    def look(self, keys: Iterable[str], where: str) -> None:
+        """Count the misspelt keys of an entry; `where` names it should it be the first."""
+        keys = frozenset(keys)
+        if keys not in self._misspelt:
+            nearest = {key: self._nearest(key) for key in sorted(keys - self._known)}
+            self._misspelt[keys] = {key: meant for key, meant in nearest.items() if meant and meant not in keys}
+        for key, meant in self._misspelt[keys].items():
+            count, first, _ = self._found.get(key, (0, where, meant))
+            self._found[key] = count + 1, first, meant
+
+    def report(self, path: Path, report: Reports) -> None:
+        """Report each misspelt key once."""
+        for key, (count, first, meant) in self._found.items():
+            text = f"{first}: unknown key {key!r} (did you mean {meant!r}?), in {count} entries; not used"
+            report(path, "unknown-key", text)
+
+    def _nearest(self, key: str) -> str | None:
+        plain = {name.replace("_", "").lower(): name for name in self._known}
+        nearest = difflib.get_close_matches(key.replace("_", "").lower(), list(plain), n=1, cutoff=0.75)
+        return plain[nearest[0]] if nearest else None
+
+
+def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names as a tuple.
+
+    Raises:
+        DataError: one string instead of a list, an empty name, or a name that is there twice.
+    """
+    if isinstance(class_names, str):
+        raise DataError(f"class_names: expected a list of names, got the string {class_names!r}")
+    names: tuple[str, ...] = tuple(class_names)
+    wrong: list[object] = [name for name in names if not str(name).strip()]
+    if wrong:
+        raise DataError(f"class_names: expected names, got {wrong[0]!r} among {list(names)}")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"class_names: {', '.join(twice)} more than once in {', '.join(names)}")
+    return names
+
+
+def with_nearest(names: Iterable[str], known: Sequence[str]) -> str:
+    """Return the names as text, each with the known name that it may have been meant to be."""
+    lower = {name.lower(): name for name in known}
+    texts = []
+    for name in names:
+        nearest = difflib.get_close_matches(name.lower(), list(lower), n=1)
+        texts.append(f"{name!r} (did you mean {lower[nearest[0]]!r}?)" if nearest else repr(name))
+    return ", ".join(texts)
+
+
+def describe_problems(problems: Sequence[Problem], examples: int) -> list[str]:
+    """Return lines that name the first problems and count them all by kind; none if there are none."""
+    if not problems:
+        return []
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(problem.kind for problem in problems).items())
+    lines = [f"{len(problems)} problem{'s' if len(problems) > 1 else ''} ({kinds})"]
+    lines += [f"  {problem}" for problem in problems[:examples]]
+    if len(problems) > examples:
+        lines.append(f"  ... and {len(problems) - examples} more: see the data set's `problems`")
+    return lines

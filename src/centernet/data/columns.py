@@ -1,0 +1,206 @@
+"""What a data set holds, as arrays: the boxes of all images one after the other, and what is known of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .sample import Annotation, Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """The paths of N files in one buffer: no Python object for each.
+
+    Attributes:
+        root: the folder that the names are relative to.
+        names: all names in UTF-8, one after the other; bytes that are none are kept as in names of files.
+        ends: int64 N + 1, where each name ends, after a 0.
+    """
+
+    root: Path
+    names: bytes
+    ends: Ints
+
+    @classmethod
+    def of(cls, names: Iterable[str], root: Path = Path()) -> Paths:
+        """Store names that are relative to a folder."""
+        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
+        return cls(root, b"".join(encoded), np.cumsum([0, *map(len, encoded)], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, index: int) -> Path:
+        name = self.names[self.ends[index] : self.ends[index + 1]]
+        return self.root / name.decode("utf-8", "surrogateescape")
+
+    def select(self, indices: Ints) -> Paths:
+        """Return some of the paths, in the order of `indices`."""
+        ends = self.ends.tolist()
+        parts = [self.names[ends[index] : ends[index + 1]] for index in indices.tolist()]
+        return Paths(self.root, b"".join(parts), np.cumsum([0, *map(len, parts)], dtype=np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Paths]) -> Paths:
+        """Return the paths of all parts, one after the other."""
+        if len({part.root for part in parts}) > 1:
+            return cls.of(str(part[index]) for part in parts for index in range(len(part)))
+        starts = np.cumsum([0, *(len(part.names) for part in parts)])
+        ends = [part.ends[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]
+        return cls(parts[0].root, b"".join(part.names for part in parts), np.concatenate([[0], *ends]))
+
+
+class LabelTable(NamedTuple):
+    """One row for each image and class of which the image has a box; boxes of any class (label -1) aren't in it.
+
+    Attributes:
+        samples: int64 P, ascending.
+        labels: int64 P, ascending within a sample.
+        objects: int64 P, boxes that are objects.
+        ignored: int64 P, boxes to ignore.
+    """
+
+    samples: Ints
+    labels: Ints
+    objects: Ints
+    ignored: Ints
+
+    def with_objects(self) -> LabelTable:
+        """Return the rows with an object; those of ignored boxes alone are left out."""
+        rows = self.objects > 0
+        return LabelTable(*(column[rows] for column in self))
+
+
+_BLOCK = 100_000  # images whose boxes are sorted at once: that takes several times their own memory
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """N images with M boxes. The boxes of image i are the rows ``offsets[i]`` to ``offsets[i + 1] - 1``.
+
+    Attributes:
+        boxes: float32 M×4, as in `Annotation`, like all columns of the boxes.
+        labels: int64 M.
+        ids: int64 M.
+        ignore: bool M.
+        areas: float32 M.
+        offsets: int64 N + 1.
+        sizes: int32 N×2, (height, width) of each image.
+        image_ids: int64 N.
+        paths: of the images.
+    """
+
+    boxes: Floats
+    labels: Ints
+    ids: Ints
+    ignore: Bools
+    areas: Floats
+    offsets: Ints
+    sizes: NDArray[np.int32]
+    image_ids: Ints
+    paths: Paths
+
+    @classmethod
+    def of(cls, annotations: Iterable[Annotation]) -> Columns:
+        """Put single annotations together."""
+        kept = list(annotations)
+        arrays: dict[str, Any] = {}
+        for name, dtype, shape in (
+            ("boxes", np.float32, (0, 4)),
+            ("labels", np.int64, (0,)),
+            ("ids", np.int64, (0,)),
+            ("ignore", np.bool_, (0,)),
+            ("areas", np.float32, (0,)),
+        ):
+            column = [np.zeros(shape, dtype), *(np.asarray(getattr(item, name)) for item in kept)]
+            arrays[name] = np.concatenate(column).astype(dtype, copy=False)
+        return cls(
+            **arrays,
+            offsets=np.cumsum([0, *map(len, kept)], dtype=np.int64),
+            sizes=np.array([(item.height, item.width) for item in kept], dtype=np.int32).reshape(-1, 2),
+            image_ids=np.array([item.image_id for item in kept], dtype=np.int64),
+            paths=Paths.of(str(item.path) for item in kept),
+        )
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def annotation(self, index: int) -> Annotation:
+        """Return the annotation of an image: views of the columns."""
+        rows = slice(self.offsets[index], self.offsets[index + 1])
+        return Annotation(
+            path=self.paths[index],
+            image_id=int(self.image_ids[index]),
+            height=int(self.sizes[index, 0]),
+            width=int(self.sizes[index, 1]),
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            ids=self.ids[rows],
+            ignore=self.ignore[rows],
+            areas=self.areas[rows],
+        )
+
+    def samples(self) -> Ints:
+        """Return the image of each box: int64 M."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def select(self, indices: Ints) -> Columns:
+        """Return some of the images, in the order of `indices`."""
+        counts = np.diff(self.offsets)[indices]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self.offsets[indices] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Columns(
+            **self._boxes(rows),
+            offsets=offsets,
+            sizes=self.sizes[indices],
+            image_ids=self.image_ids[indices],
+            paths=self.paths.select(indices),
+        )
+
+    def keep(self, rows: Bools) -> Columns:
+        """Return the same images with some of their boxes; `rows` is bool M."""
+        before = np.concatenate([[0], np.cumsum(rows)])
+        return replace(self, **self._boxes(rows), offsets=before[self.offsets])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Columns]) -> Columns:
+        """Return the images of all parts, one after the other."""
+        starts = np.cumsum([0, *(len(part.labels) for part in parts)])
+        offsets = [part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]
+        names = (*_OF_BOXES, "sizes", "image_ids")
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(**arrays, offsets=np.concatenate([[0], *offsets]), paths=Paths.joined([p.paths for p in parts]))
+
+    def relabelled(self, new_labels: Ints) -> Columns:
+        """Make label i into ``new_labels[i]``; -1 (any class) stays."""
+        return replace(self, labels=np.append(new_labels, -1)[self.labels])
+
+    def label_table(self) -> LabelTable:
+        """Count which classes are in which images; what sampling and subsets go by."""
+        parts = [self._counted(start, min(start + _BLOCK, len(self))) for start in range(0, max(len(self), 1), _BLOCK)]
+        return LabelTable(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _boxes(self, rows: NDArray[Any]) -> dict[str, Any]:
+        return {name: getattr(self, name)[rows] for name in _OF_BOXES}
+
+    def _counted(self, start: int, stop: int) -> tuple[Ints, Ints, Ints, Ints]:
+        """The label table of the images start .. stop - 1."""
+        rows = slice(self.offsets[start], self.offsets[stop])
+        samples = np.repeat(np.arange(start, stop), np.diff(self.offsets[start : stop + 1]))
+        known = self.labels[rows] >= 0
+        labels, ignore = self.labels[rows][known], self.ignore[rows][known]
+        classes = int(labels.max(initial=0)) + 1
+        keys, places = np.unique(samples[known] * classes + labels, return_inverse=True)
+        objects, ignored = (np.bincount(places[flags], minlength=len(keys)) for flags in (~ignore, ignore))
+        return keys // classes, keys % classes, objects, ignored
+
+
+_OF_BOXES = ("boxes", "labels", "ids", "ignore", "areas")

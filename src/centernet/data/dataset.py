@@ -1,0 +1,304 @@
+"""The one class of data sets: columns, what they mean, and a way to the images.
+
+A format is a child whose constructor makes the columns (`formats`); so are data sets made of others (`combining`). A
+data set of one's own hands over columns, or defines `__len__` and `annotation`; `centernet.testing.check_dataset` tells
+whether it keeps the contract.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import boxes as box_ops
+from ..annotations.problems import (
+    DataError,
+    DataWarning,
+    Problem,
+    Problems,
+    check_class_names,
+    describe_problems,
+    with_nearest,
+)
+from ..images import ImageError, LazyImage, open_image
+from .columns import Columns, LabelTable
+from .sample import Annotation, Ints, Pixels, Sample, Shares
+
+
+@dataclass(frozen=True)
+class VideoSequence:
+    """A video within a data set: samples ``start`` to ``stop - 1``, in the order of time.
+
+    Attributes:
+        name: of the sequence.
+        start: index of its first sample.
+        stop: one more than that of its last.
+        frame_rate: frames per second.
+    """
+
+    name: str
+    start: int
+    stop: int
+    frame_rate: float
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class Sources(NamedTuple):
+    """What the samples of a data set are mixed from.
+
+    Attributes:
+        numbers: int64 N, the source of each sample.
+        shares: float64 S, the share of each source in an epoch of training, of sum 1.
+    """
+
+    numbers: Ints
+    shares: Shares
+
+
+class DetectionDataset:
+    """Images with boxes, by index. Reading or transforming a sample never changes the data set's annotations.
+
+    Args:
+        class_names: what each label means.
+        columns: all images and boxes; None where a child defines `__len__` and `annotation`, of which they are then
+            made when they are needed.
+        source: where the columns were read from. A data set with a source that has no image is an error, and its
+            problems are said in a warning.
+        problems: what was found on the way. A `Problems` is shared: what is found later is added to it.
+        strict: a defect is an error, not a warning.
+        category_ids: the format's own number of each class, for results in that format; None counts from 1.
+        num_identities: identities (`Annotation.ids`) are below it; 0 where nothing has one. None counts them.
+        amodal: boxes may reach over the edges of their images: they are those of whole objects, and augmentation
+            leaves them so.
+        sequences: the videos among the samples, for tracking; empty where there are none.
+        sources: what the samples are mixed from; None where they are not, or in no shares of their own.
+        reader: gives the image of a sample by its index; None opens the files.
+        clipped: how many boxes reached over the edges of their images and were cut there.
+
+    Attributes:
+        problems: every defect found so far, with what was done about it; reading images may add to it.
+
+    Raises:
+        DataError: wrong `class_names`, or no sample from a source.
+    """
+
+    def __init__(
+        self,
+        class_names: Iterable[str],
+        columns: Columns | None = None,
+        *,
+        source: str | Path | None = None,
+        problems: Iterable[Problem] = (),
+        strict: bool = False,
+        category_ids: Sequence[int] | None = None,
+        num_identities: int | None = None,
+        amodal: bool = False,
+        sequences: Iterable[VideoSequence] = (),
+        sources: Sources | None = None,
+        reader: Callable[[int], LazyImage] | None = None,
+        clipped: int = 0,
+    ) -> None:
+        self.class_names = check_class_names(class_names)
+        self.problems = problems if isinstance(problems, Problems) else Problems(problems)
+        self.strict = strict
+        self.category_ids = None if category_ids is None else tuple(category_ids)
+        if num_identities is None:
+            num_identities = 0 if columns is None else int(columns.ids.max(initial=-1)) + 1
+        self.num_identities = num_identities
+        self.amodal = amodal
+        self.sequences = tuple(sequences)
+        self.sources = sources
+        self.clipped = clipped
+        self._reader = reader
+        self._columns = columns
+        self._text = type(self).__name__ if source is None else f"{type(self).__name__}({source})"
+        if source is not None:
+            self._introduce(source)
+
+    @property
+    def columns(self) -> Columns:
+        """All annotations as arrays; not to be written to."""
+        if self._columns is None:
+            if type(self).__len__ is DetectionDataset.__len__ or type(self).annotation is DetectionDataset.annotation:
+                raise TypeError(f"{type(self).__name__}: give it columns, or define both __len__ and annotation")
+            self._columns = Columns.of(self.annotation(index) for index in range(len(self)))
+        return self._columns
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.columns)
+
+    def annotation(self, index: int) -> Annotation:
+        """Return the stored truth about sample `index`, without reading the image.
+
+        Raises:
+            IndexError: `index` is not in 0 .. len - 1.
+        """
+        self._check(index)
+        return self.columns.annotation(index)
+
+    def path(self, index: int) -> Path:
+        """Return the file of sample `index`.
+
+        Raises:
+            IndexError: `index` is not in 0 .. len - 1.
+        """
+        self._check(index)
+        return self.columns.paths[index] if self._columns is not None else self.annotation(index).path
+
+    def image(self, index: int) -> LazyImage:
+        """Return the image of sample `index`, decoded when its pixels are asked for (``image(i).read()[0]``).
+
+        A child whose images are no files of their own defines this one: ``return LazyImage.of(pixels)``.
+
+        Raises:
+            ImageError: it cannot be read. That may show as late as when it is decoded.
+        """
+        return open_image(self.path(index)) if self._reader is None else self._reader(index)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return sample `index`: its image, decoded when asked for, and copies of its boxes in pixels of the image.
+
+        Where the image isn't of the size that the annotation says, the boxes are clipped to the real one; that is a
+        problem, noted once.
+
+        Raises:
+            ImageError: the image cannot be read; noted as a problem. Of damage behind its header as late as when it is
+                decoded.
+            DataError: a problem, if `strict`.
+        """
+        annotation = self.annotation(index)
+        with self._noting_unreadable(annotation.path):
+            image = self.image(index)
+        if image.size_hw != (annotation.height, annotation.width):
+            annotation = self._of_size(annotation, *image.size_hw)
+        arrays = {name: getattr(annotation, name).copy() for name in ("boxes", "labels", "ids", "ignore")}
+        decode = partial(self._decode, image, annotation.path)
+        return Sample(LazyImage(image.size_hw, decode), **arrays, annotation=annotation, amodal=self.amodal)
+
+    def note(self, problem: Problem) -> None:
+        """Add a problem unless it is known.
+
+        Raises:
+            DataError: the data set is strict.
+        """
+        if self.problems.add(problem) and self.strict:
+            raise DataError(f"{problem} (an error because of strict=True)")
+
+    def with_class_names(self, class_names: Sequence[str]) -> DetectionDataset:
+        """Return the same data with other labels: each box keeps the name of its class and gets that name's place.
+
+        Raises:
+            DataError: a class of this data set isn't in `class_names`.
+        """
+        names = check_class_names(class_names)
+        missing = [name for name in self.class_names if name not in names]
+        if missing:
+            raise DataError(
+                f"{self!r} has classes that are not in the list of classes: {with_nearest(missing, names)}. "
+                f"Its classes: {', '.join(self.class_names)}. The list: {', '.join(names) or 'empty'}. "
+                "Where those boxes are to be left out, give the data set the list as its own class_names"
+            )
+        if names == self.class_names:
+            return self
+        if type(self).annotation is DetectionDataset.annotation:
+            other = type(self).__new__(type(self))  # not by pickling, which may begin anew
+            other.__dict__.update(self.__dict__)
+        else:  # annotations made by a child's own rules have the old labels
+            other = DetectionDataset(self.class_names, self.columns, **self.settings(), reader=self.reader)
+            other._text = repr(self)
+        other.class_names = names
+        other._columns = self.columns.relabelled(np.array([names.index(n) for n in self.class_names], dtype=np.int64))
+        if self.category_ids is not None:
+            # Classes that this data set does not have get numbers above its own.
+            known = dict(zip(self.class_names, self.category_ids, strict=True))
+            free = max(known.values(), default=0)
+            other.category_ids = tuple(known.get(name, free + place) for place, name in enumerate(names, start=1))
+        return other
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a data set of the same samples takes over: arguments of the constructor."""
+        names = ("problems", "strict", "category_ids", "num_identities", "amodal", "sequences", "sources")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def reader(self) -> Callable[[int], LazyImage] | None:
+        """What gives the images of a data set made of this one; None: their files."""
+        return self._reader if type(self).image is DetectionDataset.image else self.image
+
+    def label_table(self) -> LabelTable:
+        """Count which classes are in which samples."""
+        return self.columns.label_table()
+
+    def label_arrays(self) -> tuple[Ints, Ints, Ints]:
+        """For each class: objects, ignored boxes, and samples with at least one of either. Three int64 arrays."""
+        table, classes = self.label_table(), len(self.class_names)
+        objects, ignored = (
+            np.bincount(table.labels, counts, minlength=classes).astype(np.int64)
+            for counts in (table.objects, table.ignored)
+        )
+        return objects, ignored, np.bincount(table.labels, minlength=classes).astype(np.int64)
+
+    def summary(self, *, examples: int = 5) -> str:
+        """Return counts by class, and the first problems, as text of a few lines."""
+        objects, ignored, samples = self.label_arrays()
+        lines = [f"{self!r}: {len(self)} images, {objects.sum()} objects, {ignored.sum()} ignored boxes"]
+        width = max([len(name) for name in self.class_names], default=0)
+        if len(self.class_names) <= 25:
+            for name, *counts in zip(self.class_names, samples, objects, ignored, strict=True):
+                lines.append("  {:<{}}  {:>7} images {:>8} objects {:>7} ignored".format(name, width, *counts))
+        else:
+            text = ", ".join(f"{name} {count}" for name, count in zip(self.class_names, objects, strict=True))
+            lines += textwrap.wrap(f"objects: {text}", 100, initial_indent="  ", subsequent_indent="  ")
+        return "\n".join([*lines, *describe_problems(self.problems, examples)])
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _introduce(self, source: str | Path) -> None:
+        if len(self) == 0:
+            reasons = "\n".join(describe_problems(self.problems, 5)) or "nothing is listed there"
+            raise DataError(
+                f"{source}: no usable image. {reasons}\nCheck the path and the split, or put right what is named above"
+            )
+        if self.problems:
+            text = "\n".join([f"{self!r}: {len(self)} images are used", *describe_problems(self.problems, 5)])
+            warnings.warn(text, DataWarning, stacklevel=4)
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {self!r}: expected 0 .. {len(self) - 1}")
+
+    def _decode(self, image: LazyImage, path: Path, scale: float) -> tuple[Pixels, tuple[float, float]]:
+        with self._noting_unreadable(path):
+            return image.read(scale)
+
+    @contextmanager
+    def _noting_unreadable(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except ImageError as error:
+            self.problems.add(Problem(str(path), "unreadable-image", str(error).removeprefix(f"{path}: ")))
+            raise
+
+    def _of_size(self, annotation: Annotation, height: int, width: int) -> Annotation:
+        """The annotation for an image that turned out to have another size."""
+        stated, found = f"{annotation.height}×{annotation.width}", f"{height}×{width}"
+        clipped = box_ops.clip(annotation.boxes, (height, width))
+        keep = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
+        lost = f", {np.count_nonzero(~keep)} of {len(keep)} boxes left out" if not keep.all() else ""
+        done = "boxes kept whole" if self.amodal else "boxes clipped to the image"
+        text = f"the annotation says {stated} pixels (height×width), the upright image has {found}; {done}{lost}"
+        self.note(Problem(str(annotation.path), "size", text))
+        boxes = annotation.boxes if self.amodal else clipped
+        return annotation.select(keep, height=height, width=width, boxes=boxes[keep])
