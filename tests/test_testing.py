@@ -44,15 +44,15 @@ def with_box(*values: float) -> Callable[[Annotation], Annotation]:
 
 
 def float_image(sample: Sample) -> Sample:
-    return replace(sample, image=sample.image.astype(np.float32))
+    return sample.replace(image=sample.image.astype(np.float32))
 
 
 def other_boxes(sample: Sample) -> Sample:
-    return replace(sample, boxes=sample.boxes + np.float32(0.5))
+    return sample.replace(boxes=sample.boxes + np.float32(0.5))
 
 
 def noisy(sample: Sample) -> Sample:
-    return replace(sample, image=sample.image + np.random.default_rng().integers(0, 256, 3, dtype=np.uint8))
+    return sample.replace(image=sample.image + np.random.default_rng().integers(0, 256, 3, dtype=np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_labels_of_ignored_boxes_may_be_any_class(monkeypatch: Any) -> None:
 
     def consistent(sample: Sample) -> Sample:
         truth = sample.annotation
-        return replace(sample, labels=truth.labels.copy(), ignore=truth.ignore.copy())
+        return sample.replace(labels=truth.labels.copy(), ignore=truth.ignore.copy())
 
     dataset.change_sample = consistent
     monkeypatch.setattr("pickle.dumps", same)

@@ -154,16 +154,13 @@ class Sample:
             boxes: float32 M×4, one for each row.
             ignore: bool M; None takes over the flags.
         """
-        return Sample(
-            image=image,
-            boxes=boxes,
-            labels=self.labels[rows],
-            ids=self.ids[rows],
-            ignore=self.ignore[rows] if ignore is None else ignore,
-            annotation=self.annotation,
-            amodal=self.amodal,
-        )
+        kept = {name: getattr(self, name)[rows] for name in ("labels", "ids", "ignore")}
+        return self.replace(**(kept | {"image": image, "boxes": boxes} | ({} if ignore is None else {"ignore": ignore})))
+
+    def replace(self, **changes: Any) -> Sample:
+        """Return the sample with other values for some of the constructor's arguments."""
+        names = ("boxes", "labels", "ids", "ignore", "annotation", "amodal")
+        return Sample(**({"image": self._lazy} | {name: getattr(self, name) for name in names} | changes))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arrays = (self.boxes, self.labels, self.ids, self.ignore)
-        return Sample, (self.image, *arrays, self.annotation, self.amodal)
+        return Sample, (self.image, self.boxes, self.labels, self.ids, self.ignore, self.annotation, self.amodal)
