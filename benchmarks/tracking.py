@@ -13,9 +13,8 @@ import tempfile
 from pathlib import Path
 
 from centernet import Detections, Tracker
-from centernet.data.formats.mot import SequenceInfo
-from centernet.data.formats.mot_detections import read_mot_detections
-from centernet.data.formats.reading import Reports
+from centernet.annotations.mot import SequenceInfo, read_mot_detections
+from centernet.annotations.problems import Reports
 from centernet.evaluation.tracking import evaluate_tracking
 from centernet.tracking import fill_gaps
 

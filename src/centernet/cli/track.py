@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from centernet.data.formats.mot import SequenceInfo
+    from centernet.annotations.mot import SequenceInfo
     from centernet.detections import Detections
     from centernet.images import ImageError
     from centernet.inference import Frame, Writer
@@ -213,14 +213,14 @@ def _source(text: str) -> tuple[str | int, SequenceInfo | None]:
         return int(text), None
     info = _sequence_info(path)
     if info is not None:
-        return str(path / info.pictures), info
+        return str(path / info.images), info
     return text, _sequence_info(path.parent) if path.is_dir() else None
 
 
 def _sequence_info(folder: Path) -> SequenceInfo | None:
     """What seqinfo.ini says, where a folder has one."""
-    from centernet.data.formats.mot import SequenceInfo
-    from centernet.data.formats.reading import Reports
+    from centernet.annotations.mot import SequenceInfo
+    from centernet.annotations.problems import Reports
 
     if not (folder / "seqinfo.ini").is_file():
         return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..annotations.mot import read_mot_detections
+from ..annotations.problems import DataError, DataWarning, Problem
 from .adapters import Albumentations, TorchvisionV2
 from .columns import Columns
 from .combining import Concatenated, DetectionForTracking, MapClasses, RandomSubset, Subset
@@ -23,10 +25,9 @@ from .formats import (
     SafetyHelmet,
     Synthetic,
     SyntheticSequences,
-    read_mot_detections,
 )
 from .mosaic import Mosaic
-from .sample import Annotation, DataError, DataWarning, Problem, Sample
+from .sample import Annotation, Sample
 from .sampling import ClassAware, RepeatFactors, Sampling
 from .transforms import Augment, Resize, Transform
 

@@ -15,10 +15,14 @@ import numpy as np
 from PIL import Image
 
 from .. import boxes as box_ops
+from ..annotations.coco import write_coco
+from ..annotations.mot import write_mot
+from ..annotations.problems import DataError
+from ..annotations.voc import write_voc
+from ..annotations.yolo import write_yolo
 from .dataset import DetectionDataset
 from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
-from .formats.writing import write_coco, write_mot, write_voc, write_yolo
-from .sample import Annotation, DataError, Floats, Ints
+from .sample import Annotation, Floats, Ints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -155,7 +155,9 @@ class Sample:
             ignore: bool M; None takes over the flags.
         """
         kept = {name: getattr(self, name)[rows] for name in ("labels", "ids", "ignore")}
-        return self.replace(**(kept | {"image": image, "boxes": boxes} | ({} if ignore is None else {"ignore": ignore})))
+        if ignore is not None:
+            kept["ignore"] = ignore
+        return self.replace(image=image, boxes=boxes, **kept)
 
     def replace(self, **changes: Any) -> Sample:
         """Return the sample with other values for some of the constructor's arguments."""

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from centernet.data import COCO, MOT, VOC, YOLO, CrowdHuman, DetectionDataset, KITTITracking
-from centernet.data.formats.kitti import KITTI_CLASSES
-from centernet.data.formats.mot import MOT_CLASSES
+from centernet.annotations.kitti import KITTI_CLASSES
+from centernet.annotations.mot import MOT_CLASSES
 
 HEIGHT, WIDTH = 60, 80
 NUMBER = re.compile(r"[ \t\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t\r]*")

@@ -66,7 +66,7 @@ def test_every_row_that_has_no_picture_is_named(shared: Path) -> None:
     rows = len(raw_rows(root / "label_02/0001.txt"))
     used = sum(len(dataset.annotation(i)) for i in range(3))
     assert any(f"their {rows - used} boxes are left out" in problem.message for problem in dataset.problems)
-    assert any("frames 0-9, 11-14, 16-19, 21-446 have no picture" in problem.message for problem in dataset.problems)
+    assert any("frames 0-9, 11-14, 16-19, 21-446 have no image" in problem.message for problem in dataset.problems)
 
 
 def row(frame: Any, track: Any, kind: str, box: str, *, truncated: int = 0, occluded: int = 0) -> str:
@@ -134,7 +134,7 @@ GOOD = [row(0, 1, "Car", "1 2 30 40"), row(1, 1, "Car", "2 2 31 40")]
         (row(0, 2, "Car", "90 2 99 40"), "outside-box", "60×80"),
         (row(0, 1, "Car", "1 2 30 40"), "duplicate", "line 3"),
         (row(0, 2, "Cra", "1 2 30 40"), "unknown-class", "'Cra' (did you mean 'Car'?)"),
-        (row(3, 2, "Car", "1 2 30 40"), "missing-image", "the frames 3 have no picture in image_02/0000"),
+        (row(3, 2, "Car", "1 2 30 40"), "missing-image", "the frames 3 have no image in image_02/0000"),
     ],
 )
 def test_wrong_rows_are_named_and_left_out(write: Write, line: str, kind: str, part: str) -> None:

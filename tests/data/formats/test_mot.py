@@ -234,7 +234,7 @@ GOOD = ["1,1,5,5,9,9,1,1,1", "2,1,6,5,9,9,1,1,1"]
         ("1,2,90,5,9,9,1,1,1", "outside-box", "60×80"),
         ("1,1,7,5,9,9,1,1,1", "duplicate", "line 3 (frame 1, identity 1)"),
         ("1,2,5,5,9,9,1,14,1", "unknown-class", "the class 14 is none of 1 .. 13"),
-        ("9,2,5,5,9,9,1,1,1", "missing-image", "the frames 9 have no picture in A/img1; their 1 boxes are left out"),
+        ("9,2,5,5,9,9,1,1,1", "missing-image", "the frames 9 have no image in A/img1; their 1 boxes are left out"),
     ],
 )
 def test_wrong_rows_are_named_and_left_out(write: Write, row: str, kind: str, part: str) -> None:
@@ -257,7 +257,7 @@ def test_wrong_rows_are_named_and_left_out(write: Write, row: str, kind: str, pa
         ({"info": "framerate=9\nseqLength=3\nimWidth=wide\nimHeight=60\n"}, "size", "imWidth is 'wide'", 3),
         ({"info": "imDir=../B\nframeRate=9\nseqLength=3\nimWidth=80\nimHeight=60\n"}, "missing-image", "leads out", 0),
         ({"info": "frameRate=9\nseqLength=2\nimWidth=80\nimHeight=60\n"}, "missing-annotation", "3 are beyond", 2),
-        ({"frames": []}, "missing-image", "no pictures", 0),
+        ({"frames": []}, "missing-image", "no images", 0),
         ({"frames": ["000001.jpg", "000002.jpg", "2.png"], "info": None}, "duplicate", "frame 2", 2),
         ({"frames": ["000001.jpg", "000002.jpg", "copy.jpg"], "info": None}, "missing-annotation", "not the number", 2),
     ],

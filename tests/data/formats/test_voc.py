@@ -275,7 +275,7 @@ def test_lists_for_one_class_comments_and_repeated_lines(folder: Folder) -> None
 
 def test_all_files_without_a_list(folder: Folder) -> None:
     root = folder(b=objects(("cat", 1, 1, 9, 9)), a=objects(("cat", 1, 1, 9, 9)), alone="")
-    with pytest.warns(DataWarning, match=r"alone.xml: no XML file for its picture"):
+    with pytest.warns(DataWarning, match=r"alone.xml: no XML file for its image"):
         dataset = VOC(root, None)
     assert [dataset.path(i).stem for i in range(len(dataset))] == ["a", "b"]
 

@@ -144,7 +144,7 @@ def test_classes_may_be_chosen_and_ordered(write: Write) -> None:
         ("0 .5 .5 -.2 .2", "inverted-box", "line 2"),
         ("0 .5 .5 0 .2", "empty-box", "line 2"),
         ("0 1.5 .5 .2 .2", "outside-box", "60×80"),
-        ("0 320 240 50 50", "outside-box", "numbers are shares of the picture"),
+        ("0 320 240 50 50", "outside-box", "numbers are shares of the image"),
         ("0 nan .5 .2 .2", "bad-box", "finite"),
         ("0 .1 .1 .2 inf .3 .1", "bad-box", "finite"),
     ],
@@ -165,14 +165,14 @@ def test_label_files_without_a_picture_are_named(write: Write, tmp_path: Path) -
     path = write({"a": "0 .5 .5 .2 .2"})
     for name in ("lost.txt", "classes.txt"):
         (tmp_path / "labels/train" / name).write_text("0 .5 .5 .2 .2")
-    with pytest.warns(DataWarning, match=r"lost.txt: a label file without a picture"):
+    with pytest.warns(DataWarning, match=r"lost.txt: a label file without an image"):
         assert len(YOLO(path).problems) == 1
 
 
 def test_pictures_that_none_has_labels_are_an_error(write: Write) -> None:
     path = write({"a": None, "b": None}, into="annotations")
     with pytest.raises(
-        DataError, match=r"none of the 2 pictures has a label file; for images/train/a.jpg it would be .*a.txt"
+        DataError, match=r"none of the 2 images has a label file; for images/train/a.jpg it would be .*a.txt"
     ):
         YOLO(path)
 

@@ -8,7 +8,6 @@ from .folder import ImageFolder
 from .helmet import SafetyHelmet
 from .kitti import KITTITracking
 from .mot import MOT
-from .mot_detections import read_mot_detections
 from .synthetic import Synthetic
 from .synthetic_sequences import SyntheticSequences
 from .voc import VOC
@@ -25,5 +24,4 @@ __all__ = [
     "SafetyHelmet",
     "Synthetic",
     "SyntheticSequences",
-    "read_mot_detections",
 ]

@@ -1,4 +1,4 @@
-"""A folder of pictures without annotations: to look at, to detect in, or as pictures without objects in training."""
+"""A folder of images without annotations: to look at, to detect in, or as images without objects in training."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...images import ImageError, image_size, list_images
+from ...annotations.problems import DataError, Reports
+from ...annotations.rows import RowList
+from ...images import ImageError, list_images
 from ..dataset import DetectionDataset
-from ..sample import DataError
-from .reading import Reports, Rows
+from .layout import ImageList, own_size
 
 
 class ImageFolder(DetectionDataset):
-    """Every picture of a folder, sorted by name, with no boxes.
+    """Every image of a folder, sorted by name, with no boxes.
 
     Args:
         root: the folder.
         recursive: its subfolders too.
-        class_names: of the data that it is used with. In training the pictures are examples of background only.
-        strict: an unreadable picture is an error instead of a problem that leaves it out.
+        class_names: of the data that it is used with. In training the images are examples of background only.
+        strict: an unreadable image is an error instead of a problem that leaves it out.
 
     Raises:
         DataError: no such folder, or no usable image in it.
@@ -38,12 +39,10 @@ class ImageFolder(DetectionDataset):
             paths = list_images(root, recursive=recursive)
         except ImageError as error:
             raise DataError(str(error)) from error
-        report, rows = Reports(strict=strict), Rows()
-        for number, path in enumerate(paths):
-            try:
-                size_hw = image_size(path)
-            except ImageError as error:
-                report(path, "unreadable-image", f"{str(error).removeprefix(f'{path}: ')}; the sample is left out")
-                continue
-            rows.add_image(path.relative_to(root).as_posix(), number, size_hw)
-        super().__init__(class_names, rows.columns(root), source=root, problems=report.found, strict=strict)
+        report, images = Reports(strict=strict), ImageList(root)
+        for path in paths:
+            size_hw = own_size(path, report)
+            if size_hw is not None:
+                images.add(path.relative_to(root).as_posix(), size_hw)
+        columns = images.columns(RowList().rows(), lambda row: (root, ""), report)
+        super().__init__(class_names, columns, source=root, problems=report.found, strict=strict)

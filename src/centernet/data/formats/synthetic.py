@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from ... import boxes as box_ops
+from ...annotations.coco import write_coco
+from ...annotations.problems import with_nearest
+from ...annotations.voc import write_voc
 from ...images import LazyImage
 from ..dataset import DetectionDataset
 from ..sample import Annotation, DataError, Sample
 from ..scenes import SHAPES, Drawing, Scene, draw, random_scene
-from .reading import with_nearest
-from .writing import write_coco, write_voc
 
 
 class DrawnDataset(DetectionDataset):

@@ -1,48 +1,30 @@
-"""Pascal VOC: one XML file a picture (The PASCAL Visual Object Classes Challenge; http://host.robots.ox.ac.uk/pascal/VOC).
+"""Pascal VOC (The PASCAL Visual Object Classes Challenge; http://host.robots.ox.ac.uk/pascal/VOC).
 
 Layout::
 
     root/ImageSets/Main/train.txt    one stem a line
     root/Annotations/<stem>.xml
-    root/JPEGImages/<stem>.jpg       or any other kind of picture, in upper or lower case
-
-VOC numbers pixels from 1 and includes the last: x1 = xmin - 1, y1 = ymin - 1, x2 = xmax, y2 = ymax here. Numbers may
-have decimals. The files are parsed by expat with any document type declaration refused, so no entity can be defined in
-them (neither expanded a billion times nor read from another file).
+    root/JPEGImages/<stem>.jpg       or any other kind of image, in upper or lower case
 """
 
 from __future__ import annotations
 
 import os
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from typing import Literal
 
+import numpy as np
+
+from ...annotations.problems import DataError, Reports, UnknownKeys, check_class_names, with_nearest
+from ...annotations.rows import RowList
+from ...annotations.text import text_lines
+from ...annotations.voc import VOC_CLASSES, VocObject, read_voc
 from ...images import IMAGE_SUFFIXES
+from ..columns import Columns
 from ..dataset import DetectionDataset
-from ..sample import DataError
-from .reading import (
-    Folder,
-    Reports,
-    Rows,
-    UnknownKeys,
-    check_class_names,
-    header_size,
-    judge_box,
-    number,
-    text_lines,
-    with_nearest,
-)
-
-_TWENTY = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow "
-    "diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor"
-)
-_EDGES = ("xmin", "ymin", "xmax", "ymax")
-VOC_CLASSES = tuple(_TWENTY.split())
+from .layout import Folder, ImageList, header_size
 
 
 class VOC(DetectionDataset):
@@ -76,24 +58,22 @@ class VOC(DetectionDataset):
         difficult: Literal["ignore", "keep"] = "ignore",
         strict: bool = False,
     ) -> None:
-        root = Path(root)
-        reader = _Reader(root, class_names, rename or {}, ignore_difficult=difficult == "ignore", strict=strict)
-        source, stems = _list_stems(root, split, reader)
+        reader = _Reader(Path(root), class_names, rename or {}, ignore_difficult=difficult == "ignore", strict=strict)
+        source, stems = reader.list_stems(split)
         used = [stem for stem in stems if reader.read(stem, source)]
-        reader.keys.report(reader.annotations.root, reader.report)
-        reader.number_images(used)
+        columns, names = reader.finish(used)
         super().__init__(
-            reader.final_class_names(),
-            reader.rows.columns(root / "JPEGImages"),
+            names,
+            columns,
             source=source,
             problems=reader.report.found,
             strict=strict,
-            clipped=reader.rows.clipped,
+            clipped=reader.images.clipped,
         )
 
 
 class _Reader:
-    """Reads one sample after the other into `rows`."""
+    """Reads one sample after the other."""
 
     def __init__(
         self,
@@ -104,159 +84,127 @@ class _Reader:
         ignore_difficult: bool,
         strict: bool,
     ) -> None:
+        self.root = root
         self.rename = rename
-        self.keys = UnknownKeys(["difficult"])
-        self.rows = Rows()
-        self.report = Reports(strict=strict)
-        self.pictures = Folder(root / "JPEGImages")
-        self.annotations = Folder(root / "Annotations")
         self.given = None if class_names is None else check_class_names(class_names)
-        self.labels = {name: label for label, name in enumerate(self.given or ())}
         self.ignore_difficult = ignore_difficult
-        self.picture_of: dict[str, str] = {}
-        for name in reversed(sorted(set(self.pictures.listing().values()))):  # of a.jpg and a.png the first counts
+        self.report = Reports(strict=strict)
+        self.images = ImageList(root / "JPEGImages")
+        self._annotations = Folder(root / "Annotations")
+        self._files = Folder(root / "JPEGImages")
+        self._keys = UnknownKeys(["difficult"])
+        self._rows = RowList()
+        self._names: dict[str, int] = {}  # a number for each class as the files spell it
+        self._xml: list[str] = []  # of each image
+        image_of: dict[str, str] = {}
+        for name in reversed(sorted(set(self._files.listing().values()))):  # of a.jpg and a.png the first counts
             stem, suffix = os.path.splitext(name)
             if suffix.lower() in IMAGE_SUFFIXES:
-                self.picture_of[stem] = name
-        self.picture_of = {stem.lower(): name for stem, name in self.picture_of.items()} | self.picture_of
+                image_of[stem] = name
+        self._image_of = {stem.lower(): name for stem, name in image_of.items()} | image_of
 
     def read(self, stem: str, source: Path) -> bool:
-        """Whether the sample could be used."""
-        picture = self.picture_of.get(stem) or self.picture_of.get(stem.lower())
-        xml = self.annotations.find(f"{stem}.xml")
-        if picture is None and xml is None:
-            text = f"{stem!r} has neither a picture nor an XML file; the sample is left out"
+        """Read a sample. Returns True if it could be used."""
+        image = self._image_of.get(stem) or self._image_of.get(stem.lower())
+        xml = self._annotations.find(f"{stem}.xml")
+        if image is None and xml is None:
+            text = f"{stem!r} has neither an image nor an XML file; the sample is left out"
             self.report(source, "missing-image", text)
             return False
-        if picture is None:
-            path = self.pictures.root / f"{stem}.jpg"
-            self.report(path, "missing-image", "no picture for its XML file; the sample is left out")
+        if image is None:
+            path = self._files.root / f"{stem}.jpg"
+            self.report(path, "missing-image", "no image for its XML file; the sample is left out")
             return False
         if xml is None:
-            text = "no XML file for its picture; the sample is left out (a picture without objects needs an empty one)"
-            self.report(self.annotations.root / f"{stem}.xml", "missing-annotation", text)
+            text = "no XML file for its image; the sample is left out (an image without objects needs an empty one)"
+            self.report(self._annotations.root / f"{stem}.xml", "missing-annotation", text)
             return False
-        path = self.annotations.root / xml
-        try:
-            tree = _parse(path.read_bytes())
-        except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # LookupError: an unknown encoding
-            self.report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out")
+        file = read_voc(self._annotations.root / xml, self.report)
+        if file is None:
             return False
-        size_hw = _size(tree) or header_size(
-            self.pictures.root / picture, f"{xml} gives no size, or 0×0, in <size>", self.report
+        size_hw = file.size_hw or header_size(
+            self._files.root / image, f"{xml} gives no size, or 0×0, in <size>", self.report
         )
         if size_hw is None:
             return False
-        for place, entry in enumerate(tree.iterfind("object"), start=1):
-            self.keys.look((child.tag for child in entry), f"{xml}, object {place}")
-            self._read_object(path, place, entry, size_hw)
-        self.rows.add_image(picture, len(self.rows.names), size_hw)
+        number = self.images.add(image, size_hw)
+        self._xml.append(xml)
+        for place, entry in enumerate(file.objects, start=1):
+            self._keys.look(entry.keys, f"{xml}, object {place}")
+            self._add(number, place, entry)
         return True
 
-    def _read_object(self, path: Path, place: int, entry: Element, size_hw: tuple[int, int]) -> None:
-        name = (entry.findtext("name") or "").strip()
-        where = f"object {place} ({name or 'without a name'})"
-        name = self.rename.get(name, name)
-        box = _box(entry)
-
-        def leave_out(kind: str, reason: str) -> None:
-            self.report(path, kind, f"{where}: {reason}; the box is left out")
-
+    def _add(self, image: int, place: int, entry: VocObject) -> None:
+        name = self.rename.get(entry.name, entry.name)
         if not name or (self.given is not None and name not in self.given):
             known = f"; class_names is {', '.join(self.given)}" if self.given else ""
-            return leave_out("unknown-class", f"the class {with_nearest([name], self.given or ())} is not known{known}")
-        if box is None:
-            return leave_out("bad-box", "no <bndbox> with numbers xmin ymin xmax ymax")
-        wrong = judge_box(box, size_hw, first_pixel=1)
-        if wrong is not None:
-            return leave_out(*wrong)
-        xmin, ymin, xmax, ymax = box
-        self.rows.add_box(
-            (xmin - 1, ymin - 1, xmax, ymax),
-            size_hw,
-            label=self.labels.setdefault(name, len(self.labels)),
-            ignore=self.ignore_difficult and (entry.findtext("difficult") or "").strip() not in ("", "0"),
-        )
+            wrong = "unknown-class", f"the class {with_nearest([name], self.given or ())} is not known{known}"
+        elif entry.box is None:
+            wrong = "bad-box", "no <bndbox> with numbers xmin ymin xmax ymax"
+        else:
+            label = self._names.setdefault(entry.name, len(self._names))
+            self._rows.add(image, place, entry.box, label, ignore=self.ignore_difficult and entry.difficult)
+            return
+        path, where = self._annotations.root / self._xml[image], _where(place, entry.name)
+        self.report(path, wrong[0], f"{where}: {wrong[1]}; the box is left out")
 
-    def number_images(self, stems: Sequence[str]) -> None:
-        """Pictures are numbered by their names where all are different numbers (as in VOC), else from 0."""
+    def finish(self, stems: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
+        """Return all that was read, and the classes: those given, or those found in a stable order.
+
+        Images are numbered by their names where all are different numbers (as in VOC), else from 0.
+        """
+        self._keys.report(self._annotations.root, self.report)
         numbers = [int(stem) for stem in stems if stem.isdecimal()]
-        if len(set(numbers)) == len(stems):
-            self.rows.image_ids = array("q", numbers)
+        image_ids = numbers if len(set(numbers)) == len(stems) else None
+        rows, spelt = self._rows.rows(), list(self._names)
 
-    def final_class_names(self) -> tuple[str, ...]:
-        """The classes given, or those found in a stable order, to which the labels are moved."""
-        if self.given is not None:
-            return self.given
-        names = tuple(sorted(self.labels))
-        if len(names) > 10 and set(names) <= set(VOC_CLASSES):
-            names = VOC_CLASSES
-        new_label = {self.labels[name]: label for label, name in enumerate(names) if name in self.labels}
-        self.rows.labels = array("q", [new_label[label] for label in self.rows.labels])
-        return names
+        def where(row: int) -> tuple[Path, str]:
+            path = self._annotations.root / self._xml[int(rows.images[row])]
+            return path, _where(int(rows.places[row]), spelt[int(rows.labels[row])])
 
+        columns = self.images.columns(rows, where, self.report, image_ids=image_ids, first_pixel=1)
+        meant = [self.rename.get(name, name) for name in spelt]
+        names = self.given
+        if names is None:
+            names = tuple(sorted({meant[label] for label in np.unique(columns.labels).tolist()}))
+            if len(names) > 10 and set(names) <= set(VOC_CLASSES):
+                names = VOC_CLASSES
+        new_labels = np.array([names.index(name) if name in names else -1 for name in meant], dtype=np.int64)
+        return replace(columns, labels=new_labels[columns.labels]), names
 
-def _list_stems(root: Path, split: str | None, reader: _Reader) -> tuple[Path, Iterable[str]]:
-    """Where the samples are listed, and their stems in that order."""
-    for folder in (reader.annotations.root, reader.pictures.root):
-        if not folder.is_dir():
-            inside = sorted(str(path.parent.relative_to(root)) for path in root.glob("*/Annotations"))
-            inside += sorted(str(path.parent.relative_to(root)) for path in root.glob("*/*/Annotations"))
-            hint = f"give one of its subfolders as the root: {', '.join(inside)}" if inside else "check `root`"
-            raise DataError(f"{folder}: no such folder, expected VOC's layout with Annotations and JPEGImages; {hint}")
-    if split is None:
-        stems = {Path(name).stem for name in reader.annotations.listing().values() if name.lower().endswith(".xml")}
-        lower = {stem.lower() for stem in stems}
-        stems |= {Path(name).stem for stem, name in reader.picture_of.items() if stem.lower() not in lower}
-        return reader.annotations.root, sorted(stems)
-    path = root / "ImageSets" / "Main" / f"{split}.txt"
-    if not path.is_file():
-        lists = sorted(file.stem for file in path.parent.glob("*.txt"))
-        hint = f"the lists there are {with_nearest(lists, ())}" if lists else "there are none there"
-        raise DataError(f"{path}: no such list; {hint}. split=None takes every file in {reader.annotations.root}")
-    stems_in_order: dict[str, None] = {}
-    for place, line in enumerate(text_lines(path), start=1):
-        stem = line.strip()
-        first, _, flag = stem.rpartition(" ")
-        if flag in ("-1", "0", "1") and stem not in reader.picture_of:  # VOC's lists for one class: "000012 -1"
-            stem = first.strip()
-        if stem in stems_in_order:
-            reader.report(path, "duplicate", f"line {place} names {stem!r} again; it is used once")
-        elif stem:
-            stems_in_order[stem] = None
-    return path, stems_in_order
-
-
-def _parse(data: bytes) -> Element:
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.Parse(data, True)
-    return builder.close()
+    def list_stems(self, split: str | None) -> tuple[Path, Iterable[str]]:
+        """Return where the samples are listed, and their stems in that order."""
+        root, annotations = self.root, self._annotations.root
+        for folder in (annotations, self._files.root):
+            if not folder.is_dir():
+                inside = sorted(str(path.parent.relative_to(root)) for path in root.glob("*/Annotations"))
+                inside += sorted(str(path.parent.relative_to(root)) for path in root.glob("*/*/Annotations"))
+                hint = f"give one of its subfolders as the root: {', '.join(inside)}" if inside else "check `root`"
+                text = f"no such folder, expected VOC's layout with Annotations and JPEGImages; {hint}"
+                raise DataError(f"{folder}: {text}")
+        if split is None:
+            listing = self._annotations.listing().values()
+            stems = {Path(name).stem for name in listing if name.lower().endswith(".xml")}
+            lower = {stem.lower() for stem in stems}
+            stems |= {Path(name).stem for stem, name in self._image_of.items() if stem.lower() not in lower}
+            return annotations, sorted(stems)
+        path = root / "ImageSets" / "Main" / f"{split}.txt"
+        if not path.is_file():
+            lists = sorted(file.stem for file in path.parent.glob("*.txt"))
+            hint = f"the lists there are {with_nearest(lists, ())}" if lists else "there are none there"
+            raise DataError(f"{path}: no such list; {hint}. split=None takes every file in {annotations}")
+        in_order: dict[str, None] = {}
+        for place, line in enumerate(text_lines(path), start=1):
+            stem = line.strip()
+            first, _, flag = stem.rpartition(" ")
+            if flag in ("-1", "0", "1") and stem not in self._image_of:  # VOC's lists for one class: "000012 -1"
+                stem = first.strip()
+            if stem in in_order:
+                self.report(path, "duplicate", f"line {place} names {stem!r} again; it is used once")
+            elif stem:
+                in_order[stem] = None
+        return path, in_order
 
 
-def _refuse_doctype(*_: Any) -> None:
-    raise ValueError("it has a document type declaration, which is refused for safety; remove the <!DOCTYPE ...> line")
-
-
-def _size(tree: Element) -> tuple[int, int] | None:
-    """(height, width) as stated; None where it is missing, no number or not positive."""
-    try:
-        height, width = (int(number(tree.findtext(f"size/{side}") or "0")) for side in ("height", "width"))
-    except (ValueError, OverflowError):
-        return None
-    return (height, width) if 0 < height < 2**31 and 0 < width < 2**31 else None
-
-
-def _box(entry: Element) -> tuple[float, float, float, float] | None:
-    """xmin ymin xmax ymax as stated; None where one is missing or no number."""
-    try:
-        box = entry.find("bndbox")
-        xmin, ymin, xmax, ymax = (number("" if box is None else box.findtext(edge) or "") for edge in _EDGES)
-    except ValueError:
-        return None
-    return xmin, ymin, xmax, ymax
+def _where(place: int, name: str) -> str:
+    return f"object {place} ({name or 'without a name'})"

@@ -19,23 +19,29 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from centernet.annotations import kitti, mot
+from centernet.annotations.text import TextTable
+
 from .evaluator import TrackingEvaluator, TrackingResult
-from .files import Length, SequenceFiles, TextTable, find_sequences, kitti_length, mot_length, own_class_names
+from .files import (
+    Length,
+    SequenceFiles,
+    find_sequences,
+    frame_column,
+    kitti_length,
+    mot_length,
+    read_table,
+    tracks_of,
+    whole_column,
+)
 from .tracks import Ints, Role, Tracks
 
 Format = Literal["mot15", "mot16", "mot17", "mot20", "kitti"]
 
-KITTI_CLASSES: tuple[str, ...] = ("car", "pedestrian")
-_KITTI_TYPES: tuple[str, ...] = (
-    "car", "van", "truck", "pedestrian", "person", "person_sitting", "cyclist", "tram", "misc", "dontcare",
-)  # fmt: skip
-_NEIGHBOURS = {"car": ("van",), "pedestrian": ("person", "person_sitting")}
+_KITTI_DEFAULT = ("car", "pedestrian")
+_KITTI_TYPES = tuple(name.lower() for name in kitti.KITTI_CLASSES)
+_DONT_CARE = kitti.DONT_CARE.lower()
 _MAX_OCCLUSION, _MAX_TRUNCATION, _MIN_HEIGHT = 2, 0, 25.0
-
-_MOT_CLASSES = 13
-_PEDESTRIAN = 1
-_DISTRACTORS = (2, 7, 8, 12)
-_NON_MOTORIZED_VEHICLE = 6
 
 
 def evaluate_tracking(
@@ -139,7 +145,7 @@ def _class_names(
     if len(kinds) > 1:
         raise ValueError(f"the sequences are of different classes and cannot be evaluated together: {sorted(formats)}")
     known = kinds.pop() or ("pedestrian",)
-    default = KITTI_CLASSES if known == _KITTI_TYPES[:-1] else known
+    default = _KITTI_DEFAULT if known == _KITTI_TYPES else known
     spelt = {name.lower(): name for name in known}
     names = default if given is None else tuple(dict.fromkeys(spelt.get(name.lower(), name) for name in given))
     unknown = [name for name in names if name not in known]
@@ -151,25 +157,26 @@ def _class_names(
 def _classes(file: SequenceFiles, format: Format) -> tuple[str, ...] | None:
     """Return the classes that the results of a sequence may have; None where all are pedestrians."""
     if format == "kitti":
-        return _KITTI_TYPES[:-1]
-    return None if format == "mot15" else own_class_names(file.truth)
+        return _KITTI_TYPES
+    own = mot.own_class_names(file.truth) if format != "mot15" and file.truth.name == "gt.txt" else None
+    return None if own is None else tuple(own)
 
 
 def _read_mot(
     file: SequenceFiles, format: Format, class_names: Sequence[str], min_visibility: float
 ) -> Iterator[ClassTracks]:
-    truth, found = TextTable.read(file.truth, (7, 8, 9, 10)), TextTable.read(file.results, (6, 7, 8, 9, 10))
+    truth, found = read_table(file.truth, mot.TRUTH_WIDTHS), read_table(file.results, mot.RESULT_WIDTHS)
     own_names = _classes(file, format)
     length = mot_length(file.truth)
-    frames, found_frames = truth.frames(1, length), found.frames(1, length)
+    frames, found_frames = frame_column(truth, 1, length), frame_column(found, 1, length)
     for name in class_names:
         number = None if own_names is None else own_names.index(name) + 1
         roles = _mot_roles(truth, format, number, min_visibility)
         found_roles = _roles_by_class(found, number, alone=len(class_names) == 1)
         yield ClassTracks(
             name,
-            truth.tracks(frames, truth.whole(1, "the identity"), _corners(truth), roles),
-            found.tracks(found_frames, found.whole(1, "the identity"), _corners(found), found_roles),
+            tracks_of(truth, frames, _corners(truth), roles),
+            tracks_of(found, found_frames, _corners(found), found_roles),
             _num_frames(length, frames, found_frames),
         )
 
@@ -194,18 +201,18 @@ def _mot_roles(truth: TextTable, format: Format, own_class: int | None, min_visi
         return np.where(counts, Role.COUNTED, Role.BYSTANDER).astype(np.int8)
     if width not in (8, 9) and len(truth):
         raise ValueError(f"{truth.path}: {width} columns, but {format} has the class in column 8, visibility in 9")
-    kinds = truth.whole(7, "the class")
+    kinds = whole_column(truth, 7, "the class")
     if own_class is not None:
         roles = np.where(counts, Role.COUNTED, Role.IGNORED)
         roles[kinds != own_class] = Role.NONE
     else:
-        wrong = (kinds < 1) | (kinds > _MOT_CLASSES)
+        wrong = (kinds < 1) | (kinds > len(mot.MOT_CLASSES))
         if wrong.any():
             row = int(np.argmax(wrong))
-            truth.fail(row, f"the class {kinds[row]} is none of 1 … {_MOT_CLASSES}")
-        ignored = (*_DISTRACTORS, _NON_MOTORIZED_VEHICLE) if format == "mot20" else _DISTRACTORS
+            truth.fail(row, f"the class {kinds[row]} is none of 1 … {len(mot.MOT_CLASSES)}")
+        ignored = mot.like_pedestrians(mot20=format == "mot20")
         roles = np.where(np.isin(kinds, ignored), Role.IGNORED, Role.BYSTANDER)
-        roles[(kinds == _PEDESTRIAN) & counts] = Role.COUNTED
+        roles[(kinds == mot.PEDESTRIAN) & counts] = Role.COUNTED
     if width == 9:
         visibility = truth.values[:, 8]  # below 0: not known
         roles[(roles == Role.COUNTED) & (visibility >= 0) & (visibility < min_visibility)] = Role.IGNORED
@@ -217,7 +224,7 @@ def _roles_by_class(found: TextTable, own_class: int | None, *, alone: bool) -> 
     roles = np.full(len(found), Role.COUNTED, np.int8)
     if own_class is None or found.values.shape[1] < 8:
         return roles
-    kinds = found.whole(7, "the class")
+    kinds = whole_column(found, 7, "the class")
     if not alone and (kinds < 1).any():
         row = int(np.argmax(kinds < 1))
         found.fail(row, f"expected the class, from 1, in column 8, got {kinds[row]}; several are to be told apart")
@@ -226,33 +233,40 @@ def _roles_by_class(found: TextTable, own_class: int | None, *, alone: bool) -> 
 
 
 def _read_kitti(file: SequenceFiles, class_names: Sequence[str]) -> Iterator[ClassTracks]:
-    truth = TextTable.read(file.truth, (17,), names_column=2)
-    found = TextTable.read(file.results, (17, 18), names_column=2)
-    for table in (truth, found):
-        unknown = ~np.isin(table.names, _KITTI_TYPES)
-        if unknown.any():
-            row = int(np.argmax(unknown))
-            table.fail(row, f"the type '{table.names[row]}' is none of {', '.join(_KITTI_TYPES)}")
+    truth = read_table(file.truth, kitti.TRUTH_WIDTHS, words_column=kitti.KIND_COLUMN)
+    found = read_table(file.results, kitti.RESULT_WIDTHS, words_column=kitti.KIND_COLUMN)
+    kinds, found_kinds = (_kitti_types(table) for table in (truth, found))
     length = kitti_length(file.truth)
-    frames, found_frames = truth.frames(0, length), found.frames(0, length)
+    frames, found_frames = frame_column(truth, 0, length), frame_column(found, 0, length)
     for name in class_names:
-        roles = _kitti_roles(truth, name)
-        found_roles = np.where(found.names == name, Role.COUNTED, Role.NONE).astype(np.int8)
+        roles = _kitti_roles(truth, kinds, name)
+        found_roles = np.where(found_kinds == name, Role.COUNTED, Role.NONE).astype(np.int8)
         yield ClassTracks(
             name,
-            truth.tracks(frames, truth.whole(1, "the identity"), truth.values[:, 6:10], roles),
-            found.tracks(found_frames, found.whole(1, "the identity"), found.values[:, 6:10], found_roles),
+            tracks_of(truth, frames, truth.values[:, 6:10], roles),
+            tracks_of(found, found_frames, found.values[:, 6:10], found_roles),
             _num_frames(length, frames, found_frames),
         )
 
 
-def _kitti_roles(truth: TextTable, name: str) -> NDArray[np.int8]:
-    truncation, occlusion = truth.whole(3, "the truncation"), truth.whole(4, "the occlusion")
+def _kitti_types(table: TextTable) -> NDArray[np.str_]:
+    """The type of each row, in lower case."""
+    kinds = np.char.lower(table.words)
+    unknown = ~np.isin(kinds, [*_KITTI_TYPES, _DONT_CARE])
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        table.fail(row, f"the type '{kinds[row]}' is none of {', '.join(_KITTI_TYPES)}, {_DONT_CARE}")
+    return kinds
+
+
+def _kitti_roles(truth: TextTable, kinds: NDArray[np.str_], name: str) -> NDArray[np.int8]:
+    truncation, occlusion = whole_column(truth, 3, "the truncation"), whole_column(truth, 4, "the occlusion")
     hard = (occlusion > _MAX_OCCLUSION) | (truncation > _MAX_TRUNCATION)
+    neighbours = [kind.lower() for kind, other in kitti.NEIGHBOURS.items() if other.lower() == name]
     roles = np.full(len(truth), Role.NONE, np.int8)
-    roles[truth.names == "dontcare"] = Role.REGION
-    roles[np.isin(truth.names, _NEIGHBOURS.get(name, ()))] = Role.IGNORED
-    roles[truth.names == name] = np.where(hard, Role.IGNORED, Role.COUNTED)[truth.names == name]
+    roles[kinds == _DONT_CARE] = Role.REGION
+    roles[np.isin(kinds, neighbours)] = Role.IGNORED
+    roles[kinds == name] = np.where(hard, Role.IGNORED, Role.COUNTED)[kinds == name]
     return roles
 
 

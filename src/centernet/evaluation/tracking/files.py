@@ -1,4 +1,4 @@
-"""Reading what the tracking benchmarks write: tables of numbers, the layouts of their folders, lengths of sequences."""
+"""Files of the tracking benchmarks: the layouts of their folders, lengths of sequences, tables that must be right."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from centernet.annotations.mot import read_seqinfo
+from centernet.annotations.text import TextTable
 
 from .tracks import Floats, Ints, RowError, Tracks
 
@@ -23,131 +26,74 @@ class Length(NamedTuple):
     path: Path
 
 
-@dataclass(frozen=True, eq=False)
-class TextTable:
-    """A text file of N rows that are all of one width.
+def read_table(path: Path, widths: Collection[int], *, words_column: int | None = None) -> TextTable:
+    """Read a file all of whose rows must be right.
 
-    Attributes:
-        path: of the file.
-        values: N×W float64; NaN in the column of names.
-        names: N words of the column that isn't numbers, in lower case; empty without such a column.
+    Raises:
+        ValueError: a row of another width, or with something else than numbers; with its line.
+        OSError: the file cannot be read.
     """
+    table = TextTable.read(path, widths, words_column=words_column)
+    table.check()
+    return table
 
-    path: Path
-    values: Floats
-    names: NDArray[np.str_]
 
-    @classmethod
-    def read(cls, path: Path, widths: Collection[int], *, names_column: int | None = None) -> TextTable:
-        """Reads columns that are parted by commas or, where the first row has none, by white space.
+def whole_column(table: TextTable, column: int, what: str) -> Ints:
+    """Return a column of whole numbers.
 
-        Args:
-            path: of the file; empty lines are passed over.
-            widths: how many columns there may be.
-            names_column: the column that holds a word.
+    Raises:
+        ValueError: one is none; with its line.
+    """
+    values = table.values[:, column]
+    wrong = ~table.are_whole(column)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        table.fail(row, f"expected a whole number as {what}, got {values[row]:g}")
+    return values.astype(np.int64)
 
-        Raises:
-            ValueError: a row of another width, or with something else than numbers; with its line.
-            OSError: the file cannot be read.
-        """
-        lines = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff").splitlines()
-        first = next((line for line in lines if line.strip()), None)
-        if first is None:
-            return cls(path, np.zeros((0, max(widths))), np.zeros(0, np.str_))
-        separator = "," if "," in first else None
-        if names_column is None:
-            try:  # the fast way, for files without a fault
-                values = np.loadtxt(lines, delimiter=separator, comments=None, ndmin=2)
-                if values.shape[1] in widths:
-                    return cls(path, values, np.zeros(0, np.str_))
-            except ValueError:
-                pass
-        return cls._read_row_by_row(path, lines, separator, widths, names_column)
 
-    @classmethod
-    def _read_row_by_row(
-        cls, path: Path, lines: Sequence[str], separator: str | None, widths: Collection[int], names_column: int | None
-    ) -> TextTable:
-        rows: list[list[float]] = []
-        names = []
-        for place, line in enumerate(lines, start=1):
-            fields = line.strip().rstrip(separator).split(separator)
-            if not line.strip():
-                continue
-            expected = {len(rows[0])} if rows else widths
-            if len(fields) not in expected:
-                text = f"{len(fields)} columns, expected {' or '.join(map(str, sorted(expected)))}"
-                raise ValueError(f"{path}: line {place} has {text}: {line:.100}")
-            if names_column is not None:
-                names.append(fields[names_column].lower())
-                fields[names_column] = "nan"
-            try:
-                rows.append([float(field) for field in fields])
-            except ValueError as error:
-                raise ValueError(f"{path}: line {place} is no row of numbers ({error}): {line:.100}") from error
-        return cls(path, np.array(rows), np.array(names, np.str_))
+def frame_column(table: TextTable, first: int, length: Length | None) -> Ints:
+    """Return the frame of each row (column 1), from 0.
 
-    def __len__(self) -> int:
-        return len(self.values)
+    Args:
+        table: of boxes.
+        first: the number of the first frame in the file.
+        length: of the sequence, where it is known.
 
-    def whole(self, column: int, what: str) -> Ints:
-        """A column of whole numbers.
+    Raises:
+        ValueError: a frame that is not in the sequence; with the line.
+    """
+    frames = whole_column(table, 0, "the frame") - first
+    if (frames < 0).any():
+        row = int(np.argmax(frames < 0))
+        table.fail(row, f"frame {table.values[row, 0]:g}, but frames count from {first} here")
+    beyond = frames >= (np.inf if length is None else length.frames)
+    if length is not None and beyond.any():
+        row = int(np.argmax(beyond))
+        table.fail(
+            row,
+            f"frame {table.values[row, 0]:g} is beyond the {length.frames} frames that {length.path} states, as are "
+            f"{int(beyond.sum())} rows; are these the results of this sequence?",
+        )
+    return frames
 
-        Raises:
-            ValueError: one is none; with its line.
-        """
-        values = self.values[:, column]
-        wrong = ~(np.abs(values) < 2**53) | (values != np.trunc(values))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            self.fail(row, f"expected a whole number as {what}, got {values[row]:g}")
-        return values.astype(np.int64)
 
-    def tracks(self, frames: Ints, ids: Ints, boxes: Floats, roles: NDArray[np.int8]) -> Tracks:
-        """The rows as boxes with identities.
+def tracks_of(table: TextTable, frames: Ints, boxes: Floats, roles: NDArray[np.int8]) -> Tracks:
+    """Return the rows as boxes with identities (column 2).
 
-        Raises:
-            ValueError: as `Tracks`; with the line.
-        """
-        try:
-            return Tracks(frames, ids, boxes, roles)
-        except RowError as error:
-            self.fail(error.row, error.text)
-
-    def frames(self, first: int, length: Length | None) -> Ints:
-        """The frame of each row (column 1), from 0.
-
-        Args:
-            first: the number of the first frame in the file.
-            length: of the sequence, where it is known.
-
-        Raises:
-            ValueError: a frame that is not in the sequence; with the line.
-        """
-        frames = self.whole(0, "the frame") - first
-        if (frames < 0).any():
-            row = int(np.argmax(frames < 0))
-            self.fail(row, f"frame {self.values[row, 0]:g}, but frames count from {first} here")
-        beyond = frames >= (np.inf if length is None else length.frames)
-        if length is not None and beyond.any():
-            row = int(np.argmax(beyond))
-            self.fail(
-                row,
-                f"frame {self.values[row, 0]:g} is beyond the {length.frames} frames that {length.path} states, as are "
-                f"{int(beyond.sum())} rows; are these the results of this sequence?",
-            )
-        return frames
-
-    def fail(self, row: int, text: str) -> NoReturn:
-        """Raises a ValueError that names the file and the line of a row."""
-        lines = self.path.read_bytes().decode("utf-8", "surrogateescape").splitlines()
-        places = [place for place, line in enumerate(lines, start=1) if line.strip()]
-        raise ValueError(f"{self.path}: line {places[row]}: {text}")
+    Raises:
+        ValueError: as `Tracks`; with the line.
+    """
+    ids = whole_column(table, 1, "the identity")
+    try:
+        return Tracks(frames, ids, boxes, roles)
+    except RowError as error:
+        table.fail(error.row, error.text)
 
 
 @dataclass(frozen=True)
 class SequenceFiles:
-    """Where a sequence is.
+    """The files of a sequence.
 
     Attributes:
         name: of the sequence.
@@ -161,7 +107,7 @@ class SequenceFiles:
 
 
 def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = None) -> list[SequenceFiles]:
-    """The sequences of a benchmark's folder, and a tracker's files for them.
+    """Return the sequences of a benchmark's folder, and a tracker's files for them.
 
     Args:
         truth: a file; a folder of files, one a sequence (KITTI: ``label_02``, or the folder above); a folder with
@@ -236,7 +182,7 @@ def _some(names: Collection[str]) -> str:
 
 
 def mot_length(truth: Path) -> Length | None:
-    """What seqinfo.ini, in the folder of a sequence, states; None without such a file.
+    """Return the length that seqinfo.ini, in the folder of a sequence, states; None without such a file.
 
     Raises:
         ValueError: it has no whole number above 0.
@@ -245,10 +191,8 @@ def mot_length(truth: Path) -> Length | None:
     path = folder / "seqinfo.ini"
     if truth.name != "gt.txt" or not path.is_file():
         return None
-    parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig", errors="replace"))
-        length = int(float(parser["Sequence"]["seqLength"]))
+        length = int(float(read_seqinfo(path)["seqlength"]))
         if length < 1:
             raise ValueError(length)
     except (configparser.Error, KeyError, ValueError, OverflowError) as error:
@@ -257,7 +201,7 @@ def mot_length(truth: Path) -> Length | None:
 
 
 def kitti_length(truth: Path) -> Length | None:
-    """What ``evaluate_tracking.seqmap…``, beside the folder of labels, states; None where it says nothing.
+    """Return the length that ``evaluate_tracking.seqmap…``, beside the folder of labels, states; None if it doesn't.
 
     A row is: sequence, a word, its first frame, and one more than its last.
     """
@@ -267,11 +211,3 @@ def kitti_length(truth: Path) -> Length | None:
             if len(fields) == 4 and fields[0] == truth.stem and fields[3].isdecimal() and int(fields[3]):
                 return Length(int(fields[3]), path)
     return None
-
-
-def own_class_names(truth: Path) -> tuple[str, ...] | None:
-    """The classes 1, 2 … of a MOT sequence that has a ``labels.txt`` beside its ``gt.txt``."""
-    path = truth.parent / "labels.txt"
-    if truth.name != "gt.txt" or not path.is_file():
-        return None
-    return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())

@@ -1,0 +1,76 @@
+"""KITTI's tracking labels (Geiger et al., CVPR 2012; https://www.cvlibs.net/datasets/kitti/eval_tracking.php).
+
+A row has 17 columns: frame, identity, type, truncated, occluded, alpha, left, top, right, bottom, and seven of the
+object in space; results have a score behind them. Frames count from 0. The corners are taken as they are, as the
+benchmark's own evaluation takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .mot import are_repeated
+from .problems import Reports, with_nearest
+from .rows import BoxRows
+from .text import TextTable
+
+KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person", "Person_sitting", "Cyclist", "Tram", "Misc")
+"""The types of objects."""
+DONT_CARE = "DontCare"
+"""The type of regions that nobody labelled."""
+NEIGHBOURS = {"Van": "Car", "Person": "Pedestrian", "Person_sitting": "Pedestrian"}
+"""Types too like another for the evaluation to hold them against it. (Person is how tracking labels say sitting.)"""
+TRUTH_WIDTHS = (17,)
+RESULT_WIDTHS = (17, 18)
+KIND_COLUMN = 2
+
+
+def read_truth(
+    path: Path, names: Sequence[str], report: Reports, *, max_occlusion: int, max_truncation: int
+) -> BoxRows:
+    """Read the rows of a label file that are to become boxes; `images` are the frames as numbered there.
+
+    Args:
+        path: of the file.
+        names: the types that are asked for.
+        report: where wrong rows go, which are left out.
+        max_occlusion: more occluded objects are to be ignored.
+        max_truncation: more truncated objects are to be ignored.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    table = TextTable.read(path, TRUTH_WIDTHS, words_column=KIND_COLUMN)
+    table.report_broken(report)
+    good = np.isfinite(table.values[:, [3, 4, 6, 7, 8, 9]]).all(axis=1) & table.are_whole(0, 1)
+    for line in table.lines[~good].tolist():
+        text = f"line {line}: {' '.join(table.texts[line - 1].split()):.100} is no row of a label file; it is left out"
+        report(path, "bad-row", text)
+    values, kinds, lines = table.values[good], table.words[good], table.lines[good]
+    frames, tracks = (values[:, column].astype(np.int64) for column in (0, 1))
+    twice = are_repeated(frames, tracks)
+    known = np.isin(kinds, [*KITTI_CLASSES, DONT_CARE])
+    for row in np.flatnonzero(twice | ~known).tolist():
+        kind = str(kinds[row])
+        where = f"line {lines[row]} (frame {frames[row]}, identity {tracks[row]}, {kind:.40})"
+        if twice[row]:
+            report(path, "duplicate", f"{where}: this identity is in the frame again; it is left out")
+        else:
+            text = f"the type {with_nearest([kind], KITTI_CLASSES)} is none of KITTI's; it is left out"
+            report(path, "unknown-class", f"{where}: {text}")
+    meant = {kind: kind if kind in names else NEIGHBOURS.get(kind, "") for kind in KITTI_CLASSES}
+    label_of = {kind: names.index(name) for kind, name in meant.items() if name in names} | {DONT_CARE: -1}
+    wanted = ~twice & np.isin(kinds, list(label_of))
+    values, kinds = values[wanted], kinds[wanted]
+    return BoxRows(
+        images=frames[wanted],
+        places=lines[wanted],
+        boxes=values[:, 6:10],
+        labels=np.array([label_of[kind] for kind in kinds.tolist()], dtype=np.int64),
+        ids=tracks[wanted],
+        ignore=~np.isin(kinds, names) | (values[:, 4] > max_occlusion) | (values[:, 3] > max_truncation),
+        areas=np.full(len(values), np.nan),
+    )

@@ -1,0 +1,114 @@
+"""Boxes as files state them, column by column, and what may be wrong with them."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SLIVER = 0.01
+"""Sides below this many pixels count as none: float32 could not hold them at the far edge of a big image."""
+
+
+@dataclass(frozen=True, eq=False)
+class BoxRows:
+    """N boxes of one or many images, in the order of their file.
+
+    Attributes:
+        images: int64 N, the image of each: its place among the images, or its frame.
+        places: int64 N, where it is in its file, for messages: a line, or the number of an entry.
+        boxes: float64 N×4, ``x1 y1 x2 y2`` in pixels; counted from 0 unless the parser says otherwise.
+        labels: int64 N; -1: any class.
+        ids: int64 N, identities as the file numbers them; below 0: none.
+        ignore: bool N.
+        areas: float64 N, square pixels; NaN: that of the box.
+    """
+
+    images: NDArray[np.int64]
+    places: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+    areas: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, rows: NDArray[Any]) -> BoxRows:
+        """Return the rows that a mask or indices choose."""
+        return BoxRows(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[BoxRows]) -> BoxRows:
+        """Return the rows of all parts, one after the other."""
+        parts = [RowList().rows(), *parts]
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+class RowList:
+    """Rows that grow box by box, with no Python object for each."""
+
+    def __init__(self) -> None:
+        self._integers = array("q")  # image, place, label, identity, ignore
+        self._floats = array("d")  # box, area
+
+    def add(
+        self,
+        image: int,
+        place: int,
+        box: tuple[float, float, float, float],
+        label: int,
+        *,
+        identity: int = -1,
+        ignore: bool = False,
+        area: float = math.nan,
+    ) -> None:
+        """Append a box; see `BoxRows`."""
+        self._integers.extend((image, place, label, identity, ignore))
+        self._floats.extend((*box, area))
+
+    def rows(self) -> BoxRows:
+        """Return all boxes, of which there will be no more: the columns are views."""
+        integers = np.asarray(self._integers, dtype=np.int64).reshape(-1, 5)
+        floats = np.asarray(self._floats, dtype=np.float64).reshape(-1, 5)
+        images, places, labels, ids, ignore = integers.T
+        return BoxRows(images, places, floats[:, :4], labels, ids, ignore != 0, floats[:, 4])
+
+
+def are_usable(boxes: NDArray[np.float64], sizes: NDArray[Any], *, first_pixel: int = 0) -> NDArray[np.bool_]:
+    """Tell which boxes can be used: finite, with an area, and at least partly inside their images.
+
+    Args:
+        boxes: float64 N×4, x1 y1 x2 y2 in the file's own numbers.
+        sizes: N×2, (height, width) of the image of each box.
+        first_pixel: the number of the first pixel. With 1 (inclusive pixels, as VOC has them) a box from a pixel to the
+            same pixel still has no area: that is how labelling tools write a slip of the mouse.
+    """
+    low, high = boxes[:, :2], boxes[:, 2:]
+    limit = sizes[:, ::-1]
+    with np.errstate(invalid="ignore"):  # NaN compares as false
+        sides = high - low
+        inside = np.minimum(high, limit) - np.maximum(low - first_pixel, 0)
+        return np.asarray(np.isfinite(boxes).all(axis=1) & ((sides >= SLIVER) & (inside >= SLIVER)).all(axis=1))
+
+
+def describe_fault(box: Sequence[float], size_hw: tuple[int, int]) -> tuple[str, str]:
+    """Say what is wrong with a box that `are_usable` refuses: the kind of problem, and a description."""
+    x1, y1, x2, y2 = box
+    height, width = size_hw
+    numbers = f"[{x1:g}, {y1:g}, {x2:g}, {y2:g}] (x1 y1 x2 y2)"
+    if not all(map(math.isfinite, box)):
+        return "bad-box", f"the box {numbers} is not four finite numbers"
+    if x2 < x1 or y2 < y1:
+        return "inverted-box", f"the box {numbers} is inverted"
+    if x2 - x1 < SLIVER or y2 - y1 < SLIVER:
+        return "empty-box", f"the box {numbers} has no area"
+    return "outside-box", f"the box {numbers} lies outside its image of {height}×{width} pixels (height×width)"

@@ -1,0 +1,152 @@
+"""Pascal VOC's XML, one file an image (The PASCAL Visual Object Classes Challenge;
+http://host.robots.ox.ac.uk/pascal/VOC).
+
+VOC numbers pixels from 1 and includes the last: the corners of a box are xmin - 1, ymin - 1, xmax, ymax elsewhere here.
+Numbers may have decimals. The files are parsed by expat with any document type declaration refused, so no entity can be
+defined in them (neither expanded a billion times nor read from another file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+from .problems import Reports
+from .text import number
+
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+_TWENTY = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow "
+    "diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor"
+)
+VOC_CLASSES = tuple(_TWENTY.split())
+
+
+class VocObject(NamedTuple):
+    """An object of a file.
+
+    Attributes:
+        name: of its class; empty where it has none.
+        box: xmin ymin xmax ymax as in the file; None where one is missing or no number.
+        difficult: it is marked so.
+        keys: of its entry.
+    """
+
+    name: str
+    box: tuple[float, float, float, float] | None
+    difficult: bool
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VocFile:
+    """The contents of a file.
+
+    Attributes:
+        size_hw: (height, width) as stated; None where it is missing, no number or not positive.
+        objects: in the order of the file.
+    """
+
+    size_hw: tuple[int, int] | None
+    objects: Sequence[VocObject]
+
+
+def read_voc(path: Path, report: Reports) -> VocFile | None:
+    """Read a file; None after one that cannot be read was reported."""
+    try:
+        tree = _parse(path.read_bytes())
+    except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # LookupError: an unknown encoding
+        report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out")
+        return None
+    objects = [
+        VocObject(
+            (entry.findtext("name") or "").strip(),
+            _box(entry),
+            (entry.findtext("difficult") or "").strip() not in ("", "0"),
+            tuple(child.tag for child in entry),
+        )
+        for entry in tree.iterfind("object")
+    ]
+    return VocFile(_size(tree), objects)
+
+
+def _parse(data: bytes) -> Element:
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.Parse(data, True)
+    return builder.close()
+
+
+def _refuse_doctype(*_: Any) -> None:
+    raise ValueError("it has a document type declaration, which is refused for safety; remove the <!DOCTYPE ...> line")
+
+
+def _size(tree: Element) -> tuple[int, int] | None:
+    try:
+        height, width = (int(number(tree.findtext(f"size/{side}") or "0")) for side in ("height", "width"))
+    except (ValueError, OverflowError):
+        return None
+    return (height, width) if 0 < height < 2**31 and 0 < width < 2**31 else None
+
+
+def _box(entry: Element) -> tuple[float, float, float, float] | None:
+    try:
+        box = entry.find("bndbox")
+        xmin, ymin, xmax, ymax = (number("" if box is None else box.findtext(edge) or "") for edge in _EDGES)
+    except ValueError:
+        return None
+    return xmin, ymin, xmax, ymax
+
+
+def write_voc(
+    folder: Path,
+    split: str,
+    names: Sequence[str],
+    annotations: Iterable[Any],
+    class_names: Sequence[str],
+    *,
+    decimals: int = 0,
+) -> Path:
+    """Write Annotations/<stem>.xml and ImageSets/Main/<split>.txt; ignored boxes are marked difficult.
+
+    Args:
+        folder: which holds JPEGImages.
+        split: name of the list.
+        names: of the images, with different stems.
+        annotations: of the images (`centernet.data.Annotation`), labels from 0.
+        class_names: what the labels mean.
+        decimals: of the coordinates. VOC's own are whole numbers, which is all that some programs read.
+
+    Returns:
+        The list.
+    """
+    path = folder / "ImageSets" / "Main" / f"{split}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "Annotations").mkdir(exist_ok=True)
+    for name, truth in zip(names, annotations, strict=True):
+        lines = [
+            "<annotation>",
+            f"<filename>{escape(name)}</filename>",
+            f"<size><width>{truth.width}</width><height>{truth.height}</height><depth>3</depth></size>",
+        ]
+        for (x1, y1, x2, y2), label, ignore in zip(truth.boxes, truth.labels, truth.ignore, strict=True):
+            edges = zip(_EDGES, (x1 + 1, y1 + 1, x2, y2), strict=True)
+            bndbox = "".join(f"<{edge}>{value:.{decimals}f}</{edge}>" for edge, value in edges)
+            lines.append(
+                f"<object><name>{escape(class_names[label])}</name><difficult>{int(ignore)}</difficult>"
+                f"<bndbox>{bndbox}</bndbox></object>"
+            )
+        text = "\n".join([*lines, "</annotation>", ""])
+        (folder / "Annotations" / name).with_suffix(".xml").write_text(text, encoding="utf-8")
+    path.write_text("".join(f"{Path(name).stem}\n" for name in names), encoding="utf-8")
+    return path

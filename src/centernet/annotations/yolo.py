@@ -1,0 +1,205 @@
+"""YOLO's text files with their ``data.yaml`` (https://docs.ultralytics.com/datasets/detect/).
+
+A row is class, centre x, centre y, width, height, the latter four in shares of the image; or class and the corners of a
+polygon.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..boxes import xyxy_to_cxcywh
+from .problems import DataError, Reports, check_class_names
+from .rows import RowList, are_usable, describe_fault
+from .text import number, text_lines, whole
+
+
+@dataclass(frozen=True)
+class DataYaml:
+    """The contents of a data.yaml; all values are text, so that a class ``no`` stays one.
+
+    Attributes:
+        path: of the file.
+        names: of the classes, by label.
+        content: all keys.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> DataYaml:
+        """Read the file.
+
+        Raises:
+            DataError: no such file, no readable YAML, or no list of names.
+        """
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be opened ({error.strerror}); check `data`") from error
+        except (ValueError, yaml.YAMLError, RecursionError) as error:
+            raise DataError(f"{path}: not valid YAML ({error})") from error
+        if not isinstance(content, dict) or "names" not in content:
+            got = f"the keys {', '.join(map(str, content))}" if isinstance(content, dict) else reprlib.repr(content)
+            raise DataError(f"{path}: expected the keys names and train, val or test, got {got:.200}")
+        return cls(path, _names(content, path), content)
+
+    def entries(self, split: str) -> list[str]:
+        """Return the folders and lists of images of a split.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        found = self.content.get(split)
+        if split == "val" and found is None:
+            found = self.content.get("valid")
+        entries = found if isinstance(found, list) else [found]
+        if not entries or not all(isinstance(entry, str) and entry for entry in entries):
+            there = ", ".join(key for key in ("train", "val", "test") if self.content.get(key)) or "none"
+            text = f"the split {split!r} is {reprlib.repr(found)}; the splits there are {there}"
+            raise DataError(f"{self.path}: {text}")
+        return [str(entry) for entry in entries]
+
+    def root(self) -> Path:
+        """Return the folder of the data: ``path`` inside that of the file, where there is one, or that of the file."""
+        stated = self.content.get("path")
+        inside = inside_path(stated) if isinstance(stated, str) else None
+        folder = self.path.parent
+        return folder / inside if inside and (folder / inside).is_dir() else folder
+
+
+def _names(content: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    names = content["names"]
+    if isinstance(names, dict):
+        if set(names) != {str(label) for label in range(len(names))}:
+            raise DataError(f"{path}: names has the keys {', '.join(map(str, names))}, expected 0 .. {len(names) - 1}")
+        names = [names[str(label)] for label in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f"{path}: names is {reprlib.repr(names)}, expected a list of names, or numbers from 0 with names"
+        )
+    if content.get("nc", str(len(names))) != str(len(names)):
+        raise DataError(
+            f"{path}: nc is {reprlib.repr(content['nc'])}, but there are {len(names)} names; put one of them right"
+        )
+    return check_class_names(names)
+
+
+def inside_path(entry: str) -> str | None:
+    """Return a path of data.yaml without the ``../`` that exports begin with; None where it leads elsewhere."""
+    text = entry.strip().replace("\\", "/")
+    while text.startswith(("./", "../")):
+        text = text.partition("/")[2]
+    parts = PurePosixPath(text).parts
+    return None if ".." in parts or text.startswith("/") or ":" in (*parts, "")[0] else "/".join(parts)
+
+
+def label_path(name: str) -> str:
+    """Return where the labels of an image are: its name, in the folder where the last ``images`` is ``labels``."""
+    path = PurePosixPath(name)
+    parts = list(path.with_suffix(".txt").parts)
+    for place in reversed(range(len(parts) - 1)):
+        if parts[place] == "images":
+            parts[place] = "labels"
+            break
+    return "/".join(parts)
+
+
+def read_labels(
+    path: Path, image: int, size_hw: tuple[int, int], num_classes: int, rows: RowList, report: Reports
+) -> list[int]:
+    """Append the boxes of an image to `rows`; `places` are lines. Of polygons the boxes around them are taken.
+
+    Args:
+        path: of the file.
+        image: number of the image in the rows.
+        size_hw: of the image.
+        num_classes: classes are below it.
+        rows: to append to.
+        report: where wrong rows go, which are left out.
+
+    Returns:
+        The lines that are polygons.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    polygons = []
+    for place, line in enumerate(text_lines(path), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        wrong = None
+        try:
+            kind, values = whole(fields[0]), [number(field) for field in fields[1:]]
+        except ValueError:
+            wrong = "bad-row", f"{line.strip()!r:.100} is no class and numbers"
+        else:
+            polygon = len(values) >= 6 and len(values) % 2 == 0
+            if len(values) != 4 and not polygon:
+                wrong = "bad-row", f"{len(fields)} numbers, expected 5 (class x y width height) or a polygon"
+            elif not 0 <= kind < num_classes:
+                wrong = "unknown-class", f"the class {kind} is none of 0 .. {num_classes - 1}"
+            elif polygon and not all(map(math.isfinite, values)):
+                wrong = "bad-box", "the polygon has corners that are no finite numbers"
+        if wrong is None:
+            box = _box(values, size_hw)
+            if max(map(abs, values)) > 2 and not are_usable(np.array([box]), np.array([size_hw]))[0]:
+                fault = describe_fault(box, size_hw)
+                wrong = fault[0], f"{fault[1]}; numbers are shares of the image, 0 .. 1"
+        if wrong is not None:
+            report(path, wrong[0], f"line {place}: {wrong[1]}; the box is left out")
+            continue
+        if polygon:
+            polygons.append(place)
+        rows.add(image, place, box, kind)
+    return polygons
+
+
+def _box(values: Sequence[float], size_hw: tuple[int, int]) -> tuple[float, float, float, float]:
+    """x1 y1 x2 y2 in pixels of a row's numbers: centre, width and height, or the corners of a polygon."""
+    height, width = size_hw
+    if len(values) == 4:
+        x, y, w, h = values[0] * width, values[1] * height, values[2] * width, values[3] * height
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    across, down = [x * width for x in values[::2]], [y * height for y in values[1::2]]
+    return min(across), min(down), max(across), max(down)
+
+
+def write_yolo(
+    folder: Path, split: str, names: Sequence[str], annotations: Iterable[Any], class_names: Sequence[str]
+) -> Path:
+    """Write labels/<split>/<stem>.txt, and the split's line in data.yaml. Boxes to ignore have no flag: give none.
+
+    Args:
+        folder: which holds the images in ``images/<split>``.
+        split: ``train``, ``val`` or ``test``; what else data.yaml says stays.
+        names: of the images, with different stems.
+        annotations: of the images (`centernet.data.Annotation`), labels from 0.
+        class_names: what the labels mean.
+
+    Returns:
+        data.yaml.
+    """
+    labels = folder / "labels" / split
+    labels.mkdir(parents=True, exist_ok=True)
+    for name, truth in zip(names, annotations, strict=True):
+        shares = xyxy_to_cxcywh(truth.boxes.astype(float)) / ([truth.width, truth.height] * 2)
+        rows = zip(truth.labels.tolist(), shares.tolist(), strict=True)
+        lines = [f"{label} {' '.join(f'{value:.8f}' for value in box)}\n" for label, box in rows]
+        (labels / name).with_suffix(".txt").write_text("".join(lines), encoding="utf-8")
+    path = folder / "data.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content = {**content, split: f"images/{split}", "names": dict(enumerate(class_names))}
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
