@@ -1,10 +1,11 @@
-"""What was found in one picture: the result type of every path through the package."""
+"""The objects found in one image: the result type of every path through the package."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -12,6 +13,15 @@ from centernet.extras import require
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+Kind = Literal["value", "vector", "points", "boxes"]
+Dtype = Literal["float32", "int64", "bool"]
+
+RESERVED = {
+    *("images", "bboxes", "labels", "scores", "track_ids", "class_names", "class_name"),  # here and in model files
+    *("id", "image_id", "category_id", "bbox", "score", "track_id", "area", "iscrowd"),  # in COCO's rows
+}
+"""Names that a column cannot have: they mean something else in detections, model files or COCO's JSON."""
 
 
 @dataclass(frozen=True)
@@ -25,27 +35,79 @@ class Column:
             axis is x1 y1 x2 y2).
         shape: of one object's entry; () for a single number.
         dtype: of the arrays.
+
+    Raises:
+        ValueError: a name that is taken, or a shape or type that the kind cannot have.
     """
 
     name: str
-    kind: Literal["value", "vector", "points", "boxes"]
+    kind: Kind
     shape: tuple[int, ...] = ()
-    dtype: Literal["float32", "int64", "bool"] = "float32"
+    dtype: Dtype = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if not self.name.isidentifier() or self.name in RESERVED:
+            raise ValueError(
+                f"column {self.name!r}: expected a name of letters, digits and _ that is none of "
+                f"{', '.join(sorted(RESERVED))}"
+            )
+        if self.kind not in get_args(Kind) or self.dtype not in get_args(Dtype):
+            raise ValueError(
+                f"column {self.name}: expected one of the kinds {', '.join(get_args(Kind))} and of the types "
+                f"{', '.join(get_args(Dtype))}, got {self.kind!r} and {self.dtype!r}"
+            )
+        last = self.shape[-1] if self.shape else 1
+        moves = self.kind in ("points", "boxes")
+        if moves and (self.dtype != "float32" or (last < 2 if self.kind == "points" else last != 4)):
+            raise ValueError(
+                f"column {self.name}: expected float32 and a last axis of "
+                f"{'x y …' if self.kind == 'points' else 'x1 y1 x2 y2'} for the kind {self.kind}, "
+                f"got {self.dtype} {self.shape}"
+            )
 
 
-@dataclass(frozen=True, eq=False)
+class Detection(NamedTuple):
+    """One object.
+
+    Attributes:
+        bbox: float32 ``x1 y1 x2 y2`` in original pixels.
+        label: place in the class names.
+        score: of the object.
+        name: of its class; the label as text where there are no names.
+        track_id: its identity, or None.
+        data: its entry of each further column.
+    """
+
+    bbox: NDArray[np.float32]
+    label: int
+    score: float
+    name: str
+    track_id: int | None
+    data: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, init=False, eq=False)
 class Detections:
-    """N objects found in one picture.
+    """N objects found in one image.
 
-    Anything that NumPy can turn into an array may be given; it is checked and converted here, once.
+    Anything that NumPy can turn into an array may be given; it is checked and converted here, once. Slicing, merging
+    and comparing treat all columns alike; iterating gives one `Detection` an object.
+
+    Args:
+        bboxes, labels, scores, track_ids, class_names: as the attributes.
+        embeddings: N×D, short for a column of the kind `vector` with this name; None for none.
+        columns: as the attribute. What `data` holds without a column is one of the kind `value`.
+        data: as the attribute.
 
     Attributes:
         bboxes: N×4 float32 ``x1 y1 x2 y2`` in original pixels, ``x1 <= x2`` and ``y1 <= y2``.
         labels: N int64, places in `class_names`.
         scores: N float32.
-        embeddings: N×D float32, or None.
         track_ids: N int64, or None.
         class_names: names by label; empty where none are known.
+        columns: what the objects have beside these.
+        data: name of each of `columns` → N×… array of its shape and type.
 
     Raises:
         ValueError: lengths that differ, a box that is inverted or not finite, a label without a name: with the row.
@@ -54,23 +116,44 @@ class Detections:
     bboxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     scores: NDArray[np.float32]
-    embeddings: NDArray[np.float32] | None = None
-    track_ids: NDArray[np.int64] | None = None
-    class_names: tuple[str, ...] = ()
+    track_ids: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    data: dict[str, NDArray[Any]]
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        bboxes: ArrayLike,
+        labels: ArrayLike,
+        scores: ArrayLike,
+        embeddings: ArrayLike | None = None,
+        track_ids: ArrayLike | None = None,
+        class_names: Sequence[str] = (),
+        columns: Sequence[Column] = (),
+        data: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
         def put(key: str, value: Any) -> None:
             object.__setattr__(self, key, value)
 
-        put("class_names", tuple(self.class_names))
-        put("bboxes", _array("bboxes", self.bboxes, np.float32, 4))
+        put("class_names", tuple(class_names))
+        put("bboxes", _array("bboxes", bboxes, "float32", (4,)))
         count = len(self.bboxes)
-        put("labels", _array("labels", self.labels, np.int64, None, count))
-        put("scores", _array("scores", self.scores, np.float32, None, count))
-        if self.embeddings is not None:
-            put("embeddings", _array("embeddings", self.embeddings, np.float32, -1, count))
-        if self.track_ids is not None:
-            put("track_ids", _array("track_ids", self.track_ids, np.int64, None, count))
+        put("labels", _array("labels", labels, "int64", (), count))
+        put("scores", _array("scores", scores, "float32", (), count))
+        put("track_ids", None if track_ids is None else _array("track_ids", track_ids, "int64", (), count))
+        given: dict[str, Any] = dict(data or {})
+        described = {column.name: column for column in columns}
+        if embeddings is not None:
+            given["embeddings"] = np.asarray(embeddings)
+            if given["embeddings"].ndim != 2:
+                raise ValueError(f"embeddings: expected the shape N×D, got {given['embeddings'].shape}")
+            described["embeddings"] = Column("embeddings", "vector", given["embeddings"].shape[1:])
+        for name in given.keys() - described.keys():
+            described[name] = _described(name, np.asarray(given[name]))
+        if missing := described.keys() - given.keys():
+            raise ValueError(f"data: expected an array for each column, got none for {', '.join(sorted(missing))}")
+        put("columns", tuple(described.values()))
+        put("data", {c.name: _array(c.name, given[c.name], c.dtype, c.shape, count) for c in self.columns})
 
         _reject("bboxes", self.bboxes, ~np.isfinite(self.bboxes).all(axis=1), "four finite numbers")
         inverted = (self.bboxes[:, 0] > self.bboxes[:, 2]) | (self.bboxes[:, 1] > self.bboxes[:, 3])
@@ -84,45 +167,76 @@ class Detections:
 
     @classmethod
     def empty(cls, class_names: Sequence[str] = ()) -> Detections:
-        """No objects."""
-        return cls(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), class_names=tuple(class_names))  # type: ignore[arg-type]
+        """Return Detections without objects."""
+        return cls([], [], [], class_names=class_names)
 
-    def __len__(self) -> int:
-        return len(self.bboxes)
+    @classmethod
+    def merge(cls, parts: Sequence[Detections]) -> Detections:
+        """Return the objects of several Detections of one image, one part behind the other.
 
-    def __getitem__(self, index: int | slice | ArrayLike) -> Detections:
-        """The objects at a place, in a slice, where a mask is true, or at some indices, always as Detections."""
-        rows = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index, dtype=_index_type(index))]
-        rows = np.atleast_1d(rows)
-        return Detections(
-            self.bboxes[rows],
-            self.labels[rows],
-            self.scores[rows],
-            None if self.embeddings is None else self.embeddings[rows],
-            None if self.track_ids is None else self.track_ids[rows],
-            self.class_names,
-        )
+        Raises:
+            ValueError: parts with objects that differ in their class names or columns.
+        """
+        filled = [part for part in parts if len(part)] or list(parts[:1])
+        if not filled:
+            return cls.empty()
+        first = filled[0]
+        for other in filled[1:]:
+            if other._form() != first._form():
+                raise ValueError(f"merge: expected parts of one form, got {first._form()} and {other._form()}")
+        return first._with({key: np.concatenate([part._arrays()[key] for part in filled]) for key in first._arrays()})
+
+    @property
+    def embeddings(self) -> NDArray[np.float32] | None:
+        """The column of this name, N×D float32; None where there is none."""
+        return self.data.get("embeddings")
 
     @property
     def names(self) -> list[str]:
         """The class name of each object; the label as text where there are no names."""
         return [self.class_names[label] if self.class_names else str(label) for label in self.labels.tolist()]
 
+    def __len__(self) -> int:
+        return len(self.bboxes)
+
+    def __getitem__(self, index: int | slice | ArrayLike) -> Detections:
+        """Return the objects at a place, in a slice, where a mask is true, or at some indices, always as Detections."""
+        rows = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index, dtype=_index_type(index))]
+        rows = np.atleast_1d(rows)
+        return self._with({key: values[rows] for key, values in self._arrays().items()})
+
+    def __iter__(self) -> Iterator[Detection]:
+        """Iterate over the objects, one record each."""
+        ids = [None] * len(self) if self.track_ids is None else self.track_ids.tolist()
+        rows = zip(self.bboxes, self.labels.tolist(), self.scores.tolist(), self.names, ids, strict=True)
+        for i, row in enumerate(rows):
+            yield Detection(*row, {name: values[i] for name, values in self.data.items()})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Detections):
+            return NotImplemented
+        mine, theirs = self._arrays(), other._arrays()
+        return self._form() == other._form() and all(
+            np.array_equal(values, theirs[key], equal_nan=values.dtype.kind == "f") for key, values in mine.items()
+        )
+
     def filter(self, *, score_threshold: float = 0.0, labels: Sequence[int] | None = None) -> Detections:
-        """The objects with at least this score, and of these labels where some are given."""
+        """Return the objects with at least this score, and of these labels where some are given."""
         keep = self.scores >= score_threshold
         return self[keep if labels is None else keep & np.isin(self.labels, np.asarray(labels, dtype=np.int64))]
 
     def to_coco(
         self, image_id: int, category_ids: Sequence[int] | Mapping[int, int] | None = None
     ) -> list[dict[str, Any]]:
-        """Rows of a COCO result file: image_id, category_id, bbox (x y w h), score, and track_id where there is one.
+        """Return rows of a COCO result file: image_id, category_id, bbox (x y w h), score, and track_id where there is
+        one; then the further columns but vectors: a number, or a flat list as COCO's keypoints are.
 
         Args:
-            image_id: of the picture.
+            image_id: of the image.
             category_ids: the category of each label. Without it label + 1: COCO's categories begin at 1, and its tools
                 read 0 as background.
         """
+        written = {c.name: _plain(self.data[c.name]) for c in self.columns if c.kind != "vector"}
         rows = []
         for i, ((x1, y1, x2, y2), label) in enumerate(zip(self.bboxes.tolist(), self.labels.tolist(), strict=True)):
             row = {
@@ -133,11 +247,11 @@ class Detections:
             }
             if self.track_ids is not None:
                 row["track_id"] = int(self.track_ids[i])
-            rows.append(row)
+            rows.append(row | {name: values[i] for name, values in written.items()})
         return rows
 
     def to_supervision(self) -> Any:
-        """The same as `supervision.Detections`, class names in ``data["class_name"]``.
+        """Return the same as `supervision.Detections`: class names in ``data["class_name"]``, columns by their names.
 
         Raises:
             ImportError: the package supervision isn't installed.
@@ -148,23 +262,52 @@ class Detections:
             class_id=self.labels,
             confidence=self.scores,
             tracker_id=self.track_ids,
-            data={"class_name": np.array(self.names, dtype=str)},
+            data={"class_name": np.array(self.names, dtype=str), **self.data},
         )
 
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything that has a row for each object."""
+        own: dict[str, NDArray[Any]] = {"bboxes": self.bboxes, "labels": self.labels, "scores": self.scores}
+        return own | ({} if self.track_ids is None else {"track_ids": self.track_ids}) | self.data
 
-def _array(key: str, values: Any, dtype: type, columns: int | None, count: int | None = None) -> NDArray[Any]:
-    """`values` as an array of `count` rows: one-dimensional where `columns` is None, of any width where it is -1."""
+    def _with(self, arrays: Mapping[str, NDArray[Any]]) -> Detections:
+        """Return Detections of the same form that hold other arrays."""
+        own: dict[str, Any] = {key: values for key, values in arrays.items() if key not in self.data}
+        data = {name: arrays[name] for name in self.data}
+        return replace(self, **own, data=data)
+
+    def _form(self) -> tuple[Any, ...]:
+        """Return what two Detections have in common that can be merged."""
+        return self.class_names, frozenset(self.columns), self.track_ids is None
+
+
+def _array(key: str, values: Any, dtype: Dtype, shape: tuple[int, ...], count: int | None = None) -> NDArray[Any]:
+    """Return `values` as an array of `count` rows of this shape."""
     array = np.asarray(values)
-    if dtype is np.int64 and array.dtype.kind == "f" and array.size and not np.array_equal(array, np.floor(array)):
+    if dtype == "int64" and array.dtype.kind == "f" and array.size and not np.array_equal(array, np.floor(array)):
         raise ValueError(f"{key}: expected whole numbers, got {array.dtype} values such as {array.flat[0]}")
-    if array.size == 0 and (count or 0) == 0 and array.ndim < 2 and columns not in (None, -1):
-        array = array.reshape(0, columns or 0)  # an empty list has no width
-    expected = "N" if columns is None else f"N×{'D' if columns == -1 else columns}"
-    if array.ndim != (1 if columns is None else 2) or (columns not in (None, -1) and array.shape[1] != columns):
-        raise ValueError(f"{key}: expected the shape {expected}, got {array.shape}")
+    if array.size == 0 and not count and array.ndim < 2:
+        array = array.reshape(0, *shape)  # an empty list has no width
+    if array.ndim == 0 or array.shape[1:] != shape:
+        raise ValueError(f"{key}: expected the shape {'×'.join(['N', *map(str, shape)])}, got {array.shape}")
     if count is not None and len(array) != count:
         raise ValueError(f"{key}: expected {count} rows, as many as bboxes, got {len(array)}")
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _described(name: str, array: NDArray[Any]) -> Column:
+    """Return the column of an array that comes without one."""
+    dtypes: dict[str, Dtype] = {"b": "bool", "i": "int64", "u": "int64"}
+    return Column(name, "value", array.shape[1:], dtypes.get(array.dtype.kind, "float32"))
+
+
+def _plain(values: NDArray[Any]) -> list[Any]:
+    """Return a column for JSON: a number an object, or a flat list; None for what JSON has no number for."""
+    if values.ndim > 1:
+        return [_plain(row) for row in values.reshape(len(values), -1)]
+    if values.dtype.kind != "f":
+        return list(values.tolist())
+    return [round(value, 4) if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _reject(key: str, values: NDArray[Any], wrong: Any, expected: str) -> None:
@@ -176,5 +319,5 @@ def _reject(key: str, values: NDArray[Any], wrong: Any, expected: str) -> None:
 
 
 def _index_type(index: Any) -> type | None:
-    """An empty list would become floats."""
+    """Return the type of an empty list of indices, which would become floats."""
     return np.int64 if not isinstance(index, int) and np.size(index) == 0 and np.asarray(index).dtype != bool else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from centernet.detections import Column
 from centernet.images import Preprocessing
 from centernet.inference.model_metadata import ModelMetadata
 
@@ -17,7 +19,8 @@ METADATA = ModelMetadata(
     num_detections=7,
     dtype="float32",
     layout="NCHW",
-    outputs=("bboxes", "labels", "scores", "heatmap"),
+    outputs=("bboxes", "labels", "scores", "pose", "heatmap"),
+    columns=(Column("pose", "points", (17, 3)),),
     maps=("heatmap",),
     precision="float16",
     score_threshold=0.25,
@@ -31,10 +34,11 @@ def test_there_and_back() -> None:
     assert ModelMetadata.from_json(ModelMetadata().to_json(), source="x") == ModelMetadata()
 
 
-def test_the_first_files_say_nothing_of_a_tracker() -> None:
-    values = json.loads(METADATA.to_json())
-    del values["tracker"]
-    assert ModelMetadata.from_json(json.dumps(values), source="x").tracker == {}
+def test_the_first_files_say_nothing_of_a_tracker_or_columns() -> None:
+    values = json.loads(METADATA.to_json()) | {"version": 1}
+    del values["tracker"], values["columns"]
+    read = ModelMetadata.from_json(json.dumps(values), source="x")
+    assert read == replace(METADATA, tracker={}, columns=())
 
 
 def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
@@ -46,7 +50,7 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"version": 2}, "not of version 1"),
+        ({"version": 3}, "not of version 2"),
         ({"class_names": "cat"}, "class_names = 'cat'"),
         ({"class_names": ["cat", "cat"]}, "class_names"),
         ({"stride": 0}, "stride = '0'"),
@@ -54,6 +58,10 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
         ({"dtype": "int4"}, "dtype = 'int4'"),
         ({"layout": ["NHWC"]}, "layout"),
         ({"outputs": ["scores"]}, "outputs"),
+        ({"columns": [1]}, "columns"),
+        ({"columns": [{"name": "pose", "kind": "points", "shape": [1]}]}, "column pose"),
+        ({"columns": [{"name": "pose", "form": "points"}]}, "unexpected keyword"),
+        ({"columns": []}, "describes"),
         ({"letterbox": 1}, "letterbox"),
         ({"score_threshold": 3}, "score_threshold"),
         ({"figures": {"AP": "high"}}, "figures"),

@@ -111,7 +111,6 @@ def prepare(
     twin = detached(model)
     twin.backbone.simplify()
     _check_names(twin)
-    names = _decoded_names(twin)
     maps = tuple(twin.heads) if raw_maps else ()
     metadata = ModelMetadata(
         class_names=tuple(model.class_names or ()),
@@ -121,7 +120,8 @@ def prepare(
         dtype="uint8" if images.dtype == torch.uint8 else "float32",
         layout=layout,
         letterbox=letterbox,
-        outputs=(*names, *maps),
+        outputs=(*OUTPUTS, *(column.name for column in twin.columns), *maps),
+        columns=twin.columns,
         maps=maps,
         precision=precision,
         score_threshold=score_threshold,
@@ -234,15 +234,7 @@ def _layout(images: Tensor) -> Any:
     )
 
 
-def _decoded_names(model: Network) -> tuple[str, ...]:
-    """What the decode gives: `OUTPUTS`, then what other heads add."""
-    side = 4 * model.backbone.out_strides[-1]
-    with torch.no_grad():
-        found = model.decode_detections(model(torch.zeros(1, 3, side, side)), 1)
-    return (*OUTPUTS, *sorted(found.keys() - set(OUTPUTS)))
-
-
 def _check_names(model: Network) -> None:
-    clash = sorted(set(model.heads) & {"images", *OUTPUTS, "embeddings"})
+    clash = sorted(set(model.heads) & {"images", *OUTPUTS, *(column.name for column in model.columns)})
     if clash:
         raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")

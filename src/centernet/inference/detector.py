@@ -7,17 +7,18 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from centernet.detections import Detections
+from centernet.detections import Column, Detections
 from centernet.images import ImageError
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import pixels_for, read_ahead, read_here
+from centernet.inference.results import to_detections
 from centernet.inference.sources import Frame, Source, SourceError, is_live, is_single, is_video, readers
 from centernet.inference.tiling import merge, tiles
 from centernet.inference.tracking import class_labels
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from centernet.inference.sources import Item
 
-COLUMNS = ("bboxes", "labels", "scores", "embeddings")
-
 
 @dataclass
 class _Picture:
@@ -37,7 +36,7 @@ class _Picture:
     frame: Frame
     views: NDArray[np.int64]  # N×4, x1 y1 x2 y2 in whole pixels of the frame
     first: NDArray[np.uint8]  # the input of the first view
-    found: list[dict[str, NDArray[Any]]] = field(default_factory=list)
+    found: list[Detections] = field(default_factory=list)
 
 
 class Detector:
@@ -115,6 +114,11 @@ class Detector:
         return self.runtime.class_names
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the model adds to boxes, labels and scores."""
+        return tuple(getattr(self.runtime, "columns", ()))
+
+    @property
     def tracker(self) -> dict[str, Any]:
         """Arguments of `centernet.tracking.Tracker` that suit the model: `Tracker(**detector.tracker, frame_rate=25)`.
 
@@ -167,8 +171,8 @@ class Detector:
         Raises:
             SourceError, ImageError: as `frames` does, after everything read before has been given.
         """
-        for frame, arrays in self._run(source, self.num_detections, on_error, pictures=pictures):
-            yield frame, self._checked(frame, arrays).filter(score_threshold=self.score_threshold)
+        for frame, detections in self._run(source, self.num_detections, on_error, pictures=pictures):
+            yield frame, detections.filter(score_threshold=self.score_threshold)
 
     def stacked(
         self,
@@ -206,9 +210,9 @@ class Detector:
 
         columns: dict[str, list[NDArray[Any]]] = {"bboxes": [], "labels": [], "scores": []}
         paths: list[str] = []
-        for frame, arrays in self._run(source, k, None if is_single(source) else left_out):
+        for frame, detections in self._run(source, k, None if is_single(source) else left_out):
             for key, rows in columns.items():
-                values = arrays[key]
+                values = getattr(detections, key)
                 padding = [(0, k - len(values))] + [(0, 0)] * (values.ndim - 1)
                 rows.append(np.pad(values, padding))
             from_video = frame.path is not None and is_video(frame.path)
@@ -234,8 +238,8 @@ class Detector:
         on_error: Callable[[ImageError], None] | None,
         *,
         pictures: bool = False,
-    ) -> Iterator[tuple[Frame, dict[str, NDArray[Any]]]]:
-        """Frames with their arrays (boxes in original pixels), batch by batch; inputs of one size go together."""
+    ) -> Iterator[tuple[Frame, Detections]]:
+        """Frames with their detections, batch by batch; inputs of one size go together."""
         read = readers(source)
         depth = self.batch_size + 2
         prepare = partial(self._prepare, pictures=pictures)
@@ -307,40 +311,39 @@ class Detector:
         outputs = self.runtime(np.stack([network_input for _, network_input in batch]), num_detections)
         for i, (picture, _) in enumerate(batch):
             x1, y1, x2, y2 = picture.views[len(picture.found)].tolist()
-            arrays = {key: outputs[key][i] for key in COLUMNS if key in outputs}
-            boxes = self.runtime.preprocessing.to_original(arrays["bboxes"], (y2 - y1, x2 - x1))
-            arrays["bboxes"] = boxes + np.array([x1, y1, x1, y1], boxes.dtype) if x1 or y1 else boxes
-            picture.found.append(arrays)
+            try:
+                found = to_detections(
+                    {name: values[i] for name, values in outputs.items()},
+                    self.columns,
+                    self.runtime.preprocessing,
+                    (y2 - y1, x2 - x1),
+                    class_names=self.class_names,
+                    offset=(x1, y1),
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"{picture.frame.name}: the model's output is no detection ({error}); its training diverged, or "
+                    "its class_names are not those it was trained with"
+                ) from error
+            picture.found.append(found)
 
-    def _finished(
-        self, pictures: deque[_Picture], num_detections: int
-    ) -> Iterator[tuple[Frame, dict[str, NDArray[Any]]]]:
+    def _finished(self, pictures: deque[_Picture], num_detections: int) -> Iterator[tuple[Frame, Detections]]:
         """Those at the front whose views have all been seen."""
         while pictures and len(pictures[0].found) == len(pictures[0].views):
             picture = pictures.popleft()
-            arrays = picture.found[0] if len(picture.views) == 1 else self._joined(picture)
+            detections = picture.found[0] if len(picture.views) == 1 else self._joined(picture)
             if self.labels is not None:
-                wanted = np.isin(arrays["labels"], self.labels)
-                arrays = {key: values[wanted] for key, values in arrays.items()}
-            yield picture.frame, {key: values[:num_detections] for key, values in arrays.items()}
+                detections = detections.filter(labels=self.labels)
+            yield picture.frame, detections if len(detections) <= num_detections else detections[:num_detections]
 
-    def _joined(self, picture: _Picture) -> dict[str, NDArray[Any]]:
+    def _joined(self, picture: _Picture) -> Detections:
         """What all views of a picture found, each object once, best first."""
-        arrays = {key: np.concatenate([found[key] for found in picture.found]) for key in picture.found[0]}
-        view = np.repeat(np.arange(len(picture.views)), [len(found["scores"]) for found in picture.found])
+        found = Detections.merge(picture.found)
+        view = np.repeat(np.arange(len(picture.views)), [len(part) for part in picture.found])
         height, width = self.tile or (0, 0)
         overlap = (height * self.tile_overlap, width * self.tile_overlap)
-        rows, boxes, scores = merge(arrays["bboxes"], arrays["labels"], arrays["scores"], view, picture.views, overlap)
-        return {key: values[rows] for key, values in arrays.items()} | {"bboxes": boxes, "scores": scores}
-
-    def _checked(self, frame: Frame, arrays: dict[str, NDArray[Any]]) -> Detections:
-        try:
-            return Detections(**arrays, class_names=self.class_names)
-        except ValueError as error:
-            raise ValueError(
-                f"{frame.name}: the model's output is no detection ({error}); its training diverged, or its "
-                "class_names are not those it was trained with"
-            ) from error
+        rows, boxes, scores = merge(found.bboxes, found.labels, found.scores, view, picture.views, overlap)
+        return replace(found[rows], bboxes=boxes, scores=scores)
 
 
 def _next(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from centernet.detections import Column
 from centernet.images import Preprocessing
 from centernet.inference.model_metadata import ModelMetadata
 
@@ -35,6 +36,11 @@ class ExportedRuntime:
     def class_names(self) -> tuple[str, ...]:
         """Names by label."""
         return self.metadata.class_names
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the file adds to boxes, labels and scores."""
+        return self.metadata.columns
 
     @property
     def num_detections(self) -> int:

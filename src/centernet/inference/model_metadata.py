@@ -1,4 +1,4 @@
-"""What an exported model file says of itself, so that whoever runs it needs no configuration beside it.
+"""The metadata of an exported model file, so that whoever runs it needs no configuration beside it.
 
 One JSON text under the key `KEY`: in an ONNX file's metadata, in an OpenVINO file's `rt_info`, and as an extra file in
 TorchScript and `.pt2` archives.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+from centernet.detections import Column
 from centernet.images import Preprocessing
 
 KEY = "centernet"
@@ -27,31 +28,32 @@ Dtype: TypeAlias = Literal["uint8", "float32"]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 
-_VERSION = 1
+_VERSION = 2  # files of version 1 do not describe their columns
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """Everything that is to be known of an exported detector beside its weights.
+    """Everything that one needs to know of an exported detector beside its weights.
 
     Attributes:
         class_names: by label; empty where the model has none.
-        preprocessing: how a picture becomes the network's input.
+        preprocessing: how an image becomes the network's input.
         stride: input pixels a cell of the raw maps.
         num_detections: K, rows an image; a map of fewer cells gives fewer.
-        dtype: of the input: `uint8` RGB values as a picture has them (normalised in the graph), or `float32` ones that
+        dtype: of the input: `uint8` RGB values as an image has them (normalised in the graph), or `float32` ones that
             `preprocessing.normalize` has made.
         layout: of the input, N×H×W×3 or N×3×H×W.
-        letterbox: whether the graph resizes and pads: pictures of any size in, boxes in their own pixels out. Without
-            it the input is what `preprocessing` makes of a picture, and boxes are in its pixels.
+        letterbox: the graph itself resizes and pads: images of any size in, boxes in their own pixels out. Without
+            it the input is what `preprocessing` makes of an image, and boxes are in its pixels.
         outputs: names in the order in which the file gives them: `bboxes` N×K×4 float32, `labels` N×K int64, `scores`
-            N×K float32 (best first), `embeddings` N×K×D float32 where the model has them, then the raw maps.
+            N×K float32 (best first), the `columns` N×K×…, then the raw maps.
+        columns: what heads add to detections. Empty in files of version 1, whose further outputs are vectors.
         maps: those of `outputs` that are raw maps N×C×H×W, by the names of their heads.
         precision: what the network computes in; the decode is always in float32.
         score_threshold: from which an object is worth showing.
-        tracker: arguments of `centernet.tracking.Tracker` that suit the model. That they are such, who makes one finds
-            out; here they are strings, numbers, truth values and None by name.
-        figures: what was measured of the model, such as `AP`; its own validation's, or as stated at the export.
+        tracker: arguments of `centernet.tracking.Tracker` that suit the model: strings, numbers, truth values and None
+            by name. `Tracker` checks that they are options of it.
+        figures: measured of the model, such as `AP`; its own validation's, or as stated at the export.
     """
 
     class_names: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ class ModelMetadata:
     layout: Layout = "NHWC"
     letterbox: bool = False
     outputs: tuple[str, ...] = OUTPUTS
+    columns: tuple[Column, ...] = ()
     maps: tuple[str, ...] = ()
     precision: Precision = "float32"
     score_threshold: float = 0.3
@@ -69,7 +72,7 @@ class ModelMetadata:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """One line of JSON; figures that are not finite are left out, as JSON has no number for them."""
+        """Return one line of JSON; figures that are not finite are left out, as JSON has no number for them."""
         values = asdict(self) | {
             "preprocessing": self.preprocessing.to_dict(),
             "figures": {name: float(value) for name, value in self.figures.items() if math.isfinite(value)},
@@ -78,7 +81,7 @@ class ModelMetadata:
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> ModelMetadata:
-        """The inverse of `to_json`. The text comes from a file that anybody may have written: it is checked.
+        """Read what `to_json` wrote. The text comes from a file that anybody may have written: it is checked.
 
         Args:
             text: what stands under `KEY`.
@@ -91,12 +94,14 @@ class ModelMetadata:
             values = json.loads(text)
         except ValueError as error:
             raise ValueError(f"{source}: the metadata {KEY!r} is no JSON ({error}); export the model again") from error
-        if not isinstance(values, dict) or values.pop("version", None) != _VERSION:
+        version = values.pop("version", None) if isinstance(values, dict) else None
+        if version not in (1, _VERSION):
             raise ValueError(
-                f"{source}: the metadata {KEY!r} is not of version {_VERSION}: another version of this package wrote "
-                "the file; export the model again"
+                f"{source}: the metadata {KEY!r} is not of version {_VERSION} or 1: another version of this package "
+                "wrote the file; export the model again"
             )
-        values.setdefault("tracker", {})  # the first files say nothing of it
+        if version == 1:
+            values = {"tracker": {}, "columns": []} | values  # the first files say nothing of a tracker
         known = {key: _CHECKS[key](value) for key, value in values.items() if key in _CHECKS}
         wrong = [key for key in _CHECKS if not known.get(key, False)]
         if wrong or len(known) < len(values):
@@ -107,10 +112,18 @@ class ModelMetadata:
             )
         try:
             preprocessing = Preprocessing.from_dict(values["preprocessing"])
-        except (TypeError, ValueError) as error:
+            columns = tuple(Column(**column) for column in values["columns"])
+        except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{source}: the metadata {KEY!r} is damaged ({error}); export the model again") from error
         lists = {key: tuple(values[key]) for key in ("class_names", "outputs", "maps")}
-        return cls(**(values | lists | {"preprocessing": preprocessing}))
+        metadata = cls(**(values | lists | {"preprocessing": preprocessing, "columns": columns}))
+        named = [*OUTPUTS, *(column.name for column in columns), *metadata.maps]
+        if version == _VERSION and sorted(named) != sorted(metadata.outputs):
+            raise ValueError(
+                f"{source}: the metadata {KEY!r} has the outputs {', '.join(metadata.outputs)}, but describes "
+                f"{', '.join(named)}; export the model again"
+            )
+        return metadata
 
 
 def _texts(value: Any) -> bool:
@@ -138,6 +151,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "layout": lambda value: value in get_args(Layout),
     "letterbox": lambda value: isinstance(value, bool),
     "outputs": lambda value: _texts(value) and tuple(value[:3]) == OUTPUTS,
+    "columns": lambda value: isinstance(value, list) and all(isinstance(column, dict) for column in value),
     "maps": _texts,
     "precision": lambda value: value in get_args(Precision),
     "score_threshold": lambda value: _number(value) and 0 <= value <= 1,

@@ -5,7 +5,7 @@ torch is imported when one is made, not before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+    from centernet.detections import Column
 
 
 class TorchRuntime:
@@ -46,6 +48,11 @@ class TorchRuntime:
         return tuple(self.model.class_names or ())
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the model adds to boxes, labels and scores."""
+        return tuple(getattr(self.model, "columns", ()))
+
+    @property
     def tracker(self) -> dict[str, Any]:
         """Arguments of `centernet.tracking.Tracker` that suit the model."""
         return dict(getattr(self.model, "tracker", None) or {})
@@ -66,10 +73,14 @@ class TorchRuntime:
         with torch.inference_mode(), _evaluation_mode(model), torch_threads(self.threads):
             batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)  # N×3×H×W, channels last in memory
             decoded = model.decode_detections(model(model.normalize(batch)), num_detections=num_detections)
-        return {
-            name: (value.float() if value.is_floating_point() else value).cpu().numpy()
-            for name, value in decoded.items()
-        }
+        return to_numpy(decoded)
+
+
+def to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
+    """Return tensors as arrays; those of half precision become float32."""
+    return {
+        name: (value.float() if value.is_floating_point() else value).cpu().numpy() for name, value in tensors.items()
+    }
 
 
 def load_checkpoint(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:

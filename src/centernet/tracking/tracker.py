@@ -86,7 +86,7 @@ class Tracker:
 
         Returns:
             The objects of this frame that belong to confirmed tracks: `track_ids` from 1, `bboxes` and `scores` of the
-            tracks, `labels` and `embeddings` of their detections. In the order of the tracks.
+            tracks, `labels` and further columns of their detections. In the order of the tracks.
 
         Raises:
             ValueError: embeddings that aren't finite or of another length than before, or no image for
@@ -101,13 +101,12 @@ class Tracker:
         owner = self._step(boxes, detections.scores.astype(np.float64), detections.labels, embeddings)
         tracks = self.tracks
         rows = self.tracked[tracks.confirmed[self.tracked]]
-        return Detections(
-            self._filter.boxes(tracks.mean[rows]).astype(np.float32),
-            tracks.label[rows],
-            tracks.score[rows].astype(np.float32),
-            None if detections.embeddings is None else detections.embeddings[_places(rows, owner)],
-            tracks.id[rows],
-            detections.class_names,
+        return replace(
+            detections[_places(rows, owner)],
+            bboxes=self._filter.boxes(tracks.mean[rows]).astype(np.float32),
+            labels=tracks.label[rows],
+            scores=tracks.score[rows].astype(np.float32),
+            track_ids=tracks.id[rows],
         )
 
     def _checked_embeddings(self, detections: Detections) -> Array | None:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from centernet.detections import Detections
+from centernet.inference.results import to_detections
+from centernet.inference.torch_runtime import to_numpy
 from centernet.network.network import Network
 from centernet.training.validation import Validation, ValidationResult
 
@@ -145,14 +147,14 @@ class DetectionModule(pl.LightningModule):
             decoded: tensors N×K×… of `decode_detections`.
             image_sizes: N times (height, width) of the original image.
         """
-        arrays = {name: value.float().cpu().numpy() for name, value in decoded.items()}
+        network, arrays = self.network, to_numpy(decoded)
         return [
-            Detections(
-                self.network.preprocessing.to_original(arrays["bboxes"][i], size),
-                arrays["labels"][i].astype("int64"),
-                arrays["scores"][i],
-                embeddings=arrays["embeddings"][i] if "embeddings" in arrays else None,
-                class_names=self.network.class_names or (),
+            to_detections(
+                {name: values[i] for name, values in arrays.items()},
+                network.columns,
+                network.preprocessing,
+                size,
+                class_names=network.class_names or (),
             )
             for i, size in enumerate(image_sizes)
         ]

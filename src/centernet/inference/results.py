@@ -1,0 +1,71 @@
+"""The one way from the arrays that a network gives to `Detections` in an image's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from centernet.detections import Column, Detections
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from centernet.images import Preprocessing
+
+BASE = ("bboxes", "labels", "scores")
+
+
+def to_detections(
+    arrays: Mapping[str, NDArray[Any]],
+    columns: Sequence[Column],
+    preprocessing: Preprocessing,
+    size_hw: tuple[int, int],
+    *,
+    class_names: Sequence[str] = (),
+    offset: tuple[int, int] = (0, 0),
+) -> Detections:
+    """Return the objects of one image, or of one view of it.
+
+    Boxes are moved to the image's pixels and cut at the edges of the view; points and further boxes are moved.
+
+    Args:
+        arrays: of one image: `bboxes` K×4 in input pixels, `labels` K, `scores` K, and the columns K×….
+        columns: describe what there is beside these; what they leave out is of the kind `vector`.
+        preprocessing: that made the input.
+        size_hw: (height, width) of the image or view.
+        class_names: by label.
+        offset: x and y of the view in the image.
+
+    Raises:
+        ValueError: arrays that are no detections.
+    """
+    described = {column.name: column for column in columns}
+    for name in arrays.keys() - described.keys() - set(BASE):
+        described[name] = Column(name, "vector", arrays[name].shape[1:])
+    data = {}
+    for name, column in described.items():
+        values = arrays[name]
+        if column.kind in ("points", "boxes"):
+            width = 2 if column.kind == "points" else 4
+            places = np.concatenate([values[..., :width]] * (4 // width), axis=-1)
+            moved = _moved(places, preprocessing, size_hw, offset, clip=False)[..., :width]
+            values = np.concatenate([moved, values[..., width:]], axis=-1)
+        data[name] = values
+    return Detections(
+        _moved(arrays["bboxes"], preprocessing, size_hw, offset, clip=True),
+        arrays["labels"],
+        arrays["scores"],
+        class_names=class_names,
+        columns=tuple(described.values()),
+        data=data,
+    )
+
+
+def _moved(
+    boxes: NDArray[Any], preprocessing: Preprocessing, size_hw: tuple[int, int], offset: tuple[int, int], *, clip: bool
+) -> NDArray[Any]:
+    """Return boxes …×4 in input pixels in those of the image."""
+    boxes = preprocessing.to_original(boxes, size_hw, clip=clip)
+    return boxes + np.array(offset * 2, boxes.dtype) if any(offset) else boxes
