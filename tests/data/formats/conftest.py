@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from centernet.data import COCO, MOT, VOC, YOLO, CrowdHuman, DetectionDataset, KITTITracking
 from centernet.annotations.kitti import KITTI_CLASSES
 from centernet.annotations.mot import MOT_CLASSES
+from centernet.data import COCO, MOT, VOC, YOLO, CrowdHuman, DetectionDataset, KITTITracking
 
 HEIGHT, WIDTH = 60, 80
 NUMBER = re.compile(r"[ \t\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t\r]*")
