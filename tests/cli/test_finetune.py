@@ -96,4 +96,4 @@ def test_data_without_objects(own_data: Path, tmp_path: Path, capsys: pytest.Cap
     path = own_data / "annotations.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
     assert main(["finetune", str(own_data), "--dry-run", "--output", str(tmp_path / "out")]) == 1
-    assert "no object in its 10 training pictures" in capsys.readouterr().err
+    assert "no object in its 10 training images" in capsys.readouterr().err

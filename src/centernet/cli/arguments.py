@@ -74,6 +74,7 @@ def add_options(
     *,
     types: Mapping[str, OptionType] | None = None,
     help: Mapping[str, str] | None = None,
+    defaults: bool = True,
 ) -> None:
     """Add an option for each parameter of a function or class, with the type, default and text that it states itself.
 
@@ -86,6 +87,7 @@ def add_options(
         names: the parameters, in this order; None for all that may be given by keyword.
         types: readers of values for parameters whose annotation does not say enough.
         help: texts that differ from those of the docstring.
+        defaults: False leaves the defaults out of the texts, where they depend on something else.
     """
     signature, texts = inspect.signature(target).parameters, parameter_texts(target)
     for name in signature if names is None else names:
@@ -93,7 +95,7 @@ def add_options(
         text = (help or {}).get(name, texts.get(name, "")).replace("%", "%%").rstrip(".")
         settings = _settings(_annotation(target, parameter), (types or {}).get(name))
         default = parameter.default
-        if default is not inspect.Parameter.empty and "default:" not in text:
+        if defaults and default is not inspect.Parameter.empty and "default:" not in text:
             shown = "none" if default is None else str(default)
             text += f"; default: {shown}" if not (default is None and "None" in text) else ""
         option = f"--{name.replace('_', '-')}"

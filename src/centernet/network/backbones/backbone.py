@@ -43,28 +43,30 @@ class Backbone(nn.Module):
     def begin(
         self,
         name: str,
-        *,
-        download: Download | None,
-        weights: str | Path | None,
+        download: Download,
         ignored: Sequence[str] = (),
-        padding: Padding = "symmetric",
+        *,
+        pretrained: bool = False,
+        weights: str | Path | None = None,
         frozen_stages: int = 0,
         frozen_norms: bool = False,
+        padding: Padding = "symmetric",
     ) -> None:
         """End the construction: load the weights to start from, change the padding, and freeze stages.
 
         Args:
             name: of the network, for messages.
-            download: returns the hub's state dict; None for no such start.
-            weights: a local file of weights instead.
+            download: returns the hub's state dict.
             ignored: beginnings of names that the backbone leaves out (a classifier, dropped stages).
-            padding: `same` pads strided convolutions as TensorFlow does.
-            frozen_stages: see `freeze`.
-            frozen_norms: see `freeze`.
+            pretrained: start from the hub's weights (downloaded).
+            weights: a local file of weights instead, `.safetensors` or `.pth`, with the names that the hub's have.
+            frozen_stages: how many stages stay as they are, the stem first.
+            frozen_norms: all batch norms keep the statistics that the weights came with.
+            padding: `same` pads strided convolutions as TensorFlow does, for weights that come from there.
         """
         if weights is not None:
             self.load(read_weights(weights), source=str(weights), ignored=ignored)
-        elif download is not None:
+        elif pretrained:
             self.load(_download(download, name), source=f"the hub's {name}", ignored=ignored)
         if padding == "same":
             pad_same(self)

@@ -5,14 +5,13 @@ Sources: https://arxiv.org/abs/1801.04381, https://arxiv.org/abs/1905.02244.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.network.backbones.backbone import Backbone, Padding
+from centernet.network.backbones.backbone import Backbone
 
 
 class _MobileNet(Backbone):
@@ -22,25 +21,12 @@ class _MobileNet(Backbone):
 
     Args:
         name: torchvision's name of the network.
-        pretrained: start from torchvision's ImageNet weights (downloaded).
-        weights: a local file of weights instead, with torchvision's names (`features.…`).
-        frozen_stages: how many of the four stages (up to stride 4, 8, 16, 32) stay as they are.
-        frozen_norms: all batch norms keep the statistics that the weights came with.
         last_conv: keep the last 1×1 convolution, which only a classifier needs.
-        padding: `same` pads strided convolutions as TensorFlow does, for weights that come from there.
+        start: further options, those of `Backbone.begin`: pretrained, weights, frozen_stages, frozen_norms and padding.
+            Stages end at stride 4, 8, 16 and 32.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        pretrained: bool = False,
-        weights: str | Path | None = None,
-        frozen_stages: int = 0,
-        frozen_norms: bool = False,
-        last_conv: bool = False,
-        padding: Padding = "symmetric",
-    ) -> None:
+    def __init__(self, name: str, *, last_conv: bool = False, **start: Any) -> None:
         super().__init__()
         features = models.get_model(name).features
         self.features = features if last_conv else features[:-1]
@@ -55,15 +41,9 @@ class _MobileNet(Backbone):
             stride *= step
             channels = convs[-1].out_channels
         self._end(len(self.features) - 1, channels, stride)
-        self.begin(
-            name,
-            download=models.get_model_weights(name)["DEFAULT"].get_state_dict if pretrained else None,
-            weights=weights,
-            ignored=("classifier.",) if last_conv else ("classifier.", f"features.{len(features) - 1}."),
-            padding=padding,
-            frozen_stages=frozen_stages,
-            frozen_norms=frozen_norms,
-        )
+        dropped = () if last_conv else (f"features.{len(features) - 1}.",)
+        hub = models.get_model_weights(name)["DEFAULT"]
+        self.begin(name, hub.get_state_dict, ("classifier.", *dropped), **start)
 
     def _end(self, index: int, channels: int, stride: int) -> None:
         self.ends.append(index)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.network.backbones.backbone import Backbone, Padding
+from centernet.network.backbones.backbone import Backbone
 
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 
@@ -18,25 +17,12 @@ class ResNet(Backbone):
 
     Args:
         name: the variant.
-        pretrained: start from torchvision's ImageNet weights (downloaded).
-        weights: a local file of weights instead, `.safetensors` or `.pth`, with torchvision's names.
-        frozen_stages: how many of stem, layer1 … layer4 stay as they are.
-        frozen_norms: all batch norms keep the statistics that the weights came with.
         num_stages: how many of layer1 … layer4 to keep; the top ones are dropped.
-        padding: `same` pads strided convolutions as TensorFlow does.
+        start: further options, those of `Backbone.begin`: pretrained, weights, frozen_stages, frozen_norms and padding.
+            Stages are the stem and layer1 … layer4.
     """
 
-    def __init__(
-        self,
-        name: ResNetName = "resnet34",
-        *,
-        pretrained: bool = False,
-        weights: str | Path | None = None,
-        frozen_stages: int = 0,
-        frozen_norms: bool = False,
-        num_stages: int = 4,
-        padding: Padding = "symmetric",
-    ) -> None:
+    def __init__(self, name: ResNetName = "resnet34", *, num_stages: int = 4, **start: Any) -> None:
         super().__init__()
         if not 1 <= num_stages <= 4:
             raise ValueError(f"num_stages={num_stages}: ResNet has 1 to 4")
@@ -49,15 +35,8 @@ class ResNet(Backbone):
         self.out_channels = tuple(widest >> (3 - i) for i in range(num_stages))
         self.out_strides = tuple(4 << i for i in range(num_stages))
         dropped = tuple(f"layer{i + 1}." for i in range(num_stages, 4))
-        self.begin(
-            name,
-            download=models.get_model_weights(name)["DEFAULT"].get_state_dict if pretrained else None,
-            weights=weights,
-            ignored=("fc.", *dropped),
-            padding=padding,
-            frozen_stages=frozen_stages,
-            frozen_norms=frozen_norms,
-        )
+        hub = models.get_model_weights(name)["DEFAULT"]
+        self.begin(name, hub.get_state_dict, ("fc.", *dropped), **start)
 
     def stages(self) -> list[nn.Module]:
         return [nn.ModuleList([self.conv1, self.bn1]), *(getattr(self, layer) for layer in self.layers)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,23 +16,12 @@ class Timm(Backbone):
 
     Args:
         name: timm's name of the model, such as `tf_efficientnet_lite0`.
-        pretrained: start from the hub's weights (downloaded).
-        weights: a local file of the whole model's weights instead, with timm's names.
-        frozen_stages: how many of timm's feature stages, from the finest, stay as they are.
-        frozen_norms: all batch norms keep the statistics that the weights came with.
         num_stages: how many of the maps to keep; the top ones are dropped. All when None.
+        start: further options, those of `Backbone.begin`: pretrained, weights, frozen_stages, frozen_norms (of
+            timm's feature stages).
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        pretrained: bool = False,
-        weights: str | Path | None = None,
-        frozen_stages: int = 0,
-        frozen_norms: bool = False,
-        num_stages: int | None = None,
-    ) -> None:
+    def __init__(self, name: str, *, num_stages: int | None = None, **start: Any) -> None:
         super().__init__()
         try:
             import timm
@@ -56,13 +45,8 @@ class Timm(Backbone):
         self.out_strides = tuple(strides[i] for i in kept)
         self.out_channels = tuple(self.model.feature_info.channels())
         self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")  # some transformers
-        self.begin(
-            name,
-            download=(lambda: timm.create_model(name, pretrained=True).state_dict()) if pretrained else None,
-            weights=weights,
-            frozen_stages=frozen_stages,
-            frozen_norms=frozen_norms,
-        )
+        whole = partial(timm.create_model, name, pretrained=True)
+        self.begin(name, lambda: whole().state_dict(), (), padding="symmetric", **start)
 
     def load(self, state: dict[str, Tensor], *, source: str, ignored: Sequence[str] = ()) -> None:
         """Fill the backbone; timm's feature extractors rename `blocks.0` to `blocks_0` where they flatten the model."""

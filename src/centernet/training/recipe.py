@@ -1,0 +1,110 @@
+"""The recipe of `centernet finetune`: a configuration for little data, starting from a trained model."""
+
+from __future__ import annotations
+
+import copy
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from centernet.annotations.problems import DataError
+from centernet.network.weights import model_section
+
+if TYPE_CHECKING:
+    from centernet.data import DetectionDataset
+    from centernet.data.detect_format import Source
+
+SIZES = (320, 384, 448, 512)
+IMAGE_PASSES = 10_000
+
+
+def finetuning(
+    source: Source,
+    *,
+    model: str | PathLike[str] = "voc-lite",
+    epochs: int | None = None,
+    size: int | None = None,
+    batch_size: int = 16,
+    workers: int = 2,
+) -> tuple[dict[str, Any], str]:
+    """Write the configuration that `fit` trains: the trained model's parts, the data's classes, a short schedule.
+
+    Args:
+        source: the data set, in any known format.
+        model: what to start from: a name, a folder or a checkpoint.
+        epochs: length of the training; about 10,000 images in all when None.
+        size: side of the network's input, a multiple of 32; by the sizes of the objects when None.
+        batch_size: images of a step.
+        workers: processes that read.
+
+    Returns:
+        The configuration, and a line that says what was found and chosen.
+
+    Raises:
+        DataError: the data have no training images with objects.
+    """
+    if "train" not in source.splits:
+        raise DataError(
+            f"{source.path}: it has the splits {', '.join(source.splits)}, but none to train on; name one of its files "
+            "or lists train, or write a configuration with data.train (docs/datasets.md)"
+        )
+    dataset = source.open("train")
+    sides = _object_sides(dataset)
+    if not sides.size:
+        raise DataError(f"{source.path}: no object in its {len(dataset)} training images; `centernet check` says why")
+    section, names = model_section(model), dataset.class_names
+    side = size or _input_size(sides)
+    section["class_names"], section["num_classes"] = list(names), None
+    section["preprocessing"] = {**section["preprocessing"], "size": [side, side]}
+    section["backbone"].setdefault("init_args", {})["frozen_stages"] = 2
+    train, val = _splits(source)
+    images = len(dataset) if "val" in source.splits else round(0.8 * len(dataset))
+    number = epochs or int(np.clip(round(IMAGE_PASSES / images), 4, 120))
+    found = (
+        f"{images:,} images, {len(sides):,} objects of {len(names)} classes "
+        f"({', '.join(names[:8])}{', …' if len(names) > 8 else ''}); input {side}×{side}, {number} epochs"
+    )
+    if "val" not in source.splits:
+        found += "\nno split for validation: a fifth of the images, drawn at random, is kept for it"
+    return {
+        "seed_everything": 0,
+        "start_from": str(model),
+        "model": section,
+        "data": {
+            "train": train,
+            "val": val,
+            "augmentation": {"class_path": "Mosaic", "init_args": {"mosaic": 0.5, "mixup": 0.0, "close": 0.2}},
+            "batch_size": batch_size,
+            "num_workers": workers,
+            "cache": "memory",
+        },
+        "optimization": {"lr": 2.0e-3, "reference_batch": 16, "backbone_lr_factor": 0.2},
+        "ema_decay": 0.998,
+        "trainer": {"max_epochs": number, "check_val_every_n_epoch": max(1, number // 10)},
+    }, found
+
+
+def _splits(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the sections `train` and `val`; without a split to validate on, every fifth image is set aside."""
+    train = source.section("train")
+    if "val" in source.splits:
+        return train, source.section("val")
+    part = {"class_path": "RandomSubset", "init_args": {"dataset": train, "fraction": 0.8}}
+    rest = copy.deepcopy(part)
+    rest["init_args"]["rest"] = True  # type: ignore[index]
+    return part, rest
+
+
+def _object_sides(dataset: DetectionDataset) -> np.ndarray[Any, Any]:
+    """Return √area of every object, as a share of its image's longer side."""
+    columns = dataset.columns
+    sides = np.clip(columns.boxes[:, 2:] - columns.boxes[:, :2], 0, None)
+    shares = np.sqrt(sides.prod(axis=1)) / columns.sizes.max(axis=1)[columns.samples()]
+    return np.asarray(shares[~columns.ignore])
+
+
+def _input_size(sides: np.ndarray[Any, Any]) -> int:
+    """Return the smallest input in which three quarters of the objects have 20 pixels, five cells of the output."""
+    lower = float(np.quantile(sides, 0.25))
+    return next((size for size in SIZES if lower * size >= 20), SIZES[-1])
