@@ -80,3 +80,33 @@ def test_a_config_builds(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Everything as the file says but the download of ImageNet weights.
     model = centernet.build_centernet(str(config), overrides=["model.backbone.init_args.pretrained=false"])
     assert isinstance(model, centernet.CenterNet)
+
+
+LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES if page.is_file()])
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    missing = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+    assert not missing, f"links of {page.name} to what is not there: {missing}"
+
+
+PLACES = [  # the row of docs/implementation.md, a file that it must name, and a word that must stand in that file
+    ("the box loss", "network/heads/ltrb.py", "weighted_iou_loss"),
+    ("the letterbox", "images/preprocessing.py", "letterbox"),
+    ("the learning-rate schedule", "training/optimization.py", "def factor"),
+    ("what `collate` returns", "data/batch.py", "class Batch"),
+    ("| AP |", "evaluation/coco.py", "AP"),
+    ("a tracker's classes", "annotations/mot.py", "class_rules"),
+    ("the ONNX graph", "export/graph.py", "class DetectionGraph"),
+    ("the defaults of `centernet track`", "tracking/options.py", "PRESETS"),
+    ("class names", "network/network.py", "class_names"),
+]
+
+
+@pytest.mark.parametrize(("question", "file", "word"), PLACES)
+def test_a_stranger_finds_it(question: str, file: str, word: str) -> None:
+    text = (ROOT / "docs" / "implementation.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if question in line and line.startswith("|"))
+    assert f"src/centernet/{file}" in row
+    assert word in (ROOT / "src" / "centernet" / file).read_text(encoding="utf-8")
