@@ -148,7 +148,7 @@ def test_annotations_alone(clean: Path, tmp_path: Path, capsys: pytest.CaptureFi
     )
     path = tmp_path / "c/annotations_train.json"
     assert main(["check", str(path)]) == 1  # its pictures are nowhere
-    assert "its pictures" in capsys.readouterr().out
+    assert "its images" in capsys.readouterr().out
     assert main(["check", str(path), "--images", "none"]) == 0
     assert "no picture was read" in capsys.readouterr().out
 

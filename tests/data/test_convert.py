@@ -122,7 +122,7 @@ def test_every_loss_is_named(shared: Path, tmp_path: Path) -> None:
 
 
 def kitti(shared: Path) -> KITTITracking:
-    with pytest.warns(match="no picture"):  # three full label files, six frames
+    with pytest.warns(match="no image"):  # three full label files, six frames
         return KITTITracking(shared / "data/kitti_tracking")
 
 

@@ -84,15 +84,23 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
     Raises:
         DataError: no such file, or no COCO JSON.
     """
-    lists = _Lists()
-    are_lists: dict[str, bool] = {}
+    lists: dict[str, Any] = {}
+    annotations = _Annotations()
+    wrong_images: list[str] = []
     try:
         for key, place, entry in read_lists(path):
             if place is None:
-                are_lists[key] = isinstance(entry, list)
-                lists.begin(key)
+                lists[key] = entry
+                annotations = _Annotations() if key == "annotations" else annotations  # of two lists the last counts
+            elif key == "annotations":
+                annotations.add(place, entry)
+            elif key != "images":
+                lists[key].append(entry)
+            elif _is_image(entry):
+                size = entry.get("height"), entry.get("width")
+                lists[key].append(CocoImage(place, entry["id"], entry["file_name"], *size))
             else:
-                lists.add(key, place, entry)
+                wrong_images.append(f"images[{place}] is {entry!r:.100}")
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}); check `annotations`") from error
     except NotAnObject as error:
@@ -102,42 +110,13 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
     for key in ("images", "annotations", "categories"):
-        if not are_lists.get(key):
-            raise DataError(f"{path}: {_EXPECTED}; {key!r} is missing or no list. Its keys are {', '.join(are_lists)}")
-    categories = _categories(lists.categories, path)
-    rows, bad_boxes = lists.annotations.resolve(lists.images, categories, path, report)
-    for place, text in lists.wrong_images:
-        text = f"images[{place}] is {text}, expected an object with id and file_name; it is left out"
-        report(path, "missing-image", text)
-    return CocoFile(categories, lists.images, rows, bad_boxes, lists.annotations.names)
-
-
-class _Lists:
-    """The three lists, as far as they are read."""
-
-    def __init__(self) -> None:
-        for key in ("images", "annotations", "categories"):
-            self.begin(key)
-
-    def begin(self, key: str) -> None:
-        if key == "images":
-            self.images: list[CocoImage] = []
-            self.wrong_images: list[tuple[int, str]] = []
-        elif key == "annotations":
-            self.annotations = _Annotations()
-        elif key == "categories":
-            self.categories: list[Any] = []
-
-    def add(self, key: str, place: int, entry: Any) -> None:
-        if key == "annotations":
-            self.annotations.add(place, entry)
-        elif key == "categories":
-            self.categories.append(entry)
-        elif key == "images" and _is_image(entry):
-            size = entry.get("height"), entry.get("width")
-            self.images.append(CocoImage(place, entry["id"], entry["file_name"], *size))
-        elif key == "images":
-            self.wrong_images.append((place, f"{entry!r:.100}"))
+        if not isinstance(lists.get(key), list):
+            raise DataError(f"{path}: {_EXPECTED}; {key!r} is missing or no list. Its keys are {', '.join(lists)}")
+    categories = _categories(lists["categories"], path)
+    rows, bad_boxes = annotations.resolve(lists["images"], categories, path, report)
+    for text in wrong_images:
+        report(path, "missing-image", f"{text}, expected an object with id and file_name; it is left out")
+    return CocoFile(categories, lists["images"], rows, bad_boxes, annotations.names)
 
 
 def _is_image(entry: Any) -> bool:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 _CHUNK = 1 << 20  # characters that are read at once
-_SPACE = " \t\n\r"
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class NotAnObject(ValueError):
+    """A JSON file holds something else than an object.
+
+    Attributes:
+        content: what it holds.
+    """
+
+    def __init__(self, content: Any) -> None:
+        super().__init__(f"expected an object, got {type(content).__name__}")
+        self.content = content
 
 
 def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
@@ -32,73 +45,55 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
         raise NotAnObject(content) from None
 
 
-class NotAnObject(ValueError):
-    """A JSON file holds something else than an object.
-
-    Attributes:
-        content: what it holds.
-    """
-
-    def __init__(self, content: Any) -> None:
-        super().__init__(f"expected an object, got {type(content).__name__}")
-        self.content = content
-
-
 class _Stream:
     """The text of a file, of which only the part that is being parsed is kept."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
-        self._text = ""
-        self._at = 0
-        self._ended = False
+        self._text, self._at, self._ended = "", 0, False
         self._decode = json.JSONDecoder().raw_decode
 
     def entries(self) -> Iterator[tuple[str, int | None, Any]]:
         self._expect("{")
-        if self._next() != "}":
-            while True:
-                key = self._value()
-                if not isinstance(key, str):
-                    raise ValueError("expected a key")
-                self._expect(":")
-                if self._next() == "[":
-                    yield key, None, []
-                    yield from ((key, place, entry) for place, entry in enumerate(self._list()))
-                else:
-                    yield key, None, self._value()
-                if self._next() != ",":
-                    break
-                self._expect(",")
-        self._expect("}")
-        if self._next():
+        another = not self._pass("}")
+        while another:
+            key = self._value()
+            self._expect(":")
+            if not self._pass("["):
+                yield key, None, self._value()
+            else:
+                yield key, None, []
+                place, inside = 0, not self._pass("]")
+                while inside:
+                    yield key, place, self._value()
+                    place, inside = place + 1, self._pass(",")
+                    if not inside:
+                        self._expect("]")
+            another = self._pass(",")
+            if not another:
+                self._expect("}")
+        self._pass("")
+        if self._at < len(self._text):
             raise ValueError("extra data")
 
-    def _list(self) -> Iterator[Any]:
-        self._expect("[")
-        if self._next() != "]":
-            yield self._value()
-            while self._next() == ",":
-                self._expect(",")
-                yield self._value()
-        self._expect("]")
-
-    def _next(self) -> str:
-        """The next character that is no space; empty at the end."""
+    def _pass(self, character: str) -> bool:
+        """Pass over white space, and over `character` where it comes next. Returns True if it does."""
         while True:
-            while self._at < len(self._text) and self._text[self._at] in _SPACE:
-                self._at += 1
+            space = _SPACE.match(self._text, self._at)
+            self._at = space.end() if space else self._at
             if self._at < len(self._text) or self._ended:
-                return self._text[self._at : self._at + 1]
+                break
             self._fill()
+        found = self._text.startswith(character, self._at)
+        self._at += len(character) if found else 0
+        return found
 
     def _expect(self, character: str) -> None:
-        if self._next() != character:
+        if not self._pass(character):
             raise ValueError(f"expected {character!r}")
-        self._at += 1
 
     def _value(self) -> Any:
-        self._next()
+        self._pass("")
         while True:
             try:
                 value, end = self._decode(self._text, self._at)

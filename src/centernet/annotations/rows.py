@@ -43,7 +43,9 @@ class BoxRows:
         return len(self.images)
 
     def select(self, rows: NDArray[Any]) -> BoxRows:
-        """Return the rows that a mask or indices choose."""
+        """Return the rows that a mask or indices choose; the same object where a mask chooses all."""
+        if rows.dtype == np.bool_ and rows.all():
+            return self
         return BoxRows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @classmethod

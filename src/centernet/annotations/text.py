@@ -41,7 +41,7 @@ def whole(text: str) -> int:
 
 def four_numbers(values: Any) -> tuple[float, float, float, float] | None:
     """Return the numbers of a box in JSON; None where it isn't a list of four. Numbers as text count, true doesn't."""
-    if not isinstance(values, list) or len(values) != 4 or any(isinstance(value, bool) for value in values):
+    if not isinstance(values, list) or len(values) != 4 or bool in map(type, values):
         return None
     try:
         a, b, c, d = (number(value) if isinstance(value, str) else float(value) for value in values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from ...annotations.problems import DataError, Reports
 from ...annotations.rows import BoxRows, are_usable, describe_fault
 from ...images import ImageError, image_size
 from ..columns import Columns, Paths
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+_BLOCK = 1 << 16  # boxes that are judged at once
 
 
 class Folder:
@@ -144,31 +151,39 @@ class ImageList:
             amodal: boxes that reach over the edges are kept whole.
             first_pixel: the number of the first pixel in `rows`; with 1 the last pixel is part of the box.
         """
+        sizes = np.array(self.sizes, dtype=np.int32).reshape(-1, 2)
         order = np.argsort(rows.images, kind="stable")
         order = order[rows.images[order] >= 0]
-        sizes = np.array(self.sizes, dtype=np.int32).reshape(-1, 2)
-        boxes, limits = rows.boxes[order], sizes[rows.images[order]]
-        usable = are_usable(boxes, limits, first_pixel=first_pixel)
-        for place in np.flatnonzero(~usable).tolist():
-            path, text = where(int(order[place]))
-            kind, fault = describe_fault(boxes[place].tolist(), tuple(limits[place].tolist()))
-            report(path, kind, f"{text}: {fault}; the box is left out")
-        rows = rows.select(order[usable])
-        boxes, limits = boxes[usable], limits[usable]
-        boxes[:, :2] -= first_pixel
-        if not amodal:
-            cut = np.concatenate([np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:], limits[:, ::-1])], axis=1)
-            self.clipped += int((cut != boxes).any(axis=1).sum())
-            boxes = cut
-        own = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        blocks = []
+        for start in range(0, max(len(order), 1), _BLOCK):  # to need no second copy of everything
+            block = rows.select(order[start : start + _BLOCK])
+            limits = sizes[block.images]
+            usable = are_usable(block.boxes, limits, first_pixel=first_pixel)
+            for place in np.flatnonzero(~usable).tolist():
+                path, text = where(int(order[start + place]))
+                kind, fault = describe_fault(block.boxes[place].tolist(), self.sizes[block.images[place]])
+                report(path, kind, f"{text}: {fault}; the box is left out")
+            blocks.append(self._cut(block.select(usable), limits[usable], amodal, first_pixel))
+        images, boxes, labels, ids, ignore, areas = map(np.concatenate, zip(*blocks, strict=True))
         return Columns(
-            boxes=boxes.astype(np.float32),
-            labels=rows.labels,
-            ids=rows.ids,
-            ignore=rows.ignore,
-            areas=np.where(np.isnan(rows.areas), own, rows.areas).astype(np.float32),
-            offsets=np.searchsorted(rows.images, np.arange(len(self) + 1)),
+            boxes=boxes,
+            labels=labels,
+            ids=ids,
+            ignore=ignore,
+            areas=areas,
+            offsets=np.searchsorted(images, np.arange(len(self) + 1)),
             sizes=sizes,
             image_ids=np.arange(len(self)) if image_ids is None else np.array(image_ids, dtype=np.int64),
             paths=Paths.of(self.names, self.root),
         )
+
+    def _cut(self, rows: BoxRows, limits: NDArray[np.int32], amodal: bool, first_pixel: int) -> tuple[Any, ...]:
+        """The columns of usable boxes, cut at the edges of their images and counted from 0."""
+        boxes = rows.boxes.copy()
+        boxes[:, :2] -= first_pixel
+        if not amodal:
+            whole, boxes = boxes, np.maximum(boxes, 0)
+            boxes[:, 2:] = np.minimum(boxes[:, 2:], limits[:, ::-1])
+            self.clipped += int((boxes != whole).any(axis=1).sum())
+        areas = np.where(np.isnan(rows.areas), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), rows.areas)
+        return rows.images, boxes.astype(np.float32), rows.labels, rows.ids, rows.ignore, areas.astype(np.float32)
