@@ -51,7 +51,7 @@ def extent(mask: Any) -> list[int]:
 
 
 def without(scene: Scene, number: int) -> Scene:
-    return replace(scene, objects=[item for place, item in enumerate(scene.objects) if place != number])
+    return scene._replace(objects=[item for place, item in enumerate(scene.objects) if place != number])
 
 
 def test_boxes_are_tight_around_the_pixels_that_an_object_changes() -> None:
@@ -73,18 +73,18 @@ def test_boxes_are_tight_around_the_pixels_that_an_object_changes() -> None:
 def test_boxes_of_known_shapes() -> None:
     background = np.zeros((100, 120, 3), dtype=np.uint8)
     square = SceneObject("square", (60, 50), 40 * np.sqrt(2), angle=np.pi / 4)
-    drawing = draw(Scene((100, 120), background, [square]))
+    drawing = draw(Scene(background, [square]))
     np.testing.assert_allclose(drawing.boxes, [[40, 30, 80, 70]], atol=1e-4)
     np.testing.assert_allclose(drawing.visible, [1])
     hiding = replace(square, centre=(80, 50))
-    drawing = draw(Scene((100, 120), background, [square, hiding]))
+    drawing = draw(Scene(background, [square, hiding]))
     np.testing.assert_allclose(drawing.boxes, [[40, 30, 60, 70], [60, 30, 100, 70]], atol=1.01)
     np.testing.assert_allclose(drawing.visible, [0.5, 1], atol=0.05)
     outside = replace(square, centre=(110, 100))
-    drawing = draw(Scene((100, 120), background, [outside]))
+    drawing = draw(Scene(background, [outside]))
     np.testing.assert_allclose(drawing.boxes, [[90, 80, 120, 100]], atol=1e-4)
     np.testing.assert_allclose(drawing.visible, [30 * 20 / 1600], atol=0.03)
-    drawing = draw(Scene((100, 120), background, [square, replace(square, size=90)]))
+    drawing = draw(Scene(background, [square, replace(square, size=90)]))
     assert drawing.visible[0] == 0 and not drawing.boxes[0].any()
 
 
@@ -92,8 +92,8 @@ def test_boxes_of_known_shapes() -> None:
 def test_a_moved_object_takes_its_box_along(shape: str) -> None:
     background = np.full((120, 160, 3), 40, dtype=np.uint8)
     item = SceneObject(shape, (50.3, 60.8), 44, angle=0.7, colour=(230, 180, 20), identity=7)
-    still = draw(Scene((120, 160), background, [item]))
-    moved = draw(Scene((120, 160), background, [replace(item, centre=(81.3, 53.8))]))
+    still = draw(Scene(background, [item]))
+    moved = draw(Scene(background, [replace(item, centre=(81.3, 53.8))]))
     np.testing.assert_allclose(moved.boxes - still.boxes, [[31, -7, 31, -7]], atol=1e-4)
     assert (background == 40).all()  # drawing leaves the scene as it is
 

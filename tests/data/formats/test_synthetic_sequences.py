@@ -55,8 +55,8 @@ def test_looks_and_class_stay_with_the_identity() -> None:
     for index in range(50, 100):
         annotation = dataset.annotation(index)
         items = {item.identity: item for item in scene.frame(index - 50).objects}
-        for identity, label in zip(annotation.ids - 5, annotation.labels, strict=True):
-            item, first = items[int(identity)], scene.objects[int(identity)]
+        for identity, label in zip(annotation.ids, annotation.labels, strict=True):
+            item, first = items[int(identity)], scene.objects[int(identity) - 5]
             assert names[label] == item.shape
             assert (item.colour, item.size, item.angle) == (first.colour, first.size, first.angle)
 

@@ -8,8 +8,7 @@ from .folder import ImageFolder
 from .helmet import SafetyHelmet
 from .kitti import KITTITracking
 from .mot import MOT
-from .synthetic import Synthetic
-from .synthetic_sequences import SyntheticSequences
+from .synthetic import Synthetic, SyntheticSequences
 from .voc import VOC
 from .yolo import YOLO
 
