@@ -72,8 +72,8 @@ def test_errors_are_exit_code_1_and_all_in_the_files(
 
 
 def test_warnings_alone_are_exit_code_0(clean: Path) -> None:
-    pictures = clean / "JPEGImages"
-    shutil.copy(pictures / "train_000001.jpg", pictures / "val_000001.jpg")
+    images = clean / "JPEGImages"
+    shutil.copy(images / "train_000001.jpg", images / "val_000001.jpg")
     assert main(["check", str(clean), "--workers", "1"]) == 0
 
 
@@ -143,14 +143,12 @@ def test_the_data_yaml_of_yolo_is_data_not_a_configuration(clean: Path, tmp_path
 
 
 def test_annotations_alone(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(["convert-data", str(clean), "--to", "coco", "--output", str(tmp_path / "c"), "--pictures", "none"]) == 0
-    )
+    assert main(["convert-data", str(clean), "--to", "coco", "--output", str(tmp_path / "c"), "--images", "none"]) == 0
     path = tmp_path / "c/annotations_train.json"
-    assert main(["check", str(path)]) == 1  # its pictures are nowhere
+    assert main(["check", str(path)]) == 1  # its images are nowhere
     assert "its images" in capsys.readouterr().out
     assert main(["check", str(path), "--images", "none"]) == 0
-    assert "no picture was read" in capsys.readouterr().out
+    assert "no image was read" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Copies are found whatever was done to them on the way; other pictures are not."""
+"""Copies are found whatever was done to them on the way; other images are not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fingerprints(images: list[Pixels]) -> Fingerprints:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Pixels]:
+def images() -> list[Pixels]:
     scenes = Synthetic(150, size=(120, 160), objects=(3, 8), seed=5)
     return [scenes.image(index).read()[0] for index in range(len(scenes))]
 
@@ -46,27 +46,27 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_copies_are_found(pictures: list[Pixels], change: str) -> None:
-    copies = [np.ascontiguousarray(CHANGES[change](image)) for image in pictures]
-    pairs = nearest_pairs(fingerprints(pictures), fingerprints(copies))
-    assert sum(a == b for a, b, _ in pairs) >= 0.97 * len(pictures)
+def test_changed_copies_are_found(images: list[Pixels], change: str) -> None:
+    copies = [np.ascontiguousarray(CHANGES[change](image)) for image in images]
+    pairs = nearest_pairs(fingerprints(images), fingerprints(copies))
+    assert sum(a == b for a, b, _ in pairs) >= 0.97 * len(images)
     assert all(0.95 <= alike <= 1 for _, _, alike in pairs)
 
 
-def test_other_pictures_are_not_found(pictures: list[Pixels]) -> None:
-    assert nearest_pairs(fingerprints(pictures[:75]), fingerprints(pictures[75:])) == []
+def test_other_images_are_not_found(images: list[Pixels]) -> None:
+    assert nearest_pairs(fingerprints(images[:75]), fingerprints(images[75:])) == []
 
 
-def test_plain_pictures_are_like_nothing() -> None:
+def test_plain_images_are_like_nothing() -> None:
     plain = [np.full((40, 60, 3), value, dtype=np.uint8) for value in (0, 128, 255)]
     assert nearest_pairs(fingerprints(plain), fingerprints(plain)) == []
     nothing = fingerprints([])
     assert nearest_pairs(nothing, fingerprints(plain)) == nearest_pairs(fingerprints(plain), nothing) == []
 
 
-def test_the_best_of_several_is_named(pictures: list[Pixels]) -> None:
-    first = [recompressed(pictures[0]), pictures[0], pictures[1]]
-    assert nearest_pairs(fingerprints(first), fingerprints(pictures[:1])) == [(1, 0, pytest.approx(1, abs=1e-5))]
+def test_the_best_of_several_is_named(images: list[Pixels]) -> None:
+    first = [recompressed(images[0]), images[0], images[1]]
+    assert nearest_pairs(fingerprints(first), fingerprints(images[:1])) == [(1, 0, pytest.approx(1, abs=1e-5))]
 
 
 def test_bits_are_counted_as_python_counts_them() -> None:

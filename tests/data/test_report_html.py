@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from centernet.data import COCO, VOC, DetectionDataset, Synthetic
-from centernet.data.check import add_unusable, check
-from centernet.data.findings import Report
+from centernet.data.audit import add_unusable, audit
+from centernet.data.findings import DatasetReport
 from centernet.data.report_html import TrainingSample, report_as_html
 from centernet.images import Preprocessing
 
@@ -65,9 +65,9 @@ def sample(name: str) -> TrainingSample:
     )
 
 
-def messy(shared: Path) -> Report:
+def messy(shared: Path) -> DatasetReport:
     root = shared / "data/fixtures/messy_voc"
-    return check({name: VOC(root, name) for name in ("train", "val")})
+    return audit({name: VOC(root, name) for name in ("train", "val")})
 
 
 def test_the_page_stands_alone(shared: Path) -> None:
@@ -100,7 +100,7 @@ def test_names_from_files_are_shown_as_text(tmp_path: Path) -> None:
         "categories": [{"id": 1, "name": HOSTILE}],
     }
     (tmp_path / "all.json").write_text(json.dumps(content))
-    report = check({HOSTILE: COCO(tmp_path / "all.json")})
+    report = audit({HOSTILE: COCO(tmp_path / "all.json")})
     add_unusable(report, "test", HOSTILE)
     text = report_as_html(report, title=HOSTILE, subtitle=HOSTILE, samples=[sample(HOSTILE)], class_names=[HOSTILE],
                           configuration=HOSTILE)  # fmt: skip
@@ -117,12 +117,12 @@ def test_the_page_of_many_findings_stays_small(tmp_path: Path) -> None:
     entry = {"height": 32, "width": 32}
     content["images"] += [{"id": n, "file_name": f"missing_{n}.jpg", **entry} for n in range(10, 5000)]
     path.write_text(json.dumps(content))
-    text = report_as_html(check({"train": COCO(path)}), title="many")
+    text = report_as_html(audit({"train": COCO(path)}), title="many")
     assert "missing_10.jpg" in text and "4,790 more" in text and len(text) < 200_000
 
 
 def test_a_report_of_nothing(tmp_path: Path) -> None:
-    report = Report(Preprocessing(), 4, read_images=True)
+    report = DatasetReport(Preprocessing(), 4, read_images=True)
     add_unusable(report, "train", "data/x: no such folder")
     page = Page(report_as_html(report, title="x"))
     assert "data/x: no such folder" in page.text and "1 error" in page.text
@@ -133,7 +133,7 @@ def test_pairs_are_shown_side_by_side(tmp_path: Path) -> None:
     for split in ("train", "val"):
         Synthetic(3, size=(96, 128), seed=4).write(tmp_path / split, split=split)
         splits[split] = VOC(tmp_path / split, split)
-    report = check(splits)
+    report = audit(splits)
     assert len(report.pairs) == 3
     text = report_as_html(report, title="pairs")
     pairs = Page(text[text.index('<div class="pairs">') : text.index("</section>", text.index('<div class="pairs">'))])

@@ -25,9 +25,9 @@ class Progress:
         self._shown = sys.stderr.isatty()
         self._start = self._last = time.monotonic()
 
-    def advance(self) -> None:
-        """One more is done."""
-        self.done += 1
+    def advance(self, count: int = 1) -> None:
+        """Count what is done."""
+        self.done += count
         now = time.monotonic()
         if self._shown and now - self._last >= self.every:
             self._last = now

@@ -19,7 +19,7 @@ _TENSORS = ("images", "boxes", "labels", "ids", "ignore", "counts")
 
 @dataclass
 class Batch:
-    """B pictures of one size with their boxes, padded to the longest list.
+    """B images of one size with their boxes, padded to the longest list.
 
     Rows from ``counts[b]`` on are padding: label -1, `ignore` false, box 0 0 0 0. A row with label -1 before that is an
     ignore box of any class.
@@ -30,8 +30,8 @@ class Batch:
         labels: int64 B×M.
         ids: int64 B×M, -1 where a box has no identity.
         ignore: bool B×M.
-        counts: int64 B, boxes of each picture.
-        annotations: the stored truth of each picture, in original pixels.
+        counts: int64 B, boxes of each image.
+        annotations: the stored truth of each image, in original pixels.
         problems: what was found while these samples were read.
     """
 
@@ -66,7 +66,7 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample], *, pad_value: int, problems: Sequence[Problem] = ()) -> Batch:
-    """Put samples together; pictures of several sizes are padded right and below to the largest.
+    """Put samples together; images of several sizes are padded right and below to the largest.
 
     Args:
         samples: at least one.

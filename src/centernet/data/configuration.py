@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from .. import data
 from ..annotations.problems import with_nearest
+from .audit_subject import AuditSubject
 from .datamodule import DataModule
 from .dataset import DetectionDataset
 from .sample import DataError, DataWarning
@@ -19,23 +19,8 @@ from .sample import DataError, DataWarning
 _SPLITS = ("train", "val", "test")
 
 
-@dataclass
-class ConfiguredData:
-    """A `data` section.
-
-    Attributes:
-        datasets: those that could be read, by the name of the split.
-        failed: what is wrong with the others.
-        settings: all other arguments of `DataModule`.
-    """
-
-    datasets: dict[str, DetectionDataset] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-def read_data_section(section: Mapping[str, Any], *, source: str) -> ConfiguredData:
-    """Make the data sets and settings of a `data` section; problems in the data stay in the data sets' `problems`.
+def read_data_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
+    """Return the data sets and settings of a `data` section; problems in the data stay in the data sets' `problems`.
 
     Args:
         section: as in the YAML file.
@@ -44,11 +29,17 @@ def read_data_section(section: Mapping[str, Any], *, source: str) -> ConfiguredD
     Raises:
         DataError: an unknown key or class, or a value of the wrong type.
     """
-    result = ConfiguredData()
     others = {key: value for key, value in section.items() if key not in _SPLITS}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(DataModule, "data", skip=set(_SPLITS), instantiate=False)
-    result.settings = dict(vars(_instantiate(parser, {"data": others}, source).data))
+    settings = dict(vars(_instantiate(parser, {"data": others}, source).data))
+    result = AuditSubject(
+        "a configuration with " + ", ".join(split for split in _SPLITS if section.get(split) is not None),
+        preprocessing=settings.pop("preprocessing"),
+        class_names=settings.pop("class_names"),
+        num_classes=settings.pop("num_classes"),
+        settings=settings,
+    )
     for split in _SPLITS:
         if section.get(split) is None:
             continue

@@ -40,28 +40,28 @@ class DataModule(pl.LightningDataModule):
     a checkpoint, also one in the middle of an epoch, goes on with exactly the batches that it had not seen.
 
     Args:
-        train: pictures to train on.
-        val: pictures to validate on.
-        test: pictures for ``test``.
+        train: images to train on.
+        val: images to validate on.
+        test: images for ``test``.
         augmentation: of training samples; null trains on what inference would see.
         preprocessing: the network's input.
-        batch_size: pictures of a batch on each device.
-        sampling: how often an epoch has each training picture; null has each once, or as the weights of `Concatenated`
+        batch_size: images of a batch on each device.
+        sampling: how often an epoch has each training image; null has each once, or as the weights of `Concatenated`
             say.
-        num_workers: processes that read pictures, for each loader; 0 reads in the main process.
+        num_workers: processes that read images, for each loader; 0 reads in the main process.
         class_names: what the labels of the model mean.
         num_classes: of the model; that the data have another number is an error.
         seed: of the order and the augmentation.
-        strict: an unreadable picture ends the run instead of being replaced or left out. (What is wrong in annotations
+        strict: an unreadable image ends the run instead of being replaced or left out. (What is wrong in annotations
             is for the data sets' own `strict`.)
         sizes: of training inputs, (height, width) in multiples of 32, one for each batch; null trains at the size of
             `preprocessing`, at which evaluation always is.
         size_schedule: ``random`` draws the size of each batch; ``rising`` goes through `sizes` in their order, in equal
             shares of the run.
-        cache: ``memory`` decodes each training picture once and keeps it, for all workers of a device together;
-            ``disk`` keeps it for all devices and later runs. Pictures larger than training ever looks at are kept
+        cache: ``memory`` decodes each training image once and keeps it, for all workers of a device together;
+            ``disk`` keeps it for all devices and later runs. Images larger than training ever looks at are kept
             reduced.
-        cache_gib: how much memory that may take on each device, or how much of the disk; pictures beyond it are read
+        cache_gib: how much memory that may take on each device, or how much of the disk; images beyond it are read
             each time.
         cache_dir: folder for the files of ``disk``; null is ``centernet`` in the user's folder of caches.
 
@@ -104,7 +104,7 @@ class DataModule(pl.LightningDataModule):
         if sizes is not None and (not sizes or preprocessing.resize == "keep"):
             raise DataError(
                 "data.sizes: expected at least one (height, width), or null, and preprocessing.resize other than "
-                f"'keep', which leaves pictures their size; got {sizes} with {preprocessing.resize!r}"
+                f"'keep', which leaves images their size; got {sizes} with {preprocessing.resize!r}"
             )
         if cache_gib <= 0:
             raise DataError(f"data.cache_gib: expected a number above 0, got {cache_gib}")
@@ -150,7 +150,7 @@ class DataModule(pl.LightningDataModule):
         self._highest_identity: tuple[int, int] | None = None  # and minus the index of the first sample that has it
 
     def setup(self, stage: str) -> None:
-        """Print what the data are, once, and warn of pictures that are in both training and validation."""
+        """Print what the data are, once, and warn of images that are in both training and validation."""
         self._restart_counting(epoch=0, batches=0)
         if self._described or (self.trainer is not None and not self.trainer.is_global_zero):
             return
@@ -196,7 +196,7 @@ class DataModule(pl.LightningDataModule):
         with_objects = (i for i in range(len(dataset)) if not dataset.annotation(i).ignore.all())
         indices = list(islice(with_objects, self.batch_size))
         if not indices:
-            raise DataError(f"data.train: {dataset!r} has no object in any of its {len(dataset)} pictures")
+            raise DataError(f"data.train: {dataset!r} has no object in any of its {len(dataset)} images")
         self.augmentation = None
         self.schedule = Schedule(seed=self.seed)
         self.datasets["train"] = self.datasets["val"] = Subset(dataset, indices)
@@ -331,7 +331,7 @@ class DataModule(pl.LightningDataModule):
             if seen and then != batches:
                 warnings.warn(
                     f"resumed after {seen} of {then} batches of an epoch, but with this data set, batch size and "
-                    f"number of devices an epoch has {batches}: it goes on with other pictures than it would have had",
+                    f"number of devices an epoch has {batches}: it goes on with other images than it would have had",
                     DataWarning,
                     stacklevel=2,
                 )
@@ -369,7 +369,7 @@ class DataModule(pl.LightningDataModule):
         if both:
             names = ", ".join(str(path) for path in islice(both, 3))
             warnings.warn(
-                f"{len(both)} of the {len(val)} pictures of data.val are also in data.train, so validation flatters: "
+                f"{len(both)} of the {len(val)} images of data.val are also in data.train, so validation flatters: "
                 f"{names}{', ...' if len(both) > 3 else ''}",
                 DataWarning,
                 stacklevel=2,

@@ -142,7 +142,7 @@ _ALWAYS_THE_SAME = Schedule()
 class BatchReader(Dataset[Batch]):
     """Reads, transforms and collates the samples that a key names; this is what runs in a worker.
 
-    A picture that cannot be read is a problem of the batch (once in each worker). In training the next readable sample
+    An image that cannot be read is a problem of the batch (once in each worker). In training the next readable sample
     takes its place; in evaluation it is left out, and only where a batch would be empty the next readable sample comes
     again.
 
@@ -152,7 +152,7 @@ class BatchReader(Dataset[Batch]):
         preprocessing: passed to the transform.
         seed: of the augmentation.
         training: see above.
-        strict: an unreadable picture is an error.
+        strict: an unreadable image is an error.
         schedule: sizes of the input, and when samples are mixed, in training.
         rates: as for `TrainBatches`: the samples that augmentation mixes in are drawn by them too.
     """
@@ -207,7 +207,7 @@ class BatchReader(Dataset[Batch]):
             opened: dict[int, Sample] = {}
             try:
                 return self._transformed(opened, epoch, index, times, preprocessing, instead)
-            except ImageError:  # damage that showed only when the picture was decoded, perhaps of one mixed in
+            except ImageError:  # damage that showed only when the image was decoded, perhaps of one mixed in
                 broken = [place for place, sample in opened.items() if not _can_be_read(sample)]
                 if self.strict or not broken:
                     raise
@@ -259,7 +259,7 @@ class BatchReader(Dataset[Batch]):
             if sample is not None:
                 return sample
         raise DataError(
-            f"{self.dataset!r}: none of its {len(self.dataset)} pictures can be read; e.g. {self.dataset.problems[-1]}"
+            f"{self.dataset!r}: none of its {len(self.dataset)} images can be read; e.g. {self.dataset.problems[-1]}"
         )
 
 

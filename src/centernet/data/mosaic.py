@@ -1,9 +1,9 @@
-"""Augmentation with several pictures in one: Mosaic (Bochkovskiy et al., 2020, "YOLOv4", arXiv 2004.10934) and MixUp
+"""Augmentation with several images in one: Mosaic (Bochkovskiy et al., 2020, "YOLOv4", arXiv 2004.10934) and MixUp
 (Zhang et al., 2018, arXiv 1710.09412; for detection Zhang et al., 2019, arXiv 1902.04103, with all boxes kept).
 
-What differs from YOLOv4 to YOLOX: there four pictures are resized, put on a canvas of twice the input's sides, and a
-window of it is warped once more. Here each picture is warped once, from its own pixels to its part of the input, so
-that a mosaic costs as many interpolated pixels as one picture; each has a mirroring, scale and colours of its own.
+What differs from YOLOv4 to YOLOX: there four images are resized, put on a canvas of twice the input's sides, and a
+window of it is warped once more. Here each image is warped once, from its own pixels to its part of the input, so
+that a mosaic costs as many interpolated pixels as one image; each has a mirroring, scale and colours of its own.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _BETA = 8.0  # of MixUp's weights, both parameters, as in YOLOX: 95 % lie in 0.2
 
 
 class Mosaic(Augment):
-    """Augment, with other pictures of the data set mixed in, for long trainings on few pictures.
+    """Augment, with other images of the data set mixed in, for long trainings on few images.
 
-    The result is that of Augment, of a mosaic of four pictures around a random point, or of a blend of either with a
-    further picture. All boxes stay, with their labels, identities and ignore flags; what the border of a part cuts down
+    The result is that of Augment, of a mosaic of four images around a random point, or of a blend of either with a
+    further image. All boxes stay, with their labels, identities and ignore flags; what the border of a part cuts down
     to less than `min_visibility` becomes an ignore box, as in Augment, and so does an amodal box whose centre would lie
-    in another part. The annotation is that of the first picture.
+    in another part. The annotation is that of the first image.
 
-    Such pictures are unlike those that the network is to work on, so the last epochs (`close`) do without.
+    Such images are unlike those that the network is to work on, so the last epochs (`close`) do without.
 
     Args:
         mosaic: probability of a mosaic.
-        mixup: probability that a further augmented picture is blended in, about half and half.
+        mixup: probability that a further augmented image is blended in, about half and half.
         close: share of the run, at its end, in which nothing is mixed: at least one epoch; 0 mixes to the end.
-        mosaic_scale: as Augment's `scale`, for the pictures of a mosaic: at 2 a picture has half the size that it would
-            have alone. A picture larger than its part shows a random window of itself; a smaller one touches the point
+        mosaic_scale: as Augment's `scale`, for the images of a mosaic: at 2 an image has half the size that it would
+            have alone. An image larger than its part shows a random window of itself; a smaller one touches the point
             where all four meet.
         **augment: of Augment.
 
@@ -84,7 +84,7 @@ class Mosaic(Augment):
         return mixed
 
     def _four(self, samples: Sequence[Sample], rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
-        """The pictures in the four parts of one: top left, top right, bottom left, bottom right."""
+        """The images in the four parts of one: top left, top right, bottom left, bottom right."""
         height, width = preprocessing.size
         across, down = (int(np.clip(round(rng.uniform(*_CENTRE) * side), 1, side - 1)) for side in (width, height))
         image = np.empty((height, width, 3), dtype=np.uint8)
@@ -109,12 +109,12 @@ class Mosaic(Augment):
         rng: np.random.Generator,
         preprocessing: Preprocessing,
     ) -> Sample:
-        """A picture in one part, of `size_hw`; `far`: whether it is right of the others, and whether it is below."""
+        """An image in one part, of `size_hw`; `far`: whether it is right of the others, and whether it is below."""
         height, width = sample.size_hw
         matrix = self.matrix((height, width), rng, preprocessing, scale=self.mosaic_scale)
         for axis, room in enumerate((size_hw[1], size_hw[0])):
             across, down = matrix[axis, 0] * width, matrix[axis, 1] * height
-            spare = room - abs(across) - abs(down)  # beside the turned picture
+            spare = room - abs(across) - abs(down)  # beside the turned image
             window = rng.uniform(min(spare, 0), 0)  # drawn in any case: what follows is the same for all sizes
             start = window if spare < 0 else 0 if far[axis] else spare
             matrix[axis, 2] = start - min(across, 0) - min(down, 0)

@@ -1,8 +1,8 @@
-"""Pictures that are nearly the same: copies, resized or recompressed ones, and neighbouring frames of a video.
+"""Images that are nearly the same: copies, resized or recompressed ones, and neighbouring frames of a video.
 
-A picture's fingerprint is a 64-bit difference hash (is each of 8×8 areas darker than its right neighbour?) and its
+An image's fingerprint is a 64-bit difference hash (is each of 8×8 areas darker than its right neighbour?) and its
 16×16 gray thumbnail. Hashes are compared by their Hamming distance, all with all; what is near is confirmed by the
-correlation of the thumbnails, as plain pictures (sky, fog) have near hashes without being alike.
+correlation of the thumbnails, as plain images (sky, fog) have near hashes without being alike.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _BLOCK = 1 << 22  # distances at a time
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Of N pictures.
+    """Of N images.
 
     Attributes:
         hashes: uint64 N.
         thumbnails: uint8 N×256, gray, rows one after the other.
-        samples: int64 N, the number of each picture in its data set.
+        samples: int64 N, the number of each image in its data set.
     """
 
     hashes: NDArray[np.uint64]
@@ -46,7 +46,7 @@ class Fingerprints:
 
 
 def fingerprint(image: Pixels) -> tuple[int, Pixels]:
-    """The hash of a picture (uint8 H×W×3 RGB), and its thumbnail: uint8 256."""
+    """The hash of an image (uint8 H×W×3 RGB), and its thumbnail: uint8 256."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     areas = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)
     darker = areas[:, :-1] < areas[:, 1:]
@@ -55,9 +55,9 @@ def fingerprint(image: Pixels) -> tuple[int, Pixels]:
 
 
 def nearest_pairs(first: Fingerprints, second: Fingerprints) -> list[tuple[int, int, float]]:
-    """For each picture of `second` that has a near-duplicate in `first`: the most alike of them.
+    """For each image of `second` that has a near-duplicate in `first`: the most alike of them.
 
-    Pictures of one gray level all over are like nothing.
+    Images of one gray level all over are like nothing.
 
     Returns:
         Samples of the first and the second, and the correlation of their thumbnails in 0..1; most alike first.

@@ -36,23 +36,23 @@ class Tally:
     """Figures of some samples of a data set with C classes. Those of two parts can be added.
 
     Attributes:
-        pictures: number of samples.
+        images: number of samples.
         empty: samples without an object.
         objects: int64 C.
         ignored: int64 C + 1, boxes to ignore; the last are those of any class.
-        pictures_with: int64 C, samples with at least one object of the class.
+        images_with: int64 C, samples with at least one object of the class.
         cells: int64 C×7, objects by the shorter side of their boxes in cells of the output grid, see `CELLS`.
-        sharing: objects whose centre cell another object of their picture has too.
+        sharing: objects whose centre cell another object of their image has too.
         hidden: of them, those that the other object's class leaves no peak of their own.
-        tiny: objects with both sides below 1.5 pixels of the picture.
+        tiny: objects with both sides below 1.5 pixels of the image.
         most_objects: of a sample, and which sample that is.
-        sizes: how many pictures there are of each (height, width).
+        sizes: how many images there are of each (height, width).
         first_of: the first three samples with an object of each class, and the object's place in the annotation.
     """
 
     def __init__(self, num_classes: int) -> None:
-        self.pictures = self.empty = self.sharing = self.hidden = self.tiny = 0
-        self.objects, self.pictures_with = (np.zeros(num_classes, dtype=np.int64) for _ in range(2))
+        self.images = self.empty = self.sharing = self.hidden = self.tiny = 0
+        self.objects, self.images_with = (np.zeros(num_classes, dtype=np.int64) for _ in range(2))
         self.ignored = np.zeros(num_classes + 1, dtype=np.int64)
         self.cells = np.zeros((num_classes, len(CELLS) + 1), dtype=np.int64)
         self.most_objects = 0, -1
@@ -61,7 +61,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Take in the figures of another part."""
-        for name in ("pictures", "empty", "objects", "ignored", "pictures_with", "cells", "sharing", "hidden", "tiny"):
+        for name in ("images", "empty", "objects", "ignored", "images_with", "cells", "sharing", "hidden", "tiny"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.most_objects = max(self.most_objects, other.most_objects, key=lambda most: most[0])
         self.sizes.update(other.sizes)
@@ -73,12 +73,12 @@ class Tally:
 
         Args:
             index: of the sample.
-            annotation: of the picture's real size.
+            annotation: of the image's real size.
             preprocessing: of the network's input.
             stride: input pixels a cell of the output grid.
         """
         size_hw = annotation.height, annotation.width
-        self.pictures += 1
+        self.images += 1
         self.sizes[size_hw] += 1
         np.add.at(self.ignored, annotation.labels[annotation.ignore], 1)  # -1, any class, is the last
         rows = np.flatnonzero(~annotation.ignore)
@@ -88,7 +88,7 @@ class Tally:
         labels, boxes = annotation.labels[rows], annotation.boxes[rows]
         classes, places, counts = np.unique(labels, return_index=True, return_counts=True)
         self.objects[classes] += counts
-        self.pictures_with[classes] += 1
+        self.images_with[classes] += 1
         self.most_objects = max(self.most_objects, (len(rows), index), key=lambda most: most[0])
         self.tiny += int(((boxes[:, 2:] - boxes[:, :2]) < 1.5).all(axis=1).sum())
         for label, place in zip(classes.tolist(), rows[places].tolist(), strict=True):
@@ -112,7 +112,7 @@ class Part:
     Attributes:
         tally: of those that could be read.
         problems: number of the sample, and what is wrong with it.
-        fingerprints: of the pictures; none where pictures weren't read.
+        fingerprints: of the images; none where images weren't read.
     """
 
     tally: Tally
@@ -141,7 +141,7 @@ def scan(
     """Read every sample of a data set.
 
     Args:
-        dataset: of any format. What is found in its pictures is not added to its own problems where processes read.
+        dataset: of any format. What is found in its images is not added to its own problems where processes read.
         preprocessing: of the network's input.
         stride: input pixels a cell of the output grid.
         read_images: False looks at the annotations alone.
@@ -186,15 +186,15 @@ class _Job:
     def read(self, indices: Iterable[int]) -> Part:
         part = Part(Tally(len(self.dataset.class_names)))
         for index in indices:
-            annotation = self._read_picture(index, part) if self.read_images else self.dataset.annotation(index)
+            annotation = self._read_image(index, part) if self.read_images else self.dataset.annotation(index)
             if annotation is None:
                 continue
             part.tally.count(index, annotation, self.preprocessing, self.stride)
             part.problems += [(index, problem) for problem in _repeated_boxes(annotation, self.dataset.class_names)]
         return part
 
-    def _read_picture(self, index: int, part: Part) -> Annotation | None:
-        """The annotation, cut to the picture's real size; None of an unreadable one."""
+    def _read_image(self, index: int, part: Part) -> Annotation | None:
+        """The annotation, cut to the image's real size; None of an unreadable one."""
         known = len(self.dataset.problems)
         sample = None
         with suppress(ImageError, DataError):  # noted as a problem; the second comes from strict data sets
@@ -245,7 +245,7 @@ def _parts(job: _Job, count: int, num_workers: int) -> Iterator[tuple[Part, int]
         pool.shutdown()
     except BrokenProcessPool as error:
         raise DataError(
-            f"{job.dataset!r}: a process that read pictures ended without a word, as for want of memory; "
+            f"{job.dataset!r}: a process that read images ended without a word, as for want of memory; "
             "try again with fewer workers (0 reads in the main process)"
         ) from error
     except BaseException:  # Ctrl-C: what is left is not waited for
@@ -260,14 +260,14 @@ _LIKE = {"MPO": "JPEG", "DIB": "BMP"}  # several frames in a JPEG, as telephones
 
 
 def _misnamed(path: Path) -> Problem | None:
-    """A picture whose content is of another format than its suffix says."""
+    """An image whose content is of another format than its suffix says."""
     said = Image.registered_extensions().get(path.suffix.lower())
     if said is None or not path.is_file():
         return None
     try:
         with Image.open(path) as image:
             found = image.format or said
-    except Exception:  # a picture that only OpenCV knows
+    except Exception:  # an image that only OpenCV knows
         return None
     if _LIKE.get(found, found) == _LIKE.get(said, said):
         return None

@@ -1,4 +1,4 @@
-"""What changes over a training run: the size of the input from batch to batch, and that mixing of pictures ends."""
+"""What changes over a training run: the size of the input from batch to batch, and that mixing of images ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Schedule:
         sizes: (height, width) of the input to choose from; none leaves it to the preprocessing.
         size_schedule: ``random`` draws one for each batch; ``rising`` gives each an equal share of the epochs, in the
             order of `sizes`, the last share to the last.
-        close: share of the epochs, 0..1, at the end of the run, in which pictures are no longer mixed; at least one
+        close: share of the epochs, 0..1, at the end of the run, in which images are no longer mixed; at least one
             epoch, unless it is 0.
         total_epochs: of the run; None where nobody knows, then each epoch is as the first.
         seed: of the sizes.
@@ -48,7 +48,7 @@ class Schedule:
         return self.close > 0 or (self.size_schedule == "rising" and len(self.sizes) > 1)
 
     def mixes(self, epoch: int) -> bool:
-        """Whether the pictures of this epoch (from 0) may be mixed."""
+        """Whether the images of this epoch (from 0) may be mixed."""
         if self.close == 0 or self.total_epochs is None:
             return True
         return epoch < self.total_epochs - max(1, round(self.close * self.total_epochs))

@@ -1,4 +1,4 @@
-"""From a picture of any size to the network's input: with chance for training, without for evaluation.
+"""From an image of any size to the network's input: with chance for training, without for evaluation.
 
 A transform is called as ``transform(sample, rng, preprocessing)`` and returns a new sample of the input's size;
 everything random comes from `rng`. Pixels stay uint8: normalisation is done on the device.
@@ -48,9 +48,9 @@ class Transform(ABC):
         """A new sample of the network's input size; `sample` and its annotation stay as they are.
 
         Args:
-            sample: picture and boxes in original pixels.
+            sample: image and boxes in original pixels.
             rng: the only source of chance.
-            preprocessing: the input's size, how pictures are fitted into it, and the colour of what they don't cover.
+            preprocessing: the input's size, how images are fitted into it, and the colour of what they don't cover.
         """
 
     def mix(
@@ -67,13 +67,13 @@ class Transform(ABC):
         return self(sample, rng, preprocessing)
 
     def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
-        """How many pixels of the input a pixel of a picture can become at most, along a side.
+        """How many pixels of the input a pixel of an image can become at most, along a side.
 
-        No more pixels of the picture than this are ever looked at, so a cache may keep it reduced. Infinity, unless a
-        transform says otherwise: pictures are wanted as they are.
+        No more pixels of the image than this are ever looked at, so a cache may keep it reduced. Infinity, unless a
+        transform says otherwise: images are wanted as they are.
 
         Args:
-            image_hw: (height, width) of the picture.
+            image_hw: (height, width) of the image.
             preprocessing: as for a call.
         """
         return math.inf
@@ -91,12 +91,12 @@ class Resize(Transform):
 class Augment(Transform):
     """The augmentation of training: one warp and one colour transform.
 
-    The geometry is that of the original CenterNet: a window of `scale` times the picture, around a point near its
+    The geometry is that of the original CenterNet: a window of `scale` times the image, around a point near its
     centre, becomes the input. Mirroring, a change of aspect, rotation and shear go into the same affine matrix, so that
     each pixel is interpolated once. The colours change by one 3×4 matrix on uint8 values.
 
-    The matrix is drawn before the picture is decoded, which for JPEG files is done no larger than the window needs it.
-    Without rotation and shear the warp is a resize of whole pixels: window and picture move by less than a pixel of the
+    The matrix is drawn before the image is decoded, which for JPEG files is done no larger than the window needs it.
+    Without rotation and shear the warp is a resize of whole pixels: window and image move by less than a pixel of the
     input to fit, and the boxes with them.
 
     An object that the window cuts down to less than `min_visibility` of its area, or that is shorter than `min_size`
@@ -105,17 +105,17 @@ class Augment(Transform):
     is amodal: then objects keep their whole boxes, and ignore boxes alone are cut.
 
     Args:
-        scale: smallest and largest side of the window in sides of the (fitted) picture: below 1 magnifies, above 1
+        scale: smallest and largest side of the window in sides of the (fitted) image: below 1 magnifies, above 1
             leaves a border.
-        translate: how far the window's centre may lie from the picture's, in sides of the picture.
+        translate: how far the window's centre may lie from the image's, in sides of the image.
         aspect: largest factor by which width and height are changed against each other; 1 leaves the aspect.
         rotate: largest angle in degrees, to either side. Boxes become those around the turned corners.
         shear: largest angle in degrees by which either axis leans.
         flip: probability of mirroring left and right.
-        vertical_flip: probability of mirroring top and bottom (pictures from a microscope or from above).
-        quarter_turns: turn by 0, 90, 180 or 270 degrees, each as likely (for the same pictures).
+        vertical_flip: probability of mirroring top and bottom (images from a microscope or from above).
+        quarter_turns: turn by 0, 90, 180 or 270 degrees, each as likely (for the same images).
         brightness: values are multiplied by up to 1 ± this.
-        contrast: distances from the picture's mean gray are multiplied by up to 1 ± this.
+        contrast: distances from the image's mean gray are multiplied by up to 1 ± this.
         saturation: distances from each pixel's gray are multiplied by up to 1 ± this.
         hue: largest turn of the colours to either side, in whole turns of the colour circle.
         min_visibility: share of its area, 0..1, that an object must keep.
@@ -174,14 +174,14 @@ class Augment(Transform):
     def apply(
         self, sample: Sample, matrix: Matrix, size_hw: tuple[int, int], rng: np.random.Generator, pad_value: int
     ) -> Sample:
-        """The sample warped by a matrix to a picture of `size_hw`, with random colours.
+        """The sample warped by a matrix to an image of `size_hw`, with random colours.
 
         Args:
-            sample: picture and boxes in original pixels.
+            sample: image and boxes in original pixels.
             matrix: 2×3, from those to the pixels of the result.
             size_hw: (height, width) of the result.
             rng: of the colours.
-            pad_value: gray level of what the picture does not cover.
+            pad_value: gray level of what the image does not cover.
         """
         (a, b, _), (c, d, _) = matrix.tolist()
         pixels, (scale_x, scale_y) = sample.read(max(math.hypot(a, c), math.hypot(b, d)))
@@ -225,12 +225,12 @@ class Augment(Transform):
         *,
         scale: tuple[float, float] | None = None,
     ) -> Matrix:
-        """A random 2×3 matrix, float64, from the pixels of a picture of `image_hw` to those of the input.
+        """A random 2×3 matrix, float64, from the pixels of an image of `image_hw` to those of the input.
 
         Args:
-            image_hw: (height, width) of the picture.
+            image_hw: (height, width) of the image.
             rng: the only source of chance.
-            preprocessing: the input's size, and how pictures are fitted into it.
+            preprocessing: the input's size, and how images are fitted into it.
             scale: in place of that of the augmentation.
         """
         (height, width), (out_height, out_width) = image_hw, preprocessing.size
@@ -267,7 +267,7 @@ class Augment(Transform):
 
     def _with_boxes(self, sample: Sample, image: Pixels, matrix: Matrix) -> Sample:
         whole = seen = box_ops.transform(sample.boxes, matrix)
-        if sample.amodal:  # what lies outside the picture is not seen, wherever the window is
+        if sample.amodal:  # what lies outside the image is not seen, wherever the window is
             seen = box_ops.transform(box_ops.clip(sample.boxes, sample.size_hw), matrix)
         boxes = box_ops.clip(seen, (image.shape[0], image.shape[1]))
         sides = boxes[:, 2:] - boxes[:, :2]
@@ -281,7 +281,7 @@ class Augment(Transform):
 
 
 def _fit(image_hw: tuple[int, int], preprocessing: Preprocessing, turns: int) -> tuple[float, float]:
-    """The scales across and down by which a picture, turned by so many quarters, is fitted into the input."""
+    """The scales across and down by which an image, turned by so many quarters, is fitted into the input."""
     (height, width), (out_height, out_width) = image_hw, preprocessing.size
     across, down = (height, width) if turns % 2 else (width, height)
     fit_x, fit_y = out_width / across, out_height / down
@@ -291,7 +291,7 @@ def _fit(image_hw: tuple[int, int], preprocessing: Preprocessing, turns: int) ->
 
 
 def _framed(size_hw: tuple[int, int], seen: Window | None, pad_value: int) -> Pixels:
-    """A picture that is padding around a window, and nothing yet within."""
+    """An image that is padding around a window, and nothing yet within."""
     image = np.empty((*size_hw, 3), dtype=np.uint8)
     if seen is None:
         image[:] = pad_value
