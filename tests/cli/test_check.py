@@ -143,11 +143,11 @@ def test_the_data_yaml_of_yolo_is_data_not_a_configuration(clean: Path, tmp_path
 
 
 def test_annotations_alone(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["convert-data", str(clean), "--to", "coco", "--output", str(tmp_path / "c"), "--images", "none"]) == 0
+    assert main(["convert-data", str(clean), "--to", "coco", "--output", str(tmp_path / "c"), "--pictures", "none"]) == 0
     path = tmp_path / "c/annotations_train.json"
     assert main(["check", str(path)]) == 1  # its images are nowhere
-    assert "its images" in capsys.readouterr().out
-    assert main(["check", str(path), "--images", "none"]) == 0
+    assert "give their folder as `images`" in capsys.readouterr().out
+    assert main(["check", str(path), "--pictures", "none"]) == 0
     assert "no image was read" in capsys.readouterr().out
 
 

@@ -52,7 +52,7 @@ def scenes(count: int, seed: int = 0) -> Synthetic:
 
 
 def fingerprint(batch: Batch) -> tuple[Any, ...]:
-    """What is in a batch: which pictures, and a sum of their pixels, which augmentation changes."""
+    """What is in a batch: which images, and a sum of their pixels, which augmentation changes."""
     return tuple(a.image_id for a in batch.annotations), int(batch.images.long().sum()), float(batch.boxes.sum())
 
 
@@ -179,7 +179,7 @@ def test_workers_change_nothing(uninterrupted: Any, tmp_path: Path) -> None:
 
 
 def sampled(workers: int = 0) -> DataModule:
-    """Two sources, pictures that come several times in an epoch, others in none, and several pictures in one."""
+    """Two sources, images that come several times in an epoch, others in none, and several images in one."""
     parts = Concatenated([scenes(11), Synthetic(9, size=(32, 48), seed=3, objects=(0, 2))], weights=[1, 2])
     sampling = RepeatFactors(0.9, empty=0.2, samples=17)
     mosaic = Mosaic(mosaic=0.5, mixup=0.3, close=0)
@@ -303,7 +303,7 @@ def test_a_batch_is_padded_and_channels_last() -> None:
     assert torch.equal(moved.images, batch.images) and moved.annotations == batch.annotations
 
 
-def test_pictures_of_several_sizes_and_without_boxes_are_collated(shared: Path) -> None:
+def test_images_of_several_sizes_and_without_boxes_are_collated(shared: Path) -> None:
     folder = ImageFolder(shared / "data/coco/images", class_names=["a"])
     module = DataModule(
         val=folder, preprocessing=Preprocessing(resize="keep", pad_value=7), batch_size=5, num_workers=0
@@ -332,7 +332,7 @@ def test_training_needs_no_validation_data(tmp_path: Path) -> None:
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """A VOC folder of six scenes whose third and fifth pictures are cut off behind their headers."""
+    """A VOC folder of six scenes whose third and fifth images are cut off behind their headers."""
     scenes(6).write(tmp_path, split="train")
     for index in (2, 4):
         path = tmp_path / "JPEGImages" / f"train_{index:06d}.jpg"
@@ -383,7 +383,7 @@ def test_no_readable_picture_at_all_is_an_error(damaged: Path) -> None:
     for path in (damaged / "JPEGImages").iterdir():
         path.write_bytes(b"nothing")
     module = DataModule(dataset, preprocessing=SMALL, batch_size=2, num_workers=0)
-    with pytest.raises(DataError, match="none of its 6 pictures can be read"):
+    with pytest.raises(DataError, match="none of its 6 images can be read"):
         next(iter(module.train_dataloader()))
 
 
@@ -411,12 +411,12 @@ def test_classes_that_do_not_fit_are_named_with_the_nearest() -> None:
         DataModule()
 
 
-def test_pictures_in_both_training_and_validation_are_named(damaged: Path, tmp_path_factory: Any) -> None:
+def test_images_in_both_training_and_validation_are_named(damaged: Path, tmp_path_factory: Any) -> None:
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(damaged, other, dirs_exist_ok=True)
     (damaged / "ImageSets/Main/val.txt").write_text("train_000001\ntrain_000003\n")
     module = DataModule(VOC(damaged), VOC(damaged, "val"), preprocessing=SMALL)
-    with pytest.warns(DataWarning, match=r"2 of the 2 pictures of data.val are also in data.train.*train_000001.jpg"):
+    with pytest.warns(DataWarning, match=r"2 of the 2 images of data.val are also in data.train.*train_000001.jpg"):
         module.setup("fit")
     DataModule(VOC(damaged), VOC(other), preprocessing=SMALL).setup("fit")
 

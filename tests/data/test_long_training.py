@@ -1,27 +1,23 @@
-"""What changes over a run of the DataModule (mixing, sizes), and the memory that pictures are kept in."""
+"""Changes over a run of the DataModule: mixing and sizes."""
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import pytest
 import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from centernet.data import VOC, Batch, DataModule, Mosaic, Synthetic
-from centernet.data.cache import Cached
+from centernet.data import Batch, DataModule, Mosaic, Synthetic
 from centernet.data.loading import TrainBatches
-from centernet.data.sample import DataError, DataWarning
+from centernet.data.sample import DataError
 from centernet.data.schedule import Schedule, run_length
-from centernet.images import ImageError, Preprocessing
-from centernet.testing import check_dataset
+from centernet.images import Preprocessing
 
 SIZES = [(32, 64), (64, 64), (96, 64)]
 SMALL = Preprocessing(size=(64, 64))
@@ -175,82 +171,6 @@ def test_wrong_sizes_are_named(wrong: tuple[int, int]) -> None:
         data(sizes=[])
     with pytest.raises(DataError, match="keep"):
         data(preprocessing=Preprocessing(resize="keep"))
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    scenes(6).write(tmp_path, split="train")
-    return tmp_path
-
-
-def test_cached_pictures_are_those_of_the_files_and_are_read_once(files: Path) -> None:
-    dataset = VOC(files)
-    cached = Cached(dataset, 0.001)
-    check_dataset(cached)
-    before = [dataset[index] for index in range(6)]
-    first = [cached[index] for index in range(6)]
-    assert all(np.array_equal(a.image, b.image) for a, b in zip(before, first, strict=True))
-    assert cached.used == 6 * 32 * 48 * 3
-    for path in (files / "JPEGImages").iterdir():
-        path.unlink()
-    for index in range(6):
-        first[index].image[:] = 0  # a sample's picture is its own
-        again = cached[index]
-        assert np.array_equal(again.image, before[index].image) and np.array_equal(again.boxes, before[index].boxes)
-        again.image[:] = 0
-    renamed = cached.with_class_names(["other", *cached.class_names])
-    assert np.array_equal(renamed[3].image, before[3].image)
-    assert np.array_equal(renamed[3].labels, before[3].labels + 1)
-
-
-def test_the_budget_holds_and_the_rest_is_read_from_files(files: Path) -> None:
-    dataset = VOC(files)
-    cached = Cached(dataset, 2.5 * 32 * 48 * 3 / 2**30)
-    for index in (*range(6), *range(6)):
-        _ = cached[index].image
-    assert cached.used == 2 * 32 * 48 * 3 <= cached.capacity
-    (files / "JPEGImages/train_000005.jpg").unlink()
-    assert cached[1].image.shape == (32, 48, 3)
-    with pytest.raises(ImageError):
-        cached[5]
-    for wrong in (0.0, float("nan")):
-        with pytest.raises(DataError, match=r"data\.cache_gib"):
-            Cached(dataset, wrong)
-
-
-def test_workers_share_what_one_of_them_decoded(files: Path) -> None:
-    dataset = VOC(files)
-    module = DataModule(dataset, preprocessing=SMALL, batch_size=1, num_workers=2, cache="memory", cache_gib=0.01)
-    loader = module.train_dataloader()
-    assert len(list(loader)) == 6
-    kept = loader.reader.dataset
-    assert isinstance(kept, Cached) and kept.used == 6 * 32 * 48 * 3
-    for path in (files / "JPEGImages").iterdir():
-        path.unlink()
-    for epoch in (1, 2, 3):  # whichever worker has which sample now
-        loader.sampler.set_epoch(epoch)
-        assert sorted(a.image_id for batch in loader for a in batch.annotations) == list(range(6))
-    assert len(list(module.train_dataloader())) == 6  # another loader, other workers
-
-
-def test_unreadable_pictures_are_replaced_in_mosaics_too(files: Path) -> None:
-    path = files / "JPEGImages/train_000002.jpg"
-    path.write_bytes(path.read_bytes()[:700])
-    runs = []
-    for workers, cache in ((0, "none"), (2, "memory")):
-        module = DataModule(
-            VOC(files),
-            augmentation=Mosaic(mosaic=1),
-            preprocessing=SMALL,
-            batch_size=2,
-            num_workers=workers,
-            cache=cache,
-        )
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", DataWarning)
-            runs.append([fingerprint(batch) for batch in module.train_dataloader()])
-        assert sum("train_000002.jpg" in str(warning.message) for warning in caught) == 1
-    assert runs[0] == runs[1]
 
 
 CONFIG = """

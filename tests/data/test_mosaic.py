@@ -18,8 +18,8 @@ INPUT = Preprocessing(size=(192, 256), pad_value=20)
 COLOURS = [(240, 20, 20), (20, 240, 20), (20, 20, 240), (240, 240, 20), (20, 240, 240)]
 
 
-def picture(number: int, size: tuple[int, int] = (150, 200), ignore: bool = False) -> Sample:
-    """A dark picture with one box in a colour of its own."""
+def made(number: int, size: tuple[int, int] = (150, 200), ignore: bool = False) -> Sample:
+    """A dark image with one box in a colour of its own."""
     height, width = size
     box = (width // 4, height // 4, width * 3 // 4, height * 2 // 3)
     image = np.full((*size, 3), 20, dtype=np.uint8)
@@ -56,7 +56,7 @@ def test_boxes_of_a_mosaic_are_where_their_pixels_are(options: dict[str, Any], r
     preprocessing = Preprocessing(size=(192, 256), resize=rule, pad_value=20)
     checked = 0
     for seed in range(40):
-        result = mixed(transform, seed, [picture(i, SIZES[i]) for i in range(4)], preprocessing)
+        result = mixed(transform, seed, [made(i, SIZES[i]) for i in range(4)], preprocessing)
         assert result.image.shape == (192, 256, 3) and result.image.dtype == np.uint8
         assert result.annotation.image_id == 0
         for box, label, name in zip(result.boxes, result.labels, result.ids - 100, strict=True):
@@ -70,10 +70,10 @@ def test_boxes_of_a_mosaic_are_where_their_pixels_are(options: dict[str, Any], r
     assert checked > 100
 
 
-def test_turned_pictures_stay_in_their_parts() -> None:
+def test_turned_images_stay_in_their_parts() -> None:
     transform = Mosaic(mosaic=1, mixup=0, rotate=20, shear=5, **PLAIN)
     for seed in range(30):
-        result = mixed(transform, seed, [picture(i) for i in range(4)])
+        result = mixed(transform, seed, [made(i) for i in range(4)])
         for box, name in zip(result.boxes, result.ids - 100, strict=True):
             found = extent(result.image, name)
             if found is not None:
@@ -86,18 +86,18 @@ def test_what_a_part_cuts_away_is_ignored() -> None:
     transform = Mosaic(mosaic=1, mixup=0, mosaic_scale=(0.8, 0.8), min_visibility=0.5, **PLAIN)
     full = 100 * 63 * (256 / 200 / 0.8) ** 2
     for seed in range(60):
-        result = mixed(transform, seed, [picture(i) for i in range(4)])
+        result = mixed(transform, seed, [made(i) for i in range(4)])
         sides = result.boxes[:, 2:] - result.boxes[:, :2]
         for flag, share in zip(result.ignore.tolist(), sides.prod(axis=1) / full, strict=True):
             flags[flag].append(share)
     assert flags[False] and min(flags[False]) > 0.49 and max(flags[True]) < 0.51
-    crowds = mixed(Mosaic(mosaic=1, mixup=1), 0, [picture(i, ignore=True) for i in range(5)])
+    crowds = mixed(Mosaic(mosaic=1, mixup=1), 0, [made(i, ignore=True) for i in range(5)])
     assert crowds.ignore.all()
 
 
-def test_a_mosaic_is_full_of_pictures_where_they_suffice() -> None:
+def test_a_mosaic_is_full_of_images_where_they_suffice() -> None:
     """Pictures as large as the input cover all parts; small ones touch the point where the four meet."""
-    white = [picture(i, (192, 256)) for i in range(4)]
+    white = [made(i, (192, 256)) for i in range(4)]
     for sample in white:
         sample.image[:] = 255
     for seed in range(20):
@@ -111,7 +111,7 @@ def test_a_mosaic_is_full_of_pictures_where_they_suffice() -> None:
 def test_mixup_keeps_the_boxes_and_blends_the_pixels_of_both() -> None:
     still: dict[str, Any] = {"scale": (1, 1), "translate": 0, "flip": 0, **PLAIN}
     transform = Mosaic(mosaic=0, mixup=1, **still)
-    first, second = picture(0), picture(1)
+    first, second = made(0), made(1)
     shares = []
     for seed in range(30):
         result = mixed(transform, seed, [first, second])
@@ -127,8 +127,8 @@ def test_mixup_keeps_the_boxes_and_blends_the_pixels_of_both() -> None:
 
 
 def test_probabilities_of_0_are_augment() -> None:
-    """The same numbers are drawn for the same picture, but for the two that decide."""
-    item = picture(2)
+    """The same numbers are drawn for the same image, but for the two that decide."""
+    item = made(2)
     rng = np.random.default_rng(7)
     rng.random()
     expected = Augment(rotate=5)(item, rng, INPUT)
@@ -137,8 +137,8 @@ def test_probabilities_of_0_are_augment() -> None:
 
 
 def test_it_keeps_the_contract_of_transforms() -> None:
-    check_transform(Mosaic(rotate=10), picture(0), INPUT, 3)
-    samples = [picture(i) for i in range(5)]
+    check_transform(Mosaic(rotate=10), made(0), INPUT, 3)
+    samples = [made(i) for i in range(5)]
     before = [(s.image.copy(), s.boxes.copy(), s.ignore.copy()) for s in samples]
     empty = samples[1].select(np.arange(0), image=samples[1].image, boxes=np.zeros((0, 4), np.float32))
     for seed in range(5):
@@ -162,8 +162,8 @@ def test_wrong_settings_are_named(options: dict[str, Any], name: str) -> None:
 
 def test_whole_boxes_of_an_amodal_set_have_their_centres_on_their_own_picture() -> None:
     def person(number: int) -> Sample:
-        """A picture of one colour, with a box that is half outside."""
-        sample = picture(number)
+        """An image of one colour, with a box that is half outside."""
+        sample = made(number)
         image = np.full((150, 200, 3), COLOURS[number], dtype=np.uint8)
         boxes = np.array([[-60, 30, 70, 120], [90, 40, 150, 190], [80, 60, 120, 110]], dtype=np.float32)
         ids = np.array([0, 1, 2]) + 10 * number
@@ -184,7 +184,7 @@ def test_whole_boxes_of_an_amodal_set_have_their_centres_on_their_own_picture() 
             x, y = (box[:2] + box[2:]) / 2
             assert 0 <= x < width and 0 <= y < height
             colour = result.image[int(y), int(x)].astype(int)
-            own = min(abs(colour - COLOURS[label]).max(), abs(colour - INPUT.pad_value).max())  # or beside the picture
+            own = min(abs(colour - COLOURS[label]).max(), abs(colour - INPUT.pad_value).max())  # or beside the image
             assert own < 130
             beyond += bool(box.min() < 0 or box[2] > width or box[3] > height)
     assert beyond > 20 and ignored > 20

@@ -21,19 +21,19 @@ GRAY = np.array([0.299, 0.587, 0.114])
 
 
 def sample(boxes: Any, size: tuple[int, int] = (100, 150), image: Any = None, ignore: Any = None) -> Sample:
-    """A picture with the given boxes; each has its own identity."""
+    """An image with the given boxes; each has its own identity."""
     boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     count = len(boxes)
     flags = np.zeros(count, dtype=bool) if ignore is None else np.asarray(ignore, dtype=bool)
     labels, ids = np.arange(count) % 3, np.arange(count) + 100
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     truth = Annotation(Path("a.jpg"), 0, *size, boxes, labels, ids, flags, areas)
-    picture = np.full((*size, 3), 60, dtype=np.uint8) if image is None else image
-    return Sample(picture, boxes.copy(), labels.copy(), ids.copy(), flags.copy(), truth)
+    image = np.full((*size, 3), 60, dtype=np.uint8) if image is None else image
+    return Sample(image, boxes.copy(), labels.copy(), ids.copy(), flags.copy(), truth)
 
 
 def marked(box: tuple[int, int, int, int], size: tuple[int, int] = (100, 150)) -> Sample:
-    """A dark picture with one bright box."""
+    """A dark image with one bright box."""
     image = np.full((*size, 3), 20, dtype=np.uint8)
     x1, y1, x2, y2 = box
     image[y1:y2, x1:x2] = 240
@@ -85,22 +85,22 @@ def test_boxes_go_where_their_pixels_go(options: dict[str, Any], rule: Any) -> N
 
 @pytest.mark.parametrize("options", [{}, {"quarter_turns": True, "vertical_flip": 0.5}, {"rotate": 20, "shear": 5}])
 def test_a_picture_that_is_decoded_small_gives_the_same_sample(options: dict[str, Any]) -> None:
-    """The scale that the picture is read at is one that the window needs, and nothing moves."""
+    """The scale that the image is read at is one that the window needs, and nothing moves."""
     item = marked((403, 204, 701, 507), (1001, 1203))
     file = io.BytesIO()
     Image.fromarray(item.image).save(file, "JPEG", quality=95, subsampling=0)
-    picture = open_image(file.getvalue())
+    image = open_image(file.getvalue())
     asked: list[float] = []
 
     def read(scale: float) -> Any:
         asked.append(scale)
-        return picture.read(scale)
+        return image.read(scale)
 
     augment = Augment(**{**PLAIN, "scale": (0.3, 1.4), "translate": 0.1, **options})
     most = augment.largest_scale((1001, 1203), SQUARE)
     for seed in range(30):
-        image = LazyImage(picture.size_hw, read)
-        small = Sample(image, item.boxes, item.labels, item.ids, item.ignore, item.annotation)
+        watched = LazyImage(image.size_hw, read)
+        small = Sample(watched, item.boxes, item.labels, item.ids, item.ignore, item.annotation)
         ours, theirs = call(augment, small, seed), call(augment, item, seed)
         assert np.array_equal(ours.ids, theirs.ids)
         if len(ours.boxes) == 0 or ours.ignore[0]:
@@ -160,7 +160,7 @@ def test_quarter_turns_fill_the_input_with_the_turned_picture() -> None:
 
 
 def test_what_is_cut_away_is_ignored_and_what_is_gone_is_dropped() -> None:
-    # The window is the middle half of the picture: x 37.5 .. 112.5, and more than its height.
+    # The window is the middle half of the image: x 37.5 .. 112.5, and more than its height.
     boxes = [
         [50, 40, 60, 50],  # inside
         [17.5, 40, 47.5, 50],  # a third inside
@@ -285,12 +285,12 @@ def test_boxes_of_an_amodal_set_are_not_cut() -> None:
 
 
 def test_how_much_of_an_amodal_object_is_seen_is_judged_by_its_picture() -> None:
-    """A window with a border shows no more of what lies beyond the picture."""
+    """A window with a border shows no more of what lies beyond the image."""
     wide = {**STILL, "scale": (2, 2)}
-    boxes = [[-80, 40, 20, 60], [-60, 40, 40, 60]]  # 20 % and 40 % in the picture
+    boxes = [[-80, 40, 20, 60], [-60, 40, 40, 60]]  # 20 % and 40 % in the image
     result = call(Augment(**wide), amodal(boxes))
     assert result.ignore.tolist() == [True, False]
     input_scale = 128 / 150 / 2
-    left = 64 - 75 * input_scale  # of the picture in the window
+    left = 64 - 75 * input_scale  # of the image in the window
     np.testing.assert_allclose(result.boxes[0, [0, 2]], [left, left + 20 * input_scale], atol=1e-3)
     np.testing.assert_allclose(result.boxes[1, [0, 2]], [left - 60 * input_scale, left + 40 * input_scale], atol=1e-3)

@@ -1,124 +1,98 @@
-"""Pictures that are decoded once, and reduced to what training looks at, kept in memory or on disk."""
+"""Images that are decoded once, and reduced to what training looks at, kept in memory that all workers share."""
 
 from __future__ import annotations
 
 import math
+import mmap
+import multiprocessing
 import os
+import sys
+import tempfile
+import uuid
 import warnings
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from multiprocessing import reduction
+from multiprocessing.context import get_spawning_popen
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from ..annotations.problems import DataError, DataWarning
 from ..images import LazyImage, Preprocessing
 from .dataset import DetectionDataset
-from .picture_store import Kept, PictureStore, SharedFile, SharedMemory, check_disk, file_name
-from .sample import DataError, DataWarning, Pixels
+from .sample import Pixels
 from .transforms import Transform
 
-_WORTHWHILE = 0.75  # pictures are kept reduced only where that makes their sides at least this much shorter
-_NO_STAMP = 0, 0
+_WORTHWHILE = 0.75  # images are kept reduced only where that makes their sides at least this much shorter
 
 
 @dataclass(frozen=True)
 class Needs:
-    """How large pictures are needed.
-
-    Attributes:
-        transform: that they are read for.
-        inputs: all that it is called with.
-    """
+    """How large images are needed: for a transform, with all inputs that it is called with."""
 
     transform: Transform
     inputs: tuple[Preprocessing, ...]
 
     def scale(self, image_hw: tuple[int, int]) -> float:
-        """How many pixels are looked at, at most, for one of a picture along a side; 1 where it is wanted whole."""
+        """Return how many pixels are looked at, at most, for one of an image along a side; 1 where it is wanted
+        whole."""
         return min(1.0, max(self.transform.largest_scale(image_hw, preprocessing) for preprocessing in self.inputs))
 
 
 class Cached(DetectionDataset):
-    """A data set whose pictures are decoded once, as far as they fit into a budget; the others are read each time.
+    """A data set whose images are decoded once, as far as they fit into a budget; the others are read each time.
 
     They are kept as large as `needs` says: those that are never looked at in full, reduced (so that a photograph takes
-    the room of its part in the input), all others in their own size. Pictures beyond the budget are reduced in the same
+    the room of its part in the input), all others in their own size. Images beyond the budget are reduced in the same
     way, so what a sample looks like does not depend on whether it is kept. A sample's `image` is always whole.
 
-    In memory (`folder` None): one anonymous mapping that processes forked later share, so that what one of them
-    decodes, all have. A budget larger than the data costs nothing. A pickled copy begins anew.
-
-    On disk: a file in `folder`, mapped into memory, that all processes and all later runs share. It belongs to the list
-    of files and to how large they are needed, and a picture in it to the time of change and size of its file. Pictures
-    that aren't files are not kept.
-
-    Samples are made from `columns` and `image` of the data set.
+    Processes that are started with it, forked or spawned, share the memory: what one of them decodes, all have. A
+    budget larger than the data costs nothing. A copy that is pickled for something else begins anew.
 
     Args:
         dataset: where from.
         gib: budget in GiB of 2³⁰ bytes.
-        needs: how large pictures are needed; None keeps all in their own size.
-        folder: for files of kept pictures; made if it isn't there.
+        needs: how large images are needed; None keeps all in their own size.
 
     Raises:
         DataError: the budget isn't above 0, or the system does not grant it.
     """
 
-    def __init__(
-        self,
-        dataset: DetectionDataset,
-        gib: float,
-        *,
-        needs: Needs | None = None,
-        folder: Path | None = None,
-    ) -> None:
+    def __init__(self, dataset: DetectionDataset, gib: float, *, needs: Needs | None = None) -> None:
         super().__init__(dataset.class_names, dataset.columns, **dataset.settings())
         if not (gib > 0 and math.isfinite(gib)):
             raise DataError(f"data.cache_gib: expected a number above 0, got {gib}")
         self.dataset = dataset
         self.gib = gib
         self.needs = needs
-        self.folder = folder
-        self.capacity = max(1, int(gib * 2**30))
-        self._store = self._open_store()
+        self._store = _SharedImages(len(self), gib)
 
     @property
     def used(self) -> int:
-        """Bytes of pictures that are kept."""
-        return self._store.used
-
-    def estimate(self, *, samples: int = 500) -> int:
-        """About how many bytes all pictures take, by the sizes that some annotations say."""
-        places = np.unique(np.linspace(0, len(self) - 1, min(samples, len(self))).astype(int))
-        areas = []
-        for annotation in (self.dataset.annotation(int(place)) for place in places):
-            height, width = self._kept_size((annotation.height, annotation.width))
-            areas.append(height * width)
-        return int(3 * np.mean(areas) * len(self))
+        """Bytes of images that are kept."""
+        return int(self._store.in_use[0])
 
     def warn_if_small(self) -> None:
-        """Say so where the budget holds a part of the pictures only."""
-        wanted = self.estimate()
-        if wanted > self.capacity:
-            warnings.warn(
-                f"data.cache_gib: all {len(self)} pictures of {self!r} take about {wanted / 2**30:.2g} GiB; with "
-                f"{self.gib:g} GiB {self.capacity / wanted:.0%} of them are kept, and the others read each time",
-                DataWarning,
-                stacklevel=2,
-            )
+        """Warn where the budget holds a part of the images only."""
+        sizes, counts = np.unique(self.columns.sizes, axis=0, return_counts=True)
+        kept = [self._kept_size((height, width)) for height, width in sizes.tolist()]
+        wanted = int(3 * np.array(kept, dtype=np.int64).prod(axis=1) @ counts)
+        if wanted > self._store.room.size:
+            share = self._store.room.size / wanted
+            text = f"all {len(self)} images of {self!r} take about {wanted / 2**30:.2g} GiB; with {self.gib:g} GiB"
+            text = f"data.cache_gib: {text} {share:.0%} of them are kept, and the others read each time"
+            warnings.warn(text, DataWarning, stacklevel=2)
 
     def image(self, index: int) -> LazyImage:
-        stamp = _NO_STAMP if self.folder is None else _stamp(self.path(index))
-        if stamp is None:
-            return self.dataset.image(index)
-        kept = self._store.get(index, stamp)
+        kept = self._store.get(index)
         if kept is not None:
             return LazyImage(kept.size_hw, partial(self._read_kept, index, kept))
-        picture = self.dataset.image(index)
-        return LazyImage(picture.size_hw, partial(self._read_and_keep, index, stamp, picture))
+        image = self.dataset.image(index)
+        return LazyImage(image.size_hw, partial(self._read_and_keep, index, image))
 
     def with_class_names(self, class_names: Sequence[str]) -> DetectionDataset:
         other = super().with_class_names(class_names)  # with the same memory
@@ -126,70 +100,148 @@ class Cached(DetectionDataset):
             other.dataset = self.dataset.with_class_names(class_names)
         return other
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Cached, needs=self.needs, folder=self.folder), (self.dataset, self.gib)
+    def __getstate__(self) -> dict[str, Any]:
+        shared = get_spawning_popen() is not None  # pickled for a process that is being started
+        return {name: value for name, value in vars(self).items() if shared or name != "_store"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "_store" not in state:
+            self._store = _SharedImages(len(self), self.gib)
 
     def __repr__(self) -> str:
         return repr(self.dataset)
 
-    def _open_store(self) -> PictureStore:
-        if self.folder is None:
-            return SharedMemory(len(self), self.capacity)
-        paths = [os.path.abspath(self.path(index)) for index in range(len(self))]
-        if not any(map(os.path.isfile, paths[:100])):
-            raise DataError(
-                f"data.cache: disk knows pictures by their files, but {self!r} has none such as {paths[0]}; "
-                "set data.cache to memory"
-            )
-        sides = ((1000, 1000), (600, 1000), (1000, 600), (3000, 4000))
-        settings = str([round(self.needs.scale(size), 6) for size in sides] if self.needs is not None else 1)
-        path = self.folder / file_name("pictures", paths, settings)
-        check_disk(path, min(self.capacity, self.estimate()))
-        return SharedFile(path, len(self), self.capacity)
-
     def _kept_size(self, size_hw: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) in which a picture is kept."""
+        """Return (height, width) in which an image is kept."""
         scale = 1.0 if self.needs is None else self.needs.scale(size_hw)
         if scale > _WORTHWHILE:
             return size_hw
         return math.ceil(size_hw[0] * scale), math.ceil(size_hw[1] * scale)
 
-    def _read_and_keep(
-        self, index: int, stamp: tuple[int, int], picture: LazyImage, scale: float
-    ) -> tuple[Pixels, tuple[float, float]]:
-        height, width = self._kept_size(picture.size_hw)
-        enough = max(height / picture.size_hw[0], width / picture.size_hw[1])
+    def _read_and_keep(self, index: int, image: LazyImage, scale: float) -> tuple[Pixels, tuple[float, float]]:
+        height, width = self._kept_size(image.size_hw)
+        enough = max(height / image.size_hw[0], width / image.size_hw[1])
         if enough < 1 and scale > enough:  # somebody wants more than training does: all of it
-            return picture.read(scale)
-        pixels, scales = picture.read(enough)
+            return image.read(scale)
+        pixels, scales = image.read(enough)
         covered = round(pixels.shape[0] / scales[1]), round(pixels.shape[1] / scales[0])
         if max(height, width) < max(pixels.shape[:2]):
             resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
             pixels = resized.astype(np.uint8, copy=False)
-        kept = Kept(pixels, picture.size_hw, covered)
-        self._store.put(index, stamp, kept)
-        return pixels, _scales(kept)
+        kept = _Kept(pixels, image.size_hw, covered)
+        self._store.put(index, kept)
+        return pixels, kept.scales
 
-    def _read_kept(self, index: int, kept: Kept, scale: float) -> tuple[Pixels, tuple[float, float]]:
-        scales = _scales(kept)
-        if min(scales) < min(1.0, scale) * (1 - 1e-6) and kept.pixels.shape[:2] != kept.size_hw:
+    def _read_kept(self, index: int, kept: _Kept, scale: float) -> tuple[Pixels, tuple[float, float]]:
+        if min(kept.scales) < min(1.0, scale) * (1 - 1e-6) and kept.pixels.shape[:2] != kept.size_hw:
             return self.dataset.image(index).read(scale)
-        return kept.pixels, scales
+        return kept.pixels, kept.scales
 
 
-def cache_folder() -> Path:
-    """Where pictures are kept unless something else is asked for."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "centernet"
+class _Kept(NamedTuple):
+    """Pixels uint8 h×w×3 of an image of `size_hw`. They stand for `covered_hw` of it: for all, or slightly more where
+    its sides are no multiple of what it was reduced by."""
+
+    pixels: Pixels
+    size_hw: tuple[int, int]
+    covered_hw: tuple[int, int]
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        return self.pixels.shape[1] / self.covered_hw[1], self.pixels.shape[0] / self.covered_hw[0]
 
 
-def _scales(kept: Kept) -> tuple[float, float]:
-    return kept.pixels.shape[1] / kept.covered_hw[1], kept.pixels.shape[0] / kept.covered_hw[0]
+class _SharedImages:
+    """Images by index in memory that several processes share: those forked later, and those spawned with it.
+
+    There is a table with a row for each image (place of the pixels, -1 where there are none, and the numbers of
+    `_Kept`), and room for pixels that is given away from its beginning and never taken back. A process takes room under
+    a lock, fills it while others go on, and enters the image in the table last, so what is in the table is whole.
+
+    Args:
+        count: of images.
+        gib: of pixels, in 2³⁰ bytes; the system gives a page when it is first written to.
+
+    Raises:
+        DataError: the system does not grant it.
+    """
+
+    def __init__(self, count: int, gib: float) -> None:
+        self.lock = multiprocessing.get_context("spawn").Lock()  # forked processes can share it too
+        try:
+            self._attach(count, _Memory(8 * (1 + 7 * count) + max(1, int(gib * 2**30))))
+        except (OSError, OverflowError, ValueError) as error:
+            raise DataError(
+                f"data.cache_gib: the system grants no {gib:g} GiB of shared memory ({error}); give less"
+            ) from error
+        self.table[:, 0] = -1
+
+    def get(self, index: int) -> _Kept | None:
+        """Return an image, if it is kept."""
+        with self.lock:
+            place, height, width, *sizes = self.table[index].tolist()
+        if place < 0:
+            return None
+        pixels = self.room[place : place + height * width * 3].reshape(height, width, 3)
+        pixels.flags.writeable = False
+        return _Kept(pixels, (sizes[0], sizes[1]), (sizes[2], sizes[3]))
+
+    def put(self, index: int, kept: _Kept) -> None:
+        """Keep an image, if there is room and nobody else has."""
+        size = kept.pixels.size
+        with self.lock:
+            start = int(self.in_use[0])
+            if self.table[index, 0] >= 0 or start + size > self.room.size:
+                return
+            self.in_use[0] = start + size
+        self.room[start : start + size] = kept.pixels.reshape(-1)
+        with self.lock:
+            self.table[index] = start, *kept.pixels.shape[:2], *kept.size_hw, *kept.covered_hw
+
+    def _attach(self, count: int, memory: _Memory) -> None:
+        self.memory = memory
+        numbers = np.frombuffer(memory.mapped, dtype=np.int64, count=1 + 7 * count)
+        self.in_use, self.table = numbers[:1], numbers[1:].reshape(count, 7)
+        self.room = np.frombuffer(memory.mapped, dtype=np.uint8)[numbers.nbytes :]
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return len(self.table), self.memory, self.lock
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        count, memory, self.lock = state
+        self._attach(count, memory)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Time of change in nanoseconds and size of a file; None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
+class _Memory:
+    """Memory that other processes can be given, without a file that could be left behind: it ends with the last process
+    that has it.
+
+    POSIX has it as an open file that was never named, Windows by a name that lives as long as somebody holds it.
+    (Memory in /dev/shm, which containers often limit to 64 MB, ends a process that goes beyond.)
+    """
+
+    def __init__(self, size: int, name: str | None = None, file: int | None = None) -> None:
+        self.size, self.name, self.file = size, name, file
+        if sys.platform == "win32":
+            self.name = name or f"centernet-{uuid.uuid4()}"
+            self.mapped = mmap.mmap(-1, size, tagname=self.name)
+            return
+        if file is None:
+            self.file = file = os.memfd_create("centernet") if sys.platform == "linux" else _unnamed_file()
+            os.truncate(file, size)
+        weakref.finalize(self, os.close, file)
+        self.mapped = mmap.mmap(file, size)
+
+    def __reduce__(self) -> Any:
+        file = None if self.file is None else reduction.DupFd(self.file)
+        return _memory_of, (self.size, self.name, file)
+
+
+def _memory_of(size: int, name: str | None, file: Any) -> _Memory:
+    return _Memory(size, name, None if file is None else file.detach())
+
+
+def _unnamed_file() -> int:
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import warnings
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+import numpy as np
 from jsonargparse.typing import lazy_instance
 
 from ..annotations.problems import check_class_names
 from ..images import Preprocessing
 from .batch import Batch
-from .cache import Cached, Needs, cache_folder
+from .cache import Cached, Needs
 from .combining import Subset
 from .dataset import DetectionDataset
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
@@ -58,12 +57,10 @@ class DataModule(pl.LightningDataModule):
             `preprocessing`, at which evaluation always is.
         size_schedule: ``random`` draws the size of each batch; ``rising`` goes through `sizes` in their order, in equal
             shares of the run.
-        cache: ``memory`` decodes each training image once and keeps it, for all workers of a device together;
-            ``disk`` keeps it for all devices and later runs. Images larger than training ever looks at are kept
-            reduced.
-        cache_gib: how much memory that may take on each device, or how much of the disk; images beyond it are read
-            each time.
-        cache_dir: folder for the files of ``disk``; null is ``centernet`` in the user's folder of caches.
+        cache: ``memory`` decodes each training image once and keeps it, for all workers of a device together. Images
+            larger than training ever looks at are kept reduced. (``disk`` of former versions is as ``none``.)
+        cache_gib: how much memory that may take on each device; images beyond it are read each time.
+        cache_dir: of former versions; not used.
 
     Raises:
         DataError: no data set, a number out of range, or classes that do not fit together.
@@ -108,10 +105,13 @@ class DataModule(pl.LightningDataModule):
             )
         if cache_gib <= 0:
             raise DataError(f"data.cache_gib: expected a number above 0, got {cache_gib}")
-        if cache == "memory" and num_workers and "fork" not in multiprocessing.get_all_start_methods():
-            raise DataError(
-                "data.cache: memory is shared with forked processes, which this system does not have; "
-                "set data.num_workers to 0, or data.cache to disk or none"
+        if cache == "disk" or cache_dir is not None:
+            warnings.warn(
+                "data.cache: images are no longer kept on disk while training. Store them once at the size of training "
+                "instead: centernet convert-data SOURCE --to FORMAT --output DIR --shrink SIDE; or set data.cache to "
+                "memory, and leave data.cache_dir out",
+                DataWarning,
+                stacklevel=2,
             )
         names = next(iter(datasets.values())).class_names if class_names is None else class_names
         self.class_names = check_class_names(names)
@@ -139,7 +139,6 @@ class DataModule(pl.LightningDataModule):
         self.strict = strict
         self.cache = cache
         self.cache_gib = cache_gib
-        self.cache_dir = cache_dir
         self.validate_on: Literal["val", "test"] = "val"
         self._described = False
         self._cached: Cached | None = None
@@ -147,7 +146,6 @@ class DataModule(pl.LightningDataModule):
         self._origin = 0, 0
         self._resumed: dict[str, Any] | None = None
         self._total_before = 0
-        self._highest_identity: tuple[int, int] | None = None  # and minus the index of the first sample that has it
 
     def setup(self, stage: str) -> None:
         """Print what the data are, once, and warn of images that are in both training and validation."""
@@ -178,13 +176,12 @@ class DataModule(pl.LightningDataModule):
             DataError: there is one; the message names its file.
         """
         dataset = self._dataset("train")
-        if self._highest_identity is None:
-            highest = (int(dataset.annotation(index).ids.max(initial=-1)) for index in range(len(dataset)))
-            self._highest_identity = max((identity, -index) for index, identity in enumerate(highest))
-        identity, place = self._highest_identity
+        ids = dataset.columns.ids
+        identity = int(ids.max(initial=-1))
         if identity >= known:
+            index = int(np.searchsorted(dataset.columns.offsets, ids.argmax(), side="right")) - 1
             raise DataError(
-                f"{dataset.path(-place)}: identity {identity}, but the classifier knows {known} (0 to {known - 1}), "
+                f"{dataset.path(index)}: identity {identity}, but the classifier knows {known} (0 to {known - 1}), "
                 f"and the data say that they have {dataset.num_identities}. Train with the data that the classifier "
                 "was trained with, or begin a new one; in a data set of your own set num_identities"
             )
@@ -193,9 +190,8 @@ class DataModule(pl.LightningDataModule):
         """Train and validate on the first samples with objects, one batch of them, without augmentation: a first look
         at whether a model and its settings can learn."""
         dataset = self._dataset("train")
-        with_objects = (i for i in range(len(dataset)) if not dataset.annotation(i).ignore.all())
-        indices = list(islice(with_objects, self.batch_size))
-        if not indices:
+        indices = np.unique(dataset.columns.samples()[~dataset.columns.ignore])[: self.batch_size]
+        if not len(indices):
             raise DataError(f"data.train: {dataset!r} has no object in any of its {len(dataset)} images")
         self.augmentation = None
         self.schedule = Schedule(seed=self.seed)
@@ -275,13 +271,12 @@ class DataModule(pl.LightningDataModule):
         return self._rates_of[1]
 
     def _with_cache(self, dataset: DetectionDataset, augmentation: Transform) -> DetectionDataset:
-        if self.cache == "none":
+        if self.cache != "memory":
             return dataset
         if self._cached is None or self._cached.dataset is not dataset:  # kept from loader to loader
             inputs = tuple(replace(self.preprocessing, size=size) for size in self.schedule.sizes)
             needs = Needs(augmentation, inputs or (self.preprocessing,))
-            folder = None if self.cache == "memory" else Path(self.cache_dir or cache_folder())
-            self._cached = Cached(dataset, self.cache_gib, needs=needs, folder=folder)
+            self._cached = Cached(dataset, self.cache_gib, needs=needs)
             if self.trainer is None or self.trainer.is_global_zero:
                 self._cached.warn_if_small()
         return self._cached

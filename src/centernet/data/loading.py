@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from ..images import ImageError, Preprocessing
 from .batch import Batch, collate
-from .cache import Cached
 from .dataset import DetectionDataset
 from .sample import DataError, DataWarning, Ints, Problem, Sample, Shares
 from .sampling import draw_epoch, epoch_length
@@ -281,14 +280,11 @@ class Loader(DataLoader[Batch]):
     """
 
     def __init__(self, reader: BatchReader, sampler: TrainBatches | EvaluationBatches, *, num_workers: int = 0) -> None:
-        in_memory = isinstance(reader.dataset, Cached) and reader.dataset.folder is None
         super().__init__(
             reader,
             batch_size=None,  # a key is a whole batch
             sampler=sampler,
             num_workers=num_workers,
-            # Memory is shared with processes that are forked, whatever else is the system's way to start them.
-            multiprocessing_context="fork" if num_workers and in_memory else None,
             worker_init_fn=_init_worker,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),

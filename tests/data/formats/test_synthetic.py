@@ -61,7 +61,7 @@ def test_boxes_are_tight_around_the_pixels_that_an_object_changes() -> None:
         scene = dataset.scene(index)
         drawing = draw(scene)
         for number in range(len(scene.objects)):
-            # An object is where the picture differs from the one without it.
+            # An object is where the image differs from the one without it.
             difference = cv2.absdiff(drawing.image, draw(without(scene, number)).image).max(axis=2) > 8
             if drawing.visible[number] < 0.3 or not difference.any():
                 continue
