@@ -27,7 +27,7 @@ WITHOUT_TORCH = (
     "inference",
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's
-    *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading", "centernet.data.configuration"),
+    *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading"),
     "centernet.inference.torch_runtime",
 }
 

@@ -143,11 +143,13 @@ def test_the_data_yaml_of_yolo_is_data_not_a_configuration(clean: Path, tmp_path
 
 
 def test_annotations_alone(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["convert-data", str(clean), "--to", "coco", "--output", str(tmp_path / "c"), "--pictures", "none"]) == 0
+    assert (
+        main(["convert-data", str(clean), "--to", "coco", "--output", str(tmp_path / "c"), "--pictures", "none"]) == 0
+    )
     path = tmp_path / "c/annotations_train.json"
     assert main(["check", str(path)]) == 1  # its images are nowhere
     assert "give their folder as `images`" in capsys.readouterr().out
-    assert main(["check", str(path), "--pictures", "none"]) == 0
+    assert main(["check", str(path), "--images", "none"]) == 0
     assert "no image was read" in capsys.readouterr().out
 
 
@@ -175,9 +177,15 @@ def test_wrong_usage(
     assert says in capsys.readouterr().err
 
 
-def test_a_folder_is_checked_without_torch(clean: Path) -> None:
+def test_a_folder_is_checked_without_any_extra(clean: Path, tmp_path: Path) -> None:
+    """Its page says what is missing for the training samples."""
+    page = tmp_path / "page.html"
     code = (
-        "import sys; sys.modules['torch'] = None\nfrom centernet.cli.main import main\n"
-        f"sys.exit(main(['check', {str(clean)!r}, '--workers', '1']))"
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('torch', 'lightning', 'jsonargparse', 'rich', 'matplotlib')))\n"
+        "from centernet.cli.main import main\n"
+        f"sys.exit(main(['check', {str(clean)!r}, '--workers', '1', '--html', {str(page)!r}]))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": SOURCES}, stdout=subprocess.DEVNULL)
+    text = page.read_text()
+    assert "needs the package torch: pip install" in text and "disc" in text and 'class="heat"' not in text

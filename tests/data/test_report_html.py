@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 
 from centernet.data import COCO, VOC, DetectionDataset, Synthetic
-from centernet.data.audit import add_unusable, audit
+from centernet.data.audit import audit
 from centernet.data.findings import DatasetReport
 from centernet.data.report_html import TrainingSample, report_as_html
-from centernet.images import Preprocessing
 
 pytestmark = pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 HOSTILE = "<script>alert('1')</script>\"&"
@@ -100,8 +99,7 @@ def test_names_from_files_are_shown_as_text(tmp_path: Path) -> None:
         "categories": [{"id": 1, "name": HOSTILE}],
     }
     (tmp_path / "all.json").write_text(json.dumps(content))
-    report = audit({HOSTILE: COCO(tmp_path / "all.json")})
-    add_unusable(report, "test", HOSTILE)
+    report = audit({HOSTILE: COCO(tmp_path / "all.json")}, failed={"test": HOSTILE})
     text = report_as_html(report, title=HOSTILE, subtitle=HOSTILE, samples=[sample(HOSTILE)], class_names=[HOSTILE],
                           configuration=HOSTILE)  # fmt: skip
     page = Page(text)
@@ -122,8 +120,7 @@ def test_the_page_of_many_findings_stays_small(tmp_path: Path) -> None:
 
 
 def test_a_report_of_nothing(tmp_path: Path) -> None:
-    report = DatasetReport(Preprocessing(), 4, read_images=True)
-    add_unusable(report, "train", "data/x: no such folder")
+    report = audit({}, failed={"train": "data/x: no such folder"})
     page = Page(report_as_html(report, title="x"))
     assert "data/x: no such folder" in page.text and "1 error" in page.text
 

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from centernet.cli.arguments import command_parser, name_list, positive, size
+from centernet.cli.arguments import add_options, command_parser, given_options, positive, size
 from centernet.cli.progress import Progress
 
 if TYPE_CHECKING:
     from centernet.data.audit_subject import AuditSubject
-    from centernet.data.report_html import TrainingSample
 
+FOLDER_OPTIONS = ("format", "class_names", "size", "stride")
 EPILOG = """examples:
   centernet check data/VOC2007
   centernet check data/VOC2007 --html report.html --size 384
@@ -39,37 +39,43 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
 
-    from centernet.data.audit import add_unusable, audit
+    from centernet.data.audit import audit
+    from centernet.data.audit_subject import is_configuration, open_folder, training_samples
+    from centernet.data.report_html import report_as_html
     from centernet.data.report_text import report_as_text
 
-    subject = _configured(given, parser) if _is_configuration(given.target) else _found(given)
+    read_images = given.images == "all"
+    if is_configuration(given.target):
+        if wrong := [name for name in FOLDER_OPTIONS if hasattr(given, name)]:
+            name = wrong[0].replace("_", "-")
+            parser.error(f"--{name} is for folders; {given.target} is a configuration, which says it")
+        subject = _configured(given.target)
+    else:
+        subject = open_folder(given.target, require_images=read_images, **given_options(given, open_folder))
     print(f"{given.target}: {subject.description}")
     progress = Progress(sum(map(len, subject.datasets.values())), unit="images")
     report = audit(
         subject.datasets,
+        failed=subject.failed,
         preprocessing=subject.preprocessing,
         stride=subject.stride,
         class_names=subject.class_names,
         num_classes=subject.num_classes,
-        read_images=given.images == "all",
+        read_images=read_images,
         num_workers=0 if given.workers == 1 else given.workers,
         progress=progress.advance,
     )
     progress.close()
-    for split, message in subject.failed.items():
-        add_unusable(report, split, message)
     print(f"\n{report_as_text(report)}")
     files: dict[Path, str] = {}
     if given.html is not None:
-        from centernet.data.report_html import report_as_html
-
-        samples, without = _training_samples(subject) if given.images == "all" else ([], "")
+        samples, reason = training_samples(subject) if read_images else ([], "")
         files[given.html] = report_as_html(
             report,
             title=str(given.target),
             subtitle=subject.description,
             samples=samples,
-            without_samples=without,
+            without_samples=reason,
             class_names=subject.trained_names,
             configuration=subject.configuration,
         )
@@ -83,75 +89,34 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if report.count("error") else 0
 
 
-def _is_configuration(target: Path) -> bool:
-    if target.suffix not in (".yaml", ".yml") or not target.is_file():
-        return False
-    import yaml
-
-    try:
-        content = yaml.safe_load(target.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{target} is no valid YAML: {error}") from error
-    return not isinstance(content, dict) or "names" not in content  # what has names is YOLO's data.yaml
-
-
-def _found(given: argparse.Namespace) -> AuditSubject:
-    from centernet.data.audit_subject import open_folder
-    from centernet.images import Preprocessing
-
-    subject = open_folder(
-        given.target, format=given.format, class_names=given.class_names, require_images=given.images == "all"
-    )
-    if given.size is not None:
-        subject.preprocessing = Preprocessing(size=given.size)
-    subject.stride = given.stride or subject.stride
-    return subject
-
-
-def _configured(given: argparse.Namespace, parser: argparse.ArgumentParser) -> AuditSubject:
-    for option in ("size", "stride", "class_names", "format"):
-        if getattr(given, option) is not None:
-            name = option.replace("_", "-")
-            parser.error(f"--{name} is for folders; {given.target} is a configuration, which says it")
+def _configured(path: Path) -> AuditSubject:
     from centernet.configuration import read_yaml
-    from centernet.data.configuration import read_data_section
+    from centernet.data.audit_subject import open_section
 
-    content = read_yaml(given.target)
+    content = read_yaml(path)
     if not isinstance(content.get("data"), dict):
-        raise ValueError(f"{given.target} has no `data` section (it has: {', '.join(map(str, content)) or 'nothing'})")
-    subject = read_data_section(content["data"], source=str(given.target))
+        raise ValueError(f"{path} has no `data` section (it has: {', '.join(map(str, content)) or 'nothing'})")
+    subject = open_section(content["data"], source=str(path))
     if content.get("model") is not None:
         from centernet.network.build import network_of_section, without_start
 
-        model = network_of_section(without_start(content["model"]), source=str(given.target))
-        subject.preprocessing, subject.stride = model.preprocessing, model.stride
-        subject.class_names, subject.num_classes = model.class_names, model.num_classes
-        head: Any = model.heads[model.finder]
+        network = network_of_section(without_start(content["model"]), source=str(path))
+        subject.preprocessing, subject.stride = network.preprocessing, network.stride
+        subject.class_names, subject.num_classes = network.class_names, network.num_classes
+        head: Any = network.heads[network.finder]
         if hasattr(head, "radius"):
             subject.radii = lambda targets: targets.radii(head.radius, min_overlap=head.min_overlap, alpha=head.alpha)
     return subject
 
 
-def _training_samples(subject: AuditSubject) -> tuple[Sequence[TrainingSample], str]:
-    """Return training samples for the page, or why it has none."""
-    from centernet.data.audit_subject import training_samples
-    from centernet.extras import explain
-
-    try:
-        return training_samples(subject), ""
-    except ModuleNotFoundError as error:
-        return (), f"They are left out: {explain(error, 'showing what training sees')}."
-
-
 def _parser() -> argparse.ArgumentParser:
+    from centernet.data.audit_subject import open_folder
+
     parser = command_parser("check", "Read data wholly, count what is there and name what is wrong.", EPILOG)
     parser.add_argument(
         "target", type=Path, metavar="CONFIG_OR_FOLDER", help="YAML configuration, folder of data, or COCO JSON file"
     )
-    parser.add_argument("--format", help="voc, coco, yolo, mot, …; default: found out")
-    parser.add_argument("--class-names", type=name_list, metavar="LIST", help="the classes, with commas between")
-    parser.add_argument("--size", type=size, help="of the network's input, N or HEIGHTxWIDTH; default: 512")
-    parser.add_argument("--stride", type=positive, help="of its output; default: 4")
+    add_options(parser, open_folder, FOLDER_OPTIONS, types={"size": size, "stride": positive})
     parser.add_argument(
         "--images", choices=("all", "none"), default="all",
         help="none looks at the annotations alone; COCO's images need not be there then",

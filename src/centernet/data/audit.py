@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 
 from ..images import Preprocessing
 from .dataset import DetectionDataset
-from .findings import RARE, DatasetReport, DuplicatePair, Finding, SplitReport, counted, size_text
+from .findings import RARE, DatasetReport, DuplicatePair, SplitReport, counted, size_text
 from .near_duplicates import Fingerprints, nearest_pairs
 from .scan import scan
 
@@ -21,6 +22,7 @@ CLIPPED_SHARE = 0.3
 def audit(
     datasets: Mapping[str, DetectionDataset],
     *,
+    failed: Mapping[str, str] = MappingProxyType({}),
     preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
     stride: int = 4,
     class_names: Sequence[str] | None = None,
@@ -33,6 +35,7 @@ def audit(
 
     Args:
         datasets: by the name of the split; that named ``train``, or else the first, is trained on.
+        failed: splits that could not be opened at all, and why.
         preprocessing: of the network's input, for sizes on the output grid.
         stride: input pixels a cell of the output.
         class_names: that the model is to know; None takes those of the training split.
@@ -46,6 +49,8 @@ def audit(
         DataError: a process that read images ended.
     """
     report = DatasetReport(preprocessing, stride, read_images)
+    for name, message in failed.items():
+        report.add("unusable", name, "", message)
     fingerprints: dict[str, Fingerprints] = {}
     for name, dataset in datasets.items():
         for problem in dataset.problems:
@@ -71,11 +76,6 @@ def audit(
     severities = ("error", "warning", "note")
     report.findings.sort(key=lambda finding: severities.index(finding.severity))
     return report
-
-
-def add_unusable(report: DatasetReport, split: str, message: str) -> None:
-    """Put a split that could not be opened at all at the head of a report."""
-    report.findings.insert(0, Finding("error", "unusable", split, "", message))
 
 
 def _judge_classes(report: DatasetReport, class_names: Sequence[str] | None, num_classes: int | None) -> None:

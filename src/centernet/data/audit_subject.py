@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from ..configuration import explain, make_parser
+from ..extras import explain as explain_missing
 from ..images import Preprocessing
 from .dataset import DetectionDataset
 from .detect_format import find_format
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from ..ops import Targets
 
 _SAMPLES = 12
+_SPLITS = ("train", "val", "test")
 
 
 @dataclass
@@ -58,15 +63,38 @@ class AuditSubject:
         return next(iter(self.datasets.values())).class_names if self.datasets else ()
 
 
+def is_configuration(path: Path) -> bool:
+    """Return True for a YAML file other than YOLO's data.yaml, which has `names`.
+
+    Raises:
+        ValueError: it is no valid YAML.
+    """
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        return False
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
+    return not isinstance(content, dict) or "names" not in content
+
+
 def open_folder(
-    path: Path, *, format: str | None = None, class_names: Sequence[str] | None = None, require_images: bool = True
+    path: Path,
+    *,
+    format: str | None = None,
+    class_names: Sequence[str] | None = None,
+    size: tuple[int, int] = Preprocessing.size,
+    stride: int = 4,
+    require_images: bool = True,
 ) -> AuditSubject:
-    """Open all splits of a folder (or COCO file) of data, in a format that is found out.
+    """Open all splits of a folder (or COCO file) of data.
 
     Args:
         path: the folder or file.
-        format: its name; None takes the first that fits.
-        class_names: those to read; None reads all.
+        format: voc, coco, yolo, mot, …; default: found out.
+        class_names: the classes, with commas between; default: all.
+        size: of the network's input, N or HEIGHTxWIDTH.
+        stride: of its output.
         require_images: False lets COCO's images be elsewhere.
 
     Raises:
@@ -78,7 +106,8 @@ def open_folder(
     if not require_images and source.format.name == "coco":
         source.options["require_images"] = False
     also = f"; it looks like {', '.join(source.also)} too (--format chooses)" if source.also else ""
-    subject = AuditSubject(source.format.title + also, configuration=source.configuration())
+    subject = AuditSubject(source.format.title + also, stride=stride, configuration=source.configuration())
+    subject.preprocessing = Preprocessing(size=size)
     for split in source.splits:
         try:
             subject.datasets[split] = source.open(split)
@@ -87,19 +116,62 @@ def open_folder(
     return subject
 
 
-def training_samples(subject: AuditSubject) -> list[TrainingSample]:
-    """Return the first samples of the first epoch, with the heatmaps that they are trained with; none where training
-    would not start.
+def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
+    """Open the data sets of a `data` section, each by itself, so that one that fails doesn't hide the others.
+
+    Args:
+        section: as in the YAML file.
+        source: begins the messages.
 
     Raises:
-        ModuleNotFoundError: training is not installed.
+        ImportError: training is not installed.
+        ValueError: an unknown key or class, or a value of the wrong type.
     """
-    from ..ops import Targets
     from .datamodule import DataModule
 
+    parser = make_parser()
+    parser.add_class_arguments(DataModule, "data", skip=set(_SPLITS), instantiate=False)
+    others = {key: value for key, value in section.items() if key not in _SPLITS}
+    settings = dict(vars(parser.instantiate(_parse(parser, {"data": others}, source)).data))
+    given = [split for split in _SPLITS if section.get(split) is not None]
+    subject = AuditSubject("a configuration with " + ", ".join(given), preprocessing=settings.pop("preprocessing"))
+    subject.class_names, subject.num_classes = settings.pop("class_names"), settings.pop("num_classes")
+    subject.settings = settings
+    for split in given:
+        parser = make_parser()
+        parser.add_argument(f"--{split}", type=DetectionDataset)
+        parsed = _parse(parser, {split: section[split]}, f"{source}: data")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # problems in the data are in the data sets' `problems`
+            try:
+                subject.datasets[split] = parser.instantiate(parsed)[split]
+            except (DataError, OSError) as error:
+                subject.failed[split] = str(error)
+    return subject
+
+
+def _parse(parser: Any, values: dict[str, Any], source: str) -> Any:
+    from .. import data
+
+    bases = {"data sets": DetectionDataset, "augmentation": data.Transform, "sampling": data.Sampling}
+    try:
+        return parser.parse_object(values)
+    except Exception as error:  # jsonargparse's own, which tells the key and what was expected
+        classes = {name: value for name in data.__all__ if isinstance(value := getattr(data, name), type)}
+        parts = {kind: [name for name in classes if issubclass(classes[name], base)] for kind, base in bases.items()}
+        raise DataError(f"{source}: {explain(str(error), parts)}") from error
+
+
+def training_samples(subject: AuditSubject) -> tuple[list[TrainingSample], str]:
+    """Return the first samples of the first epoch, with the heatmaps that they are trained with, or none and why."""
+    try:
+        from ..ops import Targets
+        from .datamodule import DataModule
+    except ModuleNotFoundError as error:
+        return [], f"Left out: {explain_missing(error, 'showing what training sees')}."
     train = subject.datasets.get("train")
     if train is None or not train.class_names:
-        return []
+        return [], ""
     settings = {**subject.settings, "num_workers": 0, "batch_size": min(_SAMPLES, len(train))}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # they are in the report
@@ -108,7 +180,7 @@ def training_samples(subject: AuditSubject) -> list[TrainingSample]:
             module = DataModule(train, preprocessing=subject.preprocessing, class_names=names, **settings)
             batch = next(iter(module.train_dataloader()))
         except DataError:  # the report says why
-            return []
+            return [], ""
     height, width = batch.images.shape[-2:]
     targets = Targets(
         batch.boxes,
@@ -120,7 +192,7 @@ def training_samples(subject: AuditSubject) -> list[TrainingSample]:
         num_classes=len(module.class_names),
     )
     heatmaps = targets.heatmap(subject.radii(targets)).amax(1)
-    return [
+    samples = [
         TrainingSample(
             title=batch.annotations[i].path.name,
             image=batch.images[i].permute(1, 2, 0).numpy(),
@@ -131,3 +203,4 @@ def training_samples(subject: AuditSubject) -> list[TrainingSample]:
         )
         for i, count in enumerate(batch.counts.tolist())
     ]
+    return samples, ""

@@ -30,7 +30,7 @@ def _splits(report: DatasetReport) -> str:
     add("images", [tally.images for tally in tallies])
     add("  without objects", [tally.empty for tally in tallies])
     add("objects", [int(tally.objects.sum()) for tally in tallies])
-    add("  most in an image", [tally.most_objects[0] for tally in tallies])
+    add("  most in an image", [tally.most_objects for tally in tallies])
     add("boxes to ignore", [int(tally.ignored.sum()) for tally in tallies])
     add("boxes cut at the edge", [split.clipped for split in report.splits])
     add("findings: images left out", [report.skipped(split.name)[0] for split in report.splits])
