@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from centernet.cli.main import main
-from centernet.data import COCO, VOC
+from centernet.data import COCO, VOC, YOLO, Synthetic
 
 
 def test_losses_and_what_was_written(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "voc"
     assert main(["convert-data", str(shared / "data/coco"), "--to", "voc", "--output", str(output)]) == 0
     text = capsys.readouterr().out
-    assert "train: 100 pictures, 852 boxes" in text and "842 boxes rounded" in text and "links" in text
+    assert "train: 100 images, 852 boxes" in text and "842 boxes rounded" in text and "links" in text
     assert text.splitlines()[-1] == f"wrote {output / 'ImageSets/Main/train.txt'}"
     assert len(VOC(output)) == 100
 
@@ -22,7 +22,7 @@ def test_losses_and_what_was_written(shared: Path, tmp_path: Path, capsys: pytes
 @pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 def test_chosen_classes_in_their_order(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["convert-data", str(shared / "data/coco"), "--to", "coco", "--output", str(tmp_path / "coco")]
-    assert main([*arguments, "--class-names", "dog,person", "--pictures", "copy"]) == 0
+    assert main([*arguments, "--class-names", "dog,person", "--images", "copy"]) == 0
     assert "problems of the source" in capsys.readouterr().out  # the boxes of other classes
     read = COCO(tmp_path / "coco/annotations_train.json")
     assert read.class_names == ("person", "dog")  # in the order of their ids, which are kept
@@ -53,3 +53,14 @@ def test_what_cannot_be(
     (tmp_path / "full/file").touch()
     assert main(["convert-data", str(shared / "data/coco"), *arguments]) == code
     assert says in capsys.readouterr().err
+
+
+def test_small_training_images_and_files_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, split in enumerate(("train", "val")):
+        Synthetic(2, size=(96, 128), seed=seed).write(tmp_path / "voc", split=split)
+    output = tmp_path / "yolo"
+    assert main(["convert-data", str(tmp_path / "voc"), "--to", "yolo", "--output", str(output), "--shrink", "64"]) == 0
+    text = capsys.readouterr().out
+    assert "2 training images stored smaller" in text and text.endswith(f"\nwrote {output / 'data.yaml'}\n")
+    sizes = {split: YOLO(output / "data.yaml", split).image(0).size_hw for split in ("train", "val")}
+    assert sizes == {"train": (48, 64), "val": (96, 128)}

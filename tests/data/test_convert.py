@@ -7,20 +7,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
-from centernet.data import COCO, MOT, VOC, YOLO, DataError, DetectionDataset, KITTITracking, Subset, Synthetic
+from centernet.data import (
+    COCO,
+    MOT,
+    VOC,
+    YOLO,
+    Concatenated,
+    DataError,
+    DetectionDataset,
+    KITTITracking,
+    Subset,
+    Synthetic,
+)
 from centernet.data.convert import convert
+from centernet.data.detect_format import find_format
 from centernet.testing import check_dataset
 
 Objects = dict[str, list[tuple[str, bool, list[float]]]]
 
 
 def objects(dataset: DetectionDataset, *, ignored: bool = True) -> Objects:
-    """By the picture's stem: class, flag and box of each object."""
+    """By the image's stem: class, flag and box of each object."""
     found: Objects = {}
     for index in range(len(dataset)):
         truth = dataset.annotation(index)
@@ -118,7 +131,7 @@ def test_every_loss_is_named(shared: Path, tmp_path: Path) -> None:
     assert "left out" not in to_voc  # nothing is
     result = convert({"train": original}, tmp_path / "yolo", to="yolo")
     assert any(line.startswith("10 boxes to ignore left out") for line in result.losses)
-    assert result.boxes == {"train": 842} and result.pictures == {"train": 100}
+    assert result.boxes == {"train": 842} and result.images == {"train": 100}
 
 
 def kitti(shared: Path) -> KITTITracking:
@@ -158,7 +171,7 @@ def test_videos_and_back(shared: Path, tmp_path: Path) -> None:
     assert any("renamed" in line for line in result.losses)  # both have a 000001.jpg
     coco = COCO(tmp_path / "coco/annotations_train.json")
     assert len(coco) == 71 + 107 and coco.problems == []
-    again = convert({"train": original}, tmp_path / "mot", to="mot", pictures="copy")
+    again = convert({"train": original}, tmp_path / "mot", to="mot", images="copy")
     assert len(again.files) == 2
     read = MOT(tmp_path / "mot/train", ["TUD-Campus"])
     first = MOT(shared / "data/mot", ["TUD-Campus"])
@@ -168,7 +181,7 @@ def test_videos_and_back(shared: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "mot/train/TUD-Campus/img1/000001.jpg").is_symlink()
 
 
-def test_pictures_of_many_sizes_are_no_video(shared: Path, tmp_path: Path) -> None:
+def test_images_of_many_sizes_are_no_video(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"45 sizes.*holds videos"):
         convert({"train": COCO(shared / "data/coco/annotations.json")}, tmp_path / "mot", to="mot")
 
@@ -211,7 +224,7 @@ def test_thin_boxes_survive_voc(tmp_path: Path) -> None:
     assert (b >= 0).all() and (b <= [60, 40, 60, 40]).all()
 
 
-def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_images_of_one_name_are_told_apart(tmp_path: Path) -> None:
     entries: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "x"}]}
     for number, name in enumerate(["a/p.png", "b/p.png", "b/p.jpg"]):
         path = tmp_path / "source" / name
@@ -222,8 +235,8 @@ def test_pictures_of_one_name_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "source/all.json").write_text(json.dumps(entries))
     original = COCO(tmp_path / "source/all.json")
     assert len(original) == 3
-    result = convert({"train": original}, tmp_path / "yolo", to="yolo", pictures="copy")
-    assert any("3 pictures renamed" in line for line in result.losses)
+    result = convert({"train": original}, tmp_path / "yolo", to="yolo", images="copy")
+    assert any("3 images renamed" in line for line in result.losses)
     read = YOLO(tmp_path / "yolo")
     assert len(read) == 3 and read.problems == []
     assert {int(read[i].image[0, 0, 0]) // 80: float(read.annotation(i).boxes[0, 0]) for i in range(3)} == {
@@ -245,12 +258,12 @@ def test_splits_share_one_list_of_classes(tmp_path: Path) -> None:
         assert_same(objects(splits[name]), objects(dataset), pixels=0.01)
 
 
-def test_pictures_are_linked_copied_or_left(tmp_path: Path) -> None:
+def test_images_are_linked_copied_or_left(tmp_path: Path) -> None:
     Synthetic(2, size=(32, 48)).write(tmp_path / "voc")
     source = VOC(tmp_path / "voc")
     convert({"train": source}, tmp_path / "link", to="coco")
-    convert({"train": source}, tmp_path / "copy", to="coco", pictures="copy")
-    convert({"train": source}, tmp_path / "none", to="coco", pictures="none")
+    convert({"train": source}, tmp_path / "copy", to="coco", images="copy")
+    convert({"train": source}, tmp_path / "none", to="coco", images="none")
     name = source.path(0).name
     assert (tmp_path / "link/images" / name).is_symlink() and (tmp_path / "link/images" / name).is_file()
     assert (tmp_path / "copy/images" / name).read_bytes() == source.path(0).read_bytes()
@@ -271,3 +284,31 @@ def test_wrong_calls_say_what_is_wrong(tmp_path: Path) -> None:
         convert({}, tmp_path / "new", to="coco")
     with pytest.raises(DataError, match="'xml'"):
         convert({"train": dataset}, tmp_path / "new", to="xml")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_training_images_become_smaller_with_their_boxes(tmp_path: Path, to: Any) -> None:
+    whole, tiny = Synthetic(3, size=(120, 160), seed=1), Synthetic(2, size=(60, 70), seed=2)
+    root = tmp_path / "source"
+    for split, dataset in (("train", whole), ("val", whole), ("train_2", tiny)):
+        dataset.write(root, format="coco", split=split)
+    sources = {split: COCO(root / f"annotations_{split}.json") for split in ("train", "val", "train_2")}
+    joined = {"train": Concatenated([sources["train"], sources["train_2"]]), "val": sources["val"]}
+    result = convert(joined, tmp_path / "out", to=to, shrink=80)
+    assert "3 training images stored smaller; those of other splits stay whole" in result.losses
+    source = find_format(tmp_path / "out")
+    train, val = (source.open(split) for split in ("train", "val"))
+    assert train.problems == val.problems == []
+    for index in range(5):
+        image, original = train[index], joined["train"][index]
+        assert image.image.shape == ((60, 80, 3) if index < 3 else (60, 70, 3))
+        scale = 0.5 if index < 3 else 1
+        if to == "coco":
+            np.testing.assert_allclose(image.boxes, original.boxes * scale, atol=0.01)
+            np.testing.assert_allclose(image.annotation.areas, original.annotation.areas * scale**2, rtol=1e-4)
+        half = cv2.resize(original.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        assert np.abs(image.image.astype(int) - half).mean() < 4
+    assert not train.path(0).is_symlink() and train.path(4).is_symlink()  # small enough: as it was
+    assert all(val.image(index).size_hw == (120, 160) for index in range(3)) and val.path(0).is_symlink()
+    with pytest.raises(DataError, match="shrink"):
+        convert(joined, tmp_path / "other", to=to, images="none", shrink=80)

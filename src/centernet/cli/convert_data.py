@@ -1,4 +1,4 @@
-"""`centernet convert-data SOURCE`: a data set in another format.
+"""`centernet convert-data SOURCE`: write a data set in another format, or with smaller training images.
 
 centernet convert-data data/VOC2007 --to coco --output data/voc_as_coco
 """
@@ -9,13 +9,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-TARGETS = ("coco", "voc", "yolo", "mot")
+from centernet.cli.arguments import add_old_name, add_options, command_parser, given_options, name_list, positive
+
 EPILOG = """examples:
   centernet convert-data data/VOC2007 --to coco --output data/voc_as_coco
-  centernet convert-data exports/helmets --to yolo --output helmets_yolo --pictures copy
+  centernet convert-data exports/helmets --to yolo --output helmets_yolo --images copy
+  centernet convert-data data/photographs --to coco --output photographs_small --shrink 853
   centernet convert-data data/KITTI --to mot --class-names Pedestrian,Cyclist --output pedestrians
 
-What the other format cannot hold is named. MOT holds videos, so it takes only sequences of pictures of one size."""
+What the other format cannot hold is named. MOT holds videos, so it takes only sequences of images of one size."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,37 +33,30 @@ def main(arguments: Sequence[str]) -> int:
     also = f"; it looks like {', '.join(source.also)} too (--format chooses)" if source.also else ""
     print(f"{given.source}: {source.format.title}{also}")
     datasets = {split: source.open(split) for split in source.splits}
-    result = convert(datasets, given.output, to=given.to, pictures=given.pictures)
-    for split, pictures in result.pictures.items():
-        print(f"{split}: {pictures:,} pictures, {result.boxes[split]:,} boxes")
+    result = convert(datasets, **given_options(given, convert))
+    for split, images in result.images.items():
+        print(f"{split}: {images:,} images, {result.boxes[split]:,} boxes")
     if result.losses:
         print("what the new files do not say:")
         print("\n".join(f"  {loss}" for loss in result.losses))
-    if given.pictures == "link":
-        print("the pictures are links to the source; --pictures copy makes the folder independent of it")
-    print(f"wrote {', '.join(map(str, result.files[:4]))}" + ", ..." * (len(result.files) > 4))
+    if getattr(given, "images", "link") == "link":
+        print("the images are links to the source; --images copy makes the folder independent of it")
+    files = list(dict.fromkeys(result.files))
+    print(f"wrote {', '.join(map(str, files[:4]))}" + ", ..." * (len(files) > 4))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="centernet convert-data",
-        description="Write a data set in another format; the source stays as it is.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    from centernet.data.convert import convert
+
+    parser = command_parser("convert-data", "Write a data set in another format; the source stays as it is.", EPILOG)
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder of data, or a COCO JSON file")
-    parser.add_argument("--to", choices=TARGETS, required=True, help="the other format")
+    parser.add_argument("--to", choices=("coco", "voc", "yolo", "mot"), required=True, help="the other format")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    add_options(parser, convert, ("images", "shrink"), types={"shrink": positive})
+    add_old_name(parser, "--pictures", dest="images", choices=("link", "copy", "none"))
     parser.add_argument("--format", help="of the source: voc, coco, yolo, mot, kitti, …; default: found out")
     parser.add_argument(
-        "--class-names", type=_names, metavar="LIST", help="only these classes, with commas between, in this order"
-    )
-    parser.add_argument(
-        "--pictures", choices=("link", "copy", "none"), default="link", help="what is done with them; default: link"
+        "--class-names", type=name_list, metavar="LIST", help="only these classes, with commas between, in this order"
     )
     return parser
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

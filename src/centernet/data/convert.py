@@ -20,6 +20,7 @@ from ..annotations.mot import write_mot
 from ..annotations.problems import DataError
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
+from ..images import ImageError
 from .dataset import DetectionDataset
 from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
 from .sample import Annotation, Floats, Ints
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Target: TypeAlias = Literal["coco", "voc", "yolo", "mot"]
-Pictures: TypeAlias = Literal["link", "copy", "none"]
+ImageFiles: TypeAlias = Literal["link", "copy", "none"]
 
 _UNKNOWN_RATE = 30.0
 
@@ -49,13 +50,13 @@ class Conversion:
 
     Attributes:
         files: the list, JSON file, data.yaml or gt.txt of each split (of each sequence for MOT).
-        pictures: written, by split.
+        images: written, by split.
         boxes: written, by split.
         losses: what the new files do not say, one sentence each.
     """
 
     files: list[Path] = field(default_factory=list)
-    pictures: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
     boxes: dict[str, int] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
 
@@ -65,7 +66,8 @@ def convert(
     output: str | os.PathLike[str],
     *,
     to: Target,
-    pictures: Pictures = "link",
+    images: ImageFiles = "link",
+    shrink: int | None = None,
 ) -> Conversion:
     """Write data sets in another format.
 
@@ -76,17 +78,24 @@ def convert(
         datasets: by the name of the split.
         output: a new or empty folder.
         to: the format.
-        pictures: symbolic links to the files, copies of them, or none. Pictures that are drawn are always written.
+        images: symbolic links to the files, copies of them, or none. Images that are drawn or shrunk are written.
+        shrink: longest side of the images of the split ``train``, in pixels: larger ones are stored so small, with
+            their boxes. Images of other splits stay whole, as what counts as a small object depends on their size.
 
     Raises:
         DataError: a folder that isn't empty, nothing to convert, data that the format cannot hold at all, or links
             that cannot be made.
     """
     output = Path(output)
-    if to not in get_args(Target) or pictures not in get_args(Pictures):
+    if to not in get_args(Target) or images not in get_args(ImageFiles):
         raise DataError(
-            f"expected one of {', '.join(get_args(Target))} and of {', '.join(get_args(Pictures))} for the pictures, "
-            f"got {to!r} and {pictures!r}"
+            f"expected one of {', '.join(get_args(Target))} and of {', '.join(get_args(ImageFiles))} for the images, "
+            f"got {to!r} and {images!r}"
+        )
+    if shrink is not None and (shrink < 32 or images == "none" or "train" not in datasets):
+        raise DataError(
+            f"shrink: expected a side of at least 32 pixels, a split named train and images that are written, got "
+            f"{shrink}, {', '.join(datasets)} and {images!r}"
         )
     if not datasets:
         raise DataError("nothing to convert: no split was given")
@@ -96,12 +105,14 @@ def convert(
         )
     names = list(dict.fromkeys(name for dataset in datasets.values() for name in dataset.class_names))
     if not names:
-        raise DataError("the data have no classes, so there is nothing to convert but pictures")
+        raise DataError("the data have no classes, so there is nothing to convert but images")
     sources = {split: dataset.with_class_names(names) for split, dataset in datasets.items()}
-    job = _Job(output, to, pictures, tuple(names), sources)
+    job = _Job(output, to, images, tuple(names), sources)
+    if shrink is not None:
+        sources["train"] = job.shrunk(sources["train"], shrink)
     for split, dataset in sources.items():
         (job.write_video if to == "mot" else job.write)(split, dataset)
-    return Conversion(job.files, job.pictures_written, job.boxes_written, _losses(job, datasets))
+    return Conversion(job.files, job.images_written, job.boxes_written, _losses(job, datasets))
 
 
 class _Job:
@@ -111,21 +122,37 @@ class _Job:
         self,
         output: Path,
         to: Target,
-        pictures: Pictures,
+        images: ImageFiles,
         class_names: tuple[str, ...],
         sources: Mapping[str, DetectionDataset],
     ) -> None:
         self.output = output
         self.to = to
-        self.pictures = pictures
+        self.images = images
         self.class_names = class_names
         self.sources = sources
+        self.sizes: dict[Path, tuple[int, int]] = {}  # of images that become smaller
         self.lost: Counter[str] = Counter()
         self.seen_classes: set[int] = set()
         self.files: list[Path] = []
-        self.pictures_written: dict[str, int] = {}
+        self.images_written: dict[str, int] = {}
         self.boxes_written: Counter[str] = Counter()
         self.names = {} if to == "mot" else self._choose_names()
+
+    def shrunk(self, dataset: DetectionDataset, side: int) -> DetectionDataset:
+        """Return the training split as it will be, with images of at most `side` pixels along a side."""
+        whole = {d.path(i) for split, d in self.sources.items() if split != "train" for i in range(len(d))}
+        columns = dataset.columns
+        sizes = columns.sizes.copy()
+        for index in np.flatnonzero(columns.sizes.max(axis=1) > side).tolist():
+            if (path := dataset.path(index)) not in whole:
+                height, width = columns.sizes[index] * (side / columns.sizes[index].max())
+                self.sizes[path] = max(1, round(height)), max(1, round(width))
+                sizes[index] = self.sizes[path]
+        across = (sizes / columns.sizes)[columns.samples()][:, ::-1]
+        boxes, areas = columns.boxes * np.tile(across, 2), columns.areas * across.prod(axis=1)
+        smaller = replace(columns, sizes=sizes, boxes=boxes.astype(np.float32), areas=areas.astype(np.float32))
+        return DetectionDataset(dataset.class_names, smaller, reader=dataset.reader, **dataset.settings())
 
     def write(self, split: str, dataset: DetectionDataset) -> None:
         """One split in COCO's, VOC's or YOLO's form."""
@@ -134,7 +161,7 @@ class _Job:
         for index in range(len(dataset)):
             names.append(self.names[dataset.path(index)])
             self._place(dataset, index, self.output / folder / names[-1])
-        self.pictures_written[split] = len(names)
+        self.images_written[split] = len(names)
         (self.output / folder).mkdir(parents=True, exist_ok=True)
         rest: tuple[Any, ...] = (self.output, split, names, self._annotations(split, dataset), self.class_names)
         if self.to == "coco":
@@ -154,7 +181,7 @@ class _Job:
             if len(sizes) > 1:
                 some = ", ".join(f"{height}×{width}" for (height, width), _ in sizes.most_common(3))
                 raise DataError(
-                    f"{split}: the pictures of {name} have {len(sizes)} sizes (height×width: {some} ...), but MOT "
+                    f"{split}: the images of {name} have {len(sizes)} sizes (height×width: {some} ...), but MOT "
                     "holds videos, whose frames have one size; convert to coco, voc or yolo instead"
                 )
             names = []
@@ -164,10 +191,10 @@ class _Job:
             self.files.append(write_mot(folder, names, self._with_identities(frames), self.class_names, rate))
             self.lost["rate"] += rate == _UNKNOWN_RATE and not dataset.sequences
             count += len(names)
-        self.pictures_written[split] = count
+        self.images_written[split] = count
 
     def _choose_names(self) -> dict[Path, str]:
-        """A name for each picture, of different stems; as many folders before its own name as that needs."""
+        """A name for each image, of different stems; as many folders before its own name as that needs."""
         paths = list(dict.fromkeys(d.path(index) for d in self.sources.values() for index in range(len(d))))
         names = [path.name for path in paths]
         for depth in range(1, 5):
@@ -180,20 +207,33 @@ class _Job:
         return dict(zip(paths, names, strict=True))
 
     def _place(self, dataset: DetectionDataset, index: int, target: Path) -> None:
-        """Link or copy a picture, or write one that is drawn."""
+        """Link or copy an image, or write one that is drawn or becomes smaller."""
         source = dataset.path(index)
-        if target.exists() or (self.pictures == "none" and source.is_file()):
+        if target.exists() or (self.images == "none" and source.is_file()):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not source.is_file():
-            Image.fromarray(dataset.image(index).read()[0]).save(target)
-        elif self.pictures == "copy":
+        if source in self.sizes or not source.is_file():
+            try:
+                pixels = dataset.image(index).read()[0]
+            except ImageError:  # stays what it is
+                if not source.is_file():
+                    raise
+                self.lost["unreadable"] += 1
+            else:
+                image = Image.fromarray(pixels)
+                if source in self.sizes:
+                    image = image.resize(self.sizes[source][::-1], Image.Resampling.BOX)
+                    self.lost["shrunk"] += 1
+                format = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
+                image.save(target, format, quality=95, subsampling=0)
+                return
+        if self.images == "copy":
             shutil.copyfile(source, target)
         else:
             try:
                 target.symlink_to(source.resolve())
             except OSError as error:
-                raise DataError(f"{target}: no link can be made here ({error}); copy the pictures instead") from error
+                raise DataError(f"{target}: no link can be made here ({error}); copy the images instead") from error
 
     def _annotations(self, split: str, dataset: DetectionDataset) -> Iterator[Annotation]:
         """The annotations as the format can hold them; what it cannot is counted."""
@@ -263,7 +303,7 @@ class _Job:
 
 
 def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
-    """Name, samples and frame rate of each sequence: the data set's own, or its folders of pictures."""
+    """Name, samples and frame rate of each sequence: the data set's own, or its folders of images."""
     if sum(map(len, dataset.sequences)) == len(dataset):
         yield from ((video.name, range(video.start, video.stop), video.frame_rate) for video in dataset.sequences)
         return
@@ -292,15 +332,17 @@ def _losses(job: _Job, datasets: Mapping[str, DetectionDataset]) -> list[str]:
     sentences = {
         "ignored": f"boxes to ignore left out: {format} has no flag for them, they are background now",
         "any class": f"regions of any class written once for each of the {classes} classes",
-        "clipped": "boxes cut at the edges of their pictures",
+        "clipped": "boxes cut at the edges of their images",
         "rounded": "boxes rounded to whole pixels (numbered from 1)",
         "widened": "boxes widened to two pixels, the smallest that are read as having an area",
-        "too thin": "boxes left out, in pictures of one pixel",
+        "too thin": "boxes left out, in images of one pixel",
         "areas": f"areas other than those of the boxes (of masks) lost: {format} has none",
         "identities": f"identities lost: {format} has none",
         "new identities": "objects without an identity got one of their own",
         "rate": f"sequences of unknown frame rate: {_UNKNOWN_RATE:g} is written",
-        "renamed": "pictures renamed after their folders, as their own names occur more than once",
+        "shrunk": "training images stored smaller; those of other splits stay whole",
+        "unreadable": "images that cannot be read left as large as they are",
+        "renamed": "images renamed after their folders, as their own names occur more than once",
     }
     lines = [f"{job.lost[key]:,} {text}" for key, text in sentences.items() if job.lost[key]]
     if job.to != "coco" and any(isinstance(dataset, COCO) for dataset in datasets.values()):
