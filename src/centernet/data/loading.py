@@ -1,4 +1,4 @@
-"""Loaders: which samples come in which batch on which device, and how they are read.
+"""Loaders: the samples of each batch on each device, and how they are read.
 
 Epoch and indices travel to the worker, so that augmentation depends on (seed, epoch, index) alone, and on how often the
 epoch had that sample before: not on the number of workers or devices, nor on what a worker did before. The number of
@@ -12,7 +12,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ from .transforms import Transform
 
 
 class BatchKey(NamedTuple):
-    """Which samples a batch is made of.
+    """The samples that a batch is made of.
 
     Attributes:
         epoch: from 0.
@@ -74,7 +75,7 @@ class TrainBatches(DistributedSampler[Any]):
         rank: int = 0,
         position: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
-        super().__init__(_Sized(len(dataset)), num_replicas=devices, rank=rank, seed=seed)
+        super().__init__(_sized(dataset), num_replicas=devices, rank=rank, seed=seed)
         self.samples = len(dataset) if rates is None else epoch_length(rates)
         self.batch_size = batch_size
         self.rates = rates
@@ -88,7 +89,7 @@ class TrainBatches(DistributedSampler[Any]):
         return self._keys(epoch, start)
 
     def batches(self, epoch: int) -> list[BatchKey]:
-        """All batches of an epoch on this device."""
+        """Return all batches of an epoch on this device."""
         return list(self._keys(epoch, 0))
 
     def _keys(self, epoch: int, start: int) -> Iterator[BatchKey]:
@@ -102,7 +103,7 @@ class TrainBatches(DistributedSampler[Any]):
             yield BatchKey(epoch, number, indices[number].tolist(), before)
 
     def _shared(self, order: Ints) -> Ints:
-        """What this device has of an epoch: int64, batches × samples."""
+        """Return this device's part of an epoch: int64, batches × samples."""
         together = self.batch_size * self.num_replicas
         if self.samples < together:  # one batch; a few samples twice where there are not enough for all devices
             share = math.ceil(self.samples / self.num_replicas)
@@ -119,7 +120,7 @@ class EvaluationBatches(DistributedSampler[Any]):
     """
 
     def __init__(self, dataset: DetectionDataset, batch_size: int, *, devices: int = 1, rank: int = 0) -> None:
-        super().__init__(_Sized(len(dataset)), num_replicas=devices, rank=rank, shuffle=False)
+        super().__init__(_sized(dataset), num_replicas=devices, rank=rank, shuffle=False)
         samples = np.resize(np.arange(len(dataset)), max(len(dataset), devices))
         most = math.ceil(len(samples) / devices)  # samples on a device
         count = math.ceil(most / batch_size)
@@ -185,60 +186,44 @@ class BatchReader(Dataset[Batch]):
     def __getitem__(self, key: BatchKey) -> Batch:
         size = self.schedule.size(key.epoch, key.number) if self.training else None
         preprocessing = self.preprocessing if size is None else replace(self.preprocessing, size=size)
-        samples = self._samples(key, preprocessing, instead=self.training)
-        if not samples:
-            samples = self._samples(key._replace(indices=key.indices[:1], times=None), preprocessing, instead=True)
+        read = partial(self._sample, key.epoch, preprocessing=preprocessing)
+        times = key.times or [0] * len(key.indices)
+        found = [read(index, before, instead=self.training) for index, before in zip(key.indices, times, strict=True)]
+        samples = [sample for sample in found if sample is not None]
+        if not samples and (sample := read(key.indices[0], 0, instead=True)) is not None:
+            samples = [sample]
         problems = self.dataset.problems[self._sent :]
         self._sent += len(problems)
         return collate(samples, pad_value=preprocessing.pad_value, problems=problems)
 
-    def _samples(self, key: BatchKey, preprocessing: Preprocessing, *, instead: bool) -> list[Sample]:
-        """The transformed samples of a key; in place of an unreadable one the next readable, if there is to be one."""
-        times = key.times or [0] * len(key.indices)
-        samples = [
-            self._sample(key.epoch, index, before, preprocessing, instead)
-            for index, before in zip(key.indices, times, strict=True)
-        ]
-        return [sample for sample in samples if sample is not None]
-
-    def _sample(self, epoch: int, index: int, times: int, preprocessing: Preprocessing, instead: bool) -> Sample | None:
+    def _sample(
+        self, epoch: int, index: int, times: int, *, preprocessing: Preprocessing, instead: bool
+    ) -> Sample | None:
+        """Return a transformed sample; in place of an unreadable one the next readable, if there is to be one."""
+        again = [times + 1] if times else []  # not 1, which the sizes of batches are drawn with
         while True:
             opened: dict[int, Sample] = {}
+            rng = np.random.default_rng([self.seed, epoch, index, *again])
             try:
-                return self._transformed(opened, epoch, index, times, preprocessing, instead)
+                sample = self._next_readable(index, opened) if instead else self._open(index, opened)
+                if sample is None:
+                    return None
+                if self.training and self.schedule.mixes(epoch):
+                    return self.transform.mix(sample, partial(self._draw, rng, opened), rng, preprocessing)
+                return self.transform(sample, rng, preprocessing)
             except ImageError:  # damage that showed only when the image was decoded, perhaps of one mixed in
                 broken = [place for place, sample in opened.items() if not _can_be_read(sample)]
                 if self.strict or not broken:
                     raise
                 self._unreadable.update(broken)  # and from the beginning, as if that had been known
 
-    def _transformed(
-        self,
-        opened: dict[int, Sample],
-        epoch: int,
-        index: int,
-        times: int,
-        preprocessing: Preprocessing,
-        instead: bool,
-    ) -> Sample | None:
-        again = [times + 1] if times else []  # not 1, which the sizes of batches are drawn with
-        rng = np.random.default_rng([self.seed, epoch, index, *again])
-        sample = self._next_readable(index, opened) if instead else self._open(index, opened)
-        if sample is None:
-            return None
-        if not (self.training and self.schedule.mixes(epoch)):
-            return self.transform(sample, rng, preprocessing)
-
-        def draw() -> Sample:
-            return self._next_readable(self._draw(rng), opened)
-
-        return self.transform.mix(sample, draw, rng, preprocessing)
-
-    def _draw(self, rng: np.random.Generator) -> int:
-        """The index of a sample to mix in."""
+    def _draw(self, rng: np.random.Generator, opened: dict[int, Sample]) -> Sample:
+        """Return a sample to mix in."""
         if self._rates_until is None:
-            return int(rng.integers(len(self.dataset)))
-        return int(np.searchsorted(self._rates_until, rng.uniform(0, self._rates_until[-1]), side="right"))
+            index = int(rng.integers(len(self.dataset)))
+        else:
+            index = int(np.searchsorted(self._rates_until, rng.uniform(0, self._rates_until[-1]), side="right"))
+        return self._next_readable(index, opened)
 
     def _open(self, index: int, opened: dict[int, Sample]) -> Sample | None:
         if index in self._unreadable:
@@ -312,21 +297,17 @@ class Loader(DataLoader[Batch]):
         warnings.warn(f"{problem}{outcome}", DataWarning, stacklevel=3)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: `TrainBatches` asks where to begin. By this method Lightning knows that a loader can be resumed."""
+        """Return nothing: `TrainBatches` asks where to begin. By this method Lightning knows that a loader can be
+        resumed."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Does nothing, see `state_dict`."""
+        """Do nothing, see `state_dict`."""
 
 
-class _Sized(Dataset[None]):
-    """A length, which is all that a sampler needs of a data set."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
+def _sized(dataset: DetectionDataset) -> Dataset[Any]:
+    """Return something of the same length, which is all that a sampler needs of a data set."""
+    return cast("Dataset[Any]", range(len(dataset)))
 
 
 def _init_worker(worker: int) -> None:
