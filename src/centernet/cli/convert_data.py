@@ -14,7 +14,7 @@ from centernet.cli.arguments import add_old_name, add_options, command_parser, g
 EPILOG = """examples:
   centernet convert-data data/VOC2007 --to coco --output data/voc_as_coco
   centernet convert-data exports/helmets --to yolo --output helmets_yolo --images copy
-  centernet convert-data data/photographs --to coco --output photographs_small --shrink 853
+  centernet convert-data data/photographs --to coco --output photographs_small --shrink 854
   centernet convert-data data/KITTI --to mot --class-names Pedestrian,Cyclist --output pedestrians
 
 What the other format cannot hold is named. MOT holds videos, so it takes only sequences of images of one size."""
