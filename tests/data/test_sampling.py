@@ -443,6 +443,7 @@ def test_a_million_pictures_take_seconds_and_little_memory() -> None:
         ids=np.full(total, -1),
         ignore=np.zeros(total, dtype=np.bool_),
         areas=np.ones(total, dtype=np.float32),
+        difficulty=np.zeros(total, dtype=np.int8),
         offsets=np.concatenate([[0], boxes.cumsum()]),
         sizes=np.full((count, 2), 100, dtype=np.int32),
         image_ids=np.arange(count),

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from centernet.annotations.kitti import difficulty
 from centernet.detections import Detections
 from centernet.evaluation import KittiEvaluator, KittiResult, evaluate_kitti
-from centernet.evaluation.kitti import difficulty
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def annotation(number: int, rows: list[str], names: tuple[str, ...]) -> SimpleNa
         labels=np.array([(*names, "DontCare").index(neighbours.get(f[0], f[0])) for f in kept], np.int64),
         ignore=np.array([f[0] not in names for f in kept], np.bool_),
         areas=np.ones(len(kept), np.float32),
-        difficulty=difficulty([float(f[1]) for f in kept], [float(f[2]) for f in kept]),
+        difficulty=difficulty(*(np.array([f[i] for f in kept], float) for i in (1, 2))),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +18,17 @@ from .problems import Reports, with_nearest
 from .rows import BoxRows
 from .text import TextTable
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person", "Person_sitting", "Cyclist", "Tram", "Misc")
 """The types of objects."""
 DONT_CARE = "DontCare"
 """The type of regions that nobody labelled."""
 NEIGHBOURS = {"Van": "Car", "Person": "Pedestrian", "Person_sitting": "Pedestrian"}
 """Types too like another for the evaluation to hold them against it. (Person is how tracking labels say sitting.)"""
+MAX_OCCLUSION, MAX_TRUNCATION = (0, 1, 2), (0.15, 0.3, 0.5)
+"""Limits of the three levels of difficulty: easy, moderate, hard."""
 TRUTH_WIDTHS = (17,)
 RESULT_WIDTHS = (17, 18)
 KIND_COLUMN = 2
@@ -73,4 +79,11 @@ def read_truth(
         ids=tracks[wanted],
         ignore=~np.isin(kinds, names) | (values[:, 4] > max_occlusion) | (values[:, 3] > max_truncation),
         areas=np.full(len(values), np.nan),
+        difficulty=difficulty(values[:, 3], values[:, 4]),
     )
+
+
+def difficulty(truncation: NDArray[np.float64], occlusion: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Return the lowest level whose limits each object keeps: 0 easy, 1 moderate, 2 hard, 3 none of them."""
+    beyond = (truncation[:, None] > MAX_TRUNCATION) | (occlusion[:, None] > MAX_OCCLUSION)  # the limits rise
+    return np.asarray(beyond.sum(axis=1), np.int8)

@@ -149,6 +149,7 @@ def read_truth(
         ids=tracks[wanted],
         ignore=(ignore != 0) | ((flagged != 0) & (values[:, 6] == 0)) | hidden,
         areas=np.full(len(values), np.nan),
+        difficulty=np.zeros(len(values), np.int8),
     )
 
 

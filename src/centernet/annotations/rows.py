@@ -29,6 +29,7 @@ class BoxRows:
         ids: int64 N, identities as the file numbers them; below 0: none.
         ignore: bool N.
         areas: float64 N, square pixels; NaN: that of the box.
+        difficulty: int8 N, as in `centernet.data.Annotation`.
     """
 
     images: NDArray[np.int64]
@@ -38,6 +39,7 @@ class BoxRows:
     ids: NDArray[np.int64]
     ignore: NDArray[np.bool_]
     areas: NDArray[np.float64]
+    difficulty: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,7 +84,8 @@ class RowList:
         integers = np.asarray(self._integers, dtype=np.int64).reshape(-1, 5)
         floats = np.asarray(self._floats, dtype=np.float64).reshape(-1, 5)
         images, places, labels, ids, ignore = integers.T
-        return BoxRows(images, places, floats[:, :4], labels, ids, ignore != 0, floats[:, 4])
+        levels = np.zeros(len(images), np.int8)
+        return BoxRows(images, places, floats[:, :4], labels, ids, ignore != 0, floats[:, 4], levels)
 
 
 def are_usable(boxes: NDArray[np.float64], sizes: NDArray[Any], *, first_pixel: int = 0) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .sample import Annotation, Bools, Floats, Ints
+from .sample import COLUMNS, Annotation, Bools, Floats, Ints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,6 +92,7 @@ class Columns:
         ids: int64 M.
         ignore: bool M.
         areas: float32 M.
+        difficulty: int8 M.
         offsets: int64 N + 1.
         sizes: int32 N×2, (height, width) of each image.
         image_ids: int64 N.
@@ -103,6 +104,7 @@ class Columns:
     ids: Ints
     ignore: Bools
     areas: Floats
+    difficulty: NDArray[np.int8]
     offsets: Ints
     sizes: NDArray[np.int32]
     image_ids: Ints
@@ -119,6 +121,7 @@ class Columns:
             ("ids", np.int64, (0,)),
             ("ignore", np.bool_, (0,)),
             ("areas", np.float32, (0,)),
+            ("difficulty", np.int8, (0,)),
         ):
             column = [np.zeros(shape, dtype), *(np.asarray(getattr(item, name)) for item in kept)]
             arrays[name] = np.concatenate(column).astype(dtype, copy=False)
@@ -141,11 +144,7 @@ class Columns:
             image_id=int(self.image_ids[index]),
             height=int(self.sizes[index, 0]),
             width=int(self.sizes[index, 1]),
-            boxes=self.boxes[rows],
-            labels=self.labels[rows],
-            ids=self.ids[rows],
-            ignore=self.ignore[rows],
-            areas=self.areas[rows],
+            **self._boxes(rows),
         )
 
     def samples(self) -> Ints:
@@ -175,7 +174,7 @@ class Columns:
         """Return the images of all parts, one after the other."""
         starts = np.cumsum([0, *(len(part.labels) for part in parts)])
         offsets = [part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]
-        names = (*_OF_BOXES, "sizes", "image_ids")
+        names = (*COLUMNS, "sizes", "image_ids")
         arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return cls(**arrays, offsets=np.concatenate([[0], *offsets]), paths=Paths.joined([p.paths for p in parts]))
 
@@ -188,8 +187,8 @@ class Columns:
         parts = [self._counted(start, min(start + _BLOCK, len(self))) for start in range(0, max(len(self), 1), _BLOCK)]
         return LabelTable(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def _boxes(self, rows: NDArray[Any]) -> dict[str, Any]:
-        return {name: getattr(self, name)[rows] for name in _OF_BOXES}
+    def _boxes(self, rows: NDArray[Any] | slice) -> dict[str, Any]:
+        return {name: getattr(self, name)[rows] for name in COLUMNS}
 
     def _counted(self, start: int, stop: int) -> tuple[Ints, Ints, Ints, Ints]:
         """The label table of the images start .. stop - 1."""
@@ -201,6 +200,3 @@ class Columns:
         keys, places = np.unique(samples[known] * classes + labels, return_inverse=True)
         objects, ignored = (np.bincount(places[flags], minlength=len(keys)) for flags in (~ignore, ignore))
         return keys // classes, keys % classes, objects, ignored
-
-
-_OF_BOXES = ("boxes", "labels", "ids", "ignore", "areas")

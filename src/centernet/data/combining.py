@@ -139,6 +139,8 @@ class MapClasses(DetectionDataset):
         left[columns.ids[(columns.ids >= 0) & ~columns.ignore]] = True
         numbers = np.where(left, np.cumsum(left) - 1, -1)  # its last place is that of -1, no identity
         settings = dataset.settings() | {"category_ids": None, "num_identities": int(left.sum())}
+        if any(name != new for name, new in classes.items()):
+            settings["benchmark"] = None  # its rules go by the names of the classes
         super().__init__(names, replace(columns, ids=numbers[columns.ids]), reader=dataset.reader, **settings)
         self._text = f"MapClasses({dataset!r})"
 
@@ -187,7 +189,7 @@ class Concatenated(DetectionDataset):
             ids=np.where(columns.ids >= 0, columns.ids + offsets, -1),
             image_ids=np.arange(len(columns), dtype=np.int64),
         )
-        readers = [part.reader for part in parts]
+        readers, benchmarks = [part.reader for part in parts], {part.benchmark for part in parts}
         super().__init__(
             names,
             columns,
@@ -197,6 +199,7 @@ class Concatenated(DetectionDataset):
             amodal=any(dataset.amodal for dataset in datasets),
             sequences=_joined([part.sequences for part in parts], self._starts[:-1].tolist()),
             sources=_mixed(parts, weights),
+            benchmark=benchmarks.pop() if len(benchmarks) == 1 else None,
             reader=partial(_read_part, parts, self._starts) if any(readers) else None,
         )
         self._text = f"Concatenated({', '.join(map(repr, parts))})"

@@ -84,6 +84,8 @@ class DetectionDataset:
         sources: what the samples are mixed from; None where they are not, or in no shares of their own.
         reader: gives the image of a sample by its index; None opens the files.
         clipped: how many boxes reached over the edges of their images and were cut there.
+        benchmark: the benchmark whose figures validation gives beside COCO's and Pascal VOC's, a key of
+            `centernet.evaluation.EVALUATORS`; None: no other.
 
     Attributes:
         problems: every defect found so far, with what was done about it; reading images may add to it.
@@ -107,6 +109,7 @@ class DetectionDataset:
         sources: Sources | None = None,
         reader: Callable[[int], LazyImage] | None = None,
         clipped: int = 0,
+        benchmark: str | None = None,
     ) -> None:
         self.class_names = check_class_names(class_names)
         self.problems = problems if isinstance(problems, Problems) else Problems(problems)
@@ -119,6 +122,7 @@ class DetectionDataset:
         self.sequences = tuple(sequences)
         self.sources = sources
         self.clipped = clipped
+        self.benchmark = benchmark
         self._reader = reader
         self._columns = columns
         self._text = type(self).__name__ if source is None else f"{type(self).__name__}({source})"
@@ -228,7 +232,7 @@ class DetectionDataset:
 
     def settings(self) -> dict[str, Any]:
         """Return what a data set of the same samples takes over: arguments of the constructor."""
-        names = ("problems", "strict", "category_ids", "num_identities", "amodal", "sequences", "sources")
+        names = ("problems", "strict", "category_ids", "num_identities", "amodal", "sequences", "sources", "benchmark")
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -7,7 +7,7 @@ background, and is no false positive in evaluation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,6 +28,10 @@ Bools: TypeAlias = "NDArray[np.bool_]"
 Pixels: TypeAlias = "NDArray[np.uint8]"
 
 
+COLUMNS = ("boxes", "labels", "ids", "ignore", "areas", "difficulty")
+"""Fields of an annotation with an entry for each box."""
+
+
 @dataclass(frozen=True, eq=False)
 class Annotation:
     """The stored truth about one image, in original pixels: what evaluation compares with. Its arrays are read-only.
@@ -42,6 +46,8 @@ class Annotation:
         ids: int64 N, identities; -1 where there is none.
         ignore: bool N.
         areas: float32 N, square pixels: the format's own (COCO's is that of the mask), else that of the box.
+        difficulty: int8 N, the lowest level of the format's benchmark at which an object counts; 0 if not given.
+            KITTI: 0 easy, 1 moderate, 2 hard, 3 at no level.
     """
 
     path: Path
@@ -53,9 +59,12 @@ class Annotation:
     ids: Ints
     ignore: Bools
     areas: Floats
+    difficulty: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
 
     def __post_init__(self) -> None:
-        for name in ("boxes", "labels", "ids", "ignore", "areas"):
+        if not len(self.difficulty):
+            object.__setattr__(self, "difficulty", np.zeros(len(self.labels), np.int8))
+        for name in COLUMNS:
             view = getattr(self, name).view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
@@ -70,7 +79,7 @@ class Annotation:
     def select(self, rows: NDArray[Any], **changes: Any) -> Annotation:
         """Return the annotation with the boxes `rows` (indices or a mask), and with other values for some fields."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("boxes", "labels", "ids", "ignore", "areas"):
+        for name in COLUMNS:
             values[name] = values[name][rows]
         return Annotation(**(values | changes))
 

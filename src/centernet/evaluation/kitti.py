@@ -24,19 +24,17 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from centernet.annotations.kitti import DONT_CARE, NEIGHBOURS, difficulty
 from centernet.boxes import intersection_over_area, iou
 
 from .collecting import Bools, Collected, EvaluationResult, Evaluator, Floats, ImageColumns, Ints, text_table
 
 DIFFICULTIES = ("easy", "moderate", "hard")
 _MIN_HEIGHT = (40.0, 25.0, 25.0)
-_MAX_OCCLUSION = (0, 1, 2)
-_MAX_TRUNCATION = (0.15, 0.3, 0.5)
 _OVERLAP = {"car": 0.7}  # others .5
-_NEIGHBOURS = {"car": ("van",), "pedestrian": ("person_sitting", "person")}  # tracking labels say Person
-_DONT_CARE = "dontcare"
+_DONT_CARE = DONT_CARE.lower()
 _POINTS = 41
 _COUNTED, _IGNORED, _NOT_USED = 0, 1, -1
 
@@ -88,7 +86,7 @@ class KittiEvaluator(Evaluator):
 
     The truth is as `centernet.data.KITTITracking` gives it. A neighbour of a class (a van) has the label of that class
     (Car) and is to be ignored, or is of a class that bears its own name; a DontCare region has the label -1. Its levels
-    of `difficulty` are those of the function of that name; without them all objects are taken to be wholly visible.
+    of `difficulty` are 0 easy, 1 moderate, 2 hard, 3 none; without them all objects are taken to be wholly visible.
 
     Args:
         class_names: the classes, by label; upper and lower case are the same.
@@ -135,17 +133,6 @@ def evaluate_kitti(
         columns = own.boxes, label, region, area, difficulty(own.truncation, own.occlusion)
         images.append(ImageColumns(*columns, results.boxes, results.labels, results.scores))
     return _evaluate(Collected.of(images), list(numbers), class_names)
-
-
-def difficulty(truncation: ArrayLike, occlusion: ArrayLike) -> NDArray[np.int8]:
-    """Return the lowest level (0 easy, 1 moderate, 2 hard; 3: none) whose limits objects keep, whatever their height.
-
-    Args:
-        truncation, occlusion: of each object, as in a label file.
-    """
-    truncated, occluded = np.asarray(truncation)[..., None], np.asarray(occlusion)[..., None]
-    beyond: NDArray[np.bool_] = (truncated > _MAX_TRUNCATION) | (occluded > _MAX_OCCLUSION)  # the limits rise
-    return np.asarray(beyond.sum(axis=-1), np.int8)
 
 
 class _Rows(NamedTuple):
@@ -276,7 +263,8 @@ def _evaluate_class(frames: _Frames, name: str, level: int) -> KittiClassResult:
     limit, min_height = _OVERLAP.get(own, 0.5), _MIN_HEIGHT[level]
     hard = frames.objects.truth_ignore | (frames.objects.truth_difficulty > level) | (frames.truth_height <= min_height)
     truth_state = np.where((frames.truth == own) & ~hard, _COUNTED, _NOT_USED)
-    truth_state[((frames.truth == own) & hard) | np.isin(frames.truth, _NEIGHBOURS.get(own, ()))] = _IGNORED
+    neighbours = [kind.lower() for kind, other in NEIGHBOURS.items() if other.lower() == own]
+    truth_state[((frames.truth == own) & hard) | np.isin(frames.truth, neighbours)] = _IGNORED
     state = np.where(frames.kind == own, _COUNTED, _NOT_USED)
     state[frames.height < min_height] = _IGNORED
 

@@ -70,7 +70,7 @@ class Validation:
         tracker: Mapping[str, Any] | None = None,
     ) -> None:
         self._coco = CocoEvaluator(class_names)
-        self._benchmark = getattr(dataset, "benchmark", None)
+        self._benchmark = None if dataset is None else dataset.benchmark
         if self._benchmark is not None and self._benchmark not in EVALUATORS:
             names = ", ".join(EVALUATORS)
             raise ValueError(f"the data set's benchmark is {self._benchmark!r}: expected one of {names}, or None")

@@ -73,6 +73,7 @@ class CrowdHuman(DetectionDataset):
             strict=strict,
             amodal=amodal,
             clipped=listed.clipped,
+            benchmark="crowdhuman",
         )
 
 

@@ -83,6 +83,7 @@ class KITTITracking(DetectionDataset):
             strict=strict,
             sequences=reader.sequences,
             clipped=reader.images.clipped,
+            benchmark="kitti",
         )
 
 

@@ -164,13 +164,14 @@ class ImageList:
                 kind, fault = describe_fault(block.boxes[place].tolist(), self.sizes[block.images[place]])
                 report(path, kind, f"{text}: {fault}; the box is left out")
             blocks.append(self._cut(block.select(usable), limits[usable], amodal, first_pixel))
-        images, boxes, labels, ids, ignore, areas = map(np.concatenate, zip(*blocks, strict=True))
+        images, boxes, labels, ids, ignore, areas, difficulty = map(np.concatenate, zip(*blocks, strict=True))
         return Columns(
             boxes=boxes,
             labels=labels,
             ids=ids,
             ignore=ignore,
             areas=areas,
+            difficulty=difficulty,
             offsets=np.searchsorted(images, np.arange(len(self) + 1)),
             sizes=sizes,
             image_ids=np.arange(len(self)) if image_ids is None else np.array(image_ids, dtype=np.int64),
@@ -186,4 +187,5 @@ class ImageList:
             boxes[:, 2:] = np.minimum(boxes[:, 2:], limits[:, ::-1])
             self.clipped += int((boxes != whole).any(axis=1).sum())
         areas = np.where(np.isnan(rows.areas), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), rows.areas)
-        return rows.images, boxes.astype(np.float32), rows.labels, rows.ids, rows.ignore, areas.astype(np.float32)
+        areas, boxes = areas.astype(np.float32), boxes.astype(np.float32)
+        return rows.images, boxes, rows.labels, rows.ids, rows.ignore, areas, rows.difficulty
