@@ -6,15 +6,16 @@ centernet export best.ckpt --format onnx --output best.onnx
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from centernet.cli.arguments import add_old_name, add_options, command_parser, fraction, given_options, positive
 
 if TYPE_CHECKING:
     from centernet.network import Network
 
-SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2", "openvino": ".xml"}
 EPILOG = """examples:
   centernet export best.ckpt
   centernet export voc-lite --format onnx --letterbox --output detector.onnx
@@ -33,140 +34,82 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0.
     """
+    from centernet.export import FORMATS, ExportOptions, export
+    from centernet.export.exporting import check_options, format_of
+
     parser = _parser()
     given = parser.parse_args(arguments)
-    _check(parser, given)
-    path: Path = given.output or Path(Path(given.model).stem + ("_int8" * given.int8) + SUFFIXES[given.format])
+    if (given.annotations is None) != (given.images is None):
+        parser.error("--annotations and --images go together")
+    options = ExportOptions(**given_options(given, ExportOptions))
+    format = given.format or ("onnx" if given.output is None else format_of(given.output))
+    try:
+        check_options(format, options)
+    except ValueError as error:
+        parser.error(str(error))
+
     from centernet.network.weights import recorded_figures
 
-    model = _load(given.model)
-    options = {
-        "num_detections": given.num_detections,
-        "raw_maps": given.raw_maps,
-        "score_threshold": given.score_threshold,
-        "figures": recorded_figures(given.model),
-    }
+    network = _load(given.model)
     if given.input_size is not None:
-        from dataclasses import replace
-
-        model.preprocessing = replace(model.preprocessing, size=tuple(given.input_size))
-    writers: dict[str, Callable[[Path], Any]] = _writers(model, given, options)
-    if given.int8:
-        _int8(given, path, writers["onnx"])
-    else:
-        writers[given.format](path)
+        network.preprocessing = replace(network.preprocessing, size=tuple(given.input_size))
+    name = Path(given.model).stem + ("_int8" if options.precision == "int8" else "") + FORMATS[format].suffix
+    options = replace(options, figures=recorded_figures(given.model))
+    path = export(network, given.output or Path(name), options, format=format)
     if given.annotations is not None:
-        _report(model, path, given)
-    files = [path, path.with_suffix(".bin")] if given.format == "openvino" else [path]
+        _report(network, path, given)
+    files = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
     print("wrote " + " and ".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
     return 0
 
 
-def _writers(model: Network, given: argparse.Namespace, options: dict[str, Any]) -> dict[str, Callable[[Path], Any]]:
-    from centernet import export
-
-    options = options | {"precision": given.precision}
-    boxed = options | {"letterbox": given.letterbox}
-    opset = {} if given.opset is None else {"opset": given.opset}
-    return {
-        "onnx": lambda path: export.export_onnx(model, path, **boxed, **opset),
-        "torchscript": lambda path: export.export_torchscript(model, path, **boxed),
-        "pt2": lambda path: (export.compile_pt2 if given.compile else export.export_pt2)(model, path, **options),
-        "openvino": lambda path: export.export_openvino(model, path, **boxed),
-    }
-
-
-def _int8(given: argparse.Namespace, path: Path, write_onnx: Callable[[Path], Any]) -> None:
-    from centernet import export
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, quantized = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        write_onnx(source)
-        quantized = path if given.format == "onnx" else quantized
-        export.quantize_onnx(source, quantized, given.calibrate, count=given.calibration_pictures)
-        if given.format == "openvino":
-            export.convert_to_openvino(quantized, path)
-
-
-def _report(model: Network, path: Path, given: argparse.Namespace) -> None:
-    """AP of the model and of its file on a labelled set."""
+def _report(network: Network, path: Path, given: argparse.Namespace) -> None:
+    """Print the AP of the model and of its file on a labelled set."""
     from centernet.data import COCO
     from centernet.export import accuracy
 
     dataset = COCO(given.annotations, given.images)
-    before, after = (accuracy(form, dataset).stats["AP"] for form in (model, path))
-    print(f"AP on {len(dataset)} pictures: {before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})")
+    before, after = (accuracy(form, dataset).stats["AP"] for form in (network, path))
+    print(f"AP on {len(dataset)} images: {before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})")
 
 
 def _load(name: str) -> Network:
+    """Read the network of a checkpoint, folder or name."""
+    from centernet.export import FORMATS
     from centernet.network import load_network
 
-    if Path(name).suffix.lower() in (*SUFFIXES.values(), ".bin"):
+    if Path(name).suffix.lower() in (*(kind.suffix for kind in FORMATS.values()), ".bin"):
         raise ValueError(f"{name}: is an exported file already; give the checkpoint (.ckpt) that it was made from")
     return load_network(name)
 
 
-def _check(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    """Combinations that mean nothing."""
-    for name, formats in {"int8": ("onnx", "openvino"), "opset": ("onnx",), "compile": ("pt2",)}.items():
-        if getattr(given, name) and given.format not in formats:
-            parser.error(f"--{name} belongs to --format {' or '.join(formats)}, not {given.format}")
-    if given.letterbox and given.format == "pt2":
-        parser.error("--letterbox: a .pt2 takes inputs of one size; use --format onnx, torchscript or openvino")
-    if given.int8 != (given.calibrate is not None):
-        parser.error("--int8 and --calibrate FOLDER go together: ranges are measured on pictures")
-    if given.int8 and given.precision != "float32":
-        parser.error("--int8 and --precision exclude each other")
-    if (given.annotations is None) != (given.images is None):
-        parser.error("--annotations and --images go together")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="centernet export",
-        description="Write a trained model as a file for other runtimes, with the decode in its graph.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    from centernet.export import FORMATS, ExportOptions
+
+    parser = command_parser(
+        "export", "Write a trained model as a file for other runtimes, with the decode in its graph.", EPILOG
     )
     parser.add_argument(
         "model", metavar="MODEL", help="checkpoint (.ckpt), a folder, or a model of the package: voc-lite"
     )
-    parser.add_argument("--format", choices=SUFFIXES, default="onnx", help="default: %(default)s")
+    parser.add_argument("--format", choices=FORMATS, help="default: that of --output's suffix, or onnx")
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="default: the model's name with the format's suffix"
     )
     parser.add_argument(
-        "--precision", choices=("float32", "float16", "bfloat16"), default="float32",
-        help="of the network; inputs, outputs and decode stay as they are; default: %(default)s",
+        "--input-size", type=positive, nargs=2, metavar=("HEIGHT", "WIDTH"),
+        help="what images are resized to; default: as the model was trained",
     )  # fmt: skip
-    parser.add_argument("--int8", action="store_true", help="8-bit integers (onnx, openvino); needs --calibrate")
-    parser.add_argument("--calibrate", type=Path, metavar="FOLDER", help="pictures that int8's ranges are measured on")
-    parser.add_argument(
-        "--calibration-pictures", type=_positive, default=200, metavar="N", help="at most; default: %(default)s"
-    )
+    kinds = {"num_detections": positive, "score_threshold": fraction, "calibration_images": positive}
+    add_options(parser, ExportOptions, ("num_detections", "score_threshold", "letterbox", "raw_maps"), types=kinds)
+    precision = parser.add_mutually_exclusive_group()
+    add_options(precision, ExportOptions, ("precision",))
+    precision.add_argument(
+        "--int8", dest="precision", action="store_const", const="int8", default=argparse.SUPPRESS,
+        help="short for --precision int8",
+    )  # fmt: skip
+    add_options(parser, ExportOptions, ("calibrate", "calibration_images", "opset", "compile"), types=kinds)
+    add_old_name(parser, "--calibration-pictures", dest="calibration_images", type=positive)
     parser.add_argument("--annotations", metavar="FILE", help="COCO file: report the AP that the written file loses")
-    parser.add_argument("--images", metavar="DIR", help="pictures of --annotations")
-    parser.add_argument(
-        "--input-size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"),
-        help="what pictures are resized to; default: as the model was trained",
-    )  # fmt: skip
-    parser.add_argument(
-        "--letterbox", action="store_true",
-        help="resize and pad inside the graph: pictures of any size in, boxes in their own pixels out",
-    )  # fmt: skip
-    parser.add_argument("--num-detections", type=_positive, default=100, metavar="K", help="default: %(default)s")
-    parser.add_argument(
-        "--score-threshold", type=float, default=0.3, metavar="SCORE",
-        help="stands in the file, for who shows detections; default: %(default)s",
-    )  # fmt: skip
-    parser.add_argument("--raw-maps", action="store_true", help="the heads' maps as further outputs")
-    parser.add_argument("--opset", type=int, metavar="N", help="of onnx: 18 to 23; default: 18")
-    parser.add_argument("--compile", action="store_true", help="of pt2: compile for this machine; needs a C++ compiler")
+    parser.add_argument("--images", metavar="DIR", help="images of --annotations")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value

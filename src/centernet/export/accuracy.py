@@ -1,4 +1,4 @@
-"""What a form of a model is worth, and what it loses against another: the figures of `centernet.evaluation`."""
+"""The figures of a model in any form: what an exported file loses shows beside those of the network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def accuracy(model: Any, dataset: DetectionDataset, *, batch_size: int = 1) -> CocoResult:
-    """COCO's figures of a model on a labelled data set, by the path that a user's pictures take.
+    """Compute COCO's figures of a model on a labelled data set, by the path that a user's images take.
 
     Args:
         model: whatever `Detector` opens.
         dataset: with the model's classes in its order.
-        batch_size: pictures that go through the network together.
+        batch_size: images that go through the network together.
 
     Raises:
         ValueError: the data set's classes are not the model's.

@@ -1,4 +1,4 @@
-"""The whole detector as one graph: pictures in, boxes out. What every format writes."""
+"""The whole detector as one graph, images in and boxes out: what every format writes."""
 
 from __future__ import annotations
 
@@ -7,150 +7,155 @@ import copy
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from centernet.export.letterbox import Letterbox, Reduce, picture_size
-from centernet.inference.model_metadata import OUTPUTS, ModelMetadata, Precision
+from centernet.export.letterbox import Letterbox, Shrink
+from centernet.export.options import ExportOptions
+from centernet.inference.model_metadata import INPUT, OUTPUTS, Layout, ModelMetadata
 from centernet.network.layers import OutputConv
 
 if TYPE_CHECKING:
     from centernet.network import Network
 
-DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A detector ready to be written.
+
+    Attributes:
+        network: a copy without what only losses need, in evaluation mode, in float32; the writer's to change.
+        metadata: what the file will say of itself.
+        images: a sample input, two images.
+        options: how it is written.
+    """
+
+    network: Network
+    metadata: ModelMetadata
+    images: Tensor
+    options: ExportOptions
+
+    @property
+    def sample_hw(self) -> tuple[int, int]:
+        """Height and width of the sample input."""
+        rows = 1 if self.metadata.layout == "NHWC" else 2
+        return self.images.shape[rows], self.images.shape[rows + 1]
+
+
+def prepare(network: Network, options: ExportOptions, images: Tensor | None = None) -> Prepared:
+    """Copy a network as it goes into a file, and collect what the file will say of itself. Arguments as of `export`.
+
+    Raises:
+        ValueError: a sample input that no graph takes; a head with a name that is taken.
+    """
+    if images is None:
+        images = torch.zeros(1, *network.preprocessing.output_size((512, 512)), 3, dtype=torch.uint8)
+    layout = _layout(images)
+    if options.letterbox and images.dtype != torch.uint8:
+        raise ValueError(
+            f"letterbox: the graph resizes uint8 images, the sample input is {images.dtype}; leave it out, or give "
+            "uint8 N×H×W×3"
+        )
+    names = (*OUTPUTS, *(column.name for column in network.columns))
+    if clash := sorted(set(network.heads) & {INPUT, *names}):
+        raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")
+    maps = tuple(network.heads) if options.raw_maps else ()
+    metadata = ModelMetadata(
+        class_names=tuple(network.class_names or ()),
+        preprocessing=network.preprocessing,
+        stride=network.stride,
+        num_detections=options.num_detections,
+        dtype="uint8" if images.dtype == torch.uint8 else "float32",
+        layout=layout,
+        letterbox=options.letterbox,
+        outputs=(*names, *maps),
+        columns=network.columns,
+        maps=maps,
+        precision=options.precision,
+        score_threshold=options.score_threshold,
+        tracker=dict(network.tracker),
+        figures=dict(options.figures or {}),
+    )
+    twin = detached(network)
+    twin.backbone.simplify()
+    return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu").contiguous(), options)
 
 
 class DetectionGraph(nn.Module):
     """images → `bboxes`, `labels`, `scores`, what other heads add, and raw maps where asked for: a tuple.
 
     Args:
-        model: a copy that is the graph's own; see `prepare`.
-        metadata: says what goes in and comes out.
-        reduce: of the letterbox, in the format's own way; see `Letterbox`.
+        prepared: a detector; its metadata say what goes in and comes out.
+        shrink: of the letterbox, in the format's own way; see `Letterbox`.
     """
 
-    def __init__(self, model: Network, metadata: ModelMetadata, reduce: Reduce | None = None) -> None:
+    def __init__(self, prepared: Prepared, shrink: Shrink | None = None) -> None:
         super().__init__()
-        self.network = model
-        self.register_buffer("mean", model.get_buffer("_mean").clone(), persistent=False)
-        self.register_buffer("std", model.get_buffer("_std").clone(), persistent=False)
-        self.dtype = next(model.parameters()).dtype
-        self.metadata = metadata
-        assert (reduce is not None) == metadata.letterbox
-        self.letterbox = None if reduce is None else Letterbox(model.preprocessing, reduce)
+        self.network, self.metadata = prepared.network, prepared.metadata
+        assert (shrink is not None) == self.metadata.letterbox
+        self.letterbox = None if shrink is None else Letterbox(self.network.preprocessing, shrink)
+        self.dtype = next(self.network.parameters()).dtype
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Pictures as `metadata` says → tensors in the order of its `outputs`."""
-        canvas, metadata = images, self.metadata
-        if metadata.layout == "NCHW" and self.letterbox is not None:
-            images = canvas = images.permute(0, 2, 3, 1)
+        """Images as `metadata` says → tensors in the order of its `outputs`."""
+        metadata = self.metadata
+        if metadata.dtype == "uint8" and metadata.layout == "NCHW":
+            images = images.permute(0, 2, 3, 1)
+        canvas = images
         if self.letterbox is not None:
-            canvas, scale, shift = self.letterbox(images)
-        if metadata.layout == "NHWC" or self.letterbox is not None:
-            canvas = canvas.permute(0, 3, 1, 2)
+            canvas, *place = self.letterbox(images)
         if metadata.dtype == "uint8":
-            canvas = (canvas.float() - self.mean) / self.std  # type: ignore[operator]
+            canvas = self.network.normalize(canvas.permute(0, 3, 1, 2))
         encoded = self.network(canvas.to(self.dtype))
         found = self.network.decode_detections(encoded, metadata.num_detections)
         if self.letterbox is not None:
-            limits = picture_size(images).flip(0).repeat(2).float()
-            boxes = (found["bboxes"] - shift.float()) / scale.float()
-            first, second = boxes[..., :2], boxes[..., 2:]  # a network may say that a width is negative
-            boxes = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
-            found["bboxes"] = torch.minimum(boxes.clamp(min=0), limits)
+            found = self._to_original(found, *place)
         tensors = found | {name: encoded[name].float() for name in metadata.maps}
         return tuple(tensors[name] for name in metadata.outputs)
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """A model ready to be written.
-
-    Attributes:
-        model: a copy without its trainer and what only losses need, in evaluation mode and the file's precision.
-        metadata: what the file will say of itself.
-        images: a sample input, two pictures.
-    """
-
-    model: Network
-    metadata: ModelMetadata
-    images: Tensor
-
-
-def prepare(
-    model: Network,
-    images: Tensor | None,
-    *,
-    num_detections: int,
-    letterbox: bool,
-    raw_maps: bool,
-    precision: Precision,
-    score_threshold: float = 0.3,
-    figures: Mapping[str, float] | None = None,
-) -> Prepared:
-    """A copy of the model as it goes into a file, and the file's metadata. Arguments as of `export_onnx`.
-
-    Raises:
-        ValueError: a sample input that no graph takes; a model whose decode no graph can hold.
-    """
-    if num_detections < 1:
-        raise ValueError(f"num_detections: expected at least 1, got {num_detections}")
-    if images is None:
-        images = torch.zeros(1, *model.preprocessing.output_size((512, 512)), 3, dtype=torch.uint8)
-    model = getattr(model, "network", model)
-    layout = _layout(images)
-    if letterbox and images.dtype != torch.uint8:
-        raise ValueError(
-            f"letterbox: the graph resizes uint8 pictures, the sample input is {images.dtype}; leave it out, or give "
-            "uint8 N×H×W×3"
-        )
-    twin = detached(model)
-    twin.backbone.simplify()
-    _check_names(twin)
-    maps = tuple(twin.heads) if raw_maps else ()
-    metadata = ModelMetadata(
-        class_names=tuple(model.class_names or ()),
-        preprocessing=model.preprocessing,
-        stride=model.stride,
-        num_detections=num_detections,
-        dtype="uint8" if images.dtype == torch.uint8 else "float32",
-        layout=layout,
-        letterbox=letterbox,
-        outputs=(*OUTPUTS, *(column.name for column in twin.columns), *maps),
-        columns=twin.columns,
-        maps=maps,
-        precision=precision,
-        score_threshold=score_threshold,
-        tracker=dict(model.tracker),
-        figures=dict(figures or {}),
-    )
-    lower(twin, DTYPES.get(precision, torch.float32))
-    return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu").contiguous())
+    def _to_original(self, found: dict[str, Tensor], scale: Tensor, shift: Tensor, limits: Tensor) -> dict[str, Tensor]:
+        """Move boxes, and what else lies in input pixels, to the pixels of the images; boxes are cut at their edges."""
+        boxes = (found["bboxes"] - shift) / scale
+        first, second = boxes[..., :2], boxes[..., 2:]  # a network may say that a width is negative
+        boxes = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
+        moved = {"bboxes": torch.minimum(boxes.clamp(min=0), limits)}
+        for column in self.metadata.columns:
+            values = found[column.name]
+            if column.kind == "boxes":
+                moved[column.name] = (values - shift) / scale
+            elif column.kind == "points":  # behind x and y there may be more, which stays
+                places = (values[..., :2] - shift[:2]) / scale[:2]
+                moved[column.name] = torch.cat([places, values[..., 2:]], dim=-1)
+        return found | moved
 
 
-def detached(model: Network) -> Network:
+def detached(network: Network) -> Network:
     """Return a copy on the processor, in evaluation mode, without what only losses need."""
-    twin: Network = copy.deepcopy(getattr(model, "network", model))
+    twin: Network = copy.deepcopy(network)
     for head in twin.heads.values():
         for name in getattr(head, "training_only", ()):
             setattr(head, name, None)
     return twin.to("cpu").float().requires_grad_(False).eval()
 
 
-def lower(model: Network, dtype: torch.dtype) -> None:
-    """Convert the network; the ends of its heads stay in float32, as neighbouring scores must not become equal."""
-    for part in (model.backbone, model.neck, model.heads):
+def lower(prepared: Prepared) -> None:
+    """Convert the network to the file's precision; the ends of its heads stay in float32, as neighbouring scores must
+    not become equal."""
+    network, dtype = prepared.network, DTYPES.get(prepared.metadata.precision, torch.float32)
+    for part in (network.backbone, network.neck, network.heads):
         part.to(dtype)
         for module in part.modules():
             if isinstance(module, OutputConv):
                 module.float()
 
 
-def fold_batch_norms(model: Network) -> None:
+def fold_batch_norms(network: Network) -> None:
     """Multiply each batch norm into the convolution before it, for formats whose readers don't do so themselves.
 
     Which convolution that is shows while the network runs once: its output is the norm's input. A norm of which that
@@ -170,17 +175,17 @@ def fold_batch_norms(model: Network) -> None:
             follows[module] = made[id(inputs[0])][0]
 
     hooks: list[Any] = []
-    for module in model.modules():
+    for module in network.modules():
         if isinstance(module, nn.Conv2d) or (isinstance(module, nn.ConvTranspose2d) and module.groups == 1):
             hooks.append(module.register_forward_hook(convolved))
         elif type(module) is nn.BatchNorm2d:
             hooks.append(module.register_forward_pre_hook(normalizes))
-    side = 4 * model.backbone.out_strides[-1]
+    side = 4 * network.backbone.out_strides[-1]
     with torch.no_grad():
-        model(torch.zeros(1, 3, side, side, dtype=next(model.parameters()).dtype))
+        network(torch.zeros(1, 3, side, side, dtype=next(network.parameters()).dtype))
     for hook in hooks:
         hook.remove()
-    parents = {child: (parent, name) for parent in model.modules() for name, child in parent.named_children()}
+    parents = {child: (parent, name) for parent in network.modules() for name, child in parent.named_children()}
     for norm, convolution in follows.items():
         if calls[norm] == calls[convolution] == 1:
             _fold(convolution, norm)
@@ -198,19 +203,9 @@ def _fold(convolution: Any, norm: Any) -> None:
     convolution.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias, requires_grad=False)
 
 
-def trial_images(count: int, size_hw: tuple[int, int], *, seed: int = 0) -> Tensor:
-    """Something like photographs: soft shapes under fine detail. uint8 N×H×W×3."""
-    generator = torch.Generator().manual_seed(seed)
-    height, width = size_hw
-    coarse = torch.rand(count, 3, 6, 8, generator=generator)
-    soft = nn.functional.interpolate(coarse, (height, width), mode="bicubic")
-    detail = torch.rand(count, 3, height, width, generator=generator) - 0.5
-    return ((soft + 0.2 * detail) * 255).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
 @contextlib.contextmanager
 def quietly(*loggers: str) -> Iterator[None]:
-    """Without the deprecation notices and progress of the exporters, which are of no use to who exports."""
+    """Silence the deprecation notices and progress of the exporters, which are of no use to who exports."""
     levels = {name: logging.getLogger(name).level for name in loggers}
     for name in loggers:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -223,18 +218,13 @@ def quietly(*loggers: str) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _layout(images: Tensor) -> Any:
+def _layout(images: Tensor) -> Layout:
+    """Return the order of the axes of a sample input."""
     if images.ndim == 4 and len(images) and images.dtype == torch.uint8 and 3 in (images.shape[1], images.shape[3]):
         return "NHWC" if images.shape[3] == 3 else "NCHW"
     if images.ndim == 4 and len(images) and images.dtype == torch.float32 and images.shape[1] == 3:
         return "NCHW"
     raise ValueError(
-        "the sample input must be float32 N×3×H×W (normalised), or uint8 N×H×W×3 or N×3×H×W (RGB values of pictures), "
+        "the sample input must be float32 N×3×H×W (normalised), or uint8 N×H×W×3 or N×3×H×W (RGB values of images), "
         f"got {images.dtype} {'×'.join(map(str, images.shape))}"
     )
-
-
-def _check_names(model: Network) -> None:
-    clash = sorted(set(model.heads) & {"images", *OUTPUTS, *(column.name for column in model.columns)})
-    if clash:
-        raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")

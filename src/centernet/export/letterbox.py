@@ -1,10 +1,9 @@
-"""The way from a picture to the network's input as part of a graph: what `images.Preprocessing` does, in torch.
+"""The way from an image to the network's input as part of a graph: the same pixels as `images.Preprocessing` gives.
 
-Everything that depends on the picture's size is a value, not a shape, so one graph serves all sizes. Pixels come out as
-`cv2.resize` has them, to the last bit: its fixed-point arithmetic is repeated here, with weights of 11 bits (OpenCV,
-`modules/imgproc/src/resize.cpp`; other processors than x86 may have another). Where a side shrinks to
-less than half, the picture is first reduced by whole factors, as there, but by a triangle filter instead of a box:
-values differ by a few levels.
+Everything that depends on the image's size is a value, not a shape, so one graph serves all sizes. Two steps follow
+OpenCV's arithmetic: the average over areas by whole factors (`images.shrink`, INTER_AREA, in float32), and the bilinear
+step, in fixed point with weights of 11 bits (`modules/imgproc/src/resize.cpp`; other processors than x86 may have
+another).
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from torch import Tensor, nn
 
 from centernet.images import Preprocessing
 
-Reduce = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(uint8 N×H×W×3, rows, columns) → uint8 N×rows×columns×3, smoothed; each graph format has an operator of its own."""
+Shrink = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(uint8 N×H×W×3, its height and width, those wanted) → float32 N×height×width×3, whole numbers. The result's shape depends on
+values, which each kind of graph states in its own way: `shrink` in TorchScript, `onnx.shrink` in ONNX."""
 
 _WEIGHTS = 2048.0  # OpenCV's weights are whole multiples of 1/2048
 
@@ -28,38 +28,39 @@ class Letterbox(nn.Module):
 
     Args:
         preprocessing: its `resize` rule is followed.
-        reduce: how this format's graphs reduce a picture whose side shrinks to less than half.
+        shrink: averages over areas where a side shrinks to half or less.
     """
 
-    def __init__(self, preprocessing: Preprocessing, reduce: Reduce) -> None:
+    def __init__(self, preprocessing: Preprocessing, shrink: Shrink) -> None:
         super().__init__()
-        self.preprocessing, self.reduce = preprocessing, reduce
+        self.preprocessing, self.shrink = preprocessing, shrink
         for name, length in zip(("rows", "columns"), preprocessing.size, strict=True):
             self.register_buffer(name, torch.arange(length, dtype=torch.float64), persistent=False)
         self.register_buffer("size", torch.tensor(preprocessing.size, dtype=torch.float64), persistent=False)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Input, scale and shift.
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute the input, and where the image lies in it.
 
         Returns:
-            The input N×H'×W'×3 float32; scale and shift, 4 float64 each, so that x1 y1 x2 y2 of the input are those of
-            the picture times scale plus shift.
+            The input N×H'×W'×3 float32; scale, shift and limits, 4 float32 each: x1 y1 x2 y2 of the input are those of
+            the image times scale plus shift, and no larger than the limits in the image.
         """
+        hw = image_size(images)
+        limits = hw.flip(0).repeat(2).float()
         if self.preprocessing.resize == "keep":
-            unit = torch.ones(4, dtype=torch.float64, device=images.device)
-            return self._pad(images), unit, 0 * unit
-        hw = picture_size(images)
+            unit = torch.ones(4, dtype=torch.float32, device=images.device)
+            return self._pad(images), unit, 0 * unit, limits
         new = self._new_size(hw)
         start = ((self.size - new) / 2).floor()  # type: ignore[operator]
         factor = (hw / new).floor().clamp(min=1)
         reduced = (hw / factor).floor().clamp(min=1)
-        images = self.reduce(images, reduced[0].long(), reduced[1].long())
+        images = self.shrink(images, hw.long(), reduced.long())
         pixels = self._resize(images, start, new, reduced)
-        scale = (new / hw).flip(0).repeat(2)
-        return pixels, scale, start.flip(0).repeat(2)
+        scale = (new / hw).flip(0).repeat(2).float()
+        return pixels, scale, start.flip(0).repeat(2).float(), limits
 
     def _new_size(self, hw: Tensor) -> Tensor:
-        """Height and width that the picture has in the input, in whole pixels; `Preprocessing` rounds the same way."""
+        """Return height and width of the image in the input, in whole pixels, rounded as `Preprocessing` does."""
         size: Tensor = self.size  # type: ignore[assignment]
         if self.preprocessing.resize == "stretch":
             return size
@@ -67,7 +68,7 @@ class Letterbox(nn.Module):
         return torch.minimum((hw * scale).round().clamp(min=1), size)
 
     def _resize(self, images: Tensor, start: Tensor, new: Tensor, given: Tensor) -> Tensor:
-        """`images` from their size `given` to `new`, with the padding around it."""
+        """Resize images from their size `given` to `new`, with the padding around it."""
         row, below, up, down, in_rows = _taps(self.rows, start[0], new[0], given[0])  # type: ignore[arg-type]
         column, right, left_weight, right_weight, in_columns = _taps(
             self.columns,  # type: ignore[arg-type]
@@ -76,14 +77,10 @@ class Letterbox(nn.Module):
             given[1],
             at_edges=True,
         )
-        left_weight, right_weight = (weight[:, None].expand(-1, 3) for weight in (left_weight, right_weight))
-        lines = images.index_select(2, column).float() * left_weight + images.index_select(2, right).float() * (
-            right_weight
-        )
-        lines = _floor(lines / 16)  # N×H×W'×3
-        high = _floor(lines / 256)  # the products have more bits than float32: in two parts they are exact
-        low = lines - 256 * high
-        pixels = _weighted(high, low, row, up[:, None, None]) + _weighted(high, low, below, down[:, None, None])
+        left_weight, right_weight = (weight[:, None].expand(-1, 3) / 16 for weight in (left_weight, right_weight))
+        lines = images.index_select(2, column) * left_weight + images.index_select(2, right) * right_weight
+        lines = _floor(lines)  # N×H×W'×3
+        pixels = _weighted(lines, row, up[:, None, None]) + _weighted(lines, below, down[:, None, None])
         pixels = _floor((pixels + 2) / 4)  # N×H'×W'×3
         inside = in_rows[:, None, None] & in_columns[:, None]
         return torch.where(inside, pixels, float(self.preprocessing.pad_value))
@@ -95,20 +92,47 @@ class Letterbox(nn.Module):
         return F.pad(images.float(), (0, 0, 0, right, 0, bottom), value=float(self.preprocessing.pad_value))
 
 
-def picture_size(images: Tensor) -> Tensor:
-    """Height and width of N×H×W×3 as 2 float64; a value of the graph in every format, by counting."""
-    ones = torch.ones_like(images[0, :, :, 0], dtype=torch.float64)
-    return torch.stack([ones[:, 0].sum(), ones[0].sum()])
+def shrink(images: Tensor, hw: Tensor, wanted: Tensor) -> Tensor:
+    """Average over areas, to be compiled by `torch.jit.script`; a size that is wanted already stays."""
+    height, width, rows, columns = int(hw[0]), int(hw[1]), int(wanted[0]), int(wanted[1])
+    if height == rows and width == columns:
+        return images.float()
+    sums = _area_sums(_area_sums(images, rows).transpose(1, 2), columns).transpose(1, 2)
+    averages = sums * (rows * columns / (height * width))
+    # OpenCV's exact halves are whole numbers, rounded up; all others are rounded to even.
+    exact_half = 2 * rows == height and 2 * columns == width
+    return (averages + 0.5).floor() if exact_half else averages.round()
+
+
+def _area_sums(images: Tensor, count: int) -> Tensor:
+    """Sum `count` areas of equal size along axis 1 of N×L×A×B, in float32; a pixel on a border counts in part."""
+    length = images.size(1)
+    taps = (length + count - 1) // count + int(length % count > 0)
+    cell = torch.arange(count, device=images.device)[:, None]
+    pixel = cell * length // count + torch.arange(taps, device=images.device)  # count×taps
+    ends = torch.minimum((pixel + 1) * count, (cell + 1) * length)
+    share = (ends - torch.maximum(pixel * count, cell * length)).clamp(min=0)  # of a pixel, times count
+    share = torch.where(1000 * share > count, share, 0)  # OpenCV leaves out what is less than a thousandth
+    weights = (share.float() / count)[:, None]  # count×1×taps
+    taken = images.index_select(1, pixel.clamp(max=length - 1).flatten())
+    taken = taken.reshape(images.size(0), count, taps, images.size(2) * images.size(3)).float()
+    return (weights @ taken).reshape(images.size(0), count, images.size(2), images.size(3))
+
+
+def image_size(images: Tensor) -> Tensor:
+    """Return height and width of N×H×W×3 as 2 float64: a value of the graph in every format, by counting."""
+    sides = (images[0, :, 0, 0], images[0, 0, :, 0])
+    return torch.stack([torch.ones_like(side, dtype=torch.float64).sum() for side in sides])
 
 
 def _taps(
     cells: Tensor, start: Tensor, length: Tensor, given: Tensor, *, at_edges: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The two source pixels of each cell along one axis, their weights (0..2048), and which cells the picture covers.
+    """Return the two source pixels of each cell along one axis, their weights (0..2048), and which cells are covered.
 
     Args:
         cells: indices along the input's axis, float64.
-        start: first cell that the picture covers.
+        start: first cell that the image covers.
         length: how many it covers.
         given: source pixels.
         at_edges: beyond the outermost centres the outermost pixel alone counts, as OpenCV has it along rows.
@@ -129,12 +153,14 @@ def _taps(
     return first.long(), second.long(), ((1 - fraction) * _WEIGHTS).round(), (fraction * _WEIGHTS).round(), covered
 
 
-def _weighted(high: Tensor, low: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """⌊(256 · high + low) · weights / 65536⌋ at some rows."""
-    small = _floor(low.index_select(1, rows) * weights / 256)
-    return _floor((high.index_select(1, rows) * weights + small) / 256)
+def _weighted(lines: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Return ⌊lines · weights / 65536⌋ at some rows. The products have more bits than float32: in two parts they are
+    exact."""
+    taken, high = lines.index_select(1, rows), _floor(weights / 64)
+    low = _floor(taken * ((weights - 64 * high) / 64))
+    return _floor((taken * high + low) / 1024)
 
 
 def _floor(values: Tensor) -> Tensor:
-    """Of values that are not negative; runtimes convert faster than they floor."""
+    """Round values down that are not negative; runtimes convert faster than they floor."""
     return values.int().float()

@@ -1,9 +1,8 @@
 """8-bit integers in place of floats: two to four times as fast on processors with instructions for them.
 
-The network is quantised: activations by the range that they have on calibration pictures, weights by channel. The first
+The network is quantised: activations by the range that they have on calibration images, weights by channel. The first
 step (normalising), the last convolution of each head and the decode stay in float, as boxes and scores need the digits.
-Activations are unsigned and weights signed, which onnxruntime's kernels are fastest at; `convert_to_openvino`
-makes an OpenVINO file of the result.
+Activations are unsigned and weights signed, which onnxruntime's kernels are fastest at.
 """
 
 from __future__ import annotations
@@ -11,17 +10,15 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from centernet.export.graph import quietly
-from centernet.export.onnx import metadata_of, read_onnx
+from centernet.export.graph import Prepared, quietly
 from centernet.extras import require
 from centernet.images import list_images, read_image
 from centernet.inference.exported import network_input, preprocessing_of
-from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata
+from centernet.inference.model_metadata import INPUT, ModelMetadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,13 +44,11 @@ ONNX_OPERATORS = (
 def calibration_inputs(
     folder: str | PathLike[str], metadata: ModelMetadata, *, count: int
 ) -> Iterator[NDArray[np.generic]]:
-    """Inputs of a file for up to `count` pictures of a folder (subfolders too), evenly spaced by name, one by one.
+    """Yield the inputs of a file for up to `count` images of a folder (subfolders too), evenly spaced by name.
 
     Raises:
-        ImageError: no such folder, no picture in it, or one that cannot be read.
+        ImageError: no such folder, no image in it, or one that cannot be read.
     """
-    if count < 1:
-        raise ValueError(f"calibration: expected at least 1 picture, got {count}")
     files = list_images(folder, recursive=True)
     preprocessing = preprocessing_of(metadata)
     step = max(1, len(files) // count)
@@ -61,43 +56,31 @@ def calibration_inputs(
         yield network_input(preprocessing(read_image(file))[None], metadata)
 
 
-def quantize_onnx(
-    source: str | PathLike[str], path: str | PathLike[str], calibration: str | PathLike[str], *, count: int = 200
-) -> Path:
-    """An int8 form (static, QDQ) of an ONNX file that `export_onnx` wrote.
-
-    Args:
-        source: the float32 file.
-        path: of the file to write.
-        calibration: folder of pictures like those that the model will see; labels are not needed.
-        count: how many of them are used; ranges settle after one or two hundred.
+def quantize(source: Path, prepared: Prepared) -> Any:
+    """Return the int8 form (static, QDQ) of the float32 ONNX file of a detector, as `onnx.ModelProto`.
 
     Raises:
-        ImportError: onnx or onnxruntime isn't installed.
-        ValueError: `source` is no float32 file of `export_onnx`.
+        ImageError: `options.calibrate` is no folder of images.
     """
     onnx = require("onnx", "int8 export")
     quantization = require("onnxruntime.quantization", "int8 export")
-    model = read_onnx(source)
-    metadata = metadata_of(model, source)
-    if metadata.precision != "float32":
-        raise ValueError(f"{source}: is already in {metadata.precision}; quantise the float32 file")
-    inner = _inner([(node.name, node.op_type, list(node.input), list(node.output)) for node in model.graph.node])
-    inputs = calibration_inputs(calibration, metadata, count=count)
+    options = prepared.options
+    assert options.calibrate is not None
+    inputs = calibration_inputs(options.calibrate, prepared.metadata, count=options.calibration_images)
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def get_next(self) -> dict[str, NDArray[np.generic]] | None:
             array = next(inputs, None)
             return None if array is None else {INPUT: array}
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    nodes = onnx.load(source).graph.node
+    inner = _inner([(node.name, node.op_type, list(node.input), list(node.output)) for node in nodes])
     with tempfile.TemporaryDirectory() as folder, quietly("root", "onnxruntime"):
-        prepared = Path(folder) / "prepared.onnx"
-        quantization.quant_pre_process(str(source), prepared, skip_symbolic_shape=True, skip_optimization=True)
+        simplified, quantized = Path(folder) / "simplified.onnx", Path(folder) / "int8.onnx"
+        quantization.quant_pre_process(str(source), simplified, skip_symbolic_shape=True, skip_optimization=True)
         quantization.quantize_static(
-            prepared,
-            path,
+            simplified,
+            quantized,
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(ONNX_OPERATORS),
@@ -107,17 +90,13 @@ def quantize_onnx(
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )
-    written = onnx.load(path)
-    onnx.helper.set_model_props(written, {KEY: replace(metadata, precision="int8").to_json()})
-    del written.graph.value_info[:]
-    onnx.checker.check_model(written)
-    onnx.save(written, path)
-    logger.info("%s: int8 for %d of %d operators", path.name, len(inner), len(model.graph.node))
-    return path
+        model = onnx.load(quantized)
+    logger.info("int8 for %d of %d operators", len(inner), len(nodes))
+    return model
 
 
 def _inner(nodes: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) -> list[str]:
-    """Names of the operators between the first convolution and the last ones of the heads, without these.
+    """Return the names of the operators between the first convolution and the last ones of the heads, without these.
 
     Args:
         nodes: name, operator, inputs and outputs of each, in an order in which they can run.

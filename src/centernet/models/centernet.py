@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from centernet.export import export_onnx, export_torchscript
+from centernet.export import ExportOptions, export
+from centernet.export.torchscript import read_script
 from centernet.extras import require
 from centernet.inference import Detector, collect, track
 from centernet.inference.tracking import frame_rate as stated_rate
@@ -150,20 +151,20 @@ class CenterNet(DetectionModule):
             path: of the file.
             images: a sample input: float32 N×3×H×W (normalised, as `forward` takes them) or uint8 N×H×W×3 (images;
                 the graph normalises them, which is also what None gives). The file takes any number and size.
-            options: those of `centernet.export.export_onnx`, such as `num_detections`, `letterbox` and `raw_maps`.
+            options: those of `centernet.export.ExportOptions`, such as `num_detections`, `letterbox` and `raw_maps`.
 
         Returns:
-            The path written. Input: `images`; outputs: `bboxes`, `labels`, `scores`, and `embeddings` where a head has
-            them.
+            The path written. Input: `images`; outputs: `bboxes`, `labels`, `scores`, and the columns of other heads.
         """
-        return export_onnx(self.network, path, images, **{"figures": self._figures(), **options})
+        return export(self.network, path, self._export_options(options), images, format="onnx")
 
     def to_torchscript(  # type: ignore[override]
         self, path: str | PathLike[str] | None = None, images: Tensor | None = None, **options: Any
     ) -> torch.jit.ScriptModule:
-        """Trace the network with its decode, and write it where `path` is given. Arguments as of `to_onnx`; options are
-        those of `centernet.export.export_torchscript`."""
-        return export_torchscript(self.network, path, images, **{"figures": self._figures(), **options})
+        """Trace the network with its decode, and write it where `path` is given. Arguments as of `to_onnx`."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = path or Path(folder) / "model.pt"
+            return read_script(export(self.network, file, self._export_options(options), images, format="torchscript"))
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -238,6 +239,7 @@ class CenterNet(DetectionModule):
             api.create_repo(repo_id, private=private, exist_ok=True)
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message))
 
-    def _figures(self) -> Mapping[str, float] | None:
-        """Return the figures that an exported file states where the caller gives none: those of the last validation."""
-        return None if self.validated is None else self.validated.coco.stats
+    def _export_options(self, options: Mapping[str, Any]) -> ExportOptions:
+        """Return the options of an export; the figures that a file states are those of the last validation."""
+        figures = None if self.validated is None else self.validated.coco.stats
+        return ExportOptions(**{"figures": figures, **options})
