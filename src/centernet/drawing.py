@@ -1,7 +1,7 @@
-"""Boxes and labels that can be read on any picture.
+"""Draws boxes and labels that can be read on any image.
 
 Each outline has a dark halo, so that it stands out from light and dark, plain and busy ground; widths and letters grow
-with the picture; labels look for a place where they hide no other label.
+with the image; labels look for a place where they hide no other label.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ OTHER_SCRIPTS = (  # fonts that systems have, for letters that Pillow's own font
 
 
 def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
-    """A copy of a picture with the boxes, class names and scores of its detections.
+    """Draw the boxes, class names and scores of detections on a copy of their image.
 
     Better objects are drawn over worse ones. The colour is the class's, or the identity's where there are track ids.
+    Of further columns, boxes are drawn as thin frames, points as dots, and single values stand behind the score.
 
     Args:
         image: uint8 H×W×3 RGB, not changed.
@@ -65,8 +66,16 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     order = np.argsort(detections.scores, kind="stable")
     kinds = detections.labels if detections.track_ids is None else detections.track_ids
     colours = [class_colour(int(kind)) for kind in kinds]
+    boxes = [detections.data[column.name] for column in detections.columns if column.kind == "boxes"]
+    points = [detections.data[column.name] for column in detections.columns if column.kind == "points"]
+    values = [column.name for column in detections.columns if column.kind == "value" and not column.shape]
     for i in order:
+        for box in (box for column in boxes for box in column[i].reshape(-1, 4) if np.isfinite(box).all()):
+            _outline(pen, box.clip(-9999, 99999), colours[i], 1, halo)
         _outline(pen, detections.bboxes[i], colours[i], line, halo)
+        for x, y in (point[:2] for column in points for point in column[i].reshape(-1, column.shape[-1])):
+            if 0 <= x <= width and 0 <= y <= height:
+                _dot(pen, float(x), float(y), colours[i], line, halo)
 
     # Labels come after all outlines. The best object chooses its place first, and is drawn last.
     names = detections.names
@@ -76,6 +85,7 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
         text = f"{names[i]} {detections.scores[i]:.2f}"
         if detections.track_ids is not None:
             text = f"#{detections.track_ids[i]} {text}"
+        text = " ".join([text, *(f"{name} {detections.data[name][i]:.3g}" for name in values)])
         size, letters = _chip_size(text, font_size), font_size
         if size[0] > 1.6 * (detections.bboxes[i, 2] - detections.bboxes[i, 0]):  # small objects have small labels
             letters = max(9, round(0.72 * font_size))
@@ -89,7 +99,7 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
 
 
 class Trails:
-    """The ways that objects with identities came, drawn behind them as lines that fade.
+    """Draws the ways that objects with identities came as lines behind them that fade.
 
     Memory is bounded by `length` and the objects of as many frames.
 
@@ -104,7 +114,7 @@ class Trails:
         self._frames: deque[dict[int, tuple[float, float]]] = deque(maxlen=length)
 
     def draw(self, image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
-        """A copy of the next frame with the trails of its objects; the frame itself where nothing has an identity.
+        """Draw the trails of the next frame's objects on a copy; return the frame itself if nothing has an identity.
 
         Args:
             image: uint8 H×W×3 RGB, not changed.
@@ -131,7 +141,7 @@ class Trails:
 
 @lru_cache(maxsize=1024)
 def class_colour(index: int) -> Colour:
-    """The RGB colour of a class (or an identity): always the same, bright, and far from that of its neighbours."""
+    """Return the RGB colour of a class or identity: always the same, bright, and far from that of its neighbours."""
     # Steps of the golden ratio never come back to where they were, and fill the circle evenly.
     hue = float(np.interp((0.42 + index * 0.61803399) % 1, np.linspace(0, 1, len(HUES)), HUES))
     lightness = (0.58, 0.72, 0.48)[index // 6 % 3]
@@ -143,18 +153,18 @@ def class_colour(index: int) -> Colour:
 
 
 def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile_width: int = 320) -> NDArray[np.uint8]:
-    """Pictures of any sizes side by side, left to right and down, on dark gray.
+    """Arrange images of any sizes side by side, left to right and down, on dark gray.
 
     Args:
         images: uint8 H×W×3 RGB, at least one. Each is fitted into a tile of the middle aspect of all.
-        columns: tiles in a row; fewer where there are fewer pictures.
+        columns: tiles in a row; fewer where there are fewer images.
         tile_width: in pixels.
 
     Returns:
         uint8 H×W×3 RGB.
     """
     if not images:
-        raise ValueError("contact_sheet: expected at least one picture, got none")
+        raise ValueError("contact_sheet: expected at least one image, got none")
     aspect = float(np.median([image.shape[0] / image.shape[1] for image in images]))
     tile_height = max(1, round(tile_width * min(max(aspect, 0.3), 2.0)))
     columns = min(columns, len(images))
@@ -174,17 +184,23 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile
 
 
 def _outline(pen: ImageDraw.ImageDraw, box: NDArray[np.float32], colour: Colour, line: int, halo: int) -> None:
-    """A frame centred on the edges of the box, between two thin dark ones."""
+    """Draw a frame centred on the edges of the box, between two thin dark ones."""
     for width, ink in ((line + 2 * halo, DARK), (line, colour)):
         x1, y1 = (round(float(v) - width / 2) for v in box[:2])
         x2, y2 = (round(float(v) + width / 2) - 1 for v in box[2:])  # Pillow's corners belong to the rectangle
         pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
 
 
+def _dot(pen: ImageDraw.ImageDraw, x: float, y: float, colour: Colour, line: int, halo: int) -> None:
+    """Draw a point, within a thin dark ring."""
+    radius = 1.5 * line
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=DARK, width=halo)
+
+
 def _place(
     box: NDArray[np.float32], size: tuple[int, int], limits: tuple[int, int], line: int, taken: Sequence[Rectangle]
 ) -> Rectangle:
-    """Where a label goes: the first of some places at its box that is free and in the picture, or the least bad one."""
+    """Return a label's place: the first of some at its box that is free and in the image, or the least bad one."""
     width, height = size
     x1, y1, x2, y2 = (round(float(v)) for v in box)
     half = line // 2
@@ -211,7 +227,7 @@ def _place(
 
 
 def _shared(a: Rectangle, b: Rectangle) -> float:
-    """Area that two rectangles share."""
+    """Return the area that two rectangles share."""
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
@@ -225,7 +241,7 @@ def _chip(pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour,
 
 
 def _chip_size(text: str, font_size: int) -> tuple[int, int]:
-    """Width and height of a label: the height is the same for all texts."""
+    """Return width and height of a label: the height is the same for all texts."""
     width = math.ceil(_font(font_size, _is_plain(text)).getlength(text))
     return width + 2 * _padding(font_size), round(font_size * 1.35) + 2
 
@@ -240,7 +256,7 @@ def _is_plain(text: str) -> bool:
 
 @lru_cache(maxsize=16)
 def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, or one of the system's where there are letters that Pillow's may lack."""
+    """Return Pillow's own font, or one of the system's where there are letters that Pillow's may lack."""
     for name in () if plain else OTHER_SCRIPTS:
         try:
             return ImageFont.truetype(name, size)
@@ -250,6 +266,6 @@ def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFon
 
 
 def _luminance(colour: Colour) -> float:
-    """Relative luminance 0..1 (WCAG 2, linear sRGB)."""
+    """Return the relative luminance 0..1 (WCAG 2, linear sRGB)."""
     red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -63,9 +63,9 @@ def test_a_photo(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("photo.png") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "dog 0.80  at 20 30 100 90"
-    assert lines[-2] == "1 object in 1 picture: 1 dog"
-    assert lines[-1].startswith("wrote detections/pictures (1 picture), detections/detections.json")
-    assert read_image("detections/pictures/photo.jpg").shape == (120, 160, 3)
+    assert lines[-2] == "1 object in 1 image: 1 dog"
+    assert lines[-1].startswith("wrote detections/images (1 image), detections/detections.json")
+    assert read_image("detections/images/photo.jpg").shape == (120, 160, 3)
     content = json.loads(Path("detections/detections.json").read_text())
     assert content["annotations"][0]["bbox"] == [20, 30, 80, 60] and content["annotations"][0]["category_id"] == 2
 
@@ -74,7 +74,7 @@ def test_a_folder_in_every_format(run: Run, capsys: pytest.CaptureFixture[str]) 
     for i in range(5):
         save(f"photos/{i}.png", (10 * i, 10, 10 * i + 50, 60))
     assert run("photos", "--output", "out", "--format", "pictures,json,csv", "--batch-size", "2") == 0
-    assert len(list(Path("out/pictures").iterdir())) == 5
+    assert len(list(Path("out/images").iterdir())) == 5
     assert len(json.loads(Path("out/detections.json").read_text())["images"]) == 5
     with open("out/detections.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -92,7 +92,7 @@ def test_several_files_of_equal_names(run: Run) -> None:
     save("a/x.png")
     save("b/x.png")
     assert run("a/x.png", "b/x.png") == 0
-    assert sorted(p.name for p in Path("detections/pictures").iterdir()) == ["b_x.jpg", "x.jpg"]
+    assert sorted(p.name for p in Path("detections/images").iterdir()) == ["b_x.jpg", "x.jpg"]
     images = json.loads(Path("detections/detections.json").read_text())["images"]
     assert [image["file_name"] for image in images] == ["a/x.png", "b/x.png"]
 
@@ -100,7 +100,7 @@ def test_several_files_of_equal_names(run: Run) -> None:
 def test_the_score_threshold(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     save("photo.png")
     assert run("photo.png", "--score-threshold", "0.9") == 0
-    assert "0 objects in 1 picture\n" in capsys.readouterr().out
+    assert "0 objects in 1 image\n" in capsys.readouterr().out
 
 
 def test_a_video(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +109,7 @@ def test_a_video(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
         writer.write(save("frame.png", (5 * i, 30, 5 * i + 60, 90)))
     writer.release()
     assert run("clip.avi") == 0
-    assert len(list(Path("detections/pictures").iterdir())) == 12
+    assert len(list(Path("detections/images").iterdir())) == 12
 
     data = Path("clip.avi").read_bytes()
     Path("clip.avi").write_bytes(data[: len(data) * 8 // 10])
@@ -117,7 +117,7 @@ def test_a_video(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr()
     assert "breaks off" in output.err and output.out.splitlines()[-1].startswith("wrote broken")
     done = json.loads(Path("broken/detections.json").read_text())["images"]
-    assert 0 < len(done) < 12 and len(list(Path("broken/pictures").iterdir())) == len(done)
+    assert 0 < len(done) < 12 and len(list(Path("broken/images").iterdir())) == len(done)
 
 
 def test_unreadable_pictures_of_a_folder_are_named_and_the_rest_is_done(
@@ -130,7 +130,7 @@ def test_unreadable_pictures_of_a_folder_are_named_and_the_rest_is_done(
     output = capsys.readouterr()
     assert "left out: photos/1.png" in output.err and "1 left out" in output.out
     assert output.out.splitlines()[-1].startswith("wrote")
-    assert len(list(Path("detections/pictures").iterdir())) == 2
+    assert len(list(Path("detections/images").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_sources_that_cannot_be_used_write_nothing(
 
 
 def test_pictures_are_not_written_over(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    save("out/pictures/photo.png") if Path("out").mkdir() is None else None
-    before = Path("out/pictures/photo.png").read_bytes()
-    assert run("out/pictures", "--output", "out") == 1
+    save("out/images/photo.png") if Path("out").mkdir() is None else None
+    before = Path("out/images/photo.png").read_bytes()
+    assert run("out/images", "--output", "out") == 1
     assert "choose another" in capsys.readouterr().err
-    assert [p.name for p in Path("out/pictures").iterdir()] == ["photo.png"]
-    assert Path("out/pictures/photo.png").read_bytes() == before
+    assert [p.name for p in Path("out/images").iterdir()] == ["photo.png"]
+    assert Path("out/images/photo.png").read_bytes() == before
 
 
 def test_a_missing_model_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +203,7 @@ def test_a_part_of_the_picture_in_tiles_and_some_classes_only(run: Run, capsys: 
     cv2.imwrite("big.png", big)
     assert run("big.png", "--tile", "400", "--tile-overlap", "0.2") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "1 object in 1 picture: 1 dog"  # each tile sees a part of it
+    assert lines[1] == "1 object in 1 image: 1 dog"  # each tile sees a part of it
     assert [float(v) for v in lines[0].split()[3:]] == pytest.approx([390, 290, 420, 310], abs=4)
 
 

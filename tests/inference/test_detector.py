@@ -94,7 +94,7 @@ def test_a_bad_picture_of_a_folder_is_left_out_with_a_warning(runtime: Any, fold
     for i in range(5):
         (folder / f"scene_{i}.png").write_bytes(b"no picture")
     errors: list[ImageError] = []
-    with pytest.raises(SourceError, match="none of the 5 pictures"):
+    with pytest.raises(SourceError, match="none of the 5 images"):
         Detector(runtime).stacked(folder, on_error=errors.append)
     assert len(errors) == 5
 

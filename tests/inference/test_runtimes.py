@@ -137,7 +137,7 @@ def test_a_file_that_takes_normalised_pictures_answers_alike(
 
 def test_more_objects_than_the_file_gives_are_a_warning(write: Callable[..., Path], photos: Path) -> None:
     path = write(".pt", num_detections=20)
-    with pytest.warns(UserWarning, match="at most 20 objects a picture, not 100"):
+    with pytest.warns(UserWarning, match="at most 20 objects an image, not 100"):
         Detector(path, num_detections=100)
     detector = Detector(path, score_threshold=0)  # without a word
     assert len(detector(photos / "0.jpg")) == 20
@@ -159,7 +159,7 @@ def test_threads_are_the_network_s_own(
         number(threads=0)
 
     before, seen = torch.get_num_threads(), []
-    hook = model.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    hook = model.network.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
     Detector(model, threads=before + 1)(photos / "0.jpg")
     hook.remove()
     assert seen == [before + 1] and torch.get_num_threads() == before

@@ -17,7 +17,7 @@ import pytest
 
 from centernet.images import ImageError, read_image
 from centernet.inference import Detector, SourceError, frames
-from centernet.inference.sources import count, is_live, is_single
+from centernet.inference.sources import open_source
 
 
 def test_a_picture(folder: Path) -> None:
@@ -62,7 +62,7 @@ def test_arrays_and_lists(folder: Path) -> None:
 
 def test_a_video(video: Path) -> None:
     found = list(frames(video))
-    assert len(found) == 20 == count(video)
+    assert len(found) == 20 == open_source(video).length
     assert [frame.name for frame in found[:2]] == ["clip_000000", "clip_000001"]
     assert {frame.path for frame in found} == {video}
     for i, frame in enumerate(found):  # the rectangle moves: order and colours are right
@@ -117,11 +117,30 @@ def test_what_is_wrong_is_said(tmp_path: Path, source: Callable[[Path], Any], sa
         list(frames(source(tmp_path)))
 
 
-def test_counting_and_kinds(folder: Path, video: Path) -> None:
-    assert count(folder) == 5 and count(folder / "scene_0.png") == 1 and count([folder / "scene_0.png", video]) == 21
-    assert is_single(folder / "scene_0.png") and is_single(np.zeros((4, 4, 3), np.uint8))
-    for several in (folder, video, f"{folder}/*.png", [folder / "scene_0.png"]):
-        assert not is_single(several)
+def test_a_source_knows_what_it_is(folder: Path, video: Path) -> None:
+    image = folder / "scene_0.png"
+    for source, kind, length, rate in (
+        (image, "image", 1, None),
+        (np.zeros((4, 4, 3), np.uint8), "image", 1, None),
+        ([image, video], "list", 21, None),
+        (folder, "folder", 5, None),
+        (f"{folder}/*.png", "pattern", 5, None),
+        (str(video), "video", 20, 10),
+    ):
+        opened = open_source(source)
+        assert (opened.kind, opened.length, opened.frame_rate, opened.live) == (kind, length, rate, False)
+        assert open_source(opened) is opened and len(list(frames(opened))) == len(list(frames(opened))) == length
+
+
+def test_a_sequence_of_motchallenge_is_its_frames(folder: Path) -> None:
+    info = folder.parent / "seqinfo.ini"
+    info.write_text("[Sequence]\nimDir=photos\nframeRate=7\nseqLength=5\nimWidth=160\nimHeight=120\n")
+    for source in (folder, folder.parent):
+        opened = open_source(source)
+        assert opened.frame_rate == 7 and opened.length == 5 and next(frames(opened)).name == "scene_0.png"
+    info.write_text(info.read_text().replace("frameRate=7", "frameRate=many"))
+    with pytest.warns(UserWarning, match="frameRate is 'many'"):
+        assert open_source(folder).frame_rate == 30
 
 
 def test_memory_does_not_grow_with_the_source(tmp_path: Path, folder: Path) -> None:
@@ -164,21 +183,21 @@ class Camera:
 def test_a_camera_gives_pictures_until_it_is_gone(monkeypatch: pytest.MonkeyPatch, runtime: Any) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     found = []
-    with pytest.raises(SourceError, match="camera 0: no more pictures came after 5"):
+    with pytest.raises(SourceError, match="camera 0: no more images came after 5"):
         for frame in frames(0):
             found.append(frame)
     assert [frame.name for frame in found] == [f"camera_0_{i:06d}" for i in range(5)]
     assert found[0].path is None and (found[0].image[0, 0] == (200, 0, 0)).all() and Camera.last.released
-    assert count(0) is None and is_live(0) and not is_single(0) and not is_live(True)
+    assert open_source(0).length is None and open_source(0).live
     with pytest.raises(SourceError, match="camera 3: there is no such camera"):
         next(frames(3))
 
     streamed = []
-    with pytest.raises(SourceError, match="no more pictures"):
+    with pytest.raises(SourceError, match="no more images"):
         for frame, _ in Detector(runtime, batch_size=64).stream(0):
             streamed.append(frame.index)
     assert streamed == [0, 1, 2, 3, 4]
-    with pytest.raises(SourceError, match="more than one picture"):
+    with pytest.raises(SourceError, match="more than one image"):
         Detector(runtime)(0)  # type: ignore[call-overload]
 
 
@@ -222,7 +241,7 @@ def test_a_stream_is_read_by_its_address(server: str, video: Path, runtime: Any)
     assert [frame.name for frame in found[:2]] == ["clip_000000", "clip_000001"] and len(found) == 20
     for one, other in zip(found, frames(video), strict=True):
         np.testing.assert_array_equal(one.image, other.image)
-    assert is_live(address) and count(address) is None
+    assert open_source(address).live and open_source(address).length is None
     assert len(list(Detector(runtime).stream(address))) == 20
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from centernet.detections import Detections
 from centernet.images import Preprocessing
-from centernet.inference import Detector, SourceError, collect, track
-from centernet.inference.tracking import class_labels, frame_rate
+from centernet.inference import Detector, SourceError, collect, open_source, track
+from centernet.inference.tracking import class_labels
 from centernet.tracking import Tracker
 
 
@@ -95,7 +95,7 @@ def test_a_video_that_breaks_off_is_tracked_up_to_there(tmp_path: Path) -> None:
     for i in range(30):
         writer.write(scene(10 + 3 * i))
     writer.release()
-    assert frame_rate(path) == pytest.approx(12.5) == frame_rate(str(path))
+    assert open_source(path).frame_rate == pytest.approx(12.5)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 7 // 10])
     whole = data[: len(data) * 7 // 10].count(b"\xff\xd8")  # each frame begins with JPEG's mark; the last one is cut
@@ -128,10 +128,6 @@ def test_classes_by_name() -> None:
         class_labels(["whit"], FindWhite.class_names)
     with pytest.raises(ValueError, match="no names"):
         class_labels(["white"], ())
-
-
-def test_only_videos_state_a_frame_rate(tmp_path: Path) -> None:
-    assert frame_rate(tmp_path) is None and frame_rate([scene(0)]) is None and frame_rate(tmp_path / "none.mp4") is None
 
 
 def test_memory_does_not_grow_with_the_length() -> None:

@@ -12,7 +12,7 @@ import pytest
 from centernet.data import read_mot_detections
 from centernet.detections import Detections
 from centernet.images import read_image
-from centernet.inference import CocoWriter, CsvWriter, Frame, MotWriter, PictureWriter
+from centernet.inference import CocoWriter, CsvWriter, Frame, ImageWriter, MotWriter
 
 NAMES = ("cat", "Hündin", "bird, big")
 
@@ -29,17 +29,17 @@ def found(*rows: tuple[float, ...]) -> Detections:
 
 class TestPictures:
     def test_names_are_the_pictures_own(self, tmp_path: Path) -> None:
-        with PictureWriter(tmp_path / "out") as writer:
+        with ImageWriter(tmp_path / "out") as writer:
             writer.write(frame("photo.png"), found((10, 10, 40, 40, 0, 0.9)))
             writer.write(Frame(frame().image, "clip_000003", Path("clip.v2.mp4"), 3), found())
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["clip_000003.jpg", "photo.jpg"]
         assert read_image(tmp_path / "out/photo.jpg").shape == (60, 80, 3)
         assert np.ptp(read_image(tmp_path / "out/photo.jpg")) > 60, "nothing drawn"
-        assert "2 pictures" in writer.summary() and str(tmp_path / "out") in writer.summary()
+        assert "2 images" in writer.summary() and str(tmp_path / "out") in writer.summary()
 
     def test_equal_names_do_not_overwrite_each_other(self, tmp_path: Path) -> None:
         names = ["a/x.jpg", "b/x.jpg", "a/X.JPG", "b/x.png", "c/b_x.jpg", "x.jpg", "x.jpg"]
-        with PictureWriter(tmp_path / "out") as writer:
+        with ImageWriter(tmp_path / "out") as writer:
             for i, name in enumerate(names):
                 writer.write(frame(name, size=(20 + i, 30)), found())
         written = sorted((tmp_path / "out").iterdir())
@@ -48,7 +48,7 @@ class TestPictures:
         assert {"x.jpg", "b_x.jpg"} <= {p.name for p in written}
 
     def test_equal_stems_of_a_folder_get_their_suffix(self, tmp_path: Path) -> None:
-        with PictureWriter(tmp_path / "out") as writer:
+        with ImageWriter(tmp_path / "out") as writer:
             for name in ("x.bmp", "x.png", "x.tiff"):
                 writer.write(frame(name), found())
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["x.jpg", "x_png.jpg", "x_tiff.jpg"]
@@ -56,7 +56,7 @@ class TestPictures:
     def test_the_pictures_themselves_are_never_overwritten(self, tmp_path: Path) -> None:
         path = tmp_path / "photo.jpg"
         path.write_bytes(b"mine")
-        with PictureWriter(tmp_path) as writer, pytest.raises(ValueError, match="choose another"):
+        with ImageWriter(tmp_path) as writer, pytest.raises(ValueError, match="choose another"):
             writer.write(frame("photo.jpg", path=path), found())
         assert path.read_bytes() == b"mine"
 
@@ -119,7 +119,7 @@ class TestCsv:
             writer.write(frame("c.jpg", 8), found())
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        assert rows[0]["picture"] == "a, b.jpg" and rows[0]["class"] == "bird, big" and rows[0]["frame"] == "7"
+        assert rows[0]["image"] == "a, b.jpg" and rows[0]["class"] == "bird, big" and rows[0]["frame"] == "7"
         assert [float(rows[0][key]) for key in ("x1", "y1", "x2", "y2", "score")] == pytest.approx(
             [10, 20, 40.26, 60, 0.9], abs=0.01
         )

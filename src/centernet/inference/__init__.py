@@ -1,23 +1,24 @@
-"""From a picture, folder or video to boxes in its own pixels: sources of frames, the detector, drawing, writers."""
+"""From an image, folder or video to boxes in its own pixels: sources of frames, the detector, drawing, writers."""
 
 from __future__ import annotations
 
 from centernet.drawing import Trails, contact_sheet, draw
 from centernet.inference.detector import Detector
 from centernet.inference.opening import Runtime
-from centernet.inference.sources import Frame, SourceError, frames
+from centernet.inference.sources import Frame, Source, SourceError, frames, open_source
 from centernet.inference.tracking import collect, track
 from centernet.inference.video import VideoWriter
-from centernet.inference.writers import CocoWriter, CsvWriter, MotWriter, PictureWriter, Writer
+from centernet.inference.writers import CocoWriter, CsvWriter, ImageWriter, MotWriter, Writer
 
 __all__ = [
     "CocoWriter",
     "CsvWriter",
     "Detector",
     "Frame",
+    "ImageWriter",
     "MotWriter",
-    "PictureWriter",
     "Runtime",
+    "Source",
     "SourceError",
     "Trails",
     "VideoWriter",
@@ -26,5 +27,6 @@ __all__ = [
     "contact_sheet",
     "draw",
     "frames",
+    "open_source",
     "track",
 ]

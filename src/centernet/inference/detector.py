@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -17,9 +15,9 @@ import numpy as np
 from centernet.detections import Column, Detections
 from centernet.images import ImageError
 from centernet.inference.opening import Runtime, open_runtime
-from centernet.inference.pipeline import pixels_for, read_ahead, read_here
+from centernet.inference.pipeline import read_ahead, read_here
 from centernet.inference.results import to_detections
-from centernet.inference.sources import Frame, Source, SourceError, is_live, is_single, is_video, readers
+from centernet.inference.sources import Frame, Source, SourceError, SourceLike, open_source
 from centernet.inference.tiling import merge, tiles
 from centernet.inference.tracking import class_labels
 
@@ -30,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Picture:
-    """A frame on its way: the views of it that the network is to see, and what it has said of them so far."""
+class _Image:
+    """A frame on its way: the views of it that the network is to see, and what it has found in them so far."""
 
     frame: Frame
     views: NDArray[np.int64]  # N×4, x1 y1 x2 y2 in whole pixels of the frame
@@ -40,25 +38,24 @@ class _Picture:
 
 
 class Detector:
-    """Finds objects in pictures; boxes come back in each picture's own pixels.
+    """Finds objects in images; boxes come back in each image's own pixels.
 
-    The next pictures are read in other threads while the network is at work.
+    The next images are read in other threads while the network is at work.
 
     Args:
         model: a `CenterNet`; the path of a model file: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.pt``, ``.ckpt``; a
             folder of `save_pretrained`; a name ("voc-lite"); or a `Runtime`.
-        score_threshold: objects below it are left out of what a call and `stream` give.
-        num_detections: at most so many objects a picture; None for what a model file gives, and else 100.
-        batch_size: pictures that go through the network together.
-        device: where the model runs, as its runtime names it ("cpu", "cuda:0"); None for where a `CenterNet` is, for
-            a GPU where there is one when torch reads it from a file, and for the processor with other runtimes.
-        threads: of the network; None for the environment's OMP_NUM_THREADS, else the runtime's default.
-        classes: names of the objects to keep; None for all.
-        region: ``x1 y1 x2 y2`` in pixels of the pictures: only this part is looked at. Boxes are the picture's all the
-            same.
-        tile: look at big pictures in overlapping tiles, and at the whole: True for tiles of the size of the network's
-            input, or their side, or their (height, width), in pixels of the pictures. Each tile gives up to
-            `num_detections`; raise that where a picture may hold more.
+        score_threshold: leave out objects that score less, in calls and `stream`.
+        num_detections: at most so many objects an image; default: what a model file gives, else 100.
+        batch_size: images that go through the network together.
+        device: where the model runs, as its runtime names it ("cpu", "cuda:0"); default: where a `CenterNet` is, a GPU
+            where there is one for torch's files, and the processor with other runtimes.
+        threads: of the network; default: the environment's OMP_NUM_THREADS, else that of the runtime.
+        classes: names of the classes to keep; None for all.
+        region: look at this part of the images only, x1 y1 x2 y2 in their pixels. Boxes are the image's all the same.
+        tile: look for small objects of big images in overlapping tiles, and at the whole: the side of a tile in pixels
+            of the images (or height and width); True for the size of the network's input. Each tile gives up to
+            `num_detections`; raise that where an image may hold more.
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
 
     Raises:
@@ -68,7 +65,7 @@ class Detector:
 
     Example:
         detector = Detector("best.ckpt")
-        for box, name, score in zip((found := detector("photo.jpg")).bboxes, found.names, found.scores): ...
+        for found in detector("photo.jpg"): print(found.name, found.score, found.bbox)
     """
 
     def __init__(
@@ -93,6 +90,7 @@ class Detector:
         if not 0 <= tile_overlap < 1:
             raise ValueError(f"tile_overlap: expected at least 0 and less than 1, got {tile_overlap}")
         self.region = None if region is None else _region(region)
+        self.name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
         self.runtime: Runtime = open_runtime(model, device=device, threads=threads)
         self.score_threshold = score_threshold
         most = getattr(self.runtime, "num_detections", None)
@@ -103,7 +101,7 @@ class Detector:
         self.labels = None if classes is None else class_labels(classes, self.runtime.class_names)
         if most is not None and most < self.num_detections and self.tile is None:
             warnings.warn(
-                f"the model file gives at most {most} objects a picture, not {num_detections}; export it again with "
+                f"the model file gives at most {most} objects an image, not {num_detections}; export it again with "
                 "more",
                 stacklevel=2,
             )
@@ -130,71 +128,65 @@ class Detector:
     def __call__(self, source: Item) -> Detections: ...  # type: ignore[overload-overlap] # a str is a sequence of str
     @overload
     def __call__(self, source: Sequence[Item]) -> list[Detections]: ...
-    def __call__(self, source: Source) -> Detections | list[Detections]:
-        """Objects in one picture, or in each of a list.
+    def __call__(self, source: SourceLike) -> Detections | list[Detections]:
+        """Find the objects in one image, or in each of a list.
 
         Args:
-            source: the path of a picture, a uint8 H×W×3 RGB array, or a list of these.
+            source: the path of an image, a uint8 H×W×3 RGB array, or a list of these.
 
         Raises:
-            ImageError: a picture that cannot be read.
+            ImageError: an image that cannot be read.
             SourceError: a folder, a pattern, a video, a camera or a stream: `stream` takes those.
         """
-        single = isinstance(source, (str, os.PathLike, np.ndarray, int))
-        for item in [source] if single else source:  # type: ignore[union-attr]
-            several = isinstance(item, (str, os.PathLike)) and (is_video(item) or Path(item).is_dir())
-            if several or is_live(item):
-                raise SourceError(
-                    f"{item}: more than one picture; detector.stream(…) gives its frames one by one with their "
-                    "detections, detector.stacked(…) the arrays of a folder"
-                )
-        if is_single(source):
-            return next(self.stream(source, pictures=False))[1]
-        return [detections for _, detections in self.stream(source, pictures=False)]
+        opened = open_source(source)
+        if opened.kind not in ("image", "list") or opened.is_moving:
+            raise SourceError(
+                f"{source}: more than one image; detector.stream(…) gives its frames one by one with their "
+                "detections, detector.stacked(…) the arrays of a folder"
+            )
+        found = [detections for _, detections in self.stream(opened)]
+        return found[0] if opened.kind == "image" else found
 
     def stream(
-        self, source: Source, *, on_error: Callable[[ImageError], None] | None = None, pictures: bool = True
+        self, source: SourceLike, *, on_error: Callable[[ImageError], None] | None = None
     ) -> Iterator[tuple[Frame, Detections]]:
-        """Each frame of a source with the objects in it, best first, in the order of the source.
+        """Find the objects in each frame of a source, best first, in the order of the source.
 
         Memory doesn't grow with the source: some more than two batches of frames are held. The frames of a camera or a
         stream don't wait for a batch to be full.
 
         Args:
-            source: what `centernet.inference.frames` takes: picture, folder, pattern, video, array, list, camera or
+            source: what `centernet.inference.open_source` takes: image, folder, pattern, video, array, list, camera or
                 stream.
-            on_error: called for each picture that cannot be read, which is then left out; without it the error is
+            on_error: called for each image that cannot be read, which is then left out; without it the error is
                 raised.
-            pictures: whether the frames' `image` will be looked at, and is to be read ahead with the rest. The
-                detections are the same without; of a large JPEG file only what the network needs is decoded then.
 
         Raises:
             SourceError, ImageError: as `frames` does, after everything read before has been given.
         """
-        for frame, detections in self._run(source, self.num_detections, on_error, pictures=pictures):
+        for frame, detections in self._run(open_source(source), self.num_detections, on_error):
             yield frame, detections.filter(score_threshold=self.score_threshold)
 
     def stacked(
         self,
-        source: Source,
+        source: SourceLike,
         num_detections: int | None = None,
         *,
         on_error: Callable[[ImageError], None] | None = None,
     ) -> dict[str, Any]:
-        """Detections of all frames as arrays, K rows a frame whatever the scores.
+        """Return the detections of all frames as arrays, K rows a frame whatever the scores.
 
         Args:
             source: as for `stream`; a folder's files are sorted by name.
             num_detections: K; the detector's own when None.
-            on_error: called for each picture that cannot be read, which is then left out; without it a warning is
-                given.
+            on_error: called for each image that cannot be read, which is then left out; without it a warning is given.
 
         Returns:
             `bboxes` N×K×4 float32 in original pixels, `labels` N×K int64, `scores` N×K float32 (rows beyond what a
             small input can give have score 0), and `paths`: N strings (names, for arrays and frames of a video).
 
         Raises:
-            SourceError: not one picture of several could be read; and as `stream`.
+            SourceError: not one image of several could be read; and as `stream`.
         """
         k = self.num_detections if num_detections is None else num_detections
         if k < 1:
@@ -208,26 +200,20 @@ class Detector:
             else:
                 warnings.warn(f"{error} (left out)", stacklevel=5)
 
-        columns: dict[str, list[NDArray[Any]]] = {"bboxes": [], "labels": [], "scores": []}
-        paths: list[str] = []
-        for frame, detections in self._run(source, k, None if is_single(source) else left_out):
-            for key, rows in columns.items():
-                values = getattr(detections, key)
-                padding = [(0, k - len(values))] + [(0, 0)] * (values.ndim - 1)
-                rows.append(np.pad(values, padding))
-            from_video = frame.path is not None and is_video(frame.path)
-            paths.append(frame.name if frame.path is None or from_video else str(frame.path))
-        if failed and not paths:
-            raise SourceError(f"none of the {len(failed)} pictures could be read; the first: {failed[0]}")
-        shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
-            "bboxes": (np.float32, (-1, k, 4)),
-            "labels": (np.int64, (-1, k)),
-            "scores": (np.float32, (-1, k)),
-        }
+        opened = open_source(source)
+        on_failure = None if opened.kind == "image" else left_out
+        results = list(self._run(opened, k, on_failure))
+        if failed and not results:
+            raise SourceError(f"none of the {len(failed)} images could be read; the first: {failed[0]}")
         stacked = {
-            key: np.array(columns[key], dtype).reshape(len(paths), *shape[1:]) for key, (dtype, shape) in shapes.items()
+            "bboxes": np.zeros((len(results), k, 4), np.float32),
+            "labels": np.zeros((len(results), k), np.int64),
+            "scores": np.zeros((len(results), k), np.float32),
         }
-        return {**stacked, "paths": paths}
+        for i, (_, detections) in enumerate(results):
+            for key, values in stacked.items():
+                values[i, : len(detections)] = getattr(detections, key)
+        return {**stacked, "paths": [frame.location for frame, _ in results]}
 
     # ------------------------------------------------------------------ the way of a frame
 
@@ -236,65 +222,56 @@ class Detector:
         source: Source,
         num_detections: int,
         on_error: Callable[[ImageError], None] | None,
-        *,
-        pictures: bool = False,
     ) -> Iterator[tuple[Frame, Detections]]:
-        """Frames with their detections, batch by batch; inputs of one size go together."""
-        read = readers(source)
+        """Iterate over frames and their detections, batch by batch; inputs of one size go together."""
+        read = source.readers()
         depth = self.batch_size + 2
-        prepare = partial(self._prepare, pictures=pictures)
-        ahead = read_here(read, prepare) if is_single(source) else read_ahead(read, prepare, depth=depth)
-        open_pictures: deque[_Picture] = deque()
-        batch: list[tuple[_Picture, NDArray[np.uint8]]] = []
+        single = source.kind == "image"
+        ahead = read_here(read, self._prepare) if single else read_ahead(read, self._prepare, depth=depth)
+        waiting: deque[_Image] = deque()
+        batch: list[tuple[_Image, NDArray[np.uint8]]] = []
         broken: ValueError | None = None
-        live = is_live(source)
         try:
             while (taken := _next(ahead, on_error)) is not None:
-                picture, more = taken
-                open_pictures.append(picture)
-                for i, view in enumerate(picture.views):
-                    network_input = picture.first if i == 0 else self._input(picture.frame, view)
+                image, more = taken
+                waiting.append(image)
+                for i, view in enumerate(image.views):
+                    network_input = image.first if i == 0 else self._input(image.frame, view)
                     if batch and batch[0][1].shape != network_input.shape:
                         self._network(batch, num_detections)
                         batch = []
-                    batch.append((picture, network_input))
+                    batch.append((image, network_input))
                     if len(batch) == self.batch_size:
                         self._network(batch, num_detections)
                         batch = []
-                if live and not more and batch:
+                if source.live and not more and batch:
                     self._network(batch, num_detections)
                     batch = []
-                yield from self._finished(open_pictures, num_detections)
+                yield from self._finished(waiting, num_detections)
         except (SourceError, ImageError) as error:  # first what was read before it
             broken = error
         finally:
             ahead.close()  # type: ignore[attr-defined]
         if batch:
             self._network(batch, num_detections)
-        yield from self._finished(open_pictures, num_detections)
+        yield from self._finished(waiting, num_detections)
         if broken is not None:
             raise broken
 
-    def _prepare(self, frame: Frame, *, pictures: bool) -> _Picture:
-        """In a reading thread: where to look, and the first input."""
+    def _prepare(self, frame: Frame) -> _Image:
+        """Decide in a reading thread where to look, and make the first input."""
         views = self._views(frame)
-        whole = len(views) == 1 and self.region is None
-        pixels = pixels_for(frame.picture, self.runtime.preprocessing) if whole else None
-        if pixels is None:
-            return _Picture(frame, views, self._input(frame, views[0]))
-        if pictures:
-            _ = frame.image
-        return _Picture(frame, views, self.runtime.preprocessing(pixels))
+        return _Image(frame, views, self._input(frame, views[0]))
 
     def _views(self, frame: Frame) -> NDArray[np.int64]:
-        """The parts N×4 of a frame that the network is to see."""
+        """Return the parts N×4 of a frame that the network is to see."""
         height, width = frame.size_hw
         x1, y1, x2, y2 = (0, 0, width, height)
         if self.region is not None:
             x1, y1, x2, y2 = np.clip(self.region, 0, [width, height, width, height]).tolist()
             if x1 >= x2 or y1 >= y2:
                 raise ImageError(
-                    f"{frame.name}: the region {self.region} lies outside of the picture of {width}×{height}"
+                    f"{frame.name}: the region {self.region} lies outside of the image of {width}×{height}"
                 )
         whole = np.array([[x1, y1, x2, y2]], np.int64)
         if self.tile is None:
@@ -306,11 +283,11 @@ class Detector:
         x1, y1, x2, y2 = view.tolist()
         return self.runtime.preprocessing(frame.image[y1:y2, x1:x2])
 
-    def _network(self, batch: list[tuple[_Picture, NDArray[np.uint8]]], num_detections: int) -> None:
-        """Run a batch, and add what was found to its pictures, in pixels of their frames."""
+    def _network(self, batch: list[tuple[_Image, NDArray[np.uint8]]], num_detections: int) -> None:
+        """Run a batch, and add the objects found to its images, in pixels of their frames."""
         outputs = self.runtime(np.stack([network_input for _, network_input in batch]), num_detections)
-        for i, (picture, _) in enumerate(batch):
-            x1, y1, x2, y2 = picture.views[len(picture.found)].tolist()
+        for i, (image, _) in enumerate(batch):
+            x1, y1, x2, y2 = image.views[len(image.found)].tolist()
             try:
                 found = to_detections(
                     {name: values[i] for name, values in outputs.items()},
@@ -322,34 +299,34 @@ class Detector:
                 )
             except ValueError as error:
                 raise ValueError(
-                    f"{picture.frame.name}: the model's output is no detection ({error}); its training diverged, or "
+                    f"{image.frame.name}: the model's output is no detection ({error}); its training diverged, or "
                     "its class_names are not those it was trained with"
                 ) from error
-            picture.found.append(found)
+            image.found.append(found)
 
-    def _finished(self, pictures: deque[_Picture], num_detections: int) -> Iterator[tuple[Frame, Detections]]:
-        """Those at the front whose views have all been seen."""
-        while pictures and len(pictures[0].found) == len(pictures[0].views):
-            picture = pictures.popleft()
-            detections = picture.found[0] if len(picture.views) == 1 else self._joined(picture)
+    def _finished(self, waiting: deque[_Image], num_detections: int) -> Iterator[tuple[Frame, Detections]]:
+        """Take the images at the front whose views have all been seen."""
+        while waiting and len(waiting[0].found) == len(waiting[0].views):
+            image = waiting.popleft()
+            detections = image.found[0] if len(image.views) == 1 else self._joined(image)
             if self.labels is not None:
                 detections = detections.filter(labels=self.labels)
-            yield picture.frame, detections if len(detections) <= num_detections else detections[:num_detections]
+            yield image.frame, detections if len(detections) <= num_detections else detections[:num_detections]
 
-    def _joined(self, picture: _Picture) -> Detections:
-        """What all views of a picture found, each object once, best first."""
-        found = Detections.merge(picture.found)
-        view = np.repeat(np.arange(len(picture.views)), [len(part) for part in picture.found])
+    def _joined(self, image: _Image) -> Detections:
+        """Return the objects of all views of an image, each once, best first."""
+        found = Detections.merge(image.found)
+        view = np.repeat(np.arange(len(image.views)), [len(part) for part in image.found])
         height, width = self.tile or (0, 0)
         overlap = (height * self.tile_overlap, width * self.tile_overlap)
-        rows, boxes, scores = merge(found.bboxes, found.labels, found.scores, view, picture.views, overlap)
+        rows, boxes, scores = merge(found.bboxes, found.labels, found.scores, view, image.views, overlap)
         return replace(found[rows], bboxes=boxes, scores=scores)
 
 
 def _next(
-    ahead: Iterator[tuple[Future[_Picture], bool]], on_error: Callable[[ImageError], None] | None
-) -> tuple[_Picture, bool] | None:
-    """The next picture that can be read, and whether another one waits behind it; None at the end of the source."""
+    ahead: Iterator[tuple[Future[_Image], bool]], on_error: Callable[[ImageError], None] | None
+) -> tuple[_Image, bool] | None:
+    """Return the next image that can be read, and True if another waits behind it; None at the end of the source."""
     for future, more in ahead:
         try:
             return future.result(), more
@@ -368,7 +345,7 @@ def _region(values: Sequence[float]) -> tuple[int, int, int, int]:
 
 
 def _tile_size(tile: bool | int | tuple[int, int], runtime: Runtime) -> tuple[int, int] | None:
-    """(height, width) of a tile in pixels of the pictures."""
+    """Return (height, width) of a tile in pixels of the images."""
     if tile is False:
         return None
     if tile is True:

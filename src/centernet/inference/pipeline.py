@@ -1,4 +1,4 @@
-"""Reading ahead: the next pictures are read and warped in other threads while the network works on those before."""
+"""Reading ahead: the next images are read and warped in other threads while the network works on those before."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from centernet.images import LazyImage, Preprocessing
     from centernet.inference.sources import Frame
 
 T = TypeVar("T")
@@ -21,13 +17,13 @@ T = TypeVar("T")
 def read_ahead(
     readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame], T], *, depth: int, workers: int | None = None
 ) -> Iterator[tuple[Future[T], bool]]:
-    """What becomes of each frame of a source, in its order, worked out beforehand.
+    """Prepare the frames of a source beforehand, and give the results in its order.
 
     One thread goes through the source, others read its files and prepare them. OpenCV, Pillow and the runtimes let
     other threads run while they work.
 
     Args:
-        readers: from `centernet.inference.sources.readers`; closed at the end, also at an early one.
+        readers: those of a `Source`; closed at the end, also at an early one.
         prepare: called with each frame, in any thread.
         depth: at most so many frames are held.
         workers: threads that read and prepare; None for one for each core, up to eight.
@@ -62,7 +58,7 @@ def read_ahead(
 def read_here(
     readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame], T]
 ) -> Iterator[tuple[Future[T], bool]]:
-    """The same without threads, for a single picture: there is nothing to read while it is worked on."""
+    """Do the same without threads, for a single image: there is nothing to read while it is worked on."""
     for read in readers:
         result: Future[T] = Future()
         try:
@@ -72,23 +68,6 @@ def read_here(
         yield result, True
 
 
-def pixels_for(picture: LazyImage, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
-    """The pixels of a large JPEG file as far as the network's input needs them.
-
-    They are decoded to 1/2, 1/4 or 1/8 where that divides the sides and is still no smaller than the input: the
-    picture then lies in the input exactly as the whole one would.
-
-    Returns:
-        uint8 h×w×3; None where the whole picture is needed.
-    """
-    height, width = picture.size_hw
-    (across, _, _), (_, down, _) = preprocessing.matrix((height, width)).tolist()
-    for factor in (8, 4, 2):
-        if height % factor == width % factor == 0 and max(across, down) * factor <= 1:
-            return picture.read(1 / factor)[0]
-    return None
-
-
 def _cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

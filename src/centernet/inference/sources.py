@@ -1,4 +1,4 @@
-"""Where pictures come from: one generator of frames for files, arrays, lists, folders, globs, videos and cameras.
+"""Frame sources: image files, arrays, lists, folders, patterns, videos, cameras and streams behind one generator.
 
 A frame is read when it is asked for and forgotten with it: memory doesn't grow with the source.
 """
@@ -8,23 +8,28 @@ from __future__ import annotations
 import glob
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
+from centernet.annotations.mot import SequenceInfo
+from centernet.annotations.problems import Reports
 from centernet.images import ImageError, LazyImage, check_image, list_images, open_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Item: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8]"
-Source: TypeAlias = "Item | Sequence[Item] | int"
+SourceLike: TypeAlias = "Source | Item | Sequence[Item] | int"
+Kind: TypeAlias = Literal["image", "list", "folder", "pattern", "video", "camera", "stream"]
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"),
@@ -39,11 +44,11 @@ _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
 class SourceError(ValueError):
-    """A source of pictures that cannot be used, or breaks off; the message names it and what to do."""
+    """A source of images that cannot be used, or breaks off; the message names it and what to do."""
 
 
 class Frame:
-    """One picture of a source.
+    """One image of a source.
 
     Args:
         image: uint8 H×W×3, RGB, upright; or a `LazyImage` that is decoded when somebody asks for `image`.
@@ -51,19 +56,19 @@ class Frame:
             name of a single file; ``clip_000012`` for frame 12 of ``clip.mp4``, ``image_000012`` for an array,
             ``camera_0_000012`` for a camera.
         path: the file that it was read from (a video's frames share one), or None for an array, a camera and a stream.
-        index: its place in the source, from 0; unreadable pictures that were left out count.
+        index: its place in the source, from 0; unreadable images that were left out count.
     """
 
     def __init__(self, image: NDArray[np.uint8] | LazyImage, name: str, path: Path | None, index: int) -> None:
-        self.picture = image if isinstance(image, LazyImage) else LazyImage.of(image)
+        self.lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
         self.name = name
         self.path = path
         self.index = index
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """(height, width) of the picture, without decoding it."""
-        return self.picture.size_hw
+        """(height, width) of the image, without decoding it."""
+        return self.lazy.size_hw
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:
@@ -72,29 +77,145 @@ class Frame:
         Raises:
             ImageError: the file is damaged behind its header.
         """
-        return self.picture.read()[0]
+        return self.lazy.read()[0]
+
+    @property
+    def is_file(self) -> bool:
+        """True for an image with a file of its own, False for an array or a frame of a video, camera or stream."""
+        return self.path is not None and not _is_video(self.path)
+
+    @property
+    def location(self) -> str:
+        """The path of its file where it has one of its own, else its name."""
+        return str(self.path) if self.is_file else self.name
 
 
-def frames(source: Source, *, on_error: Callable[[ImageError], None] | None = None) -> Iterator[Frame]:
-    """The pictures of a source, one after the other.
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A source of frames, as `open_source` found it.
+
+    Attributes:
+        kind: of what was given; `image` is a single one, by its path or as an array.
+        items: paths of images and videos, arrays, the address of a stream or the number of a camera.
+        folder: that the frames are in, for the kind `folder`.
+    """
+
+    kind: Kind
+    items: Sequence[Item | int]
+    folder: Path | None = None
+
+    @property
+    def live(self) -> bool:
+        """True where images come in their own time: from a camera or a stream."""
+        return self.kind in ("camera", "stream")
+
+    @property
+    def is_moving(self) -> bool:
+        """True where an item gives several frames: a video, camera or stream."""
+        return self.live or any(map(_is_video, self.items))
+
+    @cached_property
+    def length(self) -> int | None:
+        """Number of frames, where it is known beforehand; a video's own count may be off."""
+        if self.live:
+            return None
+        counts = [_stated(item)[0] if _is_video(item) else 1 for item in self.items]
+        return None if 0 in counts else sum(counts)
+
+    @cached_property
+    def frame_rate(self) -> float | None:
+        """Frames per second that a video file, or the seqinfo.ini of a folder, states; None for other sources."""
+        if self.sequence is not None:
+            return self.sequence.frame_rate
+        return _stated(self.items[0])[1] if self.kind == "video" else None
+
+    @cached_property
+    def sequence(self) -> SequenceInfo | None:
+        """The seqinfo.ini of MOTChallenge that stands beside a folder of frames, or above it."""
+        if self.folder is None:
+            return None
+        return next(filter(None, map(read_sequence_info, (self.folder, self.folder.parent))), None)
+
+    def readers(self) -> Iterator[Callable[[], Frame]]:
+        """Iterate over functions that open each frame, in order: several may be called at once, in any thread.
+
+        The frames of a video, a camera or a stream are read while this is iterated, those of files when they are called
+        for; a file's pixels are decoded when `Frame.image` is.
+
+        Raises:
+            SourceError, ImageError: as `frames` does; from the calls, those of single images.
+        """
+        index = 0
+        for number, item in enumerate(self.items):
+            if self.live or _is_video(item):
+                video: Any = item if self.live else Path(item)  # type: ignore[arg-type]
+                for frame in _video(video, index):
+                    yield partial(_there, frame)
+                    index = frame.index + 1
+            elif isinstance(item, (str, os.PathLike)):
+                yield partial(_read_file, Path(item), self._name(Path(item)), index)
+                index += 1
+            else:
+                yield partial(_read_array, item, f"image_{number:06d}", index)
+                index += 1
+
+    def _name(self, path: Path) -> str:
+        """Return the name of a frame by the path of its file."""
+        if self.folder is not None:
+            return path.relative_to(self.folder).as_posix()
+        return path.name if self.kind == "image" else path.as_posix()
+
+
+def open_source(source: SourceLike) -> Source:
+    """Find out what a source is. Its files are opened when they are read.
 
     Args:
-        source: the path of a picture, of a folder (its pictures sorted by name, without subfolders) or of a video; a
-            pattern such as ``shots/**/*.jpg`` (matches sorted by path); a uint8 H×W×3 RGB array; a list of paths of
-            pictures or videos and of arrays; the number of a camera; or the address of a stream
-            (``rtsp://…``, ``http://…``), as FFmpeg reads it.
-        on_error: called with the error of each picture that cannot be read, which is then left out; without it the
+        source: the path of an image, of a folder (its images sorted by name, without subfolders; of a sequence of
+            MOTChallenge its frames) or of a video; a pattern such as ``shots/**/*.jpg`` (matches sorted by path); a
+            uint8 H×W×3 RGB array; a list of paths of images or videos and of arrays; the number of a camera; the
+            address of a stream (``rtsp://…``, ``http://…``), as FFmpeg reads it; or a `Source`, which is returned.
+
+    Raises:
+        SourceError: there is nothing, or no source.
+        ImageError: a folder without images.
+    """
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, np.ndarray):
+        return Source("image", [source])
+    if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
+        return Source("camera", [int(source)])
+    if isinstance(source, str) and _ADDRESS.match(source):
+        return Source("stream", [source])
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(Path(source))
+    if isinstance(source, Sequence):
+        for item in source:
+            _check_item(item)
+        return Source("list", source)
+    raise SourceError(
+        f"expected a path, a uint8 array H×W×3, a list of them, the number of a camera or the address of a stream "
+        f"as the source of images, got {type(source).__name__}"
+    )
+
+
+def frames(source: SourceLike, *, on_error: Callable[[ImageError], None] | None = None) -> Iterator[Frame]:
+    """Read the frames of a source, one after the other.
+
+    Args:
+        source: what `open_source` takes.
+        on_error: called with the error of each image that cannot be read, which is then left out; without it the
             error is raised.
 
     Yields:
-        Frames with upright RGB pictures in their own size.
+        Frames with upright RGB images in their own size.
 
     Raises:
         SourceError: nothing there, or a video, camera or stream that cannot be opened. One that breaks off gives its
             readable frames first, then this; so do a camera and a stream without a length when they end.
-        ImageError: a picture that cannot be read (see `on_error`), or a folder without pictures.
+        ImageError: an image that cannot be read (see `on_error`), or a folder without images.
     """
-    for read in readers(source):
+    for read in open_source(source).readers():
         try:
             frame = read()
             _ = frame.image  # decoded here, so that damage is told in its place
@@ -106,133 +227,76 @@ def frames(source: Source, *, on_error: Callable[[ImageError], None] | None = No
             yield frame
 
 
-def readers(source: Source) -> Iterator[Callable[[], Frame]]:
-    """What opens each frame of a source, in order: several may be called at once, in any thread.
-
-    The frames of a video, a camera or a stream are read while this is iterated, those of files when they are called
-    for; a file's pixels are decoded when `Frame.image` is.
-
-    Raises:
-        SourceError, ImageError: as `frames` does; from the calls, those of single pictures.
-    """
-    index = 0
-    for item, name in _items(source):
-        if isinstance(item, (int, str)) or (isinstance(item, Path) and is_video(item)):
-            for frame in _video(item, index):
-                yield partial(_there, frame)
-                index = frame.index + 1
-        else:
-            yield partial(_read, item, name, index)
-            index += 1
+def read_sequence_info(folder: Path) -> SequenceInfo | None:
+    """Read MOTChallenge's seqinfo.ini; None where a folder has none. Problems with it are warnings."""
+    if not (folder / "seqinfo.ini").is_file():
+        return None
+    report = Reports(strict=False)
+    info = SequenceInfo.read(folder, report)
+    for problem in report.found:
+        warnings.warn(str(problem), stacklevel=2)
+    return info
 
 
-def count(source: Source) -> int | None:
-    """How many frames `frames` will give, where that is known beforehand; a video's own count may be off."""
-    total = 0
-    for item, _ in _items(source):
-        if isinstance(item, (int, str)):
-            return None
-        if isinstance(item, Path) and is_video(item):
-            capture = cv2.VideoCapture(str(item))
-            announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            capture.release()
-            if announced <= 0:
-                return None
-            total += announced
-        else:
-            total += 1
-    return total
+def _open_path(path: Path) -> Source:
+    if path.is_dir():
+        info = read_sequence_info(path)
+        if info is not None and (path / info.images).is_dir():
+            path /= info.images
+        return Source("folder", list_images(path), path)
+    if path.exists() or not glob.has_magic(str(path)):
+        return Source("video" if _is_video(path) else "image", [_existing(path)])
+    matches = sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+    if not matches:
+        raise SourceError(f"{path}: no file has such a name; check the pattern, and quote it in a shell")
+    return Source("pattern", matches)
 
 
-def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a file counts as a video, by its suffix."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+def _check_item(item: Any) -> None:
+    """Raise SourceError for a path that cannot stand in a list."""
+    if isinstance(item, (str, os.PathLike)):
+        if _ADDRESS.match(str(item)):
+            raise SourceError(f"{_without_password(str(item))}: a stream within a list; give it alone")
+        if Path(item).is_dir():
+            raise SourceError(f"{Path(item)}: a folder within a list; give the folder alone, or its files")
 
 
-def is_live(source: Source) -> bool:
-    """Whether pictures come in their own time: the number of a camera, or the address of a stream."""
-    return _is_camera(source) or (isinstance(source, str) and _ADDRESS.match(source) is not None)
+def _is_video(item: Any) -> bool:
+    return isinstance(item, (str, os.PathLike)) and str(item).lower().endswith(VIDEO_SUFFIXES)
 
 
-def is_single(source: Source) -> bool:
-    """Whether a source is one picture: an array, or the path of a file that is no video."""
-    if isinstance(source, np.ndarray):
-        return True
-    if not isinstance(source, (str, os.PathLike)) or is_live(source):
-        return False
-    return not (Path(source).is_dir() or is_video(source) or _is_pattern(source))
+def _stated(path: Item | int) -> tuple[int, float | None]:
+    """Return the number of frames that a video file states, 0 for none, and its frame rate, where that is sensible."""
+    capture = cv2.VideoCapture(str(path))
+    number, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
+    capture.release()
+    return max(0, number), rate if 0.01 < rate < 1000 else None
 
 
-def _is_camera(source: Any) -> bool:
-    return isinstance(source, (int, np.integer)) and not isinstance(source, bool)
-
-
-def _items(source: Source) -> Iterator[tuple[Path | NDArray[np.uint8] | str | int, str]]:
-    """Paths of files, arrays, addresses of streams and numbers of cameras, each with its name."""
-    if isinstance(source, (int, np.integer)) and _is_camera(source):
-        yield int(source), ""
-    elif isinstance(source, str) and is_live(source):
-        yield source, ""
-    elif isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        if path.is_dir():
-            for file in list_images(path):
-                yield file, file.relative_to(path).as_posix()
-        elif _is_pattern(source):
-            matches = sorted(name for name in glob.glob(str(source), recursive=True) if Path(name).is_file())
-            if not matches:
-                raise SourceError(f"{source}: no file has such a name; check the pattern, and quote it in a shell")
-            for name in matches:
-                yield Path(name), Path(name).as_posix()
-        else:
-            yield _file(path), path.name
-    elif isinstance(source, np.ndarray):
-        yield source, "image_000000"
-    elif isinstance(source, Sequence):
-        for i, item in enumerate(source):
-            if isinstance(item, (str, os.PathLike)):
-                if is_live(str(item)):
-                    raise SourceError(f"{_without_password(str(item))}: a stream within a list; give it alone")
-                path = Path(item)
-                if path.is_dir():
-                    raise SourceError(f"{path}: a folder within a list; give the folder alone, or its files")
-                yield path, path.as_posix()
-            else:
-                yield item, f"image_{i:06d}"
-    else:
-        raise SourceError(
-            f"expected a path, a uint8 array H×W×3, a list of them, the number of a camera or the address of a stream "
-            f"as the source of pictures, got {type(source).__name__}"
-        )
-
-
-def _file(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
     return path
-
-
-def _is_pattern(source: str | os.PathLike[str]) -> bool:
-    return glob.has_magic(str(source)) and not Path(source).exists()
 
 
 def _there(frame: Frame) -> Frame:
     return frame
 
 
-def _read(item: Path | NDArray[np.uint8], name: str, index: int) -> Frame:
-    """The frame of a file or an array."""
-    if isinstance(item, Path):
-        return Frame(open_image(item), name, item, index)
+def _read_file(path: Path, name: str, index: int) -> Frame:
+    return Frame(open_image(path), name, path, index)
+
+
+def _read_array(array: Any, name: str, index: int) -> Frame:
     try:
-        check_image(item)
+        check_image(array)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    return Frame(item, name, None, index)
+    return Frame(array, name, None, index)
 
 
 def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
-    """The frames of a video, stream or camera, numbered from `first`, named by their place in it."""
+    """Read the frames of a video, stream or camera, numbered from `first`, named by their place in it."""
     live = not isinstance(source, Path)
     path = source if isinstance(source, Path) else None
     shown, stem, hint = _describe(source)
@@ -249,20 +313,20 @@ def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
             yield Frame(rgb, f"{stem}_{number:06d}", path, first + number)
             number += 1
     if number == 0:
-        raise SourceError(f"{shown}: not one picture came; {hint}")
+        raise SourceError(f"{shown}: not one image came; {hint}")
     # Containers state a duration rather than a count: a few frames less is the rule, not a loss.
     if number < announced - max(2, announced // 50):
         raise SourceError(
             f"{shown}: the video breaks off after {number} of {announced} frames; those before it are kept"
         )
     if live and announced <= 0:
-        raise SourceError(f"{shown}: no more pictures came after {number}; those before are kept")
+        raise SourceError(f"{shown}: no more images came after {number}; those before are kept")
 
 
 def _describe(source: Path | str | int) -> tuple[str, str, str]:
-    """What a video is called in messages, the stem of its frames' names, and what to do where it gives nothing."""
+    """Return what a video is called in messages, the stem of its frames' names, and what to do if it gives nothing."""
     if isinstance(source, Path):
-        if not _file(source).is_file():
+        if not _existing(source).is_file():
             raise SourceError(f"{source}: not a file")
         hint = "OpenCV cannot open this video, or read its frames; play it to see whether it is whole, or convert it"
         return str(source), source.stem, hint
@@ -281,7 +345,7 @@ def _without_password(address: str) -> str:
 
 @contextmanager
 def _capture(source: Path | str | int) -> Iterator[cv2.VideoCapture]:
-    """OpenCV's reader, closed at the end; what it prints where it cannot open something is said by our error."""
+    """Open OpenCV's reader, and close it at the end. It prints nothing: our errors say what it cannot open."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from centernet.detections import Detections
-from centernet.inference.sources import Frame, Source, is_video
+from centernet.inference.sources import Frame, SourceLike
+from centernet.tracking import Tracker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 class Tracking(Protocol):
-    """What gives the detections of frame after frame identities."""
+    """Anything that gives identities to the detections of frame after frame."""
 
     def update(self, detections: Detections, image: NDArray[np.uint8] | None = None) -> Detections:
-        """The tracks that the next frame shows, with `track_ids`."""
+        """Return the tracks that the next frame shows, with `track_ids`."""
         ...
 
 
 def track(
     detector: Detector,
     tracker: Tracking,
-    source: Source,
+    source: SourceLike,
     *,
     on_error: Callable[[ImageError], None] | None = None,
 ) -> Iterator[tuple[Frame, Detections]]:
-    """Each frame of a source with the tracks in it, in the order of time.
+    """Track the objects of a source, frame by frame in the order of time.
 
     Memory doesn't grow with the source. A frame comes out before the next batch is read, so what was tracked before an
     interruption or a break of the source has been given.
@@ -45,8 +45,8 @@ def track(
     Args:
         detector: finds the objects. Its score threshold should not be above the tracker's own, best 0.
         tracker: as it is; `reset()` it before another source.
-        source: what `centernet.inference.frames` takes; the pictures of a folder are the frames, by name.
-        on_error: called for each picture that cannot be read: for the tracker that is a frame without detections.
+        source: what `centernet.inference.frames` takes; the images of a folder are the frames, by name.
+        on_error: called for each image that cannot be read: for the tracker that is a frame without detections.
             Without it the error is raised.
 
     Yields:
@@ -57,14 +57,52 @@ def track(
     """
     due = 0
     for frame, found in detector.stream(source, on_error=on_error):
-        for _ in range(due, frame.index):  # time passes in unreadable pictures too
+        for _ in range(due, frame.index):  # time passes in unreadable images too
             tracker.update(Detections.empty(detector.class_names))
         due = frame.index + 1
         yield frame, tracker.update(found, frame.image)
 
 
+def make_tracker(
+    detector: Detector | None,
+    frame_rate: float,
+    *,
+    preset: str | None = None,
+    start_score: float | None = None,
+    **options: Any,
+) -> Tracker:
+    """Make a tracker for what a detector finds.
+
+    Args:
+        detector: whose model says what suits it; None for detections of another origin.
+        frame_rate: frames per second.
+        preset: a name of `centernet.tracking.PRESETS`; None for the model's own settings.
+        start_score: from which on an object starts a track: `high_score` and `new_score` at once, and no second pass
+            from there on.
+        options: those of `centernet.tracking.TrackerOptions` that differ from the preset's or the model's.
+
+    Raises:
+        TypeError, ValueError: an option that a tracker does not have, or a value that it cannot have.
+    """
+    settings = {"preset": preset} if preset is not None else detector.tracker if detector is not None else {}
+    try:
+        plain = Tracker(**settings, frame_rate=frame_rate)
+    except (TypeError, ValueError) as error:
+        if preset is not None or detector is None:
+            raise
+        raise ValueError(
+            f"{detector.name}: no tracker can be made by what the model says suits it ({error}); choose one by its "
+            "preset (--preset)"
+        ) from error
+    if start_score is not None:
+        low = plain.options.low_score
+        settings |= {"high_score": start_score, "new_score": start_score}
+        settings |= {"low_score": None} if low is not None and low >= start_score else {}
+    return Tracker(**{**settings, **options}, frame_rate=frame_rate)
+
+
 def collect(tracked: Iterator[tuple[Frame, Detections]]) -> dict[str, list[Any]]:
-    """What `track` gives as lists with one entry a frame.
+    """Collect the results of `track` in lists with one entry a frame.
 
     Returns:
         `bboxes` arrays M×4 float32 in original pixels, `labels` M int64, `scores` M float32, `track_ids` M int64, with
@@ -75,13 +113,12 @@ def collect(tracked: Iterator[tuple[Frame, Detections]]) -> dict[str, list[Any]]
         assert tracks.track_ids is not None
         for key in ("bboxes", "labels", "scores", "track_ids"):
             columns[key].append(getattr(tracks, key))
-        from_file = frame.path is not None and not is_video(frame.path)
-        columns["paths"].append(str(frame.path) if from_file else frame.name)
+        columns["paths"].append(frame.location)
     return columns
 
 
 def class_labels(names: Sequence[str], class_names: Sequence[str]) -> list[int]:
-    """Labels of classes by name.
+    """Return the labels of classes by their names.
 
     Raises:
         ValueError: a name that isn't there; the message lists those that are, and the nearest.
@@ -93,15 +130,3 @@ def class_labels(names: Sequence[str], class_names: Sequence[str]) -> list[int]:
             known = f"its classes are {', '.join(class_names)}" if class_names else "it knows no names of classes"
             raise ValueError(f"classes: {name!r}{hint} is no class of the detector; {known}")
     return [list(class_names).index(name) for name in names]
-
-
-def frame_rate(source: Source) -> float | None:
-    """Frames a second that a video file states; None for other sources, and where it states nothing sensible."""
-    import cv2
-
-    if not isinstance(source, (str, Path)) or not is_video(source):
-        return None
-    capture = cv2.VideoCapture(str(source))
-    rate = float(capture.get(cv2.CAP_PROP_FPS))
-    capture.release()
-    return rate if 0.01 < rate < 1000 else None

@@ -1,4 +1,4 @@
-"""What is written about detections and tracks: annotated pictures, COCO-style JSON, CSV, MOTChallenge's text.
+"""Writers of detections and tracks: annotated images, COCO-style JSON, CSV, MOTChallenge's text.
 
 Writers take one frame after the other and keep nothing of it in memory. As context managers they are finished when an
 error or Ctrl-C ends the run too, with what was written until then.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,14 +18,14 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import cv2
 
-from centernet.boxes import xyxy_to_xywh
+from centernet.annotations.mot import result_rows
 from centernet.drawing import Trails, draw
-from centernet.inference.sources import Frame, is_video
+from centernet.inference.sources import Frame
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from centernet.detections import Detections
+    from centernet.detections import Column, Detections
 
 
 class Writer(Protocol):
@@ -37,18 +38,24 @@ class Writer(Protocol):
         ...
 
     def summary(self) -> str:
-        """What was written and where, for a person."""
+        """Return the path and how much was written, for a person."""
         ...
 
 
-class PictureWriter:
-    """JPEGs of the pictures with their boxes drawn, and trails of identities, named as the pictures are.
+def counted(number: int, noun: str) -> str:
+    """Return "1 row", "2 rows" or "2 identities"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
-    Pictures of equal names (from different folders, or with different suffixes) get the name of their folder in front,
+
+class ImageWriter:
+    """Writes JPEGs of the images with their boxes drawn, and trails of identities, named as the images are.
+
+    Images of equal names (from different folders, or with different suffixes) get the name of their folder in front,
     their own suffix behind, or a number.
 
     Args:
-        folder: made if missing. It must not hold the pictures themselves.
+        folder: made if missing. It must not hold the images themselves.
         quality: of the JPEGs, 1..100.
     """
 
@@ -69,28 +76,27 @@ class PictureWriter:
         """Draw and save a frame.
 
         Raises:
-            ValueError: the folder is the one that the picture is in, so that a picture might be overwritten.
+            ValueError: the folder is the one that the image is in, so that an image might be overwritten.
             OSError: it cannot be written.
         """
         if frame.path is not None and frame.path.parent.resolve() == self.folder.resolve():
             raise ValueError(
-                f"{self.folder}: the pictures themselves are in this folder; choose another for what is drawn"
+                f"{self.folder}: the images themselves are in this folder; choose another for what is drawn"
             )
         path = self.folder / f"{self._free_name(frame)}.jpg"
         drawn = draw(self._trails.draw(frame.image, detections), detections)
         ok, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
         if not ok:
-            raise OSError(f"{path}: a picture of {frame.image.shape[1]}×{frame.image.shape[0]} cannot be saved as JPEG")
+            raise OSError(f"{path}: an image of {frame.image.shape[1]}×{frame.image.shape[0]} cannot be saved as JPEG")
         path.write_bytes(data.tobytes())
 
     def summary(self) -> str:
-        """What was written and where."""
-        return f"{self.folder} ({len(self._used)} {'picture' if len(self._used) == 1 else 'pictures'})"
+        """Return the folder and the number of images."""
+        return f"{self.folder} ({counted(len(self._used), 'image')})"
 
     def _free_name(self, frame: Frame) -> str:
         name = PurePath(frame.name)
-        from_video = frame.path is not None and is_video(frame.path)
-        stem = name.name if frame.path is None or from_video else name.stem
+        stem = name.stem if frame.is_file else name.name
         candidates = [stem, f"{name.parent.name}_{stem}"] if name.parent.name else [stem]
         if name.suffix and stem == name.stem:
             candidates.append(f"{stem}_{name.suffix[1:]}")
@@ -105,11 +111,11 @@ class PictureWriter:
 
 
 class CocoWriter:
-    """One JSON file in COCO's form: images, categories, and annotations with a score.
+    """Writes one JSON file in COCO's form: images, categories, and annotations with a score and further columns.
 
     Category ids are label + 1 in the order of the class names, image ids count from 1, boxes are ``x y w h`` in
-    original pixels. Rows go to two files beside `path` as they come, and become `path` at the end in one step: a file
-    under that name is always whole.
+    original pixels. Vectors are left out: an embedding is longer than all the rest. Rows go to two files beside `path`
+    as they come, and become `path` at the end in one step: a file under that name is always whole.
 
     Args:
         path: of the JSON file; its folder is made if missing.
@@ -164,8 +170,8 @@ class CocoWriter:
             part.flush()
 
     def summary(self) -> str:
-        """What was written and where."""
-        return f"{self.path} ({self._objects} {'object' if self._objects == 1 else 'objects'})"
+        """Return the path and the number of objects."""
+        return f"{self.path} ({counted(self._objects, 'object')})"
 
     def _part(self, key: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{key}.part")
@@ -174,51 +180,75 @@ class CocoWriter:
         self._parts[key].write(("" if first else ",\n") + json.dumps(row, ensure_ascii=False))
 
 
-class CsvWriter:
-    """A table with one row an object: picture, class, score, corners in original pixels, track id where there is one.
-
-    Rows are on the disk after each frame.
-
-    Args:
-        path: of the CSV file; its folder is made if missing.
-    """
-
-    COLUMNS = ("picture", "frame", "label", "class", "score", "x1", "y1", "x2", "y2", "track_id")
+class _TextWriter:
+    """Writes rows to a text file that is open from entering to leaving the context."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._objects = 0
+        self._frames = self._count = 0
         self._file: IO[str]
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("w", newline="", encoding="utf-8")
-        self._rows = csv.writer(self._file)
-        self._rows.writerow(self.COLUMNS)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Add the objects of a frame."""
-        tracks: Sequence[Any] = (
-            [""] * len(detections) if detections.track_ids is None else detections.track_ids.tolist()
-        )
-        for i, name in enumerate(detections.names):
-            corners = [round(v, 2) for v in detections.bboxes[i].tolist()]
-            score = round(float(detections.scores[i]), 5)
-            self._rows.writerow([frame.name, frame.index, int(detections.labels[i]), name, score, *corners, tracks[i]])
-        self._objects += len(detections)
+    def _wrote(self, rows: int) -> None:
+        """Count the rows of a frame, and put them on the disk."""
+        self._frames += 1
+        self._count += rows
         self._file.flush()
 
+
+class CsvWriter(_TextWriter):
+    """Writes a table with one row an object: image, class, score, corners in original pixels, track id where there is
+    one, and further columns.
+
+    Rows are on the disk after each frame. Columns of several numbers have a place for each, named by its number;
+    vectors are left out.
+
+    Args:
+        path: of the CSV file; its folder is made if missing.
+        columns: that detections have beside boxes, labels and scores.
+    """
+
+    COLUMNS = ("image", "frame", "label", "class", "score", "x1", "y1", "x2", "y2", "track_id")
+
+    def __init__(self, path: str | os.PathLike[str], columns: Sequence[Column] = ()) -> None:
+        super().__init__(path)
+        self._further = [column for column in columns if column.kind != "vector"]
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        names = [
+            [column.name] if not column.shape else [f"{column.name}_{i}" for i in range(math.prod(column.shape))]
+            for column in self._further
+        ]
+        self._rows = csv.writer(self._file)
+        self._rows.writerow([*self.COLUMNS, *(name for several in names for name in several)])
+        return self
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Add the objects of a frame."""
+        for one in detections:
+            corners = [round(v, 2) for v in one.bbox.tolist()]
+            track = "" if one.track_id is None else one.track_id
+            further = [round(v, 4) for column in self._further for v in one.data[column.name].reshape(-1).tolist()]
+            self._rows.writerow(
+                [frame.name, frame.index, one.label, one.name, round(one.score, 5), *corners, track, *further]
+            )
+        self._wrote(len(detections))
+
     def summary(self) -> str:
-        """What was written and where."""
-        return f"{self.path} ({self._objects} {'row' if self._objects == 1 else 'rows'})"
+        """Return the path and the number of rows."""
+        return f"{self.path} ({counted(self._count, 'row')})"
 
 
-class MotWriter:
-    """Tracks as MOTChallenge takes them: ``frame,id,left,top,width,height,score,-1,-1,-1``, a row an object.
+class MotWriter(_TextWriter):
+    """Writes tracks as MOTChallenge takes them: ``frame,id,left,top,width,height,score,-1,-1,-1``, a row an object.
 
     Frames and pixels count from 1: left is x1 + 1. Rows are on the disk after each frame.
 
@@ -229,18 +259,8 @@ class MotWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, with_classes: bool = False) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.with_classes = with_classes
-        self._frames = self._rows = 0
-        self._file: IO[str]
-
-    def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("w", encoding="utf-8")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the tracks of a frame; its number is its index + 1.
@@ -250,20 +270,9 @@ class MotWriter:
         """
         if detections.track_ids is None:
             raise ValueError(f"{frame.name}: detections without track_ids; a tracker gives them")
-        values = zip(
-            detections.track_ids.tolist(),
-            xyxy_to_xywh(detections.bboxes).tolist(),
-            detections.scores.tolist(),
-            (detections.labels + 1).tolist() if self.with_classes else [-1] * len(detections),
-            strict=True,
-        )
-        for identity, (x, y, width, height), score, kind in values:
-            box = f"{x + 1:.2f},{y + 1:.2f},{width:.2f},{height:.2f}"
-            self._file.write(f"{frame.index + 1},{identity},{box},{score:.5g},{kind},-1,-1\n")
-        self._frames += 1
-        self._rows += len(detections)
-        self._file.flush()
+        self._file.writelines(result_rows(frame.index + 1, detections, with_classes=self.with_classes))
+        self._wrote(len(detections))
 
     def summary(self) -> str:
-        """What was written and where."""
-        return f"{self.path} ({self._rows} {'row' if self._rows == 1 else 'rows'} of {self._frames} frames)"
+        """Return the path, and the number of rows and frames."""
+        return f"{self.path} ({counted(self._count, 'row')} of {self._frames} frames)"

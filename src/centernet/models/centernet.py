@@ -13,13 +13,12 @@ from torch import Tensor
 from centernet.export import ExportOptions, export
 from centernet.export.torchscript import read_script
 from centernet.extras import require
-from centernet.inference import Detector, collect, track
-from centernet.inference.tracking import frame_rate as stated_rate
+from centernet.inference import Detector, collect, open_source, track
+from centernet.inference.tracking import make_tracker
 from centernet.network.build import build_network
 from centernet.network.files import read_checkpoint
 from centernet.network.network import Network
 from centernet.network.weights import load_network, network_of_checkpoint, save_network
-from centernet.tracking import Tracker
 from centernet.training.module import DetectionModule
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class CenterNet(DetectionModule):
         Args:
             source: path of the folder or video, or a list of paths or uint8 H×W×3 RGB arrays.
             preset: of `centernet.tracking.Tracker`; None for the model's own.
-            frame_rate: frames per second; None for what a video says, else 30.
+            frame_rate: frames per second; None for what a video or a sequence's seqinfo.ini says, else 30.
             num_detections: at most so many a frame.
             batch_size: frames that go through the network together.
             options: those of `centernet.tracking.TrackerOptions` that are to differ from the preset's and, without
@@ -138,9 +137,9 @@ class CenterNet(DetectionModule):
             float32, `track_ids` M int64, the same through all frames; `paths` strings.
         """
         detector = Detector(self.network, score_threshold=0.0, num_detections=num_detections, batch_size=batch_size)
-        settings = self.tracker | options if preset is None else {"preset": preset, **options}
-        tracker = Tracker(frame_rate=frame_rate or stated_rate(source) or 30.0, **settings)
-        return collect(track(detector, tracker, source))
+        opened = open_source(source)
+        tracker = make_tracker(detector, frame_rate or opened.frame_rate or 30.0, preset=preset, **options)
+        return collect(track(detector, tracker, opened))
 
     def to_onnx(  # type: ignore[override]
         self, path: str | PathLike[str], images: Tensor | None = None, **options: Any
