@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from centernet.configuration import RENAMED, make_parser, plain, with_current_paths
 from centernet.data import DataModule
+from centernet.data.audit_subject import parts
 from centernet.models import CenterNet
 from centernet.network.build import PARTS, without_start
 from centernet.network.files import read_checkpoint
@@ -181,7 +182,9 @@ class Run:
 
 
 def _parser(command: Command) -> Any:
-    parser = make_parser(PARTS, prog=f"centernet {command}", description=DESCRIPTIONS[command], exit_on_error=True)
+    parser = make_parser(
+        {**PARTS, **parts()}, prog=f"centernet {command}", description=DESCRIPTIONS[command], exit_on_error=True
+    )
     parser.add_argument("-c", "--config", action="config", help="Path of a configuration file in YAML.")
     parser.add_argument("--seed_everything", type=int, default=0, help="Seed of all random numbers.")
     parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)

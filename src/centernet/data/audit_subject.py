@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..configuration import explain, make_parser
+from ..configuration import make_parser
 from ..extras import explain as explain_missing
 from ..images import Preprocessing
 from .dataset import DetectionDataset
@@ -129,7 +129,7 @@ def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
     """
     from .datamodule import DataModule
 
-    parser = make_parser()
+    parser = make_parser(parts())
     parser.add_class_arguments(DataModule, "data", skip=set(_SPLITS), instantiate=False)
     others = {key: value for key, value in section.items() if key not in _SPLITS}
     settings = dict(vars(parser.instantiate(_parse(parser, {"data": others}, source)).data))
@@ -138,7 +138,7 @@ def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
     subject.class_names, subject.num_classes = settings.pop("class_names"), settings.pop("num_classes")
     subject.settings = settings
     for split in given:
-        parser = make_parser()
+        parser = make_parser(parts())
         parser.add_argument(f"--{split}", type=DetectionDataset)
         parsed = _parse(parser, {split: section[split]}, f"{source}: data")
         with warnings.catch_warnings():
@@ -150,16 +150,20 @@ def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
     return subject
 
 
-def _parse(parser: Any, values: dict[str, Any], source: str) -> Any:
+def parts() -> dict[str, list[str]]:
+    """Return the names of the classes that a `data` section may name, by kind."""
     from .. import data
 
     bases = {"data sets": DetectionDataset, "augmentation": data.Transform, "sampling": data.Sampling}
+    classes = {name: value for name in data.__all__ if isinstance(value := getattr(data, name), type)}
+    return {kind: [name for name in classes if issubclass(classes[name], base)] for kind, base in bases.items()}
+
+
+def _parse(parser: Any, values: dict[str, Any], source: str) -> Any:
     try:
         return parser.parse_object(values)
     except Exception as error:  # jsonargparse's own, which tells the key and what was expected
-        classes = {name: value for name in data.__all__ if isinstance(value := getattr(data, name), type)}
-        parts = {kind: [name for name in classes if issubclass(classes[name], base)] for kind, base in bases.items()}
-        raise DataError(f"{source}: {explain(str(error), parts)}") from error
+        raise DataError(f"{source}: {error}") from error
 
 
 def training_samples(subject: AuditSubject) -> tuple[list[TrainingSample], str]:

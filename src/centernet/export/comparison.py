@@ -168,9 +168,7 @@ def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMe
     return found
 
 
-def trial_sizes(
-    metadata: ModelMetadata, size_hw: tuple[int, int], one_size: bool
-) -> list[tuple[int, tuple[int, int]]]:
+def trial_sizes(metadata: ModelMetadata, size_hw: tuple[int, int], one_size: bool) -> list[tuple[int, tuple[int, int]]]:
     """Return numbers and sizes of trial images: the sample's size, an odd one, and large ones where a graph resizes."""
     height, width = size_hw
     if one_size:
