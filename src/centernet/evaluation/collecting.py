@@ -238,13 +238,16 @@ class Evaluator(ABC):
             )
 
 
-def text_table(rows: Iterable[Sequence[object]]) -> list[str]:
-    """Lay out rows of cells, headings first: names to the left, figures with three digits, a dash for -1."""
+def text_table(rows: Iterable[Sequence[object]], least: int = 8) -> list[str]:
+    """Lay out rows of cells, headings first: names to the left, then columns of at least `least` characters.
+
+    Numbers with a fraction get three digits; -1, which marks a figure that does not exist, becomes a dash.
+    """
 
     def text(cell: object) -> str:
         return "–" if cell == -1 else f"{cell:.3f}" if isinstance(cell, float) else str(cell)
 
     texts = [[text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    shape = f"{{:<{widths[0]}}}" + "".join(f"{{:>{max(width, 7) + 1}}}" for width in widths[1:])
+    shape = f"{{:<{widths[0]}}}" + "".join(f"{{:>{max(width + 1, least)}}}" for width in widths[1:])
     return [shape.format(*row).rstrip() for row in texts]

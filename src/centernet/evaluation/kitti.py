@@ -21,15 +21,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from centernet.annotations.kitti import DONT_CARE, NEIGHBOURS, difficulty
-from centernet.boxes import intersection_over_area, iou
+from centernet.boxes import intersection_over_area
 
 from .collecting import Bools, Collected, EvaluationResult, Evaluator, Floats, ImageColumns, Ints, text_table
+from .pairs import Pairs
 
 DIFFICULTIES = ("easy", "moderate", "hard")
 _MIN_HEIGHT = (40.0, 25.0, 25.0)
@@ -126,36 +127,17 @@ def evaluate_kitti(
     numbers: dict[str, int] = {}  # of the types, in lower case, as they come
     images = []
     for frame in sorted(labels):
-        own = _parse(labels[frame], f"labels of {frame}", numbers)
-        results = _parse(found.get(frame, ()), f"detections of {frame}", numbers)
-        region = own.labels == numbers.get(_DONT_CARE, -1)
-        label, area = np.where(region, -1, own.labels), np.zeros(len(region))
-        columns = own.boxes, label, region, area, difficulty(own.truncation, own.occlusion)
-        images.append(ImageColumns(*columns, results.boxes, results.labels, results.scores))
+        label, values = _parse(labels[frame], f"labels of {frame}", numbers)
+        found_label, found_values = _parse(found.get(frame, ()), f"detections of {frame}", numbers)
+        region = label == numbers.get(_DONT_CARE, -1)
+        areas, levels = np.zeros(len(label)), difficulty(*values.T[:2])
+        columns = values[:, 2:6], np.where(region, -1, label), region, areas, levels
+        images.append(ImageColumns(*columns, found_values[:, 2:6], found_label, found_values[:, 6]))
     return _evaluate(Collected.of(images), list(numbers), class_names)
 
 
-class _Rows(NamedTuple):
-    """N rows of a label or result file: boxes N×4, and columns of N."""
-
-    labels: Ints
-    boxes: Floats
-    truncation: Floats
-    occlusion: Floats
-    scores: Floats
-
-
-def _parse(lines: Iterable[str], where: str, numbers: dict[str, int]) -> _Rows:
-    """Read rows of 15 columns (labels, score 0) or 16 (results, the last is the score).
-
-    Args:
-        lines: of the file.
-        where: the name of the file, for messages.
-        numbers: the label of each type, in lower case; gains those that are new.
-
-    Raises:
-        ValueError: another number of columns, or no number where one belongs; with the line.
-    """
+def _parse(lines: Iterable[str], where: str, numbers: dict[str, int]) -> tuple[Ints, Floats]:
+    """Read rows as labels, which `numbers` gives to types, and N×7: truncation, occlusion, box, score (0 in labels)."""
     labels, values = [], []
     for place, line in enumerate(lines, start=1):
         fields = line.split()
@@ -164,13 +146,11 @@ def _parse(lines: Iterable[str], where: str, numbers: dict[str, int]) -> _Rows:
         try:
             if len(fields) not in (15, 16):
                 raise ValueError(f"{len(fields)} columns, expected 15 or 16")
-            score = float(fields[15]) if len(fields) == 16 else 0.0
-            values.append([*map(float, (fields[1], fields[2], *fields[4:8])), score])
+            values.append([float(field) for field in (*fields[1:3], *fields[4:8], *(fields[15:] or "0"))])
         except ValueError as error:
             raise ValueError(f"{where}: line {place}: no row of a label or result file ({error})") from error
         labels.append(numbers.setdefault(fields[0].lower(), len(numbers)))
-    columns = np.array(values, np.float64).reshape(-1, 7)
-    return _Rows(np.array(labels, np.int64), columns[:, 2:6], columns[:, 0], columns[:, 1], columns[:, 6])
+    return np.array(labels, np.int64), np.array(values, np.float64).reshape(-1, 7)
 
 
 def _read_folder(folder: Path) -> dict[str, list[str]]:
@@ -194,57 +174,29 @@ def _read_folder(folder: Path) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _Frames:
-    """All frames as columns.
-
-    Attributes:
-        objects: the truth and the detections.
-        truth, kind: N and M names of them, in lower case, DontCare among the truth's.
-        truth_height, height: N and M float64.
-        dont_care: M float64, the largest share of each detection that lies in one DontCare region.
-        pair_frame, pair_truth, pair_found, pair_iou: pairs of one frame that overlap by more than the lowest limit, by
-            object and then by detection.
-    """
+    """All frames: N objects, M detections, and pairs of these that overlap by more than the lowest limit."""
 
     objects: Collected
-    truth: NDArray[np.str_]
-    kind: NDArray[np.str_]
+    truth: NDArray[np.str_]  # N names, in lower case, DontCare among them
+    kind: NDArray[np.str_]  # M names
     truth_height: Floats
     height: Floats
-    dont_care: Floats
-    pair_frame: Ints
-    pair_truth: Ints
-    pair_found: Ints
-    pair_iou: Floats
+    dont_care: Floats  # M, the largest share of each detection that lies in one DontCare region
+    pairs: Pairs
 
     @classmethod
-    def of(cls, collected: Collected, label_names: Sequence[str]) -> _Frames:
-        region, truth_boxes, boxes = collected.truth_label == -1, collected.truth_boxes, collected.boxes
-        frames = np.arange(collected.num_images + 1)
-        truth_ends, ends = collected.truth_image.searchsorted(frames), collected.image.searchsorted(frames)
+    def of(cls, objects: Collected, label_names: Sequence[str]) -> _Frames:
+        truth_boxes, boxes = objects.truth_boxes, objects.boxes
+        pairs = Pairs.find(objects.truth_image, truth_boxes, objects.image, boxes)
+        in_region = (objects.truth_label == -1)[pairs.truth]
+        regions = pairs.where(in_region)
+        share = intersection_over_area(boxes[regions.found, None], truth_boxes[regions.truth, None])
         dont_care = np.zeros(len(boxes))
-        pairs: list[tuple[Any, ...]] = []
-        for frame in range(collected.num_images):
-            true = slice(truth_ends[frame], truth_ends[frame + 1])
-            found = slice(ends[frame], ends[frame + 1])
-            regions = truth_boxes[true][region[true]]
-            dont_care[found] = intersection_over_area(boxes[found], regions).max(axis=1, initial=0)
-            overlaps = iou(truth_boxes[true], boxes[found])
-            rows, columns = np.nonzero((overlaps > 0.5) & ~region[true, None])
-            pairs.append((np.full(len(rows), frame), rows + true.start, columns + found.start, overlaps[rows, columns]))
-        pair_frame, pair_truth, pair_found, pair_iou = map(np.concatenate, zip(*pairs, strict=True))
+        np.maximum.at(dont_care, regions.found, share[:, 0, 0])
         names = np.array([*(name.lower() for name in label_names), _DONT_CARE], np.str_)  # the last is that of -1
-        return cls(
-            collected,
-            truth=names[collected.truth_label],
-            kind=names[collected.label],
-            truth_height=truth_boxes[:, 3] - truth_boxes[:, 1],
-            height=np.abs(boxes[:, 3] - boxes[:, 1]),
-            dont_care=dont_care,
-            pair_frame=pair_frame,
-            pair_truth=pair_truth,
-            pair_found=pair_found,
-            pair_iou=pair_iou,
-        )
+        truth_height, height = truth_boxes[:, 3] - truth_boxes[:, 1], np.abs(boxes[:, 3] - boxes[:, 1])
+        kinds = names[objects.truth_label], names[objects.label]
+        return cls(objects, *kinds, truth_height, height, dont_care, pairs.where(~in_region & (pairs.iou > 0.5)))
 
 
 def _evaluate(collected: Collected, label_names: Sequence[str], class_names: Sequence[str]) -> KittiResult:
@@ -271,7 +223,7 @@ def _evaluate_class(frames: _Frames, name: str, level: int) -> KittiClassResult:
     objects = int((truth_state == _COUNTED).sum())
     if objects == 0:
         return KittiClassResult(name, DIFFICULTIES[level], 0, -1.0, -1.0, (0.0,) * _POINTS)
-    used = (frames.pair_iou > limit) & (truth_state[frames.pair_truth] >= 0) & (state[frames.pair_found] >= 0)
+    used = (frames.pairs.iou > limit) & (truth_state[frames.pairs.truth] >= 0) & (state[frames.pairs.found] >= 0)
     rounds = _rounds(frames, used)
     lowest = np.array([-np.inf])
     _, _, scores = _assign(rounds, frames, truth_state, state, lowest, by_score=True)
@@ -297,10 +249,10 @@ def _rounds(frames: _Frames, used: Bools) -> list[Ints]:
     pairs = np.flatnonzero(used)
     if not len(pairs):
         return []
-    truth, first = np.unique(frames.pair_truth[pairs], return_index=True)
-    of_frame = frames.pair_frame[pairs[first]]  # ascending, as the objects are
+    truth = np.unique(frames.pairs.truth[pairs])
+    of_frame = frames.objects.truth_image[truth]  # ascending, as the objects are
     turn = np.arange(len(truth)) - np.searchsorted(of_frame, of_frame)
-    turn_of_pair = turn[np.searchsorted(truth, frames.pair_truth[pairs])]
+    turn_of_pair = turn[np.searchsorted(truth, frames.pairs.truth[pairs])]
     return [pairs[turn_of_pair == number] for number in range(int(turn.max()) + 1)]
 
 
@@ -316,11 +268,11 @@ def _assign(
     hits = np.zeros(len(thresholds), np.int64)
     scores = [np.zeros(0)]
     for pairs in rounds:
-        found, truth = frames.pair_found[pairs], frames.pair_truth[pairs]
+        found, truth = frames.pairs.found[pairs], frames.pairs.truth[pairs]
         if by_score:
             worth = frames.objects.score[found]
         else:  # one to be ignored is worth less than any other, the first of them most
-            worth = np.where(state[found] == _COUNTED, 1 + frames.pair_iou[pairs], 1 / (2.0 + np.arange(len(pairs))))
+            worth = np.where(state[found] == _COUNTED, 1 + frames.pairs.iou[pairs], 1 / (2.0 + np.arange(len(pairs))))
         free = (frames.objects.score[found] >= thresholds[:, None]) & ~taken[:, found]
         worth = np.where(free, worth, -np.inf)  # T×P
         _, starts, group = np.unique(truth, return_index=True, return_inverse=True)

@@ -82,7 +82,7 @@ def test_localisation_decides_at_which_limits_a_box_counts() -> None:
     assert figures["LocA"] == pytest.approx((12 * 0.62 + 7 * 1) / 19)  # 1 where nothing is matched
 
 
-EMPTY = Tracks.empty()
+EMPTY = Tracks([], [], [])
 
 
 @pytest.mark.parametrize(

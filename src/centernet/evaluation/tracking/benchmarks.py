@@ -24,19 +24,20 @@ from centernet.annotations.text import TextTable
 
 from .evaluator import TrackingEvaluator, TrackingResult
 from .files import (
-    Length,
     SequenceFiles,
     find_sequences,
     frame_column,
     kitti_length,
     mot_length,
     read_table,
+    reject,
     tracks_of,
     whole_column,
 )
-from .tracks import Ints, Role, Tracks
+from .tracks import Role, Tracks
 
 Format = Literal["mot15", "mot16", "mot17", "mot20", "kitti"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 _KITTI_DEFAULT = ("car", "pedestrian")
 _KITTI_TYPES = tuple(name.lower() for name in kitti.KITTI_CLASSES)
@@ -100,21 +101,30 @@ def read_tracks(
     """Read the tracks of a sequence, class by class, with the roles that the rules give them.
 
     Boxes are in the files' own counting of pixels, which for MOTChallenge begins with 1: they are to be compared with
-    one another only.
-
-    Args:
-        file: of the sequence.
-        format: the rules.
-        class_names: the classes to read.
-        min_visibility: see `evaluate_tracking`.
-
-    Raises:
-        ValueError: a row that is wrong, with its line.
-        OSError: a file cannot be read.
+    one another only. See `evaluate_tracking` for the arguments and errors.
     """
-    if format == "kitti":
-        return _read_kitti(file, class_names)
-    return _read_mot(file, format, class_names, min_visibility)
+    is_kitti = format == "kitti"
+    own_names = _classes(file, format)
+    words = kitti.KIND_COLUMN if is_kitti else None
+    truth = read_table(file.truth, (kitti if is_kitti else mot).TRUTH_WIDTHS, words)
+    found = read_table(file.results, (kitti if is_kitti else mot).RESULT_WIDTHS, words)
+    length = (kitti_length if is_kitti else mot_length)(file.truth)
+    frames, found_frames = (frame_column(table, 0 if is_kitti else 1, length) for table in (truth, found))
+    last = int(max(frames.max(initial=-1), found_frames.max(initial=-1)))
+    boxes, found_boxes = (table.values[:, 6:10] if is_kitti else _mot_boxes(table) for table in (truth, found))
+    for name in class_names:
+        if is_kitti:
+            roles, found_roles = _kitti_roles(truth, found, name)
+        else:
+            number = None if own_names is None else own_names.index(name) + 1
+            roles = _mot_roles(truth, format, number, min_visibility)
+            found_roles = _mot_result_roles(found, number, alone=len(class_names) == 1)
+        yield ClassTracks(
+            name,
+            tracks_of(truth, frames, boxes, roles),
+            tracks_of(found, found_frames, found_boxes, found_roles),
+            last + 1 if length is None else length.frames,
+        )
 
 
 def find_format(truth: Path) -> Format:
@@ -162,31 +172,7 @@ def _classes(file: SequenceFiles, format: Format) -> tuple[str, ...] | None:
     return None if own is None else tuple(own)
 
 
-def _read_mot(
-    file: SequenceFiles, format: Format, class_names: Sequence[str], min_visibility: float
-) -> Iterator[ClassTracks]:
-    truth, found = read_table(file.truth, mot.TRUTH_WIDTHS), read_table(file.results, mot.RESULT_WIDTHS)
-    own_names = _classes(file, format)
-    length = mot_length(file.truth)
-    frames, found_frames = frame_column(truth, 1, length), frame_column(found, 1, length)
-    for name in class_names:
-        number = None if own_names is None else own_names.index(name) + 1
-        roles = _mot_roles(truth, format, number, min_visibility)
-        found_roles = _roles_by_class(found, number, alone=len(class_names) == 1)
-        yield ClassTracks(
-            name,
-            tracks_of(truth, frames, _corners(truth), roles),
-            tracks_of(found, found_frames, _corners(found), found_roles),
-            _num_frames(length, frames, found_frames),
-        )
-
-
-def _num_frames(length: Length | None, *frames: Ints) -> int:
-    """Return the stated length of a sequence; without one, the frames up to the last that has a box."""
-    return int(max(rows.max(initial=-1) for rows in frames)) + 1 if length is None else length.frames
-
-
-def _corners(table: TextTable) -> NDArray[np.float64]:
+def _mot_boxes(table: TextTable) -> NDArray[np.float64]:
     """Return left, top, width, height as ``x1 y1 x2 y2``, in the file's own counting of pixels."""
     boxes = table.values[:, 2:6].copy()
     boxes[:, 2:] += boxes[:, :2]
@@ -206,10 +192,8 @@ def _mot_roles(truth: TextTable, format: Format, own_class: int | None, min_visi
         roles = np.where(counts, Role.COUNTED, Role.IGNORED)
         roles[kinds != own_class] = Role.NONE
     else:
-        wrong = (kinds < 1) | (kinds > len(mot.MOT_CLASSES))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            truth.fail(row, f"the class {kinds[row]} is none of 1 … {len(mot.MOT_CLASSES)}")
+        number = len(mot.MOT_CLASSES)
+        reject(truth, (kinds < 1) | (kinds > number), lambda row: f"the class {kinds[row]} is none of 1 … {number}")
         ignored = mot.like_pedestrians(mot20=format == "mot20")
         roles = np.where(np.isin(kinds, ignored), Role.IGNORED, Role.BYSTANDER)
         roles[(kinds == mot.PEDESTRIAN) & counts] = Role.COUNTED
@@ -219,47 +203,28 @@ def _mot_roles(truth: TextTable, format: Format, own_class: int | None, min_visi
     return roles.astype(np.int8)
 
 
-def _roles_by_class(found: TextTable, own_class: int | None, *, alone: bool) -> NDArray[np.int8]:
+def _mot_result_roles(found: TextTable, own_class: int | None, *, alone: bool) -> NDArray[np.int8]:
     """Return the roles of results: those of the class (column 8; -1 stands for the only one) take part."""
     roles = np.full(len(found), Role.COUNTED, np.int8)
     if own_class is None or found.values.shape[1] < 8:
         return roles
     kinds = whole_column(found, 7, "the class")
-    if not alone and (kinds < 1).any():
-        row = int(np.argmax(kinds < 1))
-        found.fail(row, f"expected the class, from 1, in column 8, got {kinds[row]}; several are to be told apart")
+    if not alone:
+        text = "expected the class, from 1, in column 8, got {}; several are to be told apart"
+        reject(found, kinds < 1, lambda row: text.format(kinds[row]))
     roles[(kinds != own_class) & (kinds >= 1)] = Role.NONE
     return roles
 
 
-def _read_kitti(file: SequenceFiles, class_names: Sequence[str]) -> Iterator[ClassTracks]:
-    truth = read_table(file.truth, kitti.TRUTH_WIDTHS, words_column=kitti.KIND_COLUMN)
-    found = read_table(file.results, kitti.RESULT_WIDTHS, words_column=kitti.KIND_COLUMN)
-    kinds, found_kinds = (_kitti_types(table) for table in (truth, found))
-    length = kitti_length(file.truth)
-    frames, found_frames = frame_column(truth, 0, length), frame_column(found, 0, length)
-    for name in class_names:
-        roles = _kitti_roles(truth, kinds, name)
-        found_roles = np.where(found_kinds == name, Role.COUNTED, Role.NONE).astype(np.int8)
-        yield ClassTracks(
-            name,
-            tracks_of(truth, frames, truth.values[:, 6:10], roles),
-            tracks_of(found, found_frames, found.values[:, 6:10], found_roles),
-            _num_frames(length, frames, found_frames),
-        )
-
-
 def _kitti_types(table: TextTable) -> NDArray[np.str_]:
-    """The type of each row, in lower case."""
-    kinds = np.char.lower(table.words)
-    unknown = ~np.isin(kinds, [*_KITTI_TYPES, _DONT_CARE])
-    if unknown.any():
-        row = int(np.argmax(unknown))
-        table.fail(row, f"the type '{kinds[row]}' is none of {', '.join(_KITTI_TYPES)}, {_DONT_CARE}")
-    return kinds
+    types, known = np.char.lower(table.words), [*_KITTI_TYPES, _DONT_CARE]
+    reject(table, ~np.isin(types, known), lambda row: f"the type '{types[row]}' is none of {', '.join(known)}")
+    return types
 
 
-def _kitti_roles(truth: TextTable, kinds: NDArray[np.str_], name: str) -> NDArray[np.int8]:
+def _kitti_roles(truth: TextTable, found: TextTable, name: str) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Return the roles of the truth and of the results for one class."""
+    kinds, found_kinds = _kitti_types(truth), _kitti_types(found)
     truncation, occlusion = whole_column(truth, 3, "the truncation"), whole_column(truth, 4, "the occlusion")
     hard = (occlusion > _MAX_OCCLUSION) | (truncation > _MAX_TRUNCATION)
     neighbours = [kind.lower() for kind, other in kitti.NEIGHBOURS.items() if other.lower() == name]
@@ -267,7 +232,4 @@ def _kitti_roles(truth: TextTable, kinds: NDArray[np.str_], name: str) -> NDArra
     roles[kinds == _DONT_CARE] = Role.REGION
     roles[np.isin(kinds, neighbours)] = Role.IGNORED
     roles[kinds == name] = np.where(hard, Role.IGNORED, Role.COUNTED)[kinds == name]
-    return roles
-
-
-FORMATS: tuple[Format, ...] = get_args(Format)
+    return roles, np.where(found_kinds == name, Role.COUNTED, Role.NONE).astype(np.int8)

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..collecting import Ints
+from ..pairs import EPSILON, best_assignment
 from .comparison import Comparison
-from .pairs import EPSILON, best_assignment
-from .tracks import Ints
 
 _ONWARD = 1000.0  # worth of a pair that was together in the frame before: more than any sum of IoU
 

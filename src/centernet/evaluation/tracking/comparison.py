@@ -15,12 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from centernet.boxes import intersection_over_area
 
-from .pairs import EPSILON, Pairs, row_spans
-from .tracks import Floats, Ints, Role, Tracks
+from ..collecting import Bools, Floats, Ints
+from ..pairs import EPSILON, Pairs, row_spans
+from .tracks import Role, Tracks
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Comparison:
         )
 
 
-def _mostly_inside(frames: Ints, boxes: Floats, region_frames: Ints, regions: Floats) -> NDArray[np.bool_]:
+def _mostly_inside(frames: Ints, boxes: Floats, region_frames: Ints, regions: Floats) -> Bools:
     """Return True for each box (M×4) of which more than half lies within one region (R×4) of its frame."""
     inside = np.zeros(len(frames), np.bool_)
     both = np.intersect1d(frames, region_frames)

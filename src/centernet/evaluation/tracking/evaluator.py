@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..collecting import text_table
 from .clear import clear_figures, clear_sums
 from .comparison import Comparison
 from .hota import hota_figures, hota_sums
 from .identity import identity_figures, identity_sums
-from .tracks import Floats, Tracks
+from .tracks import Tracks
 
 COMBINED = "COMBINED"
 """The name under which the figures of all sequences together stand."""
@@ -17,6 +19,7 @@ COMBINED = "COMBINED"
 SIZES = ("Dets", "GT_Dets", "IDs", "GT_IDs")
 
 Figures = Mapping[str, float | tuple[float, ...]]
+Sums = Mapping[str, Any]  # numbers, and arrays of one for each limit of the IoU
 
 # Columns of the table.
 _FRACTIONS = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDP", "IDR")
@@ -24,37 +27,11 @@ _COUNTS = ("CLR_FP", "CLR_FN", "IDSW", "Frag", "MT", "PT", "ML")
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """The values that add up over sequences."""
-
-    by_alpha: Mapping[str, Floats]
-    counts: Mapping[str, float]
-
-    @classmethod
-    def of(cls, compared: Comparison) -> _Sums:
-        sizes = (len(compared.found_ids), len(compared.truth_ids), compared.num_found_ids, compared.num_truth_ids)
-        counts = {**clear_sums(compared), **identity_sums(compared), **dict(zip(SIZES, sizes, strict=True))}
-        return cls(hota_sums(compared), counts)
-
-    @classmethod
-    def total(cls, parts: Sequence[_Sums]) -> _Sums:
-        first = parts[0]
-        return cls(
-            {name: sum((part.by_alpha[name] for part in parts[1:]), first.by_alpha[name]) for name in first.by_alpha},
-            {name: sum(part.counts[name] for part in parts) for name in first.counts},
-        )
-
-    def figures(self) -> Figures:
-        sizes = {name: int(self.counts[name]) for name in SIZES}
-        return {**hota_figures(self.by_alpha), **clear_figures(self.counts), **identity_figures(self.counts), **sizes}
-
-
-@dataclass(frozen=True)
 class TrackingResult:
-    """Figures of tracks; `str()` of it is a table for people.
+    """Figures of tracks under TrackEval's names, fractions 0 … 1 (MOTA may be below 0).
 
-    Names and values are TrackEval's. Figures are fractions 0 … 1; MOTA may be below 0. Those that depend on a limit of
-    the IoU (HOTA and what belongs to it) are means over .05, .10 … .95; ``HOTA_alpha`` and its like hold them for each.
+    Those that depend on a limit of the IoU (HOTA and what belongs to it) are means over .05, .10 … .95; ``HOTA_alpha``
+    and its like hold them for each.
 
     Attributes:
         classes: class → sequence, or COMBINED → name of a figure → value. HOTA, DetA, AssA, LocA, DetRe, DetPr, AssRe,
@@ -81,15 +58,15 @@ class TrackingResult:
 
     def table(self) -> str:
         """Return the figures of each sequence and of all together, class by class, as lines of text."""
-        names = {name for sequences in self.classes.values() for name in sequences}
-        width = max(len(name) for name in (*names, *self.classes))
         lines: list[str] = []
+        heads = [*_FRACTIONS, *(name.removeprefix("CLR_") for name in _COUNTS)]
         for class_name, sequences in self.classes.items():
-            heads = [f"{name:>7}" for name in _FRACTIONS] + [f"{name.removeprefix('CLR_'):>7}" for name in _COUNTS]
-            lines += [""] * bool(lines) + [f"{class_name:<{width}}" + "".join(heads)]
+            rows = [[class_name, *heads]]
             for name, figures in sequences.items():
-                cells = [f"{figures[key]:7.3f}" for key in _FRACTIONS] + [f"{figures[key]:7d}" for key in _COUNTS]
-                lines.append(f"{name:<{width}}" + "".join(cells))
+                rows.append(
+                    [name, *(f"{figures[key]:.3f}" for key in _FRACTIONS), *(f"{figures[key]}" for key in _COUNTS)]
+                )
+            lines += [""] * bool(lines) + text_table(rows, least=7)
         return "\n".join(lines)
 
 
@@ -114,7 +91,7 @@ class TrackingEvaluator:
 
     def __init__(self, class_names: Sequence[str] = ("pedestrian",)) -> None:
         self.class_names = tuple(class_names)
-        self._sums: dict[str, dict[str, _Sums]] = {name: {} for name in self.class_names}
+        self._sums: dict[str, dict[str, Sums]] = {name: {} for name in self.class_names}
 
     def __len__(self) -> int:
         """Return the number of sequences."""
@@ -156,7 +133,7 @@ class TrackingEvaluator:
                     f"{what} of {sequence}: boxes in frame {tracks.frames[-1]}, but the sequence has {num_frames} "
                     f"frames, 0 … {num_frames - 1}"
                 )
-        self._sums[name][sequence] = _Sums.of(Comparison.of(truth, found, num_frames, min_height=min_height))
+        self._sums[name][sequence] = _count(Comparison.of(truth, found, num_frames, min_height=min_height))
 
     def merge(self, other: TrackingEvaluator) -> None:
         """Add the sequences of another evaluator, where they are not here yet.
@@ -180,6 +157,20 @@ class TrackingEvaluator:
         for name, sums in self._sums.items():
             if not sums:
                 raise ValueError(f"nothing to evaluate: no sequence was given for the class {name}")
-            classes[name] = {sequence: sums[sequence].figures() for sequence in sorted(sums)}
-            classes[name][COMBINED] = _Sums.total([sums[sequence] for sequence in sorted(sums)]).figures()
+            classes[name] = {sequence: _figures(sums[sequence]) for sequence in sorted(sums)}
+            first, *others = (sums[sequence] for sequence in sorted(sums))
+            total = {key: sum((other[key] for other in others), value) for key, value in first.items()}
+            classes[name][COMBINED] = _figures(total)
         return TrackingResult(classes)
+
+
+def _count(compared: Comparison) -> Sums:
+    """Return the values that add up over sequences."""
+    sizes = (len(compared.found_ids), len(compared.truth_ids), compared.num_found_ids, compared.num_truth_ids)
+    counts = dict(zip(SIZES, sizes, strict=True))
+    return {**hota_sums(compared), **clear_sums(compared), **identity_sums(compared), **counts}
+
+
+def _figures(sums: Sums) -> Figures:
+    sizes = {name: int(sums[name]) for name in SIZES}
+    return {**hota_figures(sums), **clear_figures(sums), **identity_figures(sums), **sizes}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import configparser
 import warnings
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -16,94 +15,74 @@ from numpy.typing import NDArray
 from centernet.annotations.mot import read_seqinfo
 from centernet.annotations.text import TextTable
 
-from .tracks import Floats, Ints, RowError, Tracks
+from ..collecting import Bools, Floats, Ints
+from .tracks import RowError, Tracks
+
+
+class SequenceFiles(NamedTuple):
+    """The files of a sequence."""
+
+    name: str
+    truth: Path
+    results: Path
 
 
 class Length(NamedTuple):
-    """How many frames a sequence has, and the file that says so."""
+    """The length of a sequence in frames, and the file that states it."""
 
     frames: int
     path: Path
 
 
-def read_table(path: Path, widths: Collection[int], *, words_column: int | None = None) -> TextTable:
-    """Read a file all of whose rows must be right.
-
-    Raises:
-        ValueError: a row of another width, or with something else than numbers; with its line.
-        OSError: the file cannot be read.
-    """
+def read_table(path: Path, widths: Collection[int], words_column: int | None) -> TextTable:
+    """Read a file of rows; one that is wrong is a ValueError with its line."""
     table = TextTable.read(path, widths, words_column=words_column)
     table.check()
     return table
 
 
-def whole_column(table: TextTable, column: int, what: str) -> Ints:
-    """Return a column of whole numbers.
-
-    Raises:
-        ValueError: one is none; with its line.
-    """
-    values = table.values[:, column]
-    wrong = ~table.are_whole(column)
+def reject(table: TextTable, wrong: Bools, text: Callable[[int], str]) -> None:
+    """Raise a ValueError about the first row where the mask is true, if there is any."""
     if wrong.any():
         row = int(np.argmax(wrong))
-        table.fail(row, f"expected a whole number as {what}, got {values[row]:g}")
+        table.fail(row, text(row))
+
+
+def whole_column(table: TextTable, column: int, what: str) -> Ints:
+    """Return a column of whole numbers; anything else in it is a ValueError."""
+    values = table.values[:, column]
+    reject(table, ~table.are_whole(column), lambda row: f"expected a whole number as {what}, got {values[row]:g}")
     return values.astype(np.int64)
 
 
 def frame_column(table: TextTable, first: int, length: Length | None) -> Ints:
-    """Return the frame of each row (column 1), from 0.
+    """Return the frame of each row (column 1), from 0; one that is not in the sequence is a ValueError.
 
     Args:
         table: of boxes.
         first: the number of the first frame in the file.
-        length: of the sequence, where it is known.
-
-    Raises:
-        ValueError: a frame that is not in the sequence; with the line.
+        length: of the sequence; None where no file states it.
     """
-    frames = whole_column(table, 0, "the frame") - first
-    if (frames < 0).any():
-        row = int(np.argmax(frames < 0))
-        table.fail(row, f"frame {table.values[row, 0]:g}, but frames count from {first} here")
-    beyond = frames >= (np.inf if length is None else length.frames)
-    if length is not None and beyond.any():
-        row = int(np.argmax(beyond))
-        table.fail(
-            row,
-            f"frame {table.values[row, 0]:g} is beyond the {length.frames} frames that {length.path} states, as are "
-            f"{int(beyond.sum())} rows; are these the results of this sequence?",
+    numbers = whole_column(table, 0, "the frame")
+    frames = numbers - first
+    reject(table, frames < 0, lambda row: f"frame {numbers[row]}, but frames count from {first} here")
+    if length is not None:
+        beyond = frames >= length.frames
+        text = (
+            f"is beyond the {length.frames} frames that {length.path} states, as are {int(beyond.sum())} rows; are "
+            "these the results of this sequence?"
         )
+        reject(table, beyond, lambda row: f"frame {numbers[row]} {text}")
     return frames
 
 
 def tracks_of(table: TextTable, frames: Ints, boxes: Floats, roles: NDArray[np.int8]) -> Tracks:
-    """Return the rows as boxes with identities (column 2).
-
-    Raises:
-        ValueError: as `Tracks`; with the line.
-    """
+    """Return the rows as boxes with identities (column 2); what is wrong with them is a ValueError with the line."""
     ids = whole_column(table, 1, "the identity")
     try:
         return Tracks(frames, ids, boxes, roles)
     except RowError as error:
         table.fail(error.row, error.text)
-
-
-@dataclass(frozen=True)
-class SequenceFiles:
-    """The files of a sequence.
-
-    Attributes:
-        name: of the sequence.
-        truth: its file of true boxes.
-        results: the tracker's.
-    """
-
-    name: str
-    truth: Path
-    results: Path
 
 
 def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = None) -> list[SequenceFiles]:
@@ -147,26 +126,21 @@ def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = Non
 
 
 def _truth_files(root: Path) -> dict[str, Path]:
-    """The file of each sequence, by name."""
+    """Return the file of each sequence, by name."""
     if root.is_file():
         return {_sequence_name(root): root}
     if not root.is_dir():
         raise ValueError(f"{root}: no such file or folder; expected the benchmark's true boxes")
-    own = _own_truth(root)
-    if own is not None:
-        return {_sequence_name(own): own}
-    files = [path for path in map(_own_truth, sorted(root.iterdir())) if path is not None]
-    if files:
-        return {_sequence_name(path): path for path in files}
+    for folders in ([root], sorted(root.iterdir())):
+        candidates = [(folder / "gt" / "gt.txt", folder / "gt.txt") for folder in folders]
+        files = [path for path in (next(filter(Path.is_file, pair), None) for pair in candidates) if path is not None]
+        if files:
+            return {_sequence_name(path): path for path in files}
     for folder in (root / "label_02", root / "training" / "label_02", root):
         files = sorted(path for path in folder.glob("*.txt") if path.name != "seqmap.txt")
         if files:
             return {path.stem: path for path in files}
     raise ValueError(f"{root}: no sequence here; expected folders with gt/gt.txt, or files SEQUENCE.txt (or label_02)")
-
-
-def _own_truth(folder: Path) -> Path | None:
-    return next((path for path in (folder / "gt" / "gt.txt", folder / "gt.txt") if path.is_file()), None)
 
 
 def _sequence_name(path: Path) -> str:
@@ -182,11 +156,7 @@ def _some(names: Collection[str]) -> str:
 
 
 def mot_length(truth: Path) -> Length | None:
-    """Return the length that seqinfo.ini, in the folder of a sequence, states; None without such a file.
-
-    Raises:
-        ValueError: it has no whole number above 0.
-    """
+    """Return the length that seqinfo.ini, in the folder of a sequence, states; None without such a file."""
     folder = truth.parent.parent if truth.parent.name == "gt" else truth.parent
     path = folder / "seqinfo.ini"
     if truth.name != "gt.txt" or not path.is_file():

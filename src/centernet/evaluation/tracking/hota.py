@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..collecting import Floats
+from ..pairs import EPSILON
 from .comparison import Comparison
-from .pairs import EPSILON
-from .tracks import Floats
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 

@@ -10,35 +10,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..collecting import Bools, Floats, Ints, Truth
+
 if TYPE_CHECKING:
     from centernet.detections import Detections
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class Role(IntEnum):
     """The part that a box of the truth plays; results are COUNTED or NONE."""
 
-    COUNTED = 0
-    """It is to be tracked."""
-    IGNORED = 1
-    """It need not be tracked, but a result that lies on it is no false positive: that result is taken out."""
-    BYSTANDER = 2
-    """It need not be tracked, and a result that lies on it stays in (and is a false positive)."""
-    REGION = 3
-    """A region without identity: results that lie on no other box and by more than half in it are taken out."""
-    NONE = 4
-    """It takes no part: boxes of other classes."""
+    COUNTED = 0  # to be tracked
+    IGNORED = 1  # need not be tracked; a result that lies on it is taken out
+    BYSTANDER = 2  # need not be tracked; a result that lies on it stays in, and is a false positive
+    REGION = 3  # without identity: results that lie on no other box and by more than half in it are taken out
+    NONE = 4  # takes no part: boxes of other classes
 
 
 class RowError(ValueError):
-    """A row of `Tracks` that is wrong.
-
-    Attributes:
-        row: its place.
-        text: the fault.
-    """
+    """A row of `Tracks` that is wrong: its place, and the fault."""
 
     def __init__(self, row: int, text: str) -> None:
         super().__init__(f"row {row}: {text}")
@@ -46,24 +35,11 @@ class RowError(ValueError):
         self.text = text
 
 
-class TrueObjects(Protocol):
-    """The true objects of one frame; `centernet.data.Annotation` is one.
+class IdentifiedTruth(Truth, Protocol):
+    """The true objects of one frame, with identities from 0, or -1 where `ignore` is set."""
 
-    Attributes:
-        boxes: N×4 ``x1 y1 x2 y2``, original pixels.
-        labels: N, class indices from 0; -1, where `ignore` is set: any class.
-        ids: N, identities from 0; -1, where `ignore` is set: none.
-        ignore: N bool.
-    """
-
-    @property
-    def boxes(self) -> NDArray[np.float32]: ...
-    @property
-    def labels(self) -> NDArray[np.int64]: ...
     @property
     def ids(self) -> NDArray[np.int64]: ...
-    @property
-    def ignore(self) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,21 +71,20 @@ class Tracks:
         ids = np.asarray(self.ids, np.int64).reshape(-1)
         boxes = np.asarray(self.boxes, np.float64).reshape(-1, 4)
         roles = np.zeros(len(frames), np.int8) if self.roles is None else np.asarray(self.roles, np.int8)
-        lengths = {"frames": len(frames), "ids": len(ids), "boxes": len(boxes), "roles": len(roles)}
+        columns: dict[str, NDArray[Any]] = {"frames": frames, "ids": ids, "boxes": boxes, "roles": roles}
+        lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"tracks: expected arrays of one length, got {lengths}")
         _check(frames, ids, boxes, roles)
-        if np.any(frames[1:] < frames[:-1]):
-            order = np.argsort(frames, kind="stable")
-            frames, ids, boxes, roles = frames[order], ids[order], boxes[order], roles[order]
-        for name, value in (("frames", frames), ("ids", ids), ("boxes", boxes), ("roles", roles)):
-            object.__setattr__(self, name, value)
+        order = np.argsort(frames, kind="stable") if np.any(frames[1:] < frames[:-1]) else slice(None)
+        for name, column in columns.items():
+            object.__setattr__(self, name, column[order])
 
     def __len__(self) -> int:
         """Return the number of boxes."""
         return len(self.frames)
 
-    def role(self, *roles: Role) -> NDArray[np.bool_]:
+    def role(self, *roles: Role) -> Bools:
         """Return N bool, True for rows that have one of these roles."""
         assert self.roles is not None
         return np.isin(self.roles, roles)
@@ -135,7 +110,7 @@ class Tracks:
         return cls._joined(parts)
 
     @classmethod
-    def from_annotations(cls, frames: Iterable[TrueObjects], label: int = 0) -> Tracks:
+    def from_annotations(cls, frames: Iterable[IdentifiedTruth], label: int = 0) -> Tracks:
         """Join the truth of each frame of a sequence, none left out.
 
         A box to ignore takes out the results that lie on it; one of any class is a `Role.REGION`.
@@ -156,11 +131,6 @@ class Tracks:
         return cls._joined(parts)
 
     @classmethod
-    def empty(cls) -> Tracks:
-        """Return no boxes."""
-        return cls._joined([])
-
-    @classmethod
     def _joined(cls, parts: Sequence[tuple[NDArray[Any], ...]]) -> Tracks:
         nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int8)
         return cls(*map(np.concatenate, zip(nothing, *parts, strict=True)))
@@ -168,20 +138,17 @@ class Tracks:
 
 def _check(frames: Ints, ids: Ints, boxes: Floats, roles: NDArray[np.int8]) -> None:
     used = roles != Role.NONE
-    named = used & (roles != Role.REGION) & (ids >= 0)
+    nameless = (roles == Role.COUNTED) & (ids < 0)
     for wrong, expected in (
         (used & ~np.isfinite(boxes).all(axis=1), "a box of four finite numbers"),
         (used & (frames < 0), "a frame of 0 or more"),
-        (
-            (roles == Role.COUNTED) & (ids < 0),
-            "an identity of 0 or more; are these detections that no tracker has seen?",
-        ),
+        (nameless, "an identity of 0 or more; are these detections that no tracker has seen?"),
     ):
         if wrong.any():
             row = int(np.argmax(wrong))
             got = f"frame {frames[row]}, identity {ids[row]}, box {boxes[row].tolist()}"
             raise RowError(row, f"expected {expected}; got {got}")
-    rows = np.flatnonzero(named)
+    rows = np.flatnonzero(used & (roles != Role.REGION) & (ids >= 0))
     rows = rows[np.lexsort((rows, ids[rows], frames[rows]))]
     twice = (frames[rows][1:] == frames[rows][:-1]) & (ids[rows][1:] == ids[rows][:-1])
     if twice.any():

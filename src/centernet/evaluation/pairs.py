@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from centernet.boxes import iou
 
-from .tracks import Floats, Ints
+from .collecting import Bools, Floats, Ints
 
 EPSILON = float(np.finfo(np.float64).eps)
 """By so much TrackEval lets an overlap be below a limit."""
@@ -59,11 +57,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.iou)
 
-    def where(self, keep: NDArray[np.bool_]) -> Pairs:
+    def where(self, keep: Bools) -> Pairs:
         """Return the pairs for which the mask (P) is true; rows and frames keep their numbers."""
         return Pairs(self.truth[keep], self.found[keep], self.iou[keep], self.spans)
 
-    def without(self, keep_truth: NDArray[np.bool_], keep_found: NDArray[np.bool_]) -> Pairs:
+    def without(self, keep_truth: Bools, keep_found: Bools) -> Pairs:
         """Return the pairs of the rows for which the masks (N and M) are true; these rows are numbered anew."""
         keep = keep_truth[self.truth] & keep_found[self.found]
         new_truth = np.concatenate([[0], np.cumsum(keep_truth)])
@@ -110,6 +108,8 @@ def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int,
     Returns:
         Indices 0 … P - 1, ascending.
     """
+    from scipy.optimize import linear_sum_assignment  # a third of a second to import, for few figures
+
     matrix = np.zeros(shape)
     matrix[rows, columns] = scores
     chosen_rows, chosen_columns = linear_sum_assignment(matrix, maximize=True)
