@@ -318,8 +318,16 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
         x=(index % grid[1]).float(),
         y=(index // grid[1]).float(),
     )
-    for key, value in head.decode(output, peaks).items():
-        assert tuple(value.shape[:2]) == (2, 3), f"decode gives {key} of shape {tuple(value.shape)}, expected 2×3×…"
+    decoded = head.decode(output, peaks)
+    shapes = {"bboxes": (4,), "scores": (), **{column.name: column.shape for column in head.columns}}
+    dtypes = {column.name: column.dtype for column in head.columns}
+    missing, unknown = dtypes.keys() - decoded.keys(), decoded.keys() - shapes.keys()
+    assert not missing and not unknown, f"decode leaves out the columns {missing}, and gives {unknown} without a column"
+    for key, value in decoded.items():
+        expected = (2, 3, *shapes[key])
+        assert tuple(value.shape) == expected, f"decode gives {key} of shape {tuple(value.shape)}, expected {expected}"
+        dtype = str(value.dtype).removeprefix("torch.")
+        assert key not in dtypes or dtype == dtypes[key], f"decode gives {key} of {dtype}, its column {dtypes[key]}"
         assert torch.isfinite(value.float()).all(), f"decode gives {key} that is not finite"
     _check_export(head.eval(), features, peaks)
 
