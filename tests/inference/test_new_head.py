@@ -17,6 +17,7 @@ from torch import Tensor
 from centernet import CenterNet, Detections, Detector, Tracker
 from centernet.detections import Column
 from centernet.drawing import draw
+from centernet.export import FORMATS, ExportOptions, export
 from centernet.images import Preprocessing
 from centernet.inference import CocoWriter, CsvWriter, frames
 from centernet.network import Network
@@ -105,11 +106,16 @@ def test_columns_arrive_in_the_image_s_own_pixels(model: CenterNet, image: np.nd
     np.testing.assert_allclose(pose[..., 2], raw["pose"][0, ..., 2], atol=1e-5)
 
 
-@pytest.mark.parametrize("letterbox", [False, True])
-def test_columns_are_in_exported_files(model: CenterNet, image: np.ndarray, tmp_path: Path, letterbox: bool) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    path = model.to_onnx(tmp_path / "pose.onnx", num_detections=10, letterbox=letterbox)
+@pytest.mark.parametrize(
+    ("format", "letterbox"), [("onnx", False), ("onnx", True), ("torchscript", True), ("openvino", False)]
+)
+def test_columns_are_in_exported_files(
+    model: CenterNet, image: np.ndarray, tmp_path: Path, format: str, letterbox: bool
+) -> None:
+    for package in FORMATS[format].packages:
+        pytest.importorskip(package)
+    options = ExportOptions(num_detections=10, letterbox=letterbox)
+    path = export(model.network, tmp_path / f"pose{FORMATS[format].suffix}", options)
     eager, exported = detect(model, image), detect(path, image)
     assert exported.columns == PoseHead.columns
     for name in NAMES:
