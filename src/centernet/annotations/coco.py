@@ -17,24 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..boxes import xyxy_to_xywh
-from .json_stream import NotAnObject, read_lists
+from .json_stream import read_lists
 from .problems import DataError, Reports, UnknownKeys
 from .rows import BoxRows, RowList
 from .text import four_numbers
 
-_EXPECTED = "expected an object with the lists images, annotations and categories"
-
 
 class CocoImage(NamedTuple):
-    """An entry of the list of images.
-
-    Attributes:
-        place: in the list.
-        id: as in the file: a whole number, if all is well.
-        name: the ``file_name``.
-        height: as in the file.
-        width: as in the file.
-    """
+    """An entry of the list of images: its place there, and what it says, whatever that is (but for a text as name)."""
 
     place: int
     id: Any
@@ -45,10 +35,8 @@ class CocoImage(NamedTuple):
     @property
     def size_hw(self) -> tuple[int, int] | None:
         """(height, width) as stated; None where it is missing, no whole number or not positive."""
-        height, width = self.height, self.width
-        if not (isinstance(height, int) and isinstance(width, int) and 0 < height < 2**31 and 0 < width < 2**31):
-            return None
-        return height, width
+        size = self.height, self.width
+        return size if all(isinstance(side, int) and 0 < side < 2**31 for side in size) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,42 +46,36 @@ class CocoFile:
     Attributes:
         categories: ids by name, in the order of the ids.
         images: those with a name and an id, in the order of the file.
-        rows: the annotations of these images and categories, but for `bad_boxes`: `images` are indices of the list,
-            `labels` places among the categories, `places` those in the file's own list.
-        bad_boxes: (index of the image, place, ``bbox`` as text) of annotations that have no four numbers.
+        rows: the annotations of these images and categories: `images` are indices of the list, `labels` places among
+            the categories, `places` those in the file's own list.
+        unreadable: by place: why a box is not four numbers.
     """
 
     categories: Mapping[str, int]
     images: Sequence[CocoImage]
     rows: BoxRows
-    bad_boxes: Sequence[tuple[int, int, str]]
-    _names: _Names
+    unreadable: Mapping[int, str]
+    _annotations: _Annotations
 
     def where(self, place: int) -> str:
         """Name an annotation by its place in the file's list and its id."""
-        return f"annotations[{place}] (id {self._names.id_of(place)})"
+        return self._annotations.where(place)
 
 
 def read_coco(path: Path, report: Reports) -> CocoFile:
-    """Read a file of annotations.
-
-    Args:
-        path: of the file.
-        report: where wrong entries go, which are left out.
+    """Read a file of annotations. Wrong entries are reported and left out.
 
     Raises:
         DataError: no such file, or no COCO JSON.
     """
     lists: dict[str, Any] = {}
-    annotations = _Annotations()
     wrong_images: list[str] = []
     try:
         for key, place, entry in read_lists(path):
             if place is None:
-                lists[key] = entry
-                annotations = _Annotations() if key == "annotations" else annotations  # of two lists the last counts
+                lists[key] = _Annotations() if (key, entry) == ("annotations", []) else entry
             elif key == "annotations":
-                annotations.add(place, entry)
+                lists[key].add(place, entry)
             elif key != "images":
                 lists[key].append(entry)
             elif _is_image(entry):
@@ -103,30 +85,27 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
                 wrong_images.append(f"images[{place}] is {entry!r:.100}")
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}); check `annotations`") from error
-    except NotAnObject as error:
-        kind = type(error.content).__name__
-        got = "a list (the form of detection results, not of annotations)" if kind == "list" else kind
-        raise DataError(f"{path}: {_EXPECTED}, got {got}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
+    expected = f"{path}: expected an object with the lists images, annotations and categories"
+    if "" in lists and not isinstance(lists[""], dict):
+        kind = type(lists[""]).__name__
+        got = "a list (the form of detection results, not of annotations)" if kind == "list" else kind
+        raise DataError(f"{expected}, got {got}")
     for key in ("images", "annotations", "categories"):
-        if not isinstance(lists.get(key), list):
-            raise DataError(f"{path}: {_EXPECTED}; {key!r} is missing or no list. Its keys are {', '.join(lists)}")
-    categories = _categories(lists["categories"], path)
-    rows, bad_boxes = annotations.resolve(lists["images"], categories, path, report)
+        if not isinstance(lists.get(key), (list, _Annotations)):
+            raise DataError(f"{expected}; {key!r} is missing or no list. Its keys are {', '.join(lists)}")
+    categories, annotations = _categories(lists["categories"], path), lists["annotations"]
+    rows = annotations.resolve(lists["images"], categories, path, report)
     for text in wrong_images:
         report(path, "missing-image", f"{text}, expected an object with id and file_name; it is left out")
-    return CocoFile(categories, lists["images"], rows, bad_boxes, annotations.names)
+    return CocoFile(categories, lists["images"], rows, annotations.unreadable, annotations)
 
 
 def _is_image(entry: Any) -> bool:
     """Return True if an entry of the list of images has a name and something to call it by."""
-    return (
-        isinstance(entry, Mapping)
-        and isinstance(entry.get("file_name"), str)
-        and entry["file_name"] != ""
-        and isinstance(entry.get("id"), (int, str, float))
-    )
+    name = entry.get("file_name") if isinstance(entry, dict) else None
+    return isinstance(name, str) and name != "" and isinstance(entry.get("id"), (int, str, float))
 
 
 def is_whole(value: Any) -> bool:
@@ -134,45 +113,30 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, int) and abs(value) < 2**63
 
 
-class _Names:
-    """The ids of annotations, for messages: 8 bytes each where they are whole numbers."""
-
-    def __init__(self) -> None:
-        self._numbers = array("q")
-        self._others: dict[int, Any] = {}
-
-    def append(self, value: Any) -> None:
-        known = type(value) is int and is_whole(value)
-        if not known:
-            self._others[len(self._numbers)] = value
-        self._numbers.append(value if known else 0)
-
-    def id_of(self, place: int) -> Any:
-        return self._others.get(place, self._numbers[place])
-
-
 class _Annotations:
     """The list of annotations, which may come before the images and categories that it speaks of."""
 
     def __init__(self) -> None:
-        self.names = _Names()
+        self.unreadable: dict[int, str] = {}
         self._rows = RowList()
         self._keys = UnknownKeys(["iscrowd", "ignore", "area"])
         self._images: dict[Any, int] = {}  # a number for each id that occurs
         self._categories: dict[Any, int] = {}
-        self._bad_boxes: dict[int, str] = {}
-        self._no_objects: list[tuple[int, str]] = []
+        self._ids, self._odd_ids = array("q"), dict[int, Any]()  # of the annotations: 8 bytes each for whole numbers
+        self._wrong: list[tuple[int, str, str]] = []
 
     def add(self, place: int, entry: Any) -> None:
+        own_id = entry.get("id") if isinstance(entry, dict) else None
+        self._ids.append(own_id if type(own_id) is int and is_whole(own_id) else 0)
+        if type(own_id) is not int or not is_whole(own_id):
+            self._odd_ids[place] = own_id
         if not isinstance(entry, dict):
-            self.names.append(None)
-            self._no_objects.append((place, f"{entry!r:.100}"))
+            self._wrong.append((place, "bad-box", f"annotations[{place}] is {entry!r:.100}, expected an object"))
             return
         self._keys.look(entry, f"annotations[{place}]")
-        self.names.append(entry.get("id"))
         box = four_numbers(entry.get("bbox"))
         if box is None:
-            self._bad_boxes[place] = f"{entry.get('bbox')!r:.100}"
+            self.unreadable[place] = f"bbox is {entry.get('bbox')!r:.100}, expected four numbers"
         x, y, width, height = box or (math.nan,) * 4
         area = entry.get("area")
         self._rows.add(
@@ -184,62 +148,42 @@ class _Annotations:
             area=float(area) if isinstance(area, (int, float)) and 0 < area < 1e38 else math.nan,
         )
 
+    def where(self, place: int) -> str:
+        return f"annotations[{place}] (id {self._odd_ids.get(place, self._ids[place])})"
+
     def resolve(
         self, images: Sequence[CocoImage], categories: Mapping[str, int], path: Path, report: Reports
-    ) -> tuple[BoxRows, list[tuple[int, int, str]]]:
+    ) -> BoxRows:
         """Bring the annotations to their images and categories; see `CocoFile`."""
         index_of = {image.id: index for index, image in reversed(list(enumerate(images)))}  # the first of two counts
         label_of = {number: label for label, number in enumerate(categories.values())}
         rows = self._rows.rows()
         indices = np.array([index_of.get(key, -1) for key in self._images], dtype=np.int64)[rows.images]
         labels = np.array([label_of.get(key, -1) for key in self._categories], dtype=np.int64)[rows.labels]
-        wrong = [
-            (place, "bad-box", f"annotations[{place}] is {text}, expected an object")
-            for place, text in self._no_objects
-        ]
-        image_ids, category_ids = list(self._images), list(self._categories)
+        keys = list(self._images), list(self._categories)
         for row in np.flatnonzero((indices < 0) | (labels < 0)).tolist():
-            place = int(rows.places[row])
-            where = f"annotations[{place}] (id {self.names.id_of(place)})"
-            if indices[row] < 0:
-                text = f"{where}: no image has the id {image_ids[rows.images[row]]!r:.50}"
-                wrong.append((place, "unknown-image", text))
-            else:
-                text = f"{where}: no category has the id {category_ids[rows.labels[row]]!r:.50}"
-                wrong.append((place, "unknown-class", text))
-        for _, kind, text in sorted(wrong):
+            place, of_image = int(rows.places[row]), bool(indices[row] < 0)
+            key = keys[0][rows.images[row]] if of_image else keys[1][rows.labels[row]]
+            text = key[0] if isinstance(key, tuple) else repr(key)
+            kind, what = ("unknown-image", "image") if of_image else ("unknown-class", "category")
+            self._wrong.append((place, kind, f"{self.where(place)}: no {what} has the id {text:.50}"))
+        for _, kind, text in sorted(self._wrong):
             report(path, kind, f"{text}; it is left out")
         self._keys.report(path, report)
         used = (indices >= 0) & (labels >= 0)
-        bad_boxes = []
-        if self._bad_boxes:
-            bad = np.isin(rows.places, list(self._bad_boxes))
-            pairs = zip(indices[bad & used].tolist(), rows.places[bad & used].tolist(), strict=True)
-            bad_boxes = [(index, place, self._bad_boxes[place]) for index, place in pairs]
-            used &= ~bad
-        return replace(rows.select(used), images=indices[used], labels=labels[used]), bad_boxes
+        return replace(rows.select(used), images=indices[used], labels=labels[used])
 
 
 def _number(numbers: dict[Any, int], value: Any) -> int:
-    """The number of a value that may be anything that JSON has; unhashable values are all different."""
-    return numbers.setdefault(_Unhashable(repr(value)) if isinstance(value, (list, dict)) else value, len(numbers))
-
-
-class _Unhashable:
-    """A list or object where a number should be."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
+    """The number of a value that may be anything that JSON has; of lists and objects the text is what counts."""
+    return numbers.setdefault((repr(value),) if isinstance(value, (list, dict)) else value, len(numbers))
 
 
 def _categories(entries: Sequence[Any], path: Path) -> dict[str, int]:
     """Category ids by name, in the order of the ids."""
     ids: dict[str, int] = {}
     for number, entry in enumerate(entries):
-        if not isinstance(entry, Mapping) or not is_whole(entry.get("id")) or not isinstance(entry.get("name"), str):
+        if not isinstance(entry, dict) or not is_whole(entry.get("id")) or not isinstance(entry.get("name"), str):
             raise DataError(f"{path}: categories[{number}] is {entry!r:.100}; expected an id (whole number) and a name")
         name = entry["name"].strip()
         if name in ids or entry["id"] in ids.values():
@@ -268,29 +212,18 @@ def write_coco(
         annotations: of the images (`centernet.data.Annotation`), labels from 0; their image ids are kept.
         class_names: what the labels mean.
         category_ids: their numbers in the file; None counts from 1.
-
-    Returns:
-        The JSON file.
     """
     numbers = range(1, len(class_names) + 1) if category_ids is None else category_ids
-    content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
+    images, entries = [], list[dict[str, Any]]()
     for name, truth in zip(names, annotations, strict=True):
-        entry = {"id": truth.image_id, "file_name": name, "height": truth.height, "width": truth.width}
-        content["images"].append(entry)
-        columns = (xyxy_to_xywh(truth.boxes), truth.labels, truth.ignore, truth.areas)
+        images.append({"id": truth.image_id, "file_name": name, "height": truth.height, "width": truth.width})
+        columns = (xyxy_to_xywh(truth.boxes), truth.labels, truth.ignore.astype(int), truth.areas)
         for box, label, ignore, area in zip(*(column.tolist() for column in columns), strict=True):
-            content["annotations"].append(
-                {
-                    "id": len(content["annotations"]) + 1,
-                    "image_id": truth.image_id,
-                    "category_id": numbers[label],
-                    "bbox": [round(value, 3) for value in box],
-                    "area": round(area, 3),
-                    "iscrowd": int(ignore),
-                    "ignore": int(ignore),
-                }
-            )
-    content["categories"] = [{"id": n, "name": name} for n, name in zip(numbers, class_names, strict=True)]
+            entry = {"id": len(entries) + 1, "image_id": truth.image_id, "category_id": numbers[label]}
+            entry |= {"bbox": [round(value, 3) for value in box], "area": round(area, 3)}
+            entries.append(entry | {"iscrowd": ignore, "ignore": ignore})
+    categories = [{"id": number, "name": name} for number, name in zip(numbers, class_names, strict=True)]
     path = folder / f"annotations_{split}.json"
+    content = {"images": images, "annotations": entries, "categories": categories}
     path.write_text(json.dumps(content), encoding="utf-8")
     return path

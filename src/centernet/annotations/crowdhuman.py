@@ -8,7 +8,6 @@ reflections, images of people) and those that say ``ignore`` are regions to igno
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,78 +26,67 @@ class CrowdHumanFile:
     """The contents of a file.
 
     Attributes:
-        names: the ID of each image.
-        lines: the line of each image.
-        rows: all boxes; `images` are indices of `names`, `places` the number of the box in its line, from 1.
+        lines: by the ID of each image, its line.
+        rows: all boxes; `images` are places in `lines`, `places` the number of the box in its line, from 1.
     """
 
-    names: Sequence[str]
-    lines: Sequence[int]
+    lines: dict[str, int]
     rows: BoxRows
-
-    def where(self, row: int) -> str:
-        """Name a box."""
-        image = int(self.rows.images[row])
-        return f"line {self.lines[image]} ({self.names[image]}), box {self.rows.places[row]}"
 
 
 def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> CrowdHumanFile:
-    """Read a file.
+    """Read a file. Wrong lines and boxes are reported and left out.
 
     Args:
         path: of the file.
-        report: where wrong lines and boxes go, which are left out.
-        box: which of the three, a key of `BOX_KEYS`. Heads that say ``ignore`` themselves are to be ignored for
-            ``head``.
+        report: where problems go.
+        box: which of the three, a key of `BOX_KEYS`. For heads, those that say ``ignore`` themselves are to be ignored.
 
     Raises:
         DataError: no such file, or no line of it in this format.
     """
-    names: dict[str, int] = {}
+    lines: dict[str, int] = {}
     rows = RowList()
     keys = UnknownKeys(["tag", "extra", "head_attr", "ignore", *BOX_KEYS.values()])
     try:
-        for line, entry in _entries(path, report):
-            name = entry["ID"]
-            if name in names:
-                report(path, "duplicate", f"line {line}: the ID {name!r} is there again; it is left out")
-                continue
-            for place, person in enumerate(entry["gtboxes"], start=1):
-                where = f"line {line} ({name}), box {place}"
-                wrong = _add_person(rows, len(names), place, person, where, box, keys)
-                if wrong is not None:
-                    report(path, wrong[0], f"{where}: {wrong[1]}; the box is left out")
-            names[name] = line
+        texts = path.read_bytes().split(b"\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}); check `annotations`") from error
-    if not names:
+    for line, text in enumerate(texts, start=1):
+        entry = _entry(text, f"line {line}", path, report) if text.strip() else None
+        if entry is not None and entry["ID"] in lines:
+            report(path, "duplicate", f"line {line}: the ID {entry['ID']!r} is there again; it is left out")
+        elif entry is not None:
+            for place, person in enumerate(entry["gtboxes"], start=1):
+                where = f"line {line} ({entry['ID']}), box {place}"
+                wrong = _add_person(rows, len(lines), place, person, where, box, keys)
+                if wrong is not None:
+                    report(path, wrong[0], f"{where}: {wrong[1]}; the box is left out")
+            lines[entry["ID"]] = line
+    if not lines:
         first = f" The first problem: {report.found[0]}" if report.found else ""
         raise DataError(f"{path}: no line in CrowdHuman's format, a JSON object with ID and gtboxes a line.{first}")
     keys.report(path, report)
-    return CrowdHumanFile(list(names), list(names.values()), rows.rows())
+    return CrowdHumanFile(lines, rows.rows())
 
 
-def _entries(path: Path, report: Reports) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of the lines that are as they should be."""
-    with path.open("rb") as file:
-        for line, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            try:
-                entry = json.loads(text.removesuffix(b"\n"))
-            except (ValueError, RecursionError) as error:
-                fault = f"line {line} is not valid JSON ({error}); the sample is left out"
-                report(path, "unreadable-annotation", fault)
-                continue
-            if not isinstance(entry, dict) or not isinstance(entry.get("ID"), str) or not entry["ID"]:
-                got = f"keys {', '.join(map(repr, entry))}" if isinstance(entry, dict) else f"{entry!r:.100}"
-                message = f"line {line}: expected an object with the text ID and the list gtboxes, got {got:.200}"
-                report(path, "unreadable-annotation", f"{message}; the sample is left out")
-            elif not isinstance(entry.get("gtboxes"), list):
-                message = f"line {line} ({entry['ID']}) has no list gtboxes; the sample is left out"
-                report(path, "unreadable-annotation", message)
-            else:
-                yield line, entry
+def _entry(text: bytes, where: str, path: Path, report: Reports) -> dict[str, Any] | None:
+    """The object of a line; None after a wrong one was reported."""
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        report(path, "unreadable-annotation", f"{where} is not valid JSON ({error}); the sample is left out")
+        return None
+    name = entry.get("ID") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or not name:
+        got = f"keys {', '.join(map(repr, entry))}" if isinstance(entry, dict) else f"{entry!r:.100}"
+        fault = f"{where}: expected an object with the text ID and the list gtboxes, got {got:.200}"
+    elif not isinstance(entry.get("gtboxes"), list):
+        fault = f"{where} ({name}) has no list gtboxes"
+    else:
+        return dict(entry)
+    report(path, "unreadable-annotation", f"{fault}; the sample is left out")
+    return None
 
 
 def _add_person(
@@ -114,17 +102,12 @@ def _add_person(
     numbers = four_numbers(person.get(key))
     if numbers is None:
         return "bad-box", f"{key} is {person.get(key)!r:.100}, expected four numbers"
+    ignore = tag == "mask"
+    for name in ("extra", "head_attr") if box == "head" else ("extra",):
+        attributes = person.get(name)
+        if isinstance(attributes, dict):
+            keys.look(attributes, f"{where}, {name}")
+            ignore = ignore or bool(attributes.get("ignore"))
     x, y, width, height = numbers
-    attributes = ("extra", "head_attr") if box == "head" else ("extra",)
-    ignore = tag == "mask" or any([_is_ignored(person, name, where, keys) for name in attributes])
     rows.add(image, place, (x, y, x + width, y + height), 0, ignore=ignore)
     return None
-
-
-def _is_ignored(person: Mapping[str, Any], key: str, where: str, keys: UnknownKeys) -> bool:
-    """Return True if the attributes under a key say that the box is to be ignored."""
-    attributes = person.get(key)
-    if not isinstance(attributes, Mapping):
-        return False
-    keys.look(attributes, f"{where}, {key}")
-    return bool(attributes.get("ignore"))

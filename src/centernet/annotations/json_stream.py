@@ -12,37 +12,23 @@ _CHUNK = 1 << 20  # characters that are read at once
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-class NotAnObject(ValueError):
-    """A JSON file holds something else than an object.
-
-    Attributes:
-        content: what it holds.
-    """
-
-    def __init__(self, content: Any) -> None:
-        super().__init__(f"expected an object, got {type(content).__name__}")
-        self.content = content
-
-
 def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
     """Read a file that holds an object, entry after entry of its lists.
 
     Yields:
         (key, place in the list, entry) of each entry of a list; (key, None, []) at the beginning of a list, and
-        (key, None, value) of any other value.
+        (key, None, value) of any other value. Of a file that holds something else, ("", None, that) in the end.
 
     Raises:
         OSError: the file cannot be opened.
         ValueError, RecursionError: it is no JSON; as `json.load` says it.
-        NotAnObject: it holds something else.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield from _Stream(file).entries()
     except (ValueError, RecursionError):
         with path.open(encoding="utf-8-sig") as file:  # for the place and the words of the error
-            content = json.load(file)
-        raise NotAnObject(content) from None
+            yield "", None, json.load(file)
 
 
 class _Stream:

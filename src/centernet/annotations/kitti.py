@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .mot import are_repeated
 from .problems import Reports, with_nearest
 from .rows import BoxRows
 from .text import TextTable
@@ -35,13 +34,13 @@ KIND_COLUMN = 2
 
 
 def read_truth(
-    path: Path, names: Sequence[str], report: Reports, *, max_occlusion: int, max_truncation: int
+    names: Sequence[str], path: Path, report: Reports, *, max_occlusion: int, max_truncation: int
 ) -> BoxRows:
     """Read the rows of a label file that are to become boxes; `images` are the frames as numbered there.
 
     Args:
-        path: of the file.
         names: the types that are asked for.
+        path: of the file.
         report: where wrong rows go, which are left out.
         max_occlusion: more occluded objects are to be ignored.
         max_truncation: more truncated objects are to be ignored.
@@ -50,37 +49,18 @@ def read_truth(
         OSError: it cannot be opened.
     """
     table = TextTable.read(path, TRUTH_WIDTHS, words_column=KIND_COLUMN)
-    table.report_broken(report)
-    good = np.isfinite(table.values[:, [3, 4, 6, 7, 8, 9]]).all(axis=1) & table.are_whole(0, 1)
-    for line in table.lines[~good].tolist():
-        text = f"line {line}: {' '.join(table.texts[line - 1].split()):.100} is no row of a label file; it is left out"
-        report(path, "bad-row", text)
-    values, kinds, lines = table.values[good], table.words[good], table.lines[good]
-    frames, tracks = (values[:, column].astype(np.int64) for column in (0, 1))
-    twice = are_repeated(frames, tracks)
-    known = np.isin(kinds, [*KITTI_CLASSES, DONT_CARE])
-    for row in np.flatnonzero(twice | ~known).tolist():
-        kind = str(kinds[row])
-        where = f"line {lines[row]} (frame {frames[row]}, identity {tracks[row]}, {kind:.40})"
-        if twice[row]:
-            report(path, "duplicate", f"{where}: this identity is in the frame again; it is left out")
-        else:
-            text = f"the type {with_nearest([kind], KITTI_CLASSES)} is none of KITTI's; it is left out"
-            report(path, "unknown-class", f"{where}: {text}")
+    table = table.numbers(report, used=[3, 4, 6, 7, 8, 9], whole=[0, 1], what="row of a label file")
+    table = table.without_repeated(report)
+    for row in np.flatnonzero(~np.isin(table.words, [*KITTI_CLASSES, DONT_CARE])).tolist():
+        text = f"the type {with_nearest([str(table.words[row])], KITTI_CLASSES)} is none of KITTI's; it is left out"
+        report(path, "unknown-class", f"{table.where(row)}: {text}")
     meant = {kind: kind if kind in names else NEIGHBOURS.get(kind, "") for kind in KITTI_CLASSES}
     label_of = {kind: names.index(name) for kind, name in meant.items() if name in names} | {DONT_CARE: -1}
-    wanted = ~twice & np.isin(kinds, list(label_of))
-    values, kinds = values[wanted], kinds[wanted]
-    return BoxRows(
-        images=frames[wanted],
-        places=lines[wanted],
-        boxes=values[:, 6:10],
-        labels=np.array([label_of[kind] for kind in kinds.tolist()], dtype=np.int64),
-        ids=tracks[wanted],
-        ignore=~np.isin(kinds, names) | (values[:, 4] > max_occlusion) | (values[:, 3] > max_truncation),
-        areas=np.full(len(values), np.nan),
-        difficulty=difficulty(values[:, 3], values[:, 4]),
-    )
+    table = table.select(np.isin(table.words, list(label_of)))
+    values, kinds = table.values, table.words
+    labels = np.array([label_of[kind] for kind in kinds.tolist()], dtype=np.int64)
+    ignore = ~np.isin(kinds, names) | (values[:, 4] > max_occlusion) | (values[:, 3] > max_truncation)
+    return BoxRows.of_tracks(table, values[:, 6:10], labels, ignore, difficulty(values[:, 3], values[:, 4]))
 
 
 def difficulty(truncation: NDArray[np.float64], occlusion: NDArray[np.float64]) -> NDArray[np.int8]:

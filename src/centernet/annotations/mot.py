@@ -10,7 +10,7 @@ from __future__ import annotations
 import configparser
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,21 +26,11 @@ from .text import TextTable, number, text_lines
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOT_CLASSES = (
-    "pedestrian",
-    "person on vehicle",
-    "car",
-    "bicycle",
-    "motorbike",
-    "non motorized vehicle",
-    "static person",
-    "distractor",
-    "occluder",
-    "occluder on the ground",
-    "occluder full",
-    "reflection",
-    "crowd",
+_THIRTEEN = (
+    "pedestrian,person on vehicle,car,bicycle,motorbike,non motorized vehicle,static person,distractor,occluder,"
+    "occluder on the ground,occluder full,reflection,crowd"
 )
+MOT_CLASSES = tuple(_THIRTEEN.split(","))
 """The classes 1 to 13 of gt.txt."""
 PEDESTRIAN = 1
 CROWD = 13
@@ -52,44 +42,42 @@ ASSUMED_RATE = 30.0
 
 
 def like_pedestrians(*, mot20: bool) -> tuple[int, ...]:
-    """Return the classes that the benchmark doesn't hold against a detector of pedestrians: person on vehicle, static
-    person, distractor, reflection, and in MOT20 non motorized vehicle."""
+    """Return the classes that the benchmark doesn't hold against a detector of pedestrians."""
     return (2, 7, 8, 12, 6) if mot20 else (2, 7, 8, 12)
 
 
-class ClassRule(NamedTuple):
-    """What becomes of the boxes of a class.
+class ClassRules(NamedTuple):
+    """Rules for the boxes of each class of a gt.txt, by its number; the first entry, of class 0, is none's.
 
     Attributes:
-        label: of the box.
-        ignore: always a region to ignore.
-        flagged: a region to ignore where the flag is 0.
+        labels: int64; -1 passes over the class.
+        ignore: bool, always a region to ignore.
+        flagged: bool, a region to ignore where the flag is 0.
     """
 
-    label: int
-    ignore: bool
-    flagged: bool
+    labels: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+    flagged: NDArray[np.bool_]
 
 
-def class_rules(names: Sequence[str], own: Sequence[str] | None, *, mot20: bool) -> dict[int, ClassRule | None]:
-    """Say what becomes of each class of a gt.txt: None passes over it.
+def class_rules(names: Sequence[str], own: Sequence[str] | None, *, mot20: bool) -> ClassRules:
+    """Return the rules for all classes of a sequence.
 
     Args:
         names: the classes that are asked for.
         own: the sequence's own classes 1, 2, …; None: `MOT_CLASSES`.
         mot20: the rules are those of MOT20.
     """
-    label_of = {name: label for label, name in enumerate(names)}
-    ignored = {*like_pedestrians(mot20=mot20), CROWD}
-    rules: dict[int, ClassRule | None] = {}
-    for kind, name in enumerate(MOT_CLASSES if own is None else own, start=1):
-        rules[kind] = None
-        if name in label_of:
-            # Other classes than pedestrians have the flag 0 throughout: that they are not evaluated.
-            rules[kind] = ClassRule(label_of[name], False, own is not None or kind == PEDESTRIAN)
-        elif own is None and "pedestrian" in label_of and kind in ignored:
-            rules[kind] = ClassRule(label_of["pedestrian"], True, False)
-    return rules
+    kinds = MOT_CLASSES if own is None else own
+    labels = np.array([-1, *(names.index(name) if name in names else -1 for name in kinds)], dtype=np.int64)
+    ignore = np.zeros(len(labels), dtype=np.bool_)
+    if own is not None:
+        return ClassRules(labels, ignore, labels >= 0)
+    if "pedestrian" in names:
+        like = [kind for kind in (*like_pedestrians(mot20=mot20), CROWD) if labels[kind] < 0]
+        labels[like], ignore[like] = names.index("pedestrian"), True
+    # Other classes than pedestrians have the flag 0 throughout: that they are not evaluated.
+    return ClassRules(labels, ignore, np.arange(len(labels)) == PEDESTRIAN)
 
 
 def own_class_names(truth: Path) -> list[str] | None:
@@ -101,14 +89,12 @@ def own_class_names(truth: Path) -> list[str] | None:
     return [line.strip() for line in lines if line.strip()]
 
 
-def read_truth(
-    path: Path, rules: Mapping[int, ClassRule | None], report: Reports, *, min_visibility: float = 0.0
-) -> BoxRows:
+def read_truth(rules: ClassRules, path: Path, report: Reports, *, min_visibility: float = 0.0) -> BoxRows:
     """Read the rows of a gt.txt that are to become boxes; `images` are the frames as numbered there.
 
     Args:
-        path: of the file.
         rules: of all its classes.
+        path: of the file.
         report: where wrong rows go, which are left out.
         min_visibility: boxes less visible are to be ignored, 0..1. A visibility below 0 says that it isn't known.
 
@@ -116,57 +102,27 @@ def read_truth(
         OSError: it cannot be opened.
     """
     table = TextTable.read(path, TRUTH_WIDTHS, separator=",")
-    table.report_broken(report)
-    values, width = table.values, table.values.shape[1]
-    used = [*range(8 if width in (8, 9) else 7), *([8] if width == 9 else [])]
-    whole_columns = (0, 1, 7) if width in (8, 9) else (0, 1)
-    good = np.isfinite(values[:, used]).all(axis=1) & table.are_whole(*whole_columns)
-    for line in table.lines[~good].tolist():
-        text = table.texts[line - 1].strip().rstrip(",")
-        report(path, "bad-row", f"line {line}: {text:.100} is no row of numbers; it is left out")
-    values, lines = values[good], table.lines[good]
-    frames, tracks = (values[:, column].astype(np.int64) for column in (0, 1))
-    kinds = values[:, 7].astype(np.int64) if width in (8, 9) else np.full(len(values), PEDESTRIAN)
-    twice = are_repeated(frames, tracks)
-    known = np.isin(kinds, list(rules))
-    for row in np.flatnonzero(twice | ~known).tolist():
-        where = f"line {lines[row]} (frame {frames[row]}, identity {tracks[row]})"
-        if twice[row]:
-            report(path, "duplicate", f"{where}: this identity is in the frame again; it is left out")
-        else:
-            text = f"the class {kinds[row]} is none of 1 .. {len(rules)}; it is left out"
-            report(path, "unknown-class", f"{where}: {text}")
-    wanted = ~twice & np.isin(kinds, [kind for kind, rule in rules.items() if rule is not None])
-    values, kinds = values[wanted], kinds[wanted]
-    chosen = [rule for rule in map(rules.get, kinds.tolist()) if rule is not None]
-    labels, ignore, flagged = np.array(chosen, dtype=np.int64).reshape(-1, 3).T
-    hidden = (values[:, 8] >= 0) & (values[:, 8] < min_visibility) if width == 9 else np.zeros(len(values), np.bool_)
-    return BoxRows(
-        images=frames[wanted],
-        places=lines[wanted],
-        boxes=corners(values),
-        labels=labels,
-        ids=tracks[wanted],
-        ignore=(ignore != 0) | ((flagged != 0) & (values[:, 6] == 0)) | hidden,
-        areas=np.full(len(values), np.nan),
-        difficulty=np.zeros(len(values), np.int8),
-    )
+    with_class, with_visibility = table.values.shape[1] in (8, 9), table.values.shape[1] == 9
+    used = [*range(7), *([7] if with_class else []), *([8] if with_visibility else [])]
+    table = table.numbers(report, used=used, whole=[0, 1, *([7] if with_class else [])], what="row of numbers")
+    table = table.without_repeated(report)
+    kinds = table.values[:, 7].astype(np.int64) if with_class else np.full(len(table), PEDESTRIAN)
+    known = (kinds > 0) & (kinds < len(rules.labels))
+    for row in np.flatnonzero(~known).tolist():
+        text = f"the class {kinds[row]} is none of 1 .. {len(rules.labels) - 1}; it is left out"
+        report(path, "unknown-class", f"{table.where(row)}: {text}")
+    wanted = rules.labels[np.where(known, kinds, 0)] >= 0
+    table, kinds = table.select(wanted), kinds[wanted]
+    ignore = rules.ignore[kinds] | (rules.flagged[kinds] & (table.values[:, 6] == 0))
+    if with_visibility:
+        ignore |= (table.values[:, 8] >= 0) & (table.values[:, 8] < min_visibility)
+    return BoxRows.of_tracks(table, corners(table.values), rules.labels[kinds], ignore)
 
 
 def corners(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return left, top, width, height of the columns 3 to 6 as ``x1 y1 x2 y2``, counted from 0."""
     low = values[:, 2:4] - 1
     return np.concatenate([low, low + values[:, 4:6]], axis=1)
-
-
-def are_repeated(frames: NDArray[np.int64], tracks: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which rows have an identity (from 0) that an earlier row has in the same frame: bool N."""
-    repeated = np.zeros(len(frames), dtype=np.bool_)
-    named = np.flatnonzero(tracks >= 0)
-    order = named[np.lexsort((tracks[named], frames[named]))]  # stable: the first row of a pair stays first
-    same = (frames[order][1:] == frames[order][:-1]) & (tracks[order][1:] == tracks[order][:-1])
-    repeated[order[1:][same]] = True
-    return repeated
 
 
 def read_mot_detections(
@@ -194,29 +150,22 @@ def read_mot_detections(
         table = TextTable.read(path, TRUTH_WIDTHS, separator=",")
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
-    table.report_broken(report)
-    unreadable = {line for line, _ in table.not_numbers}
-    good = table.are_whole(0)
-    for row, (line, whole_frame) in enumerate(zip(table.lines.tolist(), good.tolist(), strict=True)):
-        left, top, width, height, score = table.values[row, 2:7].tolist()
-        if not whole_frame or (line in unreadable and np.isnan(table.values[row, 2:7]).any()):
-            text = f"line {line}: {table.texts[line - 1].strip():.100} is no row of numbers; it is left out"
-            report(path, "bad-row", text)
-            good[row] = False
-        elif not np.isfinite([left, top, width, height, score]).all() or min(width, height) <= 0:
-            text = f"line {line}: the box {left:g} {top:g} {width:g} {height:g} (left top width height) is left out"
-            report(path, "bad-box", text)
-            good[row] = False
+    table = table.numbers(report, used=range(2, 7), whole=[0], what="row of numbers")
+    good = (table.values[:, 4:6] > 0).all(axis=1)
+    for row in np.flatnonzero(~good).tolist():
+        left, top, width, height = table.values[row, 2:6].tolist()
+        text = f"the box {left:g} {top:g} {width:g} {height:g} (left top width height) is left out"
+        report(path, "bad-box", f"line {table.lines[row]}: {text}")
     if report.found:
         warnings.warn("\n".join([f"{path}:", *describe_problems(report.found, 5)]), DataWarning, stacklevel=2)
-    frames, scores = table.values[good, 0].astype(np.int64), table.values[good, 6]
-    boxes = corners(table.values[good]).astype(np.float32)
+    values = table.values[good]
+    values = values[np.argsort(-values[:, 6], kind="stable")]
     result = {}
-    for frame in np.unique(frames).tolist():
-        rows = np.flatnonzero(frames == frame)
-        rows = rows[np.argsort(-scores[rows], kind="stable")]
+    for frame in np.unique(values[:, 0]).astype(int).tolist():
+        rows = values[values[:, 0] == frame]
         labels = np.zeros(len(rows), dtype=np.int64)
-        result[frame] = Detections(boxes[rows], labels, scores[rows], class_names=tuple(class_names))
+        boxes = corners(rows).astype(np.float32)
+        result[frame] = Detections(boxes, labels, rows[:, 6], class_names=tuple(class_names))
     return result
 
 
@@ -281,7 +230,7 @@ def read_seqinfo(path: Path) -> dict[str, str]:
     return dict(parser["Sequence"])
 
 
-def result_rows(frame: int, detections: Detections, *, with_classes: bool = False) -> Iterable[str]:
+def result_rows(frame: int, detections: Detections, *, with_classes: bool = False) -> Iterator[str]:
     """Write the tracks of a frame as rows of MOTChallenge's results: ``frame,id,left,top,width,height,score,-1,-1,-1``.
 
     Args:
@@ -290,11 +239,9 @@ def result_rows(frame: int, detections: Detections, *, with_classes: bool = Fals
         with_classes: column 8 is the label + 1, in the place of -1.
     """
     assert detections.track_ids is not None
-    kinds = (detections.labels + 1).tolist() if with_classes else [-1] * len(detections)
-    boxes, scores = xyxy_to_xywh(detections.bboxes).tolist(), detections.scores.tolist()
-    for identity, (x, y, width, height), score, kind in zip(
-        detections.track_ids.tolist(), boxes, scores, kinds, strict=True
-    ):
+    kinds = detections.labels + 1 if with_classes else np.full(len(detections), -1)
+    columns = (detections.track_ids, xyxy_to_xywh(detections.bboxes), detections.scores, kinds)
+    for identity, (x, y, width, height), score, kind in zip(*(column.tolist() for column in columns), strict=True):
         box = f"{x + 1:.2f},{y + 1:.2f},{width:.2f},{height:.2f}"
         yield f"{frame},{identity},{box},{score:.5g},{kind},-1,-1\n"
 
@@ -307,13 +254,9 @@ def write_mot(
     Args:
         folder: of the sequence, which holds the frames in ``img1``; its name is the sequence's.
         names: of the frames, numbered from 1.
-        annotations: of the frames (`centernet.data.Annotation`), all of one size, labels and identities from 0;
-            identity -1 is none.
+        annotations: of the frames (`centernet.data.Annotation`), all of one size; identity -1 is none.
         class_names: what the labels mean.
         rate: frames per second.
-
-    Returns:
-        gt.txt.
     """
     path = folder / "gt" / "gt.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -326,15 +269,8 @@ def write_mot(
             lines.append(f"{frame},{identity + 1 if identity >= 0 else -1},{box},{int(not ignore)},{label + 1},1\n")
     path.write_text("".join(lines), encoding="utf-8")
     (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
-    info = {
-        "name": folder.name,
-        "imDir": "img1",
-        "frameRate": f"{rate:g}",
-        "seqLength": len(names),
-        "imWidth": annotations[0].width,
-        "imHeight": annotations[0].height,
-        "imExt": Path(names[0]).suffix,
-    }
-    text = "[Sequence]\n" + "".join(f"{key}={value}\n" for key, value in info.items())
-    (folder / "seqinfo.ini").write_text(text, encoding="utf-8")
+    height, width = annotations[0].height, annotations[0].width
+    lines = ["[Sequence]", f"name={folder.name}", "imDir=img1", f"frameRate={rate:g}", f"seqLength={len(names)}"]
+    lines += [f"imWidth={width}", f"imHeight={height}", f"imExt={Path(names[0]).suffix}", ""]
+    (folder / "seqinfo.ini").write_text("\n".join(lines), encoding="utf-8")
     return path

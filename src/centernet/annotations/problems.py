@@ -57,9 +57,6 @@ class Problems(list[Problem]):
             self.append(problem)
         return new
 
-    def __reduce__(self) -> tuple[type[Problems], tuple[list[Problem]]]:
-        return Problems, (list(self),)
-
 
 class Reports:
     """Collects the problems that a reader finds; with `strict` the first is an error."""

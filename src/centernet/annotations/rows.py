@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .text import TextTable
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -51,6 +53,14 @@ class BoxRows:
         return BoxRows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @classmethod
+    def of_tracks(cls, table: TextTable, boxes: Any, labels: Any, ignore: Any, difficulty: Any = None) -> BoxRows:
+        """Return the rows of a table whose first two columns are the frame and the identity; see the class."""
+        frames, ids = (table.values[:, column].astype(np.int64) for column in (0, 1))
+        areas = np.full(len(table), np.nan)
+        levels = np.zeros(len(table), np.int8) if difficulty is None else difficulty
+        return cls(frames, table.lines, boxes, labels, ids, ignore, areas, levels)
+
+    @classmethod
     def joined(cls, parts: Sequence[BoxRows]) -> BoxRows:
         """Return the rows of all parts, one after the other."""
         parts = [RowList().rows(), *parts]
@@ -61,31 +71,22 @@ class RowList:
     """Rows that grow box by box, with no Python object for each."""
 
     def __init__(self) -> None:
-        self._integers = array("q")  # image, place, label, identity, ignore
+        self._integers = array("q")  # image, place, label, ignore
         self._floats = array("d")  # box, area
 
     def add(
-        self,
-        image: int,
-        place: int,
-        box: tuple[float, float, float, float],
-        label: int,
-        *,
-        identity: int = -1,
-        ignore: bool = False,
-        area: float = math.nan,
+        self, image: int, place: int, box: Sequence[float], label: int, *, ignore: bool = False, area: float = math.nan
     ) -> None:
-        """Append a box; see `BoxRows`."""
-        self._integers.extend((image, place, label, identity, ignore))
+        """Append a box without an identity; see `BoxRows`."""
+        self._integers.extend((image, place, label, ignore))
         self._floats.extend((*box, area))
 
     def rows(self) -> BoxRows:
         """Return all boxes, of which there will be no more: the columns are views."""
-        integers = np.asarray(self._integers, dtype=np.int64).reshape(-1, 5)
+        images, places, labels, ignore = np.asarray(self._integers, dtype=np.int64).reshape(-1, 4).T
         floats = np.asarray(self._floats, dtype=np.float64).reshape(-1, 5)
-        images, places, labels, ids, ignore = integers.T
-        levels = np.zeros(len(images), np.int8)
-        return BoxRows(images, places, floats[:, :4], labels, ids, ignore != 0, floats[:, 4], levels)
+        none, level = np.full(len(images), -1, dtype=np.int64), np.zeros(len(images), dtype=np.int8)
+        return BoxRows(images, places, floats[:, :4], labels, none, ignore != 0, floats[:, 4], level)
 
 
 def are_usable(boxes: NDArray[np.float64], sizes: NDArray[Any], *, first_pixel: int = 0) -> NDArray[np.bool_]:
@@ -98,17 +99,14 @@ def are_usable(boxes: NDArray[np.float64], sizes: NDArray[Any], *, first_pixel: 
             same pixel still has no area: that is how labelling tools write a slip of the mouse.
     """
     low, high = boxes[:, :2], boxes[:, 2:]
-    limit = sizes[:, ::-1]
     with np.errstate(invalid="ignore"):  # NaN compares as false
-        sides = high - low
-        inside = np.minimum(high, limit) - np.maximum(low - first_pixel, 0)
-        return np.asarray(np.isfinite(boxes).all(axis=1) & ((sides >= SLIVER) & (inside >= SLIVER)).all(axis=1))
+        inside = np.minimum(high, sizes[:, ::-1]) - np.maximum(low - first_pixel, 0)
+        return np.asarray(np.isfinite(boxes).all(axis=1) & (np.minimum(high - low, inside) >= SLIVER).all(axis=1))
 
 
 def describe_fault(box: Sequence[float], size_hw: tuple[int, int]) -> tuple[str, str]:
     """Say what is wrong with a box that `are_usable` refuses: the kind of problem, and a description."""
     x1, y1, x2, y2 = box
-    height, width = size_hw
     numbers = f"[{x1:g}, {y1:g}, {x2:g}, {y2:g}] (x1 y1 x2 y2)"
     if not all(map(math.isfinite, box)):
         return "bad-box", f"the box {numbers} is not four finite numbers"
@@ -116,4 +114,5 @@ def describe_fault(box: Sequence[float], size_hw: tuple[int, int]) -> tuple[str,
         return "inverted-box", f"the box {numbers} is inverted"
     if x2 - x1 < SLIVER or y2 - y1 < SLIVER:
         return "empty-box", f"the box {numbers} has no area"
+    height, width = size_hw
     return "outside-box", f"the box {numbers} lies outside its image of {height}×{width} pixels (height×width)"

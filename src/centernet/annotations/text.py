@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,18 +26,6 @@ def number(text: str) -> float:
     if "_" in text:
         raise ValueError(f"{text!r} is no number")
     return float(text)
-
-
-def whole(text: str) -> int:
-    """Return a whole number as files write it, ``3`` or ``3.0``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    value = number(text)
-    if not value.is_integer():
-        raise ValueError(f"{text!r} is no whole number")
-    return int(value)
 
 
 def four_numbers(values: Any) -> tuple[float, float, float, float] | None:
@@ -72,8 +61,7 @@ class TextTable:
         values: float64 N×W; NaN where a field is no number.
         lines: int64 N, the line of each row, from 1.
         words: N words of the column that isn't numbers; empty without such a column.
-        broken: (line, what is wrong) of rows of another width.
-        not_numbers: (line, what is wrong) of rows with a field that should be a number and isn't.
+        faults: by line, what is wrong: another width, or a field that is no number.
         texts: all lines of the file.
     """
 
@@ -81,8 +69,7 @@ class TextTable:
     values: NDArray[np.float64]
     lines: NDArray[np.int64]
     words: NDArray[np.str_]
-    broken: Sequence[tuple[int, str]]
-    not_numbers: Sequence[tuple[int, str]]
+    faults: Mapping[int, str]
     texts: Sequence[str]
 
     @classmethod
@@ -101,52 +88,29 @@ class TextTable:
             OSError: it cannot be opened.
         """
         texts = text_lines(path)
-        rows = [(place, line.strip()) for place, line in enumerate(texts, start=1) if line.strip()]
-        if separator is None and rows and "," in rows[0][1]:
+        rows = {line: text.strip() for line, text in enumerate(texts, start=1) if text.strip()}
+        if separator is None and "," in next(iter(rows.values()), ""):
             separator = ","
         if words_column is None and rows:
-            try:  # the fast way, for files without a fault
-                values = np.loadtxt([line for _, line in rows], delimiter=separator, comments=None, ndmin=2)
+            with suppress(ValueError):  # the fast way, for files without a fault
+                values = np.loadtxt(list(rows.values()), delimiter=separator, comments=None, ndmin=2)
                 if values.shape[1] in widths:
-                    lines = np.array([place for place, _ in rows], dtype=np.int64)
-                    return cls(path, values, lines, np.zeros(0, np.str_), (), (), texts)
-            except ValueError:
-                pass
-        return cls._read_row_by_row(
-            path, texts, [(n, t.rstrip(separator).split(separator)) for n, t in rows], widths, words_column
-        )
-
-    @classmethod
-    def _read_row_by_row(
-        cls,
-        path: Path,
-        texts: Sequence[str],
-        rows: Sequence[tuple[int, list[str]]],
-        widths: Collection[int],
-        words_column: int | None,
-    ) -> TextTable:
-        counts = Counter(len(fields) for _, fields in rows)
-        known = [width for width, _ in counts.most_common() if width in widths]
-        expected = str(known[0]) if known else " or ".join(map(str, sorted(widths)))
-        broken = [
-            (line, f"has {len(fields)} columns, expected {expected}")
-            for line, fields in rows
-            if [len(fields)] != known[:1]
-        ]
-        rows = [(line, fields) for line, fields in rows if [len(fields)] == known[:1]]
-        values = np.full((len(rows), known[0] if known else max(widths)), np.nan)
-        words, not_numbers = [], []
-        for row, (line, fields) in enumerate(rows):
-            for column, field in enumerate(fields):
-                if column == words_column:
-                    words.append(field)
-                    continue
-                try:
-                    values[row, column] = number(field)
-                except ValueError as error:
-                    not_numbers.append((line, f"is no row of numbers ({error})"))
-        lines = np.array([line for line, _ in rows], dtype=np.int64)
-        return cls(path, values, lines, np.array(words, np.str_), broken, not_numbers, texts)
+                    return cls(path, values, np.array(list(rows), dtype=np.int64), np.zeros(0, np.str_), {}, texts)
+        split = {line: text.rstrip(separator).split(separator) for line, text in rows.items()}
+        width = next((n for n, _ in Counter(map(len, split.values())).most_common() if n in widths), 0)
+        expected = width or " or ".join(map(str, sorted(widths)))
+        faults = {n: f"has {len(row)} columns, expected {expected}" for n, row in split.items() if len(row) != width}
+        lines = [line for line in split if line not in faults]
+        values = np.full((len(lines), width or max(widths)), np.nan)
+        for row, line in enumerate(lines):
+            for column, field in enumerate(split[line]):
+                if column != words_column:
+                    try:
+                        values[row, column] = number(field)
+                    except ValueError as error:
+                        faults[line] = f"is no row of numbers ({error})"
+        words = [] if words_column is None else [split[line][words_column] for line in lines]
+        return cls(path, values, np.array(lines, dtype=np.int64), np.array(words, np.str_), faults, texts)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -156,14 +120,48 @@ class TextTable:
         values = self.values[:, columns]
         return np.asarray(((np.abs(values) < 2**53) & (values == np.trunc(values))).all(axis=1))
 
-    def report_broken(self, report: Reports) -> None:
-        """Report the rows of another width."""
-        for line, fault in self.broken:
-            report(self.path, "bad-row", f"line {line} {fault}; it is left out")
+    def select(self, rows: NDArray[np.bool_]) -> TextTable:
+        """Return the rows of a mask."""
+        words = self.words[rows] if len(self.words) else self.words
+        return replace(self, values=self.values[rows], lines=self.lines[rows], words=words)
+
+    def where(self, row: int) -> str:
+        """Name a row that begins with a frame and an identity in a message."""
+        word = f", {self.words[row]:.40}" if len(self.words) else ""
+        return f"line {self.lines[row]} (frame {self.values[row, 0]:.0f}, identity {self.values[row, 1]:.0f}{word})"
+
+    def numbers(self, report: Reports, *, used: Sequence[int], whole: Sequence[int], what: str) -> TextTable:
+        """Return the rows that hold numbers, and report all others.
+
+        Args:
+            report: where the others go.
+            used: columns that must hold numbers.
+            whole: columns that must hold whole numbers.
+            what: a row is, for messages.
+        """
+        good = np.isfinite(self.values[:, [*used]]).all(axis=1) & self.are_whole(*whole)
+        faults = {line: f" {fault}" for line, fault in self.faults.items() if line not in self.lines}
+        for line in self.lines[~good].tolist():
+            faults[line] = f": {' '.join(self.texts[line - 1].split()).rstrip(','):.100} is no {what}"
+        for line, fault in sorted(faults.items()):
+            report(self.path, "bad-row", f"line {line}{fault}; it is left out")
+        return self.select(good)
+
+    def without_repeated(self, report: Reports) -> TextTable:
+        """Return the rows but for further ones of the same frame and identity (columns 1 and 2), which are reported."""
+        named = np.flatnonzero(self.values[:, 1] >= 0)
+        _, first = np.unique(self.values[named, :2], axis=0, return_index=True)
+        again = np.zeros(len(self), dtype=np.bool_)
+        again[np.delete(named, first)] = True
+        for row in np.flatnonzero(again).tolist():
+            text = f"{self.where(row)}: this identity is in the frame again; it is left out"
+            report(self.path, "duplicate", text)
+        return self.select(~again)
 
     def check(self) -> None:
         """Raise a ValueError unless all rows are of one width and hold numbers; it names the first that isn't so."""
-        for line, fault in sorted((*self.broken, *self.not_numbers)):
+        if self.faults:
+            line, fault = min(self.faults.items())
             raise ValueError(f"{self.path}: line {line} {fault}: {self.texts[line - 1].strip():.100}")
 
     def fail(self, row: int, text: str) -> NoReturn:

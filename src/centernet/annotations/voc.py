@@ -9,7 +9,6 @@ defined in them (neither expanded a billion times nor read from another file).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -28,14 +27,8 @@ VOC_CLASSES = tuple(_TWENTY.split())
 
 
 class VocObject(NamedTuple):
-    """An object of a file.
-
-    Attributes:
-        name: of its class; empty where it has none.
-        box: xmin ymin xmax ymax as in the file; None where one is missing or no number.
-        difficult: it is marked so.
-        keys: of its entry.
-    """
+    """An object of a file: its class (empty where it has none); xmin ymin xmax ymax as in the file, None where one is
+    missing or no number; whether it is marked difficult; the keys of its entry."""
 
     name: str
     box: tuple[float, float, float, float] | None
@@ -43,17 +36,12 @@ class VocObject(NamedTuple):
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class VocFile:
-    """The contents of a file.
-
-    Attributes:
-        size_hw: (height, width) as stated; None where it is missing, no number or not positive.
-        objects: in the order of the file.
-    """
+class VocFile(NamedTuple):
+    """The contents of a file: (height, width) as stated, None where it is missing, no number or not positive; and its
+    objects, in order."""
 
     size_hw: tuple[int, int] | None
-    objects: Sequence[VocObject]
+    objects: list[VocObject]
 
 
 def read_voc(path: Path, report: Reports) -> VocFile | None:
@@ -63,16 +51,21 @@ def read_voc(path: Path, report: Reports) -> VocFile | None:
     except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # LookupError: an unknown encoding
         report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out")
         return None
-    objects = [
-        VocObject(
-            (entry.findtext("name") or "").strip(),
-            _box(entry),
-            (entry.findtext("difficult") or "").strip() not in ("", "0"),
-            tuple(child.tag for child in entry),
-        )
-        for entry in tree.iterfind("object")
-    ]
-    return VocFile(_size(tree), objects)
+    found = []
+    for entry in tree.iterfind("object"):
+        name, flag = ((entry.findtext(key) or "").strip() for key in ("name", "difficult"))
+        box = _numbers(entry, [f"bndbox/{edge}" for edge in _EDGES])
+        found.append(VocObject(name, box, flag not in ("", "0"), tuple(child.tag for child in entry)))
+    height, width = _numbers(tree, ["size/height", "size/width"]) or (0, 0)
+    return VocFile((int(height), int(width)) if 1 <= height < 2**31 and 1 <= width < 2**31 else None, found)
+
+
+def _numbers(entry: Element, keys: list[str]) -> Any:
+    """The numbers under some keys; None where one is missing or no number."""
+    try:
+        return tuple(number(entry.findtext(key) or "") for key in keys)
+    except ValueError:
+        return None
 
 
 def _parse(data: bytes) -> Element:
@@ -91,23 +84,6 @@ def _refuse_doctype(*_: Any) -> None:
     raise ValueError("it has a document type declaration, which is refused for safety; remove the <!DOCTYPE ...> line")
 
 
-def _size(tree: Element) -> tuple[int, int] | None:
-    try:
-        height, width = (int(number(tree.findtext(f"size/{side}") or "0")) for side in ("height", "width"))
-    except (ValueError, OverflowError):
-        return None
-    return (height, width) if 0 < height < 2**31 and 0 < width < 2**31 else None
-
-
-def _box(entry: Element) -> tuple[float, float, float, float] | None:
-    try:
-        box = entry.find("bndbox")
-        xmin, ymin, xmax, ymax = (number("" if box is None else box.findtext(edge) or "") for edge in _EDGES)
-    except ValueError:
-        return None
-    return xmin, ymin, xmax, ymax
-
-
 def write_voc(
     folder: Path,
     split: str,
@@ -117,7 +93,7 @@ def write_voc(
     *,
     decimals: int = 0,
 ) -> Path:
-    """Write Annotations/<stem>.xml and ImageSets/Main/<split>.txt; ignored boxes are marked difficult.
+    """Write Annotations/<stem>.xml and the list ImageSets/Main/<split>.txt; ignored boxes are marked difficult.
 
     Args:
         folder: which holds JPEGImages.
@@ -126,9 +102,6 @@ def write_voc(
         annotations: of the images (`centernet.data.Annotation`), labels from 0.
         class_names: what the labels mean.
         decimals: of the coordinates. VOC's own are whole numbers, which is all that some programs read.
-
-    Returns:
-        The list.
     """
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)

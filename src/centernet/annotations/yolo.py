@@ -19,7 +19,7 @@ import yaml
 from ..boxes import xyxy_to_cxcywh
 from .problems import DataError, Reports, check_class_names
 from .rows import RowList, are_usable, describe_fault
-from .text import number, text_lines, whole
+from .text import number
 
 
 @dataclass(frozen=True)
@@ -116,43 +116,39 @@ def label_path(name: str) -> str:
 
 
 def read_labels(
-    path: Path, image: int, size_hw: tuple[int, int], num_classes: int, rows: RowList, report: Reports
+    lines: Iterable[str],
+    path: Path,
+    image: int,
+    size_hw: tuple[int, int],
+    num_classes: int,
+    rows: RowList,
+    report: Reports,
 ) -> list[int]:
     """Append the boxes of an image to `rows`; `places` are lines. Of polygons the boxes around them are taken.
 
-    Args:
-        path: of the file.
-        image: number of the image in the rows.
-        size_hw: of the image.
-        num_classes: classes are below it.
-        rows: to append to.
-        report: where wrong rows go, which are left out.
-
     Returns:
         The lines that are polygons.
-
-    Raises:
-        OSError: the file cannot be opened.
     """
     polygons = []
-    for place, line in enumerate(text_lines(path), start=1):
+    for place, line in enumerate(lines, start=1):
         fields = line.split()
         if not fields:
             continue
-        wrong = None
         try:
-            kind, values = whole(fields[0]), [number(field) for field in fields[1:]]
+            kind, *values = map(number, fields)
         except ValueError:
+            kind, values = math.nan, []
+        polygon = len(values) >= 6 and len(values) % 2 == 0
+        wrong = None
+        if not kind.is_integer():
             wrong = "bad-row", f"{line.strip()!r:.100} is no class and numbers"
+        elif len(values) != 4 and not polygon:
+            wrong = "bad-row", f"{len(fields)} numbers, expected 5 (class x y width height) or a polygon"
+        elif not 0 <= kind < num_classes:
+            wrong = "unknown-class", f"the class {kind:.0f} is none of 0 .. {num_classes - 1}"
+        elif polygon and not all(map(math.isfinite, values)):
+            wrong = "bad-box", "the polygon has corners that are no finite numbers"
         else:
-            polygon = len(values) >= 6 and len(values) % 2 == 0
-            if len(values) != 4 and not polygon:
-                wrong = "bad-row", f"{len(fields)} numbers, expected 5 (class x y width height) or a polygon"
-            elif not 0 <= kind < num_classes:
-                wrong = "unknown-class", f"the class {kind} is none of 0 .. {num_classes - 1}"
-            elif polygon and not all(map(math.isfinite, values)):
-                wrong = "bad-box", "the polygon has corners that are no finite numbers"
-        if wrong is None:
             box = _box(values, size_hw)
             if max(map(abs, values)) > 2 and not are_usable(np.array([box]), np.array([size_hw]))[0]:
                 fault = describe_fault(box, size_hw)
@@ -160,9 +156,8 @@ def read_labels(
         if wrong is not None:
             report(path, wrong[0], f"line {place}: {wrong[1]}; the box is left out")
             continue
-        if polygon:
-            polygons.append(place)
-        rows.add(image, place, box, kind)
+        polygons += [place] if polygon else []
+        rows.add(image, place, box, int(kind))
     return polygons
 
 
@@ -187,9 +182,6 @@ def write_yolo(
         names: of the images, with different stems.
         annotations: of the images (`centernet.data.Annotation`), labels from 0.
         class_names: what the labels mean.
-
-    Returns:
-        data.yaml.
     """
     labels = folder / "labels" / split
     labels.mkdir(parents=True, exist_ok=True)

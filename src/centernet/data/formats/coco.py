@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from ...annotations.problems import DataError, Reports, check_class_names, with_
 from ...annotations.text import text_lines
 from ..columns import Columns
 from ..dataset import DetectionDataset
-from .layout import Folder, ImageList, find_image_folder, header_size, leads_out
+from .layout import NO_FILE, ImageList, find_image_folder, missing
 
 
 class COCO(DetectionDataset):
@@ -53,7 +54,7 @@ class COCO(DetectionDataset):
         require_images: bool = True,
         strict: bool = False,
     ) -> None:
-        path = Path(annotations)
+        path, listed_in = Path(annotations), None if subset is None else Path(subset)
         report = Reports(strict=strict)
         file = read_coco(path, report)
         names = tuple(file.categories) if class_names is None else check_class_names(class_names)
@@ -63,7 +64,7 @@ class COCO(DetectionDataset):
                 f"{path}: class_names has {with_nearest(unknown, tuple(file.categories))}, "
                 f"but the categories of the file are {', '.join(file.categories)}"
             )
-        entries = file.images if subset is None else _chosen(file.images, Path(subset), report)
+        entries = file.images if listed_in is None else _chosen(file.images, listed_in, report)
         try:
             root = _image_folder(path, None if images is None else Path(images), file.images)
         except DataError:
@@ -71,21 +72,14 @@ class COCO(DetectionDataset):
                 raise
             root = path.parent
         label_of = np.array([names.index(name) if name in names else -1 for name in file.categories], dtype=np.int64)
-        counts = np.bincount(file.rows.labels, minlength=len(label_of)).tolist()
-        left_out = {name: n for name, label, n in zip(file.categories, label_of, counts, strict=True) if label < 0 < n}
-        report.left_out(path, left_out)
-        file = replace(file, rows=replace(file.rows, labels=label_of[file.rows.labels]))
-        listed = ImageList(root)
-        columns = _columns(file, entries, path, listed, report, required=require_images)
-        super().__init__(
-            names,
-            columns,
-            source=path if subset is None else Path(subset),
-            problems=report.found,
-            strict=strict,
-            category_ids=[file.categories[name] for name in names],
-            clipped=listed.clipped,
-        )
+        labels = label_of[file.rows.labels]
+        counts = Counter(np.array([*file.categories])[file.rows.labels[labels < 0]].tolist())
+        report.left_out(path, {name: counts[name] for name in file.categories if counts[name]})
+        rows = replace(file.rows, labels=labels).select(labels >= 0)
+        listed = ImageList(root, report)
+        columns = _columns(replace(file, rows=rows), entries, path, listed, required=require_images)
+        ids, findings = [file.categories[name] for name in names], listed.findings()
+        super().__init__(names, columns, source=listed_in or path, category_ids=ids, **findings)
 
 
 def _image_folder(path: Path, given: Path | None, images: Sequence[CocoImage]) -> Path:
@@ -93,8 +87,7 @@ def _image_folder(path: Path, given: Path | None, images: Sequence[CocoImage]) -
     split = path.stem.rpartition("_")[2]  # instances_train2017.json
     folders = [path.parent / name for name in ("", "images", "JPEGImages", split)]
     folders += [above / name for name in ("images", "JPEGImages", split, f"images/{split}")]
-    meaning = "the folder that the file names are relative to"
-    return find_image_folder(given, folders, [image.name for image in images[:20]], meaning=meaning, source=path)
+    return find_image_folder(given, folders, [image.name for image in images[:20]], path)
 
 
 def _chosen(images: Sequence[CocoImage], subset: Path, report: Reports) -> list[CocoImage]:
@@ -113,51 +106,30 @@ def _chosen(images: Sequence[CocoImage], subset: Path, report: Reports) -> list[
     return chosen
 
 
-def _columns(
-    file: CocoFile,
-    images: Sequence[CocoImage],
-    path: Path,
-    listed: ImageList,
-    report: Reports,
-    *,
-    required: bool,
-) -> Columns:
+def _columns(file: CocoFile, images: Sequence[CocoImage], path: Path, listed: ImageList, *, required: bool) -> Columns:
     """Find the images, and put their boxes together."""
+    report = listed.report
     numbered = all(is_whole(image.id) for image in images)
     if not numbered:
         text = "not all image ids are whole numbers: images are numbered by their place in the file instead"
         report(path, "image-id", text)
-    folder, image_ids = Folder(listed.root), []
-    numbers: dict[Any, int] = {}  # by id: the number of the sample, -1 where it is left out
+    image_ids = []
+    indices: dict[Any, int] = {}  # by id: of the sample, -1 where it is left out
     for image in images:
-        if image.id in numbers:
+        if image.id in indices:
             text = f"images[{image.place}] ({image.name}) has the id {image.id!r} of another; it is left out"
             report(path, "duplicate", text)
             continue
-        numbers[image.id] = -1
-        found = folder.find(image.name)
-        climbs = found is None and leads_out(image.name)
-        if found is None and not (required or climbs):
-            found = image.name
-        if found is None:
-            reason = "the name leads out of the folder of images, which is refused" if climbs else "no such file"
-            report(folder.root / image.name, "missing-image", f"{reason}; the sample is left out")
-            continue
+        here = required or missing(image.name) != NO_FILE
+        found = listed.find(image.name) if here else listed.folder.find(image.name) or image.name
         stated = f"{path.name} gives it the size {image.height}×{image.width}"
-        size_hw = image.size_hw or header_size(folder.root / found, stated, report)
-        if size_hw is not None:
-            numbers[image.id] = listed.add(found, size_hw)
-            image_ids.append(image.id if numbered else image.place)
-    number_of = np.array([numbers.get(image.id, -1) for image in file.images], dtype=np.int64)
-    for index, place, box in file.bad_boxes:
-        if number_of[index] >= 0:
-            text = f"{file.where(place)} of {file.images[index].name}: bbox is {box}, expected four numbers"
-            report(path, "bad-box", f"{text}; the box is left out")
-    asked = file.rows.select(file.rows.labels >= 0)
-    rows = replace(asked, images=number_of[asked.images])
+        index = -1 if found is None else listed.add(found, image.size_hw, stated=stated)
+        indices[image.id] = index
+        image_ids += [image.id if numbered else image.place] if index >= 0 else []
+    index_of = np.array([indices.get(image.id, -1) for image in file.images], dtype=np.int64)
+    rows = replace(file.rows, images=index_of[file.rows.images])
 
     def where(row: int) -> tuple[Path, str]:
-        name = file.images[int(asked.images[row])].name
-        return path, f"{file.where(int(rows.places[row]))} of {name}"
+        return path, f"{file.where(int(rows.places[row]))} of {file.images[file.rows.images[row]].name}"
 
-    return listed.columns(rows, where, report, image_ids=image_ids)
+    return listed.columns(rows, where, image_ids=image_ids, unreadable=file.unreadable)

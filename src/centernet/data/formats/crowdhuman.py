@@ -19,7 +19,7 @@ import numpy as np
 from ...annotations.crowdhuman import BOX_KEYS, read_crowdhuman
 from ...annotations.problems import DataError, Reports
 from ..dataset import DetectionDataset
-from .layout import Folder, ImageList, find_image_folder, leads_out, own_size
+from .layout import ImageList, find_image_folder
 
 
 class CrowdHuman(DetectionDataset):
@@ -54,42 +54,29 @@ class CrowdHuman(DetectionDataset):
         path = Path(annotations)
         if box not in BOX_KEYS:
             raise DataError(f"box: expected one of {', '.join(BOX_KEYS)}, got {box!r}")
-        report = Reports(strict=strict)
-        file = read_crowdhuman(path, report, box=box)
-        folder = Folder(_image_folder(path, None if images is None else Path(images), file.names[:20]))
-        listed = ImageList(folder.root)
-        numbers = np.full(len(file.names), -1, dtype=np.int64)
-        for index, name in enumerate(file.names):
-            found = _find_image(folder, name, report)
-            size_hw = None if found is None else own_size(folder.root / found, report)
-            if found is not None and size_hw is not None:
-                numbers[index] = listed.add(found, size_hw)
-        rows = replace(file.rows, images=numbers[file.rows.images])
-        super().__init__(
-            ("head" if box == "head" else "person",),
-            listed.columns(rows, lambda row: (path, file.where(row)), report, amodal=amodal),
-            source=path,
-            problems=report.found,
-            strict=strict,
-            amodal=amodal,
-            clipped=listed.clipped,
-            benchmark="crowdhuman",
-        )
+        file = read_crowdhuman(path, report := Reports(strict=strict), box=box)
+        names, lines = [*file.lines], [*file.lines.values()]
+        listed = ImageList(_image_folder(path, None if images is None else Path(images), names[:20]), report)
+        indices = np.full(len(names), -1, dtype=np.int64)
+        for place, name in enumerate(names):
+            suffixes = (".jpeg", ".png") if listed.folder.find(f"{name}.jpg") is None else ()
+            other = next(filter(None, (listed.folder.find(f"{name}{suffix}") for suffix in suffixes)), None)
+            found = other or listed.find(f"{name}.jpg")
+            if found is not None:
+                indices[place] = listed.add(found)
+        rows = replace(file.rows, images=indices[file.rows.images])
+
+        def where(row: int) -> tuple[Path, str]:
+            image = int(file.rows.images[row])
+            return path, f"line {lines[image]} ({names[image]}), box {rows.places[row]}"
+
+        columns = listed.columns(rows, where, amodal=amodal)
+        name = "head" if box == "head" else "person"
+        super().__init__([name], columns, source=path, amodal=amodal, benchmark="crowdhuman", **listed.findings())
 
 
 def _image_folder(path: Path, given: Path | None, names: Sequence[str]) -> Path:
     split = path.stem.rpartition("_")[2]  # annotation_train.odgt
     inside = ("Images", "images", "", split, f"Images/{split}", f"images/{split}", f"{split}/Images")
     folders = [root / name for root in (path.parent, path.parent.parent) for name in inside]
-    files = [f"{name}.jpg" for name in names]
-    return find_image_folder(given, folders, files, meaning="the folder of the files <ID>.jpg", source=path)
-
-
-def _find_image(folder: Folder, name: str, report: Reports) -> str | None:
-    for suffix in (".jpg", ".jpeg", ".png"):
-        found = folder.find(f"{name}{suffix}")
-        if found is not None:
-            return found
-    reason = "the ID leads out of the folder of images, which is refused" if leads_out(name) else "no such file"
-    report(folder.root / f"{name}.jpg", "missing-image", f"{reason}; the sample is left out")
-    return None
+    return find_image_folder(given, folders, [f"{name}.jpg" for name in names], path)

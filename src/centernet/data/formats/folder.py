@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...annotations.problems import DataError, Reports
-from ...annotations.rows import RowList
 from ...images import ImageError, list_images
 from ..dataset import DetectionDataset
-from .layout import ImageList, own_size
+from .layout import ImageList
 
 
 class ImageFolder(DetectionDataset):
@@ -39,10 +38,7 @@ class ImageFolder(DetectionDataset):
             paths = list_images(root, recursive=recursive)
         except ImageError as error:
             raise DataError(str(error)) from error
-        report, images = Reports(strict=strict), ImageList(root)
+        images = ImageList(root, Reports(strict=strict))
         for path in paths:
-            size_hw = own_size(path, report)
-            if size_hw is not None:
-                images.add(path.relative_to(root).as_posix(), size_hw)
-        columns = images.columns(RowList().rows(), lambda row: (root, ""), report)
-        super().__init__(class_names, columns, source=root, problems=report.found, strict=strict)
+            images.add(path.relative_to(root).as_posix())
+        super().__init__(class_names, images.columns(), source=root, **images.findings())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ...annotations.kitti import KITTI_CLASSES, read_truth
@@ -64,27 +65,12 @@ class KITTITracking(DetectionDataset):
         if unknown or not names:
             text = with_nearest(unknown, KITTI_CLASSES) or "nothing"
             raise DataError(f"class_names has {text}, but the types of KITTI are {', '.join(KITTI_CLASSES)}")
-        report = Reports(strict=strict)
-        reader = SequenceReader(root, report)
+        reader = SequenceReader(root, Reports(strict=strict))
+        parse = partial(read_truth, names, max_occlusion=max_occlusion, max_truncation=max_truncation)
         for name in choose_sequences(_sequences(root), sequences, root):
-            truth, folder = root / "label_02" / f"{name}.txt", f"image_02/{name}"
-            if not truth.is_file():
-                report(truth, "missing-annotation", "there is no such file; the sequence is left out")
-                continue
-            rows = read_truth(truth, names, report, max_occlusion=max_occlusion, max_truncation=max_truncation)
-            frames = reader.find_frames(folder)
-            if frames:
-                reader.add(name, truth, rows, folder, frames, frames, frame_rate=_FRAME_RATE)
-        super().__init__(
-            names,
-            reader.columns(),
-            source=root,
-            problems=report.found,
-            strict=strict,
-            sequences=reader.sequences,
-            clipped=reader.images.clipped,
-            benchmark="kitti",
-        )
+            reader.read(name, root / "label_02" / f"{name}.txt", f"image_02/{name}", parse, frame_rate=_FRAME_RATE)
+        columns, findings = reader.columns(), reader.images.findings()
+        super().__init__(names, columns, source=root, sequences=reader.sequences, benchmark="kitti", **findings)
 
 
 def _root(root: Path) -> Path:

@@ -1,24 +1,25 @@
-"""From files to columns: finding files, sizes of images, judging the boxes that a parser gives."""
+"""From files to columns: finding images and their sizes, judging the boxes that a parser gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...annotations.problems import DataError, Reports
-from ...annotations.rows import BoxRows, are_usable, describe_fault
+from ...annotations.rows import BoxRows, RowList, are_usable, describe_fault
 from ...images import ImageError, image_size
 from ..columns import Columns, Paths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
 _BLOCK = 1 << 16  # boxes that are judged at once
+
+
+NO_FILE = "no such file"
 
 
 class Folder:
@@ -50,142 +51,138 @@ class Folder:
         return self._listings[subfolder]
 
 
-def leads_out(name: str) -> bool:
-    """Return True for a name that leads out of its folder."""
-    return ".." in Path(name).parts or Path(name).is_absolute()
-
-
-def find_image_folder(
-    given: Path | None, candidates: Sequence[Path], names: Sequence[str], *, meaning: str, source: Path
-) -> Path:
+def find_image_folder(given: Path | None, candidates: Sequence[Path], names: Sequence[str], source: Path) -> Path:
     """Return the folder of the images: the one given, or the first that has one of them.
 
     Args:
         given: by the user; None looks.
         candidates: where to look.
         names: of some images.
-        meaning: what the folder is, for the message.
-        source: the file that names the images.
+        source: the file that names the images, for the message.
 
     Raises:
         DataError: the folder isn't there, or the images are in none.
     """
-    if given is not None:
-        if not given.is_dir():
-            raise DataError(f"{given}: no such folder; `images` is {meaning}")
-        return given
-    for folder in candidates:
-        finder = Folder(folder)
-        if any(finder.find(name) for name in names):
+    if given is not None and not given.is_dir():
+        raise DataError(f"{given}: no such folder; `images` is the folder that the images' names are relative to")
+    for folder in candidates if given is None else [given]:
+        if given is not None or any(map(Folder(folder).find, names)):
             return folder
     tried = ", ".join(map(str, candidates))
     example = f" such as {names[0]!r}" if names else ""
     raise DataError(f"{source}: its images{example} are in none of {tried}; give their folder as `images`")
 
 
-def header_size(path: Path, stated: str, report: Reports) -> tuple[int, int] | None:
-    """Return the (height, width) in an image's own header, in place of a size that the annotation doesn't have.
-
-    Args:
-        path: of the image.
-        stated: what the annotation says, for the message.
-        report: where the problem goes; None is returned after an unreadable image was reported.
-    """
-    size = own_size(path, report)
-    if size is not None:
-        report(path, "size", f"{stated}; the image's own {size[0]}×{size[1]} (height×width) are used")
-    return size
-
-
-def own_size(path: Path, report: Reports) -> tuple[int, int] | None:
-    """Return the (height, width) in an image's header; None after an unreadable image was reported."""
-    try:
-        return image_size(path)
-    except ImageError as error:
-        report(path, "unreadable-image", f"{str(error).removeprefix(f'{path}: ')}; the sample is left out")
-        return None
-
-
-@dataclass
 class ImageList:
     """The images of a data set, as they are found.
 
-    Attributes:
+    Args:
         root: the folder that the names are relative to.
+        report: where problems go.
+
+    Attributes:
         names: of the files.
         sizes: (height, width) of each.
-        clipped: boxes that reached over the edges of their images and were cut there.
     """
 
-    root: Path
-    names: list[str] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    clipped: int = 0
+    def __init__(self, root: Path, report: Reports) -> None:
+        self.folder = Folder(root)
+        self.report = report
+        self.names: list[str] = []
+        self.sizes: list[tuple[int, int]] = []
+        self._clipped = 0
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def add(self, name: str, size_hw: tuple[int, int]) -> int:
-        """Append an image. Returns its index."""
+    def find(self, name: str) -> str | None:
+        """Return the real name of a file; None after a missing one was reported."""
+        found = self.folder.find(name)
+        if found is None:
+            self.report(self.folder.root / name, "missing-image", f"{missing(name)}; the sample is left out")
+        return found
+
+    def add(self, name: str, size_hw: tuple[int, int] | None = None, *, stated: str = "") -> int:
+        """Append an image. Returns its index; -1 after an unreadable one was reported.
+
+        Args:
+            name: of the file.
+            size_hw: of the image; None reads its header.
+            stated: what the annotation gives instead of a size, which is a problem then.
+        """
+        if size_hw is None:
+            path = self.folder.root / name
+            try:
+                size_hw = image_size(path)
+            except ImageError as error:
+                text = str(error).removeprefix(f"{path}: ")
+                self.report(path, "unreadable-image", f"{text}; the sample is left out")
+                return -1
+            if stated:
+                own = f"the image's own {size_hw[0]}×{size_hw[1]} (height×width) are used"
+                self.report(path, "size", f"{stated}; {own}")
         self.names.append(name)
         self.sizes.append(size_hw)
         return len(self.names) - 1
 
+    def findings(self) -> dict[str, Any]:
+        """Return what was found on the way: arguments of `DetectionDataset`."""
+        return {"problems": self.report.found, "strict": self.report.strict, "clipped": self._clipped}
+
     def columns(
         self,
-        rows: BoxRows,
-        where: Callable[[int], tuple[Path, str]],
-        report: Reports,
+        rows: BoxRows | None = None,
+        where: Callable[[int], tuple[Path, str]] = lambda row: (Path(), ""),
         *,
         image_ids: Sequence[int] | None = None,
         amodal: bool = False,
         first_pixel: int = 0,
+        unreadable: Mapping[int, str] | None = None,
     ) -> Columns:
         """Judge all boxes, cut them at the edges of their images, and put them in the order of the images.
 
         Args:
-            rows: `images` are indices of this list; -1 leaves a box out without a word.
+            rows: `images` are indices of this list; -1 leaves a box out without a word. None: no boxes.
             where: from a row of `rows` to its file and its place there, for messages.
-            report: where boxes go that cannot be used.
             image_ids: one for each image; None numbers them from 0.
             amodal: boxes that reach over the edges are kept whole.
             first_pixel: the number of the first pixel in `rows`; with 1 the last pixel is part of the box.
+            unreadable: by the place of a row: why it has no box.
         """
+        rows = RowList().rows() if rows is None else rows
         sizes = np.array(self.sizes, dtype=np.int32).reshape(-1, 2)
         order = np.argsort(rows.images, kind="stable")
         order = order[rows.images[order] >= 0]
         blocks = []
         for start in range(0, max(len(order), 1), _BLOCK):  # to need no second copy of everything
             block = rows.select(order[start : start + _BLOCK])
-            limits = sizes[block.images]
-            usable = are_usable(block.boxes, limits, first_pixel=first_pixel)
+            usable = are_usable(block.boxes, sizes[block.images], first_pixel=first_pixel)
             for place in np.flatnonzero(~usable).tolist():
-                path, text = where(int(order[start + place]))
                 kind, fault = describe_fault(block.boxes[place].tolist(), self.sizes[block.images[place]])
-                report(path, kind, f"{text}: {fault}; the box is left out")
-            blocks.append(self._cut(block.select(usable), limits[usable], amodal, first_pixel))
-        images, boxes, labels, ids, ignore, areas, difficulty = map(np.concatenate, zip(*blocks, strict=True))
-        return Columns(
-            boxes=boxes,
-            labels=labels,
-            ids=ids,
-            ignore=ignore,
-            areas=areas,
-            difficulty=difficulty,
-            offsets=np.searchsorted(images, np.arange(len(self) + 1)),
-            sizes=sizes,
-            image_ids=np.arange(len(self)) if image_ids is None else np.array(image_ids, dtype=np.int64),
-            paths=Paths.of(self.names, self.root),
-        )
+                fault = (unreadable or {}).get(int(block.places[place]), fault)
+                path, text = where(int(order[start + place]))
+                self.report(path, kind, f"{text}: {fault}; the box is left out")
+            block = block.select(usable)
+            blocks.append(self._cut(block, sizes[block.images], amodal, first_pixel))
+        boxes, labels, ids, ignore, areas, difficulty, images = map(np.concatenate, zip(*blocks, strict=True))
+        offsets = np.searchsorted(images, np.arange(len(self) + 1))
+        numbers = np.arange(len(self)) if image_ids is None else np.array(image_ids, dtype=np.int64)
+        paths = Paths.of(self.names, self.folder.root)
+        return Columns(boxes, labels, ids, ignore, areas, difficulty, offsets, sizes, numbers, paths)
 
     def _cut(self, rows: BoxRows, limits: NDArray[np.int32], amodal: bool, first_pixel: int) -> tuple[Any, ...]:
         """The columns of usable boxes, cut at the edges of their images and counted from 0."""
-        boxes = rows.boxes.copy()
-        boxes[:, :2] -= first_pixel
+        boxes = rows.boxes - [first_pixel, first_pixel, 0, 0]
         if not amodal:
             whole, boxes = boxes, np.maximum(boxes, 0)
             boxes[:, 2:] = np.minimum(boxes[:, 2:], limits[:, ::-1])
-            self.clipped += int((boxes != whole).any(axis=1).sum())
+            self._clipped += int((boxes != whole).any(axis=1).sum())
         areas = np.where(np.isnan(rows.areas), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), rows.areas)
-        areas, boxes = areas.astype(np.float32), boxes.astype(np.float32)
-        return rows.images, boxes, rows.labels, rows.ids, rows.ignore, areas, rows.difficulty
+        boxes, areas = boxes.astype(np.float32), areas.astype(np.float32)
+        return boxes, rows.labels, rows.ids, rows.ignore, areas, rows.difficulty, rows.images
+
+
+def missing(name: str) -> str:
+    """Say why there is no file of this name."""
+    climbs = ".." in Path(name).parts or Path(name).is_absolute()
+    return "the name leads out of the folder of the data set, which is refused" if climbs else NO_FILE

@@ -11,16 +11,16 @@ Boxes are those of whole people, so they may leave the image.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ...annotations.mot import MOT_CLASSES, SequenceInfo, class_rules, own_class_names, read_truth
 from ...annotations.problems import DataError, Reports, check_class_names, with_nearest
 from ..dataset import DetectionDataset
-from .sequences import SequenceReader, choose_sequences, spans
+from .sequences import SequenceReader, choose_sequences
 
 _COPIES = re.compile(r"(.+)-(DPM|FRCNN|SDP)")
 
@@ -74,39 +74,25 @@ class MOT(DetectionDataset):
         chosen = choose_sequences(_without_copies(found) if sequences is None else list(found), sequences, root)
         report = Reports(strict=strict)
         reader = SequenceReader(root, report)
-        own_names = {name: own_class_names(root / found[name] / "gt" / "gt.txt") for name in chosen}
+        truths = {name: root / found[name] / "gt" / "gt.txt" for name in chosen}
+        own_names = {name: own_class_names(truth) for name, truth in truths.items()}
         names = _class_names(class_names, own_names, root)
         for name in chosen:
             info = SequenceInfo.read(root / found[name], report)
-            if info is None:
-                continue
-            truth = root / found[name] / "gt" / "gt.txt"
-            folder = f"{found[name]}/{info.images}".lstrip("/")
-            if not truth.is_file():
-                report(truth, "missing-annotation", "there is no such file; the sequence is left out")
-                continue
-            rules = class_rules(names, own_names[name], mot20=name.startswith("MOT20"))
-            rows = read_truth(truth, rules, report, min_visibility=min_visibility)
-            frames = reader.find_frames(folder)
-            if not frames:
-                continue
-            inside = [frame for frame in frames if info.length is None or frame <= info.length]
-            beyond = [frame for frame in frames if frame not in set(inside)]
-            if beyond:
-                text = f"the frames {spans(beyond)} are beyond the seqLength {info.length} of seqinfo.ini"
-                report(root / folder, "missing-annotation", f"{text}; they are left out")
-            used = inside[math.floor(part[0] * len(inside)) : math.floor(part[1] * len(inside))]
-            reader.add(name, truth, rows, folder, frames, used, frame_rate=info.frame_rate, size_hw=info.size_hw)
-        super().__init__(
-            names,
-            reader.columns(amodal=amodal),
-            source=root,
-            problems=report.found,
-            strict=strict,
-            amodal=amodal,
-            sequences=reader.sequences,
-            clipped=reader.images.clipped,
-        )
+            if info is not None:
+                rules = class_rules(names, own_names[name], mot20=name.startswith("MOT20"))
+                reader.read(
+                    name,
+                    truths[name],
+                    f"{found[name]}/{info.images}".lstrip("/"),
+                    partial(read_truth, rules, min_visibility=min_visibility),
+                    frame_rate=info.frame_rate,
+                    size_hw=info.size_hw,
+                    length=info.length,
+                    part=part,
+                )
+        columns, videos = reader.columns(amodal=amodal), reader.sequences
+        super().__init__(names, columns, source=root, amodal=amodal, sequences=videos, **reader.images.findings())
 
 
 def _find_sequences(root: Path) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from ...images import IMAGE_SUFFIXES
 from ..columns import Columns
 from ..dataset import VideoSequence
 from ..sample import Bools, Ints
-from .layout import Folder, ImageList, own_size
+from .layout import Folder, ImageList
 
 
 class SequenceReader:
@@ -27,60 +28,65 @@ class SequenceReader:
     """
 
     def __init__(self, root: Path, report: Reports) -> None:
-        self.images = ImageList(root)
+        self.images = ImageList(root, report)
         self.sequences: list[VideoSequence] = []
         self._report = report
         self._truths: list[Path] = []
         self._frames: list[int] = []  # of each image
         self._rows: list[BoxRows] = []
 
-    def find_frames(self, folder: str) -> dict[int, str]:
-        """Return the names of the images of a folder that are named by the numbers of their frames; see below."""
-        frames = numbered_images(Folder(self.images.root), folder, self._report)
-        if not frames:
-            text = "no images named by their frames; the sequence is left out"
-            self._report(self.images.root / folder, "missing-image", text)
-        return frames
-
-    def add(
+    def read(
         self,
         name: str,
         truth: Path,
-        rows: BoxRows,
         folder: str,
-        frames: dict[int, str],
-        used: Iterable[int],
+        parse: Callable[[Path, Reports], BoxRows],
         *,
         frame_rate: float,
         size_hw: tuple[int, int] | None = None,
+        length: int | None = None,
+        part: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        """Add a sequence.
+        """Read a sequence.
 
         Args:
             name: of the sequence.
             truth: the file of its boxes.
-            rows: the boxes; `images` are frames.
-            folder: of the images.
-            frames: all images that are there, by frame.
-            used: the frames that become samples.
+            folder: of its images, relative to the root.
+            parse: reads the boxes; `images` are frames.
             frame_rate: frames per second.
             size_hw: of all images; None reads it from each.
+            length: number of the last frame, where it is stated.
+            part: from which share of the frames to which they are used.
         """
-        without = rows.images[~np.isin(rows.images, list(frames))]
-        if len(without):
-            text = f"the frames {spans(set(without.tolist()))} have no image in {folder}"
-            self._report(truth, "missing-image", f"{text}; their {len(without)} boxes are left out")
-        start = len(self.images)
-        index_of = {}
-        for frame in used:
-            path = f"{folder}/{frames[frame]}"
-            size = size_hw or own_size(self.images.root / path, self._report)
-            if size is not None:
-                index_of[frame] = self.images.add(path, size)
+        if not truth.is_file():
+            self._report(truth, "missing-annotation", "there is no such file; the sequence is left out")
+            return
+        rows = parse(truth, self._report)
+        path = self.images.folder.root / folder
+        frames = numbered_images(self.images.folder, folder, self._report)
+        if not frames:
+            self._report(path, "missing-image", "no images named by their frames; the sequence is left out")
+            return
+        without = rows.images[~np.isin(rows.images, list(frames))].tolist()
+        if without:
+            text = (
+                f"the frames {spans(set(without))} have no image in {folder}; their {len(without)} boxes are left out"
+            )
+            self._report(truth, "missing-image", text)
+        inside = [frame for frame in frames if length is None or frame <= length]
+        if len(inside) < len(frames):
+            text = f"the frames {spans(list(frames)[len(inside) :])} are beyond the seqLength {length} of seqinfo.ini"
+            self._report(path, "missing-annotation", f"{text}; they are left out")
+        start, index_of = len(self.images), {}
+        for frame in inside[math.floor(part[0] * len(inside)) : math.floor(part[1] * len(inside))]:
+            index = self.images.add(f"{folder}/{frames[frame]}", size_hw)
+            if index >= 0:
+                index_of[frame] = index
                 self._frames.append(frame)
-        places = np.array([index_of.get(frame, -1) for frame in rows.images.tolist()], dtype=np.int64)
-        self._rows.append(replace(rows.select(places >= 0), images=places[places >= 0]))
+        indices = np.array([index_of.get(frame, -1) for frame in rows.images.tolist()], dtype=np.int64)
         if len(self.images) > start:
+            self._rows.append(replace(rows, images=indices))
             self._truths.append(truth)
             self.sequences.append(VideoSequence(name, start, len(self.images), frame_rate))
 
@@ -94,7 +100,7 @@ class SequenceReader:
             truth = self._truths[int(np.searchsorted(starts, image, side="right")) - 1]
             return truth, f"line {rows.places[row]} (frame {self._frames[image]}, identity {rows.ids[row]})"
 
-        columns = self.images.columns(rows, where, self._report, amodal=amodal)
+        columns = self.images.columns(rows, where, amodal=amodal)
         sequences = np.searchsorted(starts, columns.samples(), side="right")
         return replace(columns, ids=_numbered(sequences, columns.ids, columns.ignore))
 
@@ -116,10 +122,7 @@ def _numbered(sequences: Ints, tracks: Ints, ignore: Bools) -> Ints:
 
 
 def numbered_images(folder: Folder, subfolder: str, report: Reports) -> dict[int, str]:
-    """Return the names of the images of a folder that are named by the number of their frame, in the order of frames.
-
-    Other images, and further ones of the same frame, are reported.
-    """
+    """Return the names of the images named by their frames, in the order of the frames; others are reported."""
     images: dict[int, str] = {}
     for name in sorted(set(folder.listing(subfolder).values())):
         path = PurePosixPath(name)

@@ -25,7 +25,7 @@ from ...annotations.yolo import DataYaml, inside_path, label_path, read_labels
 from ...images import ImageError, list_images
 from ..columns import Columns
 from ..dataset import DetectionDataset
-from .layout import Folder, ImageList, leads_out, own_size
+from .layout import ImageList, missing
 
 _NO_LABELS = {"classes.txt", "obj.names", "labels.txt"}  # lists of names that tools put among the label files
 
@@ -77,42 +77,32 @@ class YOLO(DetectionDataset):
             )
         if root is not None and not Path(root).is_dir():
             raise DataError(f"{root}: no such folder; `root` is the folder that the splits of {path} are relative to")
-        reader = _Reader(file.root() if root is None else Path(root), len(file.names), Reports(strict=strict))
+        reader = _Reader(file, ImageList(file.root() if root is None else Path(root), Reports(strict=strict)))
         for entry in file.entries(split):
-            reader.read_split(entry, path)
-        columns = reader.finish(path, file.names, asked)
+            reader.read_split(entry)
+        columns = reader.finish(asked)
         self.without_labels = reader.without_labels
-        super().__init__(
-            asked,
-            columns,
-            source=f"{path}, {split}",
-            problems=reader.report.found,
-            strict=strict,
-            clipped=reader.images.clipped,
-        )
+        super().__init__(asked, columns, source=f"{path}, {split}", **reader.images.findings())
 
 
 class _Reader:
     """Reads one image after the other."""
 
-    def __init__(self, root: Path, num_classes: int, report: Reports) -> None:
-        self.folder = Folder(root)
-        self.num_classes = num_classes
-        self.report = report
-        self.images = ImageList(root)
+    def __init__(self, file: DataYaml, images: ImageList) -> None:
+        self.file, self.images, self.report, self.root = file, images, images.report, images.folder.root
         self.without_labels = 0
         self._rows = RowList()
         self._labels: list[Path | None] = []  # of each image
         self._polygons: list[tuple[int, int]] = []  # image and line
         self._seen: set[str] = set()
 
-    def read_split(self, entry: str, source: Path) -> None:
+    def read_split(self, entry: str) -> None:
         """Read a folder of images, or a list of them."""
         inside = inside_path(entry)
-        target = None if inside is None else self.folder.root / inside
+        target = None if inside is None else self.root / inside
         if inside is None or target is None or not target.exists():
-            what = "leads out of the data set" if inside is None else f"is not in {self.folder.root}"
-            raise DataError(f"{source}: {entry!r} {what}; give the folder that it is meant to be in as `root`")
+            what = "leads out of the data set" if inside is None else f"is not in {self.root}"
+            raise DataError(f"{self.file.path}: {entry!r} {what}; give the folder that it is meant to be in as `root`")
         if target.is_file():
             try:
                 lines = text_lines(target)
@@ -123,20 +113,20 @@ class _Reader:
                     self._read_listed(line.strip(), target, place)
             return
         try:
-            names = [path.relative_to(self.folder.root).as_posix() for path in list_images(target, recursive=True)]
+            names = [path.relative_to(self.root).as_posix() for path in list_images(target, recursive=True)]
         except ImageError as error:
             raise DataError(str(error)) from error
         for name in names:
             self._read_image(name, target)
         self._look_for_orphans(inside, names)
 
-    def finish(self, path: Path, names: Sequence[str], asked: Sequence[str]) -> Columns:
+    def finish(self, asked: Sequence[str]) -> Columns:
         """Return all that was read, and report what is known only in the end.
 
         Raises:
             DataError: no image has a label file.
         """
-        rows = self._rows.rows()
+        rows, path, names = self._rows.rows(), self.file.path, self.file.names
         label_of = np.array([asked.index(name) if name in asked else -1 for name in names], dtype=np.int64)
         labels = label_of[rows.labels]
         counts = np.bincount(rows.labels[labels < 0], minlength=len(names)).tolist()
@@ -152,27 +142,27 @@ class _Reader:
             name = self.images.names[0]
             raise DataError(
                 f"{path}: none of the {self.without_labels} images has a label file; for {name} it would be "
-                f"{self.folder.root / label_path(name)}. For images without objects use ImageFolder"
+                f"{self.root / label_path(name)}. For images without objects use ImageFolder"
             )
 
         def where(row: int) -> tuple[Path, str]:
             image = int(rows.images[row])
             return self._labels[image] or path, f"line {rows.places[row]}"
 
-        return self.images.columns(rows, where, self.report)
+        return self.images.columns(rows, where)
 
     def _read_listed(self, line: str, source: Path, place: int) -> None:
         """An image of a list, whose name is relative to the root, or to the list where it begins with ``./``."""
         name = line.replace("\\", "/")
-        root = self.folder.root
+        root = self.root
         if name.startswith("./") and source.parent != root:
             name = f"{source.parent.relative_to(root).as_posix()}/{name[2:]}"
         if Path(name).is_absolute() and Path(name).is_relative_to(root.absolute()):
             name = Path(name).relative_to(root.absolute()).as_posix()
-        found = self.folder.find(name)
+        found = self.images.folder.find(name)
         if found is None:
-            reason = "leads out of the data set, which is refused" if leads_out(name) else "no such file"
-            self.report(root / name, "missing-image", f"line {place} of {source.name}: {reason}; it is left out")
+            text = f"line {place} of {source.name}: {missing(name)}; it is left out"
+            self.report(root / name, "missing-image", text)
         elif found in self._seen:
             self.report(source, "duplicate", f"line {place} names {line!r} again; it is used once")
         else:
@@ -182,23 +172,20 @@ class _Reader:
         if name in self._seen:
             return self.report(source, "duplicate", f"{name} is in two parts of the split; it is used once")
         self._seen.add(name)
-        size_hw = own_size(self.folder.root / name, self.report)
-        if size_hw is None:
-            return None
-        labels = self.folder.find(label_path(name))
-        path = None if labels is None else self.folder.root / labels
-        image = len(self.images)
-        if path is None:
-            self.without_labels += 1
-        else:
-            try:
-                polygons = read_labels(path, image, size_hw, self.num_classes, self._rows, self.report)
-            except OSError as error:
-                text = f"cannot be opened ({error.strerror}); the sample is left out"
-                return self.report(path, "unreadable-annotation", text)
-            self._polygons += [(image, line) for line in polygons]
-        self.images.add(name, size_hw)
-        self._labels.append(path)
+        found = self.images.folder.find(label_path(name))
+        path = None if found is None else self.root / found
+        try:
+            lines = [] if path is None else text_lines(path)
+        except OSError as error:
+            text = f"cannot be opened ({error.strerror}); the sample is left out"
+            return self.report(self.root / label_path(name), "unreadable-annotation", text)
+        index = self.images.add(name)
+        if index >= 0:
+            self._labels.append(path)
+            self.without_labels += path is None
+            size_hw, classes = self.images.sizes[index], len(self.file.names)
+            polygons = read_labels(lines, path or self.root, index, size_hw, classes, self._rows, self.report)
+            self._polygons += [(index, line) for line in polygons]
         return None
 
     def _look_for_orphans(self, inside: str, names: Sequence[str]) -> None:
@@ -207,7 +194,7 @@ class _Reader:
         if labels == PurePosixPath(inside):
             return  # beside the images: other text files may lie there
         expected = {label_path(name).lower() for name in names}
-        for path in sorted((self.folder.root / labels).rglob("*.txt")):
-            name = path.relative_to(self.folder.root).as_posix()
+        for path in sorted((self.root / labels).rglob("*.txt")):
+            name = path.relative_to(self.root).as_posix()
             if path.name.lower() not in _NO_LABELS and name.lower() not in expected:
                 self.report(path, "missing-image", "a label file without an image; it is not used")
