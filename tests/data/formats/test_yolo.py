@@ -197,8 +197,8 @@ def test_unreadable_pictures_are_named(write: Write, tmp_path: Path) -> None:
         ({"train": "images/train", "names": ["a"], "nc": 2}, "nc is '2', but there are 1 names"),
         ({"val": "images/train", "names": ["a"]}, "the split 'train' is None; the splits there are val"),
         ({"train": "images/none", "names": ["a"]}, "'images/none' is not in .*give the folder"),
-        ({"train": "/etc", "names": ["a"]}, "'/etc' leads out of the folder of the data set"),
-        ({"train": "images/../../x", "names": ["a"]}, "leads out of the folder of the data set"),
+        ({"train": "/etc", "names": ["a"]}, "'/etc' leads out of the data set"),
+        ({"train": "images/../../x", "names": ["a"]}, "leads out of the data set"),
         ({"train": "labels/train", "names": ["a"]}, "no images here"),
     ],
 )
