@@ -120,9 +120,9 @@ class Theirs:
 def arrays(truth: Path, results: Path) -> tuple[tuple[Any, ...], tuple[Any, ...], int]:
     """The columns of true and found tracks, and the number of frames."""
     (file,) = find_sequences(truth, results)
-    (read,) = read_tracks(file, "mot17", ("pedestrian",))
-    columns = [(tracks.frames, tracks.ids, tracks.boxes, tracks.roles) for tracks in (read.truth, read.found)]
-    return columns[0], columns[1], read.num_frames
+    ((_, own, found, num_frames),) = read_tracks(file, "mot17", ("pedestrian",))
+    columns = [(tracks.frames, tracks.ids, tracks.boxes, tracks.roles) for tracks in (own, found)]
+    return columns[0], columns[1], num_frames
 
 
 def seconds(run: Callable[[], object]) -> float:

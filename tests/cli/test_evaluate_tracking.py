@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from centernet.cli.evaluate_tracking import _parser
 from centernet.cli.main import main
-from centernet.evaluation.tracking import FORMATS
+from centernet.evaluation.tracking import Format
 
 
 @pytest.fixture
@@ -60,5 +61,5 @@ def test_what_cannot_be(
 
 
 def test_every_format_can_be_chosen() -> None:
-    for name in FORMATS:
+    for name in get_args(Format):
         assert _parser().parse_args(["gt", "results", "--format", name]).format == name

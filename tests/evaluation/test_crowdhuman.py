@@ -77,7 +77,7 @@ def test_arrays_give_the_figures_of_the_reference(oracle: Path) -> None:
 
 def evaluate(persons: list[Any], ignored: list[Any], hits: list[Any]) -> CrowdHumanResult:
     """One image of 400×400; hits are (box, score)."""
-    evaluator = CrowdHumanEvaluator()
+    evaluator = CrowdHumanEvaluator(["person"])
     truth = SimpleNamespace(
         image_id=1,
         height=400,
@@ -124,7 +124,7 @@ def test_nothing_found_and_nothing_there() -> None:
     assert nobody.stats == {"AP": -1, "MR-2": -1, "JI": -1} and nobody.false_positives == 1
     assert all(math.isfinite(rate) for rate in nobody.miss_rates.values())
     with pytest.raises(ValueError, match="no image was given"):
-        CrowdHumanEvaluator().compute()
+        CrowdHumanEvaluator(["person"]).compute()
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_nothing_to_find_and_nothing_found() -> None:
     result = evaluate_kitti({"0": [row("Car", 0, 0, 100, 60)]}, {}, class_names=["Car"])
     assert [(r.objects, r.ap_r40, r.ap_r11) for r in result.per_class] == [(1, 0, 0)] * 3
     with pytest.raises(ValueError, match="no image was given"):
-        KittiEvaluator().compute()
+        KittiEvaluator(["Car"]).compute()
 
 
 def test_wrong_rows_are_named(tmp_path: Path) -> None:

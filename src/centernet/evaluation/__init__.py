@@ -3,11 +3,11 @@
 Figures of tracks are in `centernet.evaluation.tracking`.
 """
 
-from .coco import ClassResult, CocoEvaluator, CocoResult, evaluate_coco
-from .collecting import EvaluationResult, Evaluator, Truth
+from .coco import CocoEvaluator, CocoResult, evaluate_coco
+from .collecting import EvaluationResult, Evaluator
 from .crowdhuman import CrowdHumanEvaluator, CrowdHumanResult, evaluate_crowdhuman
-from .kitti import KittiClassResult, KittiEvaluator, KittiResult, evaluate_kitti
-from .voc import VocClassResult, VocEvaluator, VocResult
+from .kitti import KittiEvaluator, KittiResult, evaluate_kitti
+from .voc import VocEvaluator, VocResult
 
 EVALUATORS: dict[str, type[Evaluator]] = {
     "coco": CocoEvaluator,
@@ -19,18 +19,14 @@ EVALUATORS: dict[str, type[Evaluator]] = {
 
 __all__ = [
     "EVALUATORS",
-    "ClassResult",
     "CocoEvaluator",
     "CocoResult",
     "CrowdHumanEvaluator",
     "CrowdHumanResult",
     "EvaluationResult",
     "Evaluator",
-    "KittiClassResult",
     "KittiEvaluator",
     "KittiResult",
-    "Truth",
-    "VocClassResult",
     "VocEvaluator",
     "VocResult",
     "evaluate_coco",

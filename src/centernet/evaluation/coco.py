@@ -1,10 +1,8 @@
 """COCO's twelve figures for boxes, over all classes and for each.
 
-The matching is done by `hotcoco` (MIT). Three libraries agree with COCO's own code to the last bit; this one takes and
-returns arrays, where pycocotools and faster-coco-eval want a Python dictionary for each box, and is the fastest by ten
-times. It needs NumPy alone, has type hints, and its wheels serve every Python from 3.10 on without being built anew
-(faster-coco-eval's are for one version each). It is also the youngest of them: only a dozen lines use it
-(`_evaluate`), in the terms that pycocotools defined, and tests hold its figures to those of pycocotools.
+The matching is done by `hotcoco` (MIT). Of three libraries that agree with COCO's own code to the last bit, this one
+takes and returns arrays, where pycocotools and faster-coco-eval want a Python dictionary for each box, and is the
+fastest by ten times. It is also the youngest: only a dozen lines use it, in the terms that pycocotools defined.
 
 Figures are fractions 0 … 1; -1 says that no true object counts, so there is nothing to find (COCO's convention).
 """
@@ -46,14 +44,7 @@ FIGURES: dict[str, tuple[str, int | slice, int, int]] = {
 
 @dataclass(frozen=True)
 class ClassResult:
-    """Figures of one class.
-
-    Attributes:
-        name: of the class.
-        objects: number of true objects that count.
-        stats: the twelve figures by name, see `FIGURES`.
-        ap_by_iou: average precision at IoU .50, .55 … .95.
-    """
+    """The `FIGURES` of one class, with `objects` that count, and its average precision at IoU .50, .55 … .95."""
 
     name: str
     objects: int
@@ -65,23 +56,10 @@ class ClassResult:
         """Average precision, the mean over the ten IoU limits."""
         return self.stats["AP"]
 
-    @property
-    def ap50(self) -> float:
-        """Average precision at IoU .5."""
-        return self.stats["AP50"]
-
 
 @dataclass(frozen=True)
 class CocoResult(EvaluationResult):
-    """COCO's figures.
-
-    Attributes:
-        stats: the twelve figures by name: AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl.
-        per_class: the figures of each class, in the order of the labels.
-        images: number of images.
-        objects: number of true objects that count.
-        detections: number of detections.
-    """
+    """COCO's figures, AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl, over all classes and of each by label."""
 
     title: ClassVar[str] = "COCO"
 
@@ -93,13 +71,11 @@ class CocoResult(EvaluationResult):
 
     def table(self) -> str:
         """Return the figures over all classes, then AP, AP50 and AR100 of each class, as lines of text."""
-        lines = [f"{self.images} images, {self.objects} objects, {self.detections} detections", ""]
-        names = list(self.stats)
-        for row in (names[:6], names[6:]):
-            lines += text_table([["", *row], ["", *(self.stats[name] for name in row)]])
-        shown = ("AP", "AP50", "AR100")
+        names, values, shown = list(self.stats), list(self.stats.values()), ("AP", "AP50", "AR100")
+        over_all = text_table([["", *names[:6]], ["", *values[:6]], ["", *names[6:]], ["", *values[6:]]])
         rows = [[c.name, c.objects, *(c.stats[name] for name in shown)] for c in self.per_class]
-        return "\n".join([*lines, "", *text_table([["class", "objects", *shown], *rows])])
+        counts = f"{self.images} images, {self.objects} objects, {self.detections} detections"
+        return "\n".join([counts, "", *over_all, "", *text_table([["class", "objects", *shown], *rows])])
 
 
 class CocoEvaluator(Evaluator):
@@ -109,9 +85,6 @@ class CocoEvaluator(Evaluator):
     a detection of their class (of any class, where their label is -1) is no false positive if the share of it that lies
     in the region reaches the IoU limit. A detection that fits an object is given to the object first. Of each image,
     the 100 best detections of each class count.
-
-    Args:
-        class_names: the classes, by label.
 
     Example:
         >>> import numpy as np
@@ -169,31 +142,29 @@ def evaluate_coco(
     if not images or not categories:
         raise ValueError(f"{truth_name}: {len(images)} images and {len(categories)} categories: nothing to evaluate")
 
-    boxes = _boxes(objects, object_name)
-    areas = [entry.get("area", box[2] * box[3]) for entry, box in zip(objects, boxes, strict=True)]
+    boxes = _numbers(objects, "bbox", object_name, width=4)
+    areas = [{"area": entry.get("area", box[2] * box[3])} for entry, box in zip(objects, boxes, strict=True)]
     collected = Collected(
         num_images=len(images),
         truth_image=_indices(objects, "image_id", images, object_name),
         truth_label=_indices(objects, "category_id", categories, object_name),
         truth_boxes=boxes,
         truth_ignore=np.array([bool(entry.get("iscrowd", 0)) for entry in objects], np.bool_),
-        truth_area=_numbers(areas, f"{object_name}: area")[:, 0],
+        truth_area=_numbers(areas, "area", object_name)[:, 0],
         truth_difficulty=np.zeros(len(boxes), np.int8),
         image=_indices(found, "image_id", images, found_name),
         label=_indices(found, "category_id", categories, found_name),
-        boxes=_boxes(found, found_name),
-        score=_numbers(_column(found, "score", found_name), f"{found_name}: score")[:, 0],
+        boxes=_numbers(found, "bbox", found_name, width=4),
+        score=_numbers(found, "score", found_name)[:, 0],
         sizes=np.full((len(images), 2), np.inf),
     )
     return _evaluate(collected, [names[category] for category in categories])
 
 
 def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
-    """Run the library; ids of images and categories are the indices plus 1, so that none is 0.
-
-    Boxes are ``x y width height`` here, as in COCO's files: to convert those of a file, to and fro, would round, so
-    that an IoU of exactly .5 might come to lie below the limit.
-    """
+    """Run the library; its ids of images and categories are the indices plus 1, so that none is 0."""
+    # Boxes are x y width height here, as in COCO's files: to convert those of a file, to and fro, would round, so that
+    # an IoU of exactly .5 might come to lie below the limit.
     dataset = hotcoco.COCO.from_arrays(
         [{"id": i + 1} for i in range(collected.num_images)],
         [{"id": i + 1, "name": name} for i, name in enumerate(class_names)],
@@ -210,14 +181,9 @@ def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
     arrays = evaluation.eval
     if arrays is None:
         raise RuntimeError("hotcoco gave no result")
-    precision, recall = arrays["precision"], arrays["recall"]  # 10 × 101 × C × 4 × 3 and 10 × C × 4 × 3
 
-    def stats(classes: slice) -> dict[str, float]:
-        figures = {}
-        for name, (kind, iou, size, limit) in FIGURES.items():
-            array = precision if kind == "precision" else recall
-            figures[name] = _mean(array[iou, ..., classes, size, limit])
-        return figures
+    def stats(classes: slice) -> dict[str, float]:  # precision is 10 × 101 × C × 4 × 3, recall 10 × C × 4 × 3
+        return {name: _mean(arrays[kind][iou, ..., classes, size, n]) for name, (kind, iou, size, n) in FIGURES.items()}
 
     objects = collected.count_objects(len(class_names))
     results = [
@@ -225,7 +191,7 @@ def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
             name=name,
             objects=int(objects[i]),
             stats=stats(slice(i, i + 1)),
-            ap_by_iou=tuple(_mean(at_one_iou) for at_one_iou in precision[:, :, i, 0, 2]),
+            ap_by_iou=tuple(_mean(at_one_iou) for at_one_iou in arrays["precision"][:, :, i, 0, 2]),
         )
         for i, name in enumerate(class_names)
     ]
@@ -274,16 +240,12 @@ def _indices(entries: Sequence[Any], key: str, places: Mapping[Any, int], where:
     return np.array([places[id_] for id_ in ids], np.int64)
 
 
-def _numbers(values: list[Any], where: str, width: int = 1) -> NDArray[np.float64]:
+def _numbers(entries: Sequence[Any], key: str, where: str, width: int = 1) -> NDArray[np.float64]:
     """Return N×width from N numbers, or N lists of so many."""
+    values = _column(entries, key, where)
     for i, value in enumerate(values):
         row = value if isinstance(value, Sequence) else [value]
         if len(row) != width or not all(isinstance(number, int | float) and math.isfinite(number) for number in row):
             expected = "a finite number" if width == 1 else f"{width} finite numbers"
-            raise ValueError(f"{where}: entry {i}: expected {expected}, got {value!r:.200}")
+            raise ValueError(f"{where}: {key}: entry {i}: expected {expected}, got {value!r:.200}")
     return np.array(values, np.float64).reshape(len(values), width)
-
-
-def _boxes(entries: Sequence[Any], where: str) -> NDArray[np.float64]:
-    """Return N×4 ``x y w h``."""
-    return _numbers(_column(entries, "bbox", where), f"{where}: bbox", width=4)

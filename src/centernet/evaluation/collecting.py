@@ -62,40 +62,24 @@ class ImageColumns(NamedTuple):
 
 @dataclass(frozen=True)
 class Collected:
-    """Truth and detections of all images as columns, one row a box, image after image.
+    """N true boxes and M detections of all images as columns, image after image."""
 
-    Attributes:
-        num_images: number of images, those without any box too.
-        truth_image: N int64 index of the image, 0 … num_images - 1.
-        truth_boxes: N×4 float64 ``x1 y1 x2 y2``, original pixels.
-        truth_label: N int64; -1, where `truth_ignore` is set: any class.
-        truth_ignore: N bool.
-        truth_area: N float64, square pixels.
-        truth_difficulty: N, the benchmark's level of difficulty.
-        image, boxes, label, score: the same of the M detections; score float64.
-        sizes: num_images×2 float64, height and width; infinite where they are not known.
-    """
-
-    num_images: int
-    truth_image: Ints
-    truth_boxes: Floats
-    truth_label: Ints
+    num_images: int  # those without any box too
+    truth_image: Ints  # N, 0 … num_images - 1
+    truth_boxes: Floats  # N×4 x1 y1 x2 y2, original pixels
+    truth_label: Ints  # N; -1, where truth_ignore is set: any class
     truth_ignore: Bools
-    truth_area: Floats
-    truth_difficulty: NDArray[Any]
+    truth_area: Floats  # N, square pixels
+    truth_difficulty: NDArray[Any]  # N, the benchmark's level
     image: Ints
     boxes: Floats
     label: Ints
     score: Floats
-    sizes: Floats
+    sizes: Floats  # num_images×2, height and width; infinite where they are not known
 
     @classmethod
     def of(cls, images: Sequence[ImageColumns]) -> Collected:
-        """Join the columns of images.
-
-        Raises:
-            ValueError: there is no image.
-        """
+        """Join the columns of images; no image at all is a ValueError."""
         if not images:
             raise ValueError("nothing to evaluate: no image was given; is the split empty?")
         *columns, sizes = zip(*images, strict=True)
@@ -125,14 +109,9 @@ class Collected:
 
 
 class EvaluationResult(ABC):
-    """Figures of an evaluation; `str()` of it is a table for people.
+    """Figures of an evaluation by name; `str()` of it is a table for people."""
 
-    Attributes:
-        title: the benchmark, as a heading.
-        stats: the figures by name.
-    """
-
-    title: ClassVar[str]
+    title: ClassVar[str]  # the benchmark
     stats: Mapping[str, float]
 
     def __str__(self) -> str:
@@ -164,10 +143,6 @@ class Evaluator(ABC):
 
     def update(self, truth: Truth, detections: Detections) -> None:
         """Add an image; one whose id is known already is passed over (distributed samplers repeat some).
-
-        Args:
-            truth: its true objects (`centernet.data.Annotation`), original pixels.
-            detections: the objects found in it, original pixels.
 
         Raises:
             ValueError: a label is outside the classes, or the arrays of the truth differ in length.
@@ -203,31 +178,19 @@ class Evaluator(ABC):
         return evaluator
 
     def merge(self, other: Evaluator) -> None:
-        """Add the images of another evaluator, of another process or benchmark, where they are not here yet.
-
-        Raises:
-            ValueError: the classes differ.
-        """
+        """Add the images of another evaluator, of the same classes, where they are not here yet."""
         if other.class_names != self.class_names:
             raise ValueError(f"cannot merge results for the classes {other.class_names} into {self.class_names}")
         for image_id, image in other._images.items():
             self._images.setdefault(image_id, image)
 
     def collected(self) -> Collected:
-        """Return all images, by rising id, as columns.
-
-        Raises:
-            ValueError: there was no image.
-        """
+        """Return all images, by rising id, as columns."""
         return Collected.of([self._images[image_id] for image_id in sorted(self._images)])
 
     @abstractmethod
     def compute(self) -> EvaluationResult:
-        """Compute the figures of all images so far.
-
-        Raises:
-            ValueError: there was no image.
-        """
+        """Compute the figures of all images so far; no image at all is a ValueError."""
 
     def _check_labels(self, where: str, labels: Ints) -> None:
         wrong = np.flatnonzero((labels < 0) | (labels >= len(self.class_names)))

@@ -17,7 +17,6 @@ Persons may be wholly hidden behind others, so the truth should be full bodies; 
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +24,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .collecting import Bools, Collected, EvaluationResult, Evaluator, Floats, ImageColumns, Ints, text_table
+from centernet.annotations.crowdhuman import BOX_KEYS
+from centernet.boxes import xywh_to_xyxy
+
+from .collecting import Bools, Collected, EvaluationResult, Evaluator, Floats, ImageColumns, text_table
 
 FPPI = (0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0)
 """Numbers of false positives per image at which MR-2 takes the miss rate."""
@@ -39,15 +40,10 @@ _EPSILON = 1e-6  # in divisors
 
 @dataclass(frozen=True)
 class CrowdHumanResult(EvaluationResult):
-    """CrowdHuman's figures.
+    """CrowdHuman's figures: AP, MR-2 (lower is better) and JI, 0 … 1; -1 where there is no person.
 
-    Attributes:
-        stats: AP, MR-2 (lower is better) and JI, 0 … 1; -1 where there is no person.
-        miss_rates: by false positives per image.
-        ji_by_score: Jaccard index by score limit.
-        images: number of images.
-        objects: number of persons that count.
-        true_positives, false_positives: number of detections of each kind; the others do not count.
+    Beside them miss rates by false positives per image, and Jaccard indices by limit of the scores; `objects` are
+    persons that count, and so do true and false positives.
     """
 
     title: ClassVar[str] = "CrowdHuman"
@@ -84,13 +80,7 @@ class CrowdHumanEvaluator(Evaluator):
     """Computes CrowdHuman's figures of the persons: of the class ``person``, or the first one where none has that name.
 
     Objects and detections of other classes are passed over; a region to ignore may have the label -1.
-
-    Args:
-        class_names: the classes, by label.
     """
-
-    def __init__(self, class_names: Sequence[str] = ("person",)) -> None:
-        super().__init__(class_names)
 
     def compute(self) -> CrowdHumanResult:
         """Compute AP, MR-2 and JI."""
@@ -113,15 +103,13 @@ def evaluate_crowdhuman(
         ValueError: a line is not of this form, or an image of the detections isn't in the truth.
         OSError: a file cannot be read.
     """
-    key = {"full": "fbox", "visible": "vbox", "head": "hbox"}[box]
-    found = {entry["ID"]: (line, entry) for line, entry in _lines(detections)}
-    images: dict[str, ImageColumns] = {}
-    for line, entry in _lines(truth):
-        found_line, result = found.pop(entry["ID"], (0, {}))
+    found, images = _lines(detections), []
+    for name, (line, entry) in sorted(_lines(truth).items()):
+        found_line, result = found.pop(name, (0, {}))
         try:
             persons = entry["gtboxes"]
             ignore = [p["tag"] != "person" or bool((p.get("extra") or {}).get("ignore", 0)) for p in persons]
-            boxes = _corners([p[key] for p in persons])
+            boxes = _corners([p[BOX_KEYS[box]] for p in persons])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{truth}: line {line}: not an annotation of CrowdHuman ({error!r})") from error
         try:
@@ -132,10 +120,10 @@ def evaluate_crowdhuman(
             raise ValueError(f"{detections}: line {found_line}: not a line of detections ({error!r})") from error
         zeros, found_zeros = np.zeros(len(boxes), np.int64), np.zeros(len(hits), np.int64)
         columns = boxes, zeros, np.array(ignore, np.bool_), zeros, zeros, hits, found_zeros, scores
-        images.setdefault(str(entry["ID"]), ImageColumns(*columns, size_hw))
+        images.append(ImageColumns(*columns, size_hw))
     if found:
         raise ValueError(f"{detections}: {len(found)} images are not in {truth}, e.g. {next(iter(found))!r}")
-    return _evaluate(Collected.of([images[name] for name in sorted(images)]), label=0)
+    return _evaluate(Collected.of(images), label=0)
 
 
 def _evaluate(collected: Collected, label: int) -> CrowdHumanResult:
@@ -145,8 +133,10 @@ def _evaluate(collected: Collected, label: int) -> CrowdHumanResult:
     hits = hits[np.argsort(-scores, kind="stable")]
     objects = sum(len(image.persons) for image in images)
     true, false = np.cumsum(hits), np.cumsum(~hits)
-    fppi, miss = false / len(images), 1 - true / max(objects, 1)
-    rates = {place: _miss_rate(fppi, miss, place) for place in FPPI}
+    # The miss rate at the first point with so many false positives per image, or at the last point.
+    miss = 1 - true / max(objects, 1) if len(hits) else np.ones(1)
+    places = np.minimum(np.searchsorted(false / len(images), FPPI), len(miss) - 1)
+    rates = dict(zip(FPPI, miss[places].tolist(), strict=True))
     indices = _jaccard(images)
     stats = {"AP": -1.0, "MR-2": -1.0, "JI": -1.0}
     if objects:
@@ -164,25 +154,19 @@ def _cut_images(collected: Collected, label: int) -> list[_Image]:
     limits = np.column_stack([width - 1, height - 1, width, height])
     truth = np.clip(collected.truth_boxes, 0, limits[collected.truth_image])
     boxes = np.clip(collected.boxes, 0, limits[collected.image])
-    rows = np.arange(collected.num_images + 1)
-
-    def split(images: Ints, *columns: NDArray[Any]) -> list[tuple[NDArray[Any], ...]]:
-        ends = images.searchsorted(rows)
-        return [tuple(column[start:end] for column in columns) for start, end in itertools.pairwise(ends)]
-
     mine = (collected.truth_label == label) | (collected.truth_label == -1)
     found = np.lexsort((-collected.score, collected.image))  # best first, equal ones as they came
     found = found[collected.label[found] == label]
-    parts = zip(
-        split(collected.truth_image[mine], truth[mine], collected.truth_ignore[mine]),
-        split(collected.image[found], boxes[found], collected.score[found]),
-        strict=True,
-    )
-    return [_Image(true[~ignore], true[ignore], hits, scores) for (true, ignore), (hits, scores) in parts]
+    numbers = np.arange(1, collected.num_images)
+    truth_starts, starts = (c.searchsorted(numbers) for c in (collected.truth_image[mine], collected.image[found]))
+    true, ignore = np.split(truth[mine], truth_starts), np.split(collected.truth_ignore[mine], truth_starts)
+    hits, scores = np.split(boxes[found], starts), np.split(collected.score[found], starts)
+    return [_Image(t[~i], t[i], h, s) for t, i, h, s in zip(true, ignore, hits, scores, strict=True)]
 
 
-def _lines(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
-    entries = []
+def _lines(path: str | Path) -> dict[str, tuple[int, dict[str, Any]]]:
+    """Return the number and the object of each line by the ID."""
+    entries = {}
     for line, text in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
         if not text.strip():
             continue
@@ -192,13 +176,12 @@ def _lines(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
             raise ValueError(f"{path}: line {line} is not JSON: {error}") from error
         if not isinstance(entry, dict) or "ID" not in entry:
             raise ValueError(f"{path}: line {line}: expected an object with an ID, got {entry!r:.100}")
-        entries.append((line, entry))
+        entries[str(entry["ID"])] = line, entry
     return entries
 
 
 def _corners(boxes: Sequence[Sequence[float]]) -> Floats:
-    xywh = np.array(boxes, np.float64).reshape(-1, 4)
-    return np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])
+    return xywh_to_xyxy(np.array(boxes, np.float64).reshape(-1, 4))
 
 
 def _overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -227,13 +210,6 @@ def _match(image: _Image) -> tuple[Bools, Floats]:
             iou[:, best] = 0
     counts = hits | ~_inside_ignored(image.boxes, image)
     return hits[counts], image.scores[counts]
-
-
-def _miss_rate(fppi: Floats, miss: Floats, place: float) -> float:
-    """Return the miss rate at the first point with so many false positives per image, or at the last point."""
-    if not len(fppi):
-        return 1.0
-    return float(miss[min(int(np.searchsorted(fppi, place)), len(miss) - 1)])
 
 
 def _jaccard(images: Sequence[_Image]) -> dict[float, float]:

@@ -27,10 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centernet.annotations.kitti import DONT_CARE, NEIGHBOURS, difficulty
-from centernet.boxes import intersection_over_area
 
 from .collecting import Bools, Collected, EvaluationResult, Evaluator, Floats, ImageColumns, Ints, text_table
-from .pairs import Pairs
+from .pairs import Pairs, largest_share_inside
 
 DIFFICULTIES = ("easy", "moderate", "hard")
 _MIN_HEIGHT = (40.0, 25.0, 25.0)
@@ -42,15 +41,7 @@ _COUNTED, _IGNORED, _NOT_USED = 0, 1, -1
 
 @dataclass(frozen=True)
 class KittiClassResult:
-    """Figures of a class at one difficulty.
-
-    Attributes:
-        name: of the class.
-        difficulty: easy, moderate or hard.
-        objects: number of objects that count.
-        ap_r40, ap_r11: average precision 0 … 1; -1 where no object counts.
-        precision: the best precision at the recalls 0, 1/40 … 1 or more.
-    """
+    """Average precision of a class at one difficulty (-1 where no object counts), and the precision at 41 recalls."""
 
     name: str
     difficulty: str
@@ -62,13 +53,7 @@ class KittiClassResult:
 
 @dataclass(frozen=True)
 class KittiResult(EvaluationResult):
-    """KITTI's figures.
-
-    Attributes:
-        stats: average precision by class and difficulty: ``Car/easy/R40``.
-        per_class: the figures of each class, easy, moderate, hard.
-        images: number of frames.
-    """
+    """KITTI's figures, average precision by class and difficulty: ``Car/easy/R40``."""
 
     title: ClassVar[str] = "KITTI"
 
@@ -88,13 +73,7 @@ class KittiEvaluator(Evaluator):
     The truth is as `centernet.data.KITTITracking` gives it. A neighbour of a class (a van) has the label of that class
     (Car) and is to be ignored, or is of a class that bears its own name; a DontCare region has the label -1. Its levels
     of `difficulty` are 0 easy, 1 moderate, 2 hard, 3 none; without them all objects are taken to be wholly visible.
-
-    Args:
-        class_names: the classes, by label; upper and lower case are the same.
     """
-
-    def __init__(self, class_names: Sequence[str] = ("Car", "Pedestrian", "Cyclist")) -> None:
-        super().__init__(class_names)
 
     def compute(self) -> KittiResult:
         """Compute the average precision of each class at each difficulty."""
@@ -187,16 +166,15 @@ class _Frames:
     @classmethod
     def of(cls, objects: Collected, label_names: Sequence[str]) -> _Frames:
         truth_boxes, boxes = objects.truth_boxes, objects.boxes
+        region = objects.truth_label == -1
+        regions = objects.truth_image[region], truth_boxes[region]
+        dont_care = largest_share_inside(*regions, objects.image, boxes)
         pairs = Pairs.find(objects.truth_image, truth_boxes, objects.image, boxes)
-        in_region = (objects.truth_label == -1)[pairs.truth]
-        regions = pairs.where(in_region)
-        share = intersection_over_area(boxes[regions.found, None], truth_boxes[regions.truth, None])
-        dont_care = np.zeros(len(boxes))
-        np.maximum.at(dont_care, regions.found, share[:, 0, 0])
+        pairs = pairs.where(~region[pairs.truth] & (pairs.iou > 0.5))
         names = np.array([*(name.lower() for name in label_names), _DONT_CARE], np.str_)  # the last is that of -1
         truth_height, height = truth_boxes[:, 3] - truth_boxes[:, 1], np.abs(boxes[:, 3] - boxes[:, 1])
         kinds = names[objects.truth_label], names[objects.label]
-        return cls(objects, *kinds, truth_height, height, dont_care, pairs.where(~in_region & (pairs.iou > 0.5)))
+        return cls(objects, *kinds, truth_height, height, dont_care, pairs)
 
 
 def _evaluate(collected: Collected, label_names: Sequence[str], class_names: Sequence[str]) -> KittiResult:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from centernet.boxes import iou
+from centernet.boxes import intersection_over_area, iou
 
 from .collecting import Bools, Floats, Ints
 
@@ -19,25 +19,18 @@ _AT_A_TIME = 1 << 15  # pairs whose overlap is computed together: their arrays s
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """P pairs of a true and a found box of the same frame that overlap, by frame, true box and found box.
+    """P pairs of a true and a found box of the same frame that overlap, by frame, true box and found box."""
 
-    Attributes:
-        truth: P int64, rows of the truth.
-        found: P int64, rows of the results.
-        iou: P float64 in (0, 1].
-        spans: F×4 int64, for each frame that has boxes of both: the rows of the truth from … to, and of the results.
-    """
-
-    truth: Ints
-    found: Ints
-    iou: Floats
-    spans: Ints
+    truth: Ints  # P, rows of the truth
+    found: Ints  # P, rows of the results
+    iou: Floats  # P, in (0, 1]
+    spans: Ints  # F×4, for each frame that has boxes of both: the rows of the truth from … to, and of the results
 
     @classmethod
     def find(cls, truth_frames: Ints, truth_boxes: Floats, found_frames: Ints, found_boxes: Floats) -> Pairs:
         """Find all pairs that overlap; the frames ascend, the boxes are N×4 and M×4 ``x1 y1 x2 y2``."""
         frames = np.intersect1d(truth_frames, found_frames)
-        spans = np.concatenate([row_spans(truth_frames, frames), row_spans(found_frames, frames)], axis=1)
+        spans = np.concatenate([_row_spans(truth_frames, frames), _row_spans(found_frames, frames)], axis=1)
         # A last box without area stands in where a frame has fewer boxes than another of its batch.
         nothing = np.zeros((1, 4))
         truth_boxes, found_boxes = np.concatenate([truth_boxes, nothing]), np.concatenate([found_boxes, nothing])
@@ -81,14 +74,7 @@ class Pairs:
             yield pairs, rows[pairs], columns[pairs], (b - a, d - c)
 
     def assign(self, scores: Floats) -> Ints:
-        """Choose the pairs that in each frame make up the largest sum of scores, each box in at most one pair.
-
-        Args:
-            scores: P, above 0.
-
-        Returns:
-            Indices of pairs, ascending.
-        """
+        """Choose the pairs that in each frame make up the largest sum of scores (P, above 0): ascending indices."""
         chosen = [np.zeros(0, np.int64)]
         for pairs, rows, columns, shape in self.frames():
             if pairs.start < pairs.stop:
@@ -97,16 +83,10 @@ class Pairs:
 
 
 def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
-    """Choose the pairs of one frame that make up the largest sum.
+    """Choose the pairs of one frame, each box in at most one, that make up the largest sum of scores (P, above 0).
 
-    Args:
-        scores: P, above 0, of the pairs by row and column; all others have 0.
-        rows, columns: P, places of their boxes.
-        shape: the numbers of boxes. All of them take part, also those without a pair: so equal sums are resolved as
-            by TrackEval, which hands the same matrix to the same function.
-
-    Returns:
-        Indices 0 … P - 1, ascending.
+    All boxes of the frame (`shape`) take part, also those without a pair: so equal sums are resolved as by TrackEval,
+    which hands the same matrix to the same function. Returns ascending indices of pairs.
     """
     from scipy.optimize import linear_sum_assignment  # a third of a second to import, for few figures
 
@@ -118,7 +98,16 @@ def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int,
     return np.flatnonzero(chosen[rows] == columns)
 
 
-def row_spans(rows: Ints, frames: Ints) -> Ints:
+def largest_share_inside(region_frames: Ints, regions: Floats, frames: Ints, boxes: Floats) -> Floats:
+    """Return the largest share of each box (M×4) that lies in one region of its frame."""
+    pairs = Pairs.find(region_frames, regions, frames, boxes)
+    largest = np.zeros(len(boxes))
+    shares = intersection_over_area(boxes[pairs.found, None], regions[pairs.truth, None])  # P×1×1
+    np.maximum.at(largest, pairs.found, shares[:, 0, 0])
+    return largest
+
+
+def _row_spans(rows: Ints, frames: Ints) -> Ints:
     """Return F×2, the first row of each frame and the one after its last, where the frames of the rows (N) ascend."""
     return np.stack([np.searchsorted(rows, frames, "left"), np.searchsorted(rows, frames, "right")], axis=1)
 

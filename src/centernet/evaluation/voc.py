@@ -28,14 +28,7 @@ TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
 @dataclass(frozen=True)
 class VocClassResult:
-    """Figures of one class.
-
-    Attributes:
-        name: of the class.
-        objects: number of true objects that count.
-        ap_11point, ap_allpoint: average precision 0 … 1; -1 where no object counts.
-        true_positives, false_positives, ignored: number of detections of each kind.
-    """
+    """Average precision of one class (-1 where no object counts), and numbers of objects and detections."""
 
     name: str
     objects: int
@@ -48,13 +41,7 @@ class VocClassResult:
 
 @dataclass(frozen=True)
 class VocResult(EvaluationResult):
-    """Pascal VOC's figures.
-
-    Attributes:
-        stats: the means over the classes with objects, -1 if there is none: mAP_11point and mAP_allpoint.
-        per_class: the figures of each class, in the order of the labels.
-        images: number of images.
-    """
+    """Pascal VOC's figures: mAP_11point and mAP_allpoint, means over the classes with objects; -1 if there is none."""
 
     title: ClassVar[str] = "Pascal VOC, IoU .5"
 
@@ -101,31 +88,18 @@ class VocEvaluator(Evaluator):
             of_class = verdicts[order[ends[i] : ends[i + 1]]]
             hits = of_class[of_class != IGNORED] == TRUE_POSITIVE
             ap_11point, ap_allpoint = average_precision(hits, int(objects[i]))
-            results.append(
-                VocClassResult(
-                    name=name,
-                    objects=int(objects[i]),
-                    ap_11point=ap_11point,
-                    ap_allpoint=ap_allpoint,
-                    true_positives=int(hits.sum()),
-                    false_positives=int((~hits).sum()),
-                    ignored=int((of_class == IGNORED).sum()),
-                )
-            )
-        counting = [result for result in results if result.objects]
-        stats = {
-            "mAP_11point": float(np.mean([r.ap_11point for r in counting])) if counting else -1.0,
-            "mAP_allpoint": float(np.mean([r.ap_allpoint for r in counting])) if counting else -1.0,
-        }
-        return VocResult(stats, tuple(results), collected.num_images)
+            counts = int(hits.sum()), int((~hits).sum()), int((of_class == IGNORED).sum())
+            results.append(VocClassResult(name, int(objects[i]), ap_11point, ap_allpoint, *counts))
+        counting = np.array([(r.ap_11point, r.ap_allpoint) for r in results if r.objects]).reshape(-1, 2)
+        means = counting.mean(axis=0).tolist() if len(counting) else (-1.0, -1.0)
+        return VocResult(
+            dict(zip(("mAP_11point", "mAP_allpoint"), means, strict=True)), tuple(results), collected.num_images
+        )
 
 
 def judge(collected: Collected, *, iou_threshold: float, inclusive: bool) -> NDArray[np.int8]:
-    """Judge each detection: a true positive (1), a false positive (0) or not counted (-1), M int8.
-
-    Which true box decides about a detection does not depend on the others, so all are found at once; only who was first
-    at a box is a question of order.
-    """
+    """Judge each detection: a true positive (1), a false positive (0) or not counted (-1), M int8."""
+    # The true box that decides about a detection does not depend on the others; who was first is a question of order.
     verdicts = np.full(len(collected.score), FALSE_POSITIVE, np.int8)
     best, iou = _best_truth(collected, inclusive=inclusive)
     fits = np.flatnonzero(iou >= iou_threshold)
@@ -139,15 +113,11 @@ def judge(collected: Collected, *, iou_threshold: float, inclusive: bool) -> NDA
 
 
 def average_precision(hits: NDArray[np.bool_], objects: int) -> tuple[float, float]:
-    """Compute the 11-point and the all-point average precision.
+    """Compute the 11-point and the all-point average precision; both are -1 without objects.
 
-    Args:
-        hits: bool, true positives among the detections that count, by falling score.
-        objects: number of true objects.
-
-    Returns:
-        The mean, over the recalls 0, .1 … 1, of the best precision at that recall or more; and the area under the curve
-        of the best precision at each recall or more. Both -1 without objects.
+    They are the mean, over the recalls 0, .1 … 1, of the best precision at that recall or more, and the area under the
+    curve of the best precision at each recall or more. `hits` are the true positives (bool) among the detections that
+    count, by falling score.
     """
     if objects == 0:
         return -1.0, -1.0

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,6 @@ from .files import (
 from .tracks import Role, Tracks
 
 Format = Literal["mot15", "mot16", "mot17", "mot20", "kitti"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 _KITTI_DEFAULT = ("car", "pedestrian")
 _KITTI_TYPES = tuple(name.lower() for name in kitti.KITTI_CLASSES)
@@ -86,19 +85,10 @@ def evaluate_tracking(
     return evaluator.compute()
 
 
-class ClassTracks(NamedTuple):
-    """Truth and results of one class in a sequence."""
-
-    class_name: str
-    truth: Tracks
-    found: Tracks
-    num_frames: int
-
-
 def read_tracks(
     file: SequenceFiles, format: Format, class_names: Sequence[str], *, min_visibility: float = 0.0
-) -> Iterator[ClassTracks]:
-    """Read the tracks of a sequence, class by class, with the roles that the rules give them.
+) -> Iterator[tuple[str, Tracks, Tracks, int]]:
+    """Yield class, truth, results and number of frames of a sequence, with the roles that the rules give the boxes.
 
     Boxes are in the files' own counting of pixels, which for MOTChallenge begins with 1: they are to be compared with
     one another only. See `evaluate_tracking` for the arguments and errors.
@@ -119,12 +109,8 @@ def read_tracks(
             number = None if own_names is None else own_names.index(name) + 1
             roles = _mot_roles(truth, format, number, min_visibility)
             found_roles = _mot_result_roles(found, number, alone=len(class_names) == 1)
-        yield ClassTracks(
-            name,
-            tracks_of(truth, frames, boxes, roles),
-            tracks_of(found, found_frames, found_boxes, found_roles),
-            last + 1 if length is None else length.frames,
-        )
+        own, others = tracks_of(truth, frames, boxes, roles), tracks_of(found, found_frames, found_boxes, found_roles)
+        yield name, own, others, last + 1 if length is None else length.frames
 
 
 def find_format(truth: Path) -> Format:

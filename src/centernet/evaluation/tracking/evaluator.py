@@ -136,11 +136,7 @@ class TrackingEvaluator:
         self._sums[name][sequence] = _count(Comparison.of(truth, found, num_frames, min_height=min_height))
 
     def merge(self, other: TrackingEvaluator) -> None:
-        """Add the sequences of another evaluator, where they are not here yet.
-
-        Raises:
-            ValueError: the classes differ.
-        """
+        """Add the sequences of another evaluator, of the same classes, where they are not here yet."""
         if other.class_names != self.class_names:
             raise ValueError(f"cannot merge results for the classes {other.class_names} into {self.class_names}")
         for name, sums in other._sums.items():
@@ -148,11 +144,7 @@ class TrackingEvaluator:
                 self._sums[name].setdefault(sequence, values)
 
     def compute(self) -> TrackingResult:
-        """Compute the figures of all sequences so far, by name, and of all of them together.
-
-        Raises:
-            ValueError: there was no sequence of a class.
-        """
+        """Compute the figures of all sequences so far, by name, and of all of them together."""
         classes: dict[str, dict[str, Figures]] = {}
         for name, sums in self._sums.items():
             if not sums:

@@ -56,12 +56,9 @@ def whole_column(table: TextTable, column: int, what: str) -> Ints:
 
 
 def frame_column(table: TextTable, first: int, length: Length | None) -> Ints:
-    """Return the frame of each row (column 1), from 0; one that is not in the sequence is a ValueError.
+    """Return the frame of each row (column 1), from 0, where the file counts from `first`.
 
-    Args:
-        table: of boxes.
-        first: the number of the first frame in the file.
-        length: of the sequence; None where no file states it.
+    A frame that is not in the sequence is a ValueError; without a length (no file states it) none is beyond its end.
     """
     numbers = whole_column(table, 0, "the frame")
     frames = numbers - first
@@ -86,17 +83,7 @@ def tracks_of(table: TextTable, frames: Ints, boxes: Floats, roles: NDArray[np.i
 
 
 def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = None) -> list[SequenceFiles]:
-    """Return the sequences of a benchmark's folder, and a tracker's files for them.
-
-    Args:
-        truth: a file; a folder of files, one a sequence (KITTI: ``label_02``, or the folder above); a folder with
-            ``gt/gt.txt`` or ``gt.txt``; or one that has such folders.
-        results: a file, for one sequence; or the folder of the files, named by the sequences (or ``data`` in it).
-        names: names or patterns of the sequences to evaluate; None takes all.
-
-    Raises:
-        ValueError: no sequence, or one without results.
-    """
+    """Return the sequences of a benchmark's folder, and a tracker's files for them, as in `evaluate_tracking`."""
     found = _truth_files(truth)
     if names is not None:
         missing = [name for name in names if not any(fnmatchcase(other, name) for other in found)]
@@ -171,10 +158,8 @@ def mot_length(truth: Path) -> Length | None:
 
 
 def kitti_length(truth: Path) -> Length | None:
-    """Return the length that ``evaluate_tracking.seqmap…``, beside the folder of labels, states; None if it doesn't.
-
-    A row is: sequence, a word, its first frame, and one more than its last.
-    """
+    """Return the length that ``evaluate_tracking.seqmap…``, beside the folder of labels, states; None if it doesn't."""
+    # A row is: sequence, a word, its first frame, and one more than its last.
     for path in sorted(truth.parent.parent.glob("evaluate_tracking.seqmap*")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             fields = line.split()

@@ -26,11 +26,9 @@ Sums = Mapping[str, Floats]
 
 
 def hota_sums(compared: Comparison) -> dict[str, Floats]:
-    """Return the values that add up over sequences: arrays of one number for each alpha.
+    """Return the values that add up over sequences, an array of one number for each alpha.
 
-    Returns:
-        HOTA_TP, HOTA_FN, HOTA_FP: numbers of boxes; LocA_sum, AssA_sum, AssRe_sum, AssPr_sum: sums over the TP of their
-        IoU and of their association scores.
+    They are numbers of boxes, and (``…_sum``) sums over the TP of their IoU and of their association scores.
     """
     pairs = compared.pairs
     num_truth, num_found = len(compared.truth_ids), len(compared.found_ids)

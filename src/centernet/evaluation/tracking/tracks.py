@@ -44,10 +44,7 @@ class IdentifiedTruth(Truth, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """N boxes of a sequence, the truth's or a tracker's, to be evaluated as one class.
-
-    They may be given in any order, and in all that NumPy turns into arrays; here they are by frame, and within a frame
-    in the order given.
+    """N boxes of a sequence, the truth's or a tracker's, to be evaluated as one class; they may come in any order.
 
     Attributes:
         frames: N int64, from 0.
@@ -91,15 +88,7 @@ class Tracks:
 
     @classmethod
     def from_detections(cls, frames: Iterable[Detections], label: int = 0) -> Tracks:
-        """Join the results of a tracker for each frame of a sequence, none left out.
-
-        Args:
-            frames: with track ids, in the order of time.
-            label: of the objects to evaluate.
-
-        Raises:
-            RowError, ValueError: see the class; or detections without track ids.
-        """
+        """Join the results of a tracker for each frame of a sequence, none left out; those of one label."""
         parts = []
         for frame, found in enumerate(frames):
             if found.track_ids is None:
@@ -111,16 +100,9 @@ class Tracks:
 
     @classmethod
     def from_annotations(cls, frames: Iterable[IdentifiedTruth], label: int = 0) -> Tracks:
-        """Join the truth of each frame of a sequence, none left out.
+        """Join the truth of each frame of a sequence (`centernet.data.Annotation`), none left out; that of one label.
 
         A box to ignore takes out the results that lie on it; one of any class is a `Role.REGION`.
-
-        Args:
-            frames: `centernet.data.Annotation`, in the order of time.
-            label: of the objects to evaluate.
-
-        Raises:
-            RowError: an object that is not to be ignored has no identity, or one that is in the frame twice.
         """
         parts = []
         for frame, truth in enumerate(frames):
