@@ -26,7 +26,7 @@ RESERVED = {
 
 @dataclass(frozen=True)
 class Column:
-    """What a head adds to detections, so that runtimes, files, writers and drawing can carry it.
+    """Describes what a head adds to detections, so that runtimes, files, writers and drawing can carry it.
 
     Attributes:
         name: of the column.

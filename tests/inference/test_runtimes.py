@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from centernet import CenterNet, Detector, build_centernet
-from centernet.export import compile_pt2, export_onnx, export_openvino, export_pt2, export_torchscript
+from centernet.export import ExportOptions, export
 from centernet.images import Preprocessing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,13 +36,6 @@ CONFIG: dict[str, Any] = {
     }
 }
 LIMIT = 0.18  # a score that some objects of random weights have, and others have not
-WRITERS: dict[str, Callable[..., Any]] = {
-    ".onnx": export_onnx,
-    ".pt": export_torchscript,
-    ".pt2": export_pt2,
-    ".compiled.pt2": compile_pt2,
-    ".xml": export_openvino,
-}
 needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs OpenVINO")
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler")
 FILES = [
@@ -74,7 +67,7 @@ def write(model: CenterNet, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         if not path.exists():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                WRITERS[suffix](model, path, **options)
+                export(model.network, path, ExportOptions(compile="compiled" in suffix, **options))
         return path
 
     return file

@@ -1,4 +1,4 @@
-"""What `detect` and `track` share: options of the detector and formats, and the way of frames to the writers."""
+"""Shared by `detect` and `track`: options of the detector and formats, and the way of frames to the writers."""
 
 from __future__ import annotations
 

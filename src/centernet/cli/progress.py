@@ -1,4 +1,4 @@
-"""A line that shows how far a long run is, where a person looks on."""
+"""Shows in one line how far a long run is, where a person looks on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Progress:
-    """A bar on standard error: share, count, speed and the time left. Silent where that is no terminal.
+    """Draws a bar on standard error: share, count, speed and the time left. Silent where that is no terminal.
 
     Args:
         total: how much there is to do, None where nobody knows.
@@ -34,7 +34,7 @@ class Progress:
             print(f"\r\x1b[K{self.line(now - self._start)}", end="", file=sys.stderr, flush=True)
 
     def line(self, seconds: float) -> str:
-        """What is shown after so many seconds."""
+        """Return the line after so many seconds."""
         speed = self.done / max(seconds, 1e-9)
         if self.total is None:
             return f"{self.done} {self.unit}, {speed:.1f} a second"
@@ -45,6 +45,6 @@ class Progress:
         return f"{bar:░<{self.WIDTH}} {share:4.0%}  {self.done}/{self.total} {self.unit}, {speed:.1f} a second, {times}"
 
     def close(self) -> None:
-        """Clear the line; what was done is for others to say."""
+        """Clear the line."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -113,7 +113,7 @@ class Detector:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What the model adds to boxes, labels and scores."""
+        """The columns that the model adds to boxes, labels and scores."""
         return tuple(getattr(self.runtime, "columns", ()))
 
     @property

@@ -1,10 +1,11 @@
-"""What the runtimes of exported files share: from inputs as `Detector` makes them to the file's, and back."""
+"""The base of the runtimes of exported files: from inputs as `Detector` makes them to the file's, and back."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,33 @@ if TYPE_CHECKING:
 
 
 class ExportedRuntime:
-    """What every runtime of an exported file knows from the file's metadata.
+    """A runtime of `Detector` for an exported file. A child sets the attributes and defines `run`.
 
     Attributes:
+        path: of the file.
         metadata: of the file.
     """
 
+    path: Path
     metadata: ModelMetadata
+
+    def run(self, inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """Run the network on inputs of the file's dtype and layout. Returns outputs by name, raw maps or not."""
+        raise NotImplementedError
+
+    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
+        """Return the detections of uint8 N×H×W×3 inputs, the best `num_detections` rows (the file may hold fewer)."""
+        outputs = self.run(network_input(images, self.metadata))
+        return {name: outputs[name][:, :num_detections] for name in self.outputs}
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of the outputs that are no raw maps."""
+        return [name for name in self.metadata.outputs if name not in self.metadata.maps]
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the input."""
+        """How an image becomes the input."""
         return preprocessing_of(self.metadata)
 
     @property
@@ -39,12 +56,12 @@ class ExportedRuntime:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What the file adds to boxes, labels and scores."""
+        """The columns that the file adds to boxes, labels and scores."""
         return self.metadata.columns
 
     @property
     def num_detections(self) -> int:
-        """At most so many objects an image come out of the file."""
+        """The most objects an image that come out of the file."""
         return self.metadata.num_detections
 
     @property
@@ -54,25 +71,20 @@ class ExportedRuntime:
 
 
 def preprocessing_of(metadata: ModelMetadata) -> Preprocessing:
-    """What `Detector` is to do with a picture: nothing where the graph itself resizes and pads."""
+    """Return how `Detector` makes the input: as metadata says, or not at all where the graph resizes and pads."""
     return replace(metadata.preprocessing, resize="keep", divisor=1) if metadata.letterbox else metadata.preprocessing
 
 
 def network_input(images: NDArray[np.uint8], metadata: ModelMetadata) -> NDArray[Any]:
-    """uint8 N×H×W×3 RGB as the dtype and layout that the file's input has."""
+    """Return uint8 N×H×W×3 RGB in the dtype and layout that the file's input has."""
     if metadata.dtype == "float32":
         normalized = metadata.preprocessing.normalize(images)
         return normalized if metadata.layout == "NCHW" else np.ascontiguousarray(normalized.transpose(0, 2, 3, 1))
     return images if metadata.layout == "NHWC" else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
-def detections_of(outputs: Mapping[str, Any], metadata: ModelMetadata, num_detections: int) -> dict[str, NDArray[Any]]:
-    """The best `num_detections` rows (the file may hold fewer) of each output that is no raw map."""
-    return {name: np.asarray(value)[:, :num_detections] for name, value in outputs.items() if name not in metadata.maps}
-
-
 def thread_count(threads: int | None) -> int:
-    """How many threads a network may use: as asked for, else OMP_NUM_THREADS, else 0 for the runtime's own choice."""
+    """Return the threads that a network may use: as given, else OMP_NUM_THREADS, else 0 for the runtime's choice."""
     if threads is not None:
         return threads
     text = os.environ.get("OMP_NUM_THREADS", "")
@@ -80,7 +92,7 @@ def thread_count(threads: int | None) -> int:
 
 
 def read_metadata(path: Path, text: str | bytes | None) -> ModelMetadata:
-    """The metadata of a file from what stands under its key.
+    """Read the metadata of a file from the text under its key.
 
     Raises:
         ValueError: nothing stands there, or what no export of this package writes.
@@ -93,7 +105,7 @@ def read_metadata(path: Path, text: str | bytes | None) -> ModelMetadata:
 def unreadable(
     path: Path, error: BaseException, kind: str, hint: str = "is the file whole, and of this kind?"
 ) -> ValueError:
-    """What to tell of a file that its runtime cannot open."""
+    """Return the error for a file that its runtime cannot open."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and lines[0].startswith("Exception from "):  # OpenVINO begins with places in its own sources
         lines = lines[-1:]
@@ -102,8 +114,8 @@ def unreadable(
 
 
 def foreign(path: Path) -> ValueError:
-    """What to tell of a file that this package did not write."""
+    """Return the error for a file that this package did not write."""
     return ValueError(
-        f"{path}: the file does not say how pictures become its input and what its outputs are, as those that "
+        f"{path}: the file does not say how images become its input and what its outputs are, as those that "
         "`centernet export` writes do; another program wrote it. Export the model anew"
     )

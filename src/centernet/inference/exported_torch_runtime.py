@@ -17,18 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
-from centernet.inference.exported import (
-    ExportedRuntime,
-    detections_of,
-    network_input,
-    read_metadata,
-    unreadable,
-)
+from centernet.inference.exported import ExportedRuntime, read_metadata, unreadable
 from centernet.inference.model_metadata import KEY, ModelMetadata
 from centernet.inference.torch_runtime import best_device, torch_threads
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -60,27 +53,26 @@ class ExportedTorchRuntime(ExportedRuntime):
         with _quietly():
             self.module, self.metadata, self.device = (_open_pt2 if self.one_size else _open_script)(path, device)
 
-    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
-        """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`.
+    def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run the program.
 
         Raises:
             ValueError: inputs of another size than the one that a ``.pt2`` takes. Machine code would not notice.
         """
-        torch = self._torch
         expected = self.metadata.preprocessing.size
-        if self.one_size and images.shape[1:3] != expected:
+        height, width = inputs.shape[1:3] if self.metadata.layout == "NHWC" else inputs.shape[2:]
+        if self.one_size and (height, width) != expected:
             raise ValueError(
                 f"{self.path}: takes inputs of {expected[0]}×{expected[1]} pixels (height×width) alone, got "
-                f"{images.shape[1]}×{images.shape[2]}; ONNX and TorchScript files take any size"
+                f"{height}×{width}; ONNX and TorchScript files take any size"
             )
-        with torch.inference_mode(), torch_threads(self.threads):
-            values = self.module(torch.from_numpy(network_input(images, self.metadata)).to(self.device))
-        arrays = {name: value.cpu().numpy() for name, value in zip(self.metadata.outputs, values, strict=True)}
-        return detections_of(arrays, self.metadata, num_detections)
+        with self._torch.inference_mode(), torch_threads(self.threads):
+            values = self.module(self._torch.from_numpy(inputs).to(self.device))
+        return {name: value.cpu().numpy() for name, value in zip(self.metadata.outputs, values, strict=True)}
 
 
 Opened = tuple[Any, ModelMetadata, "torch.device"]
-"""What runs a file, what the file says of itself, and where it runs."""
+"""The program of a file, its metadata, and the device that it runs on."""
 
 
 def _open_script(path: Path, device: str | None) -> Opened:
@@ -101,7 +93,7 @@ def _open_pt2(path: Path, device: str | None) -> Opened:
 
 
 def _read_archive(path: Path) -> dict[str, str] | None:
-    """What a package says of itself and of the machine that it is for; None of an archive without machine code.
+    """Return what a package states of itself and of its machine; None for an archive without machine code.
 
     All checksums are compared on the way: code in which a bit has changed would be run all the same.
     """
@@ -149,7 +141,7 @@ def _open_package(path: Path, device: str | None, said: Mapping[str, str]) -> Op
 
 
 def _check_machine(path: Path, said: Mapping[str, str]) -> None:
-    """A processor that lacks an instruction ends the process without a word, so this comes first."""
+    """Compare the machine with the code's: a processor that lacks an instruction ends the process without a word."""
     built = " ".join(said.get(f"AOTI_{key}", "") for key in ("PLATFORM", "MACHINE", "CPU_ISA"))
     here = {"AOTI_PLATFORM": sys.platform, "AOTI_MACHINE": platform.machine()}
     lacks = [value for key, value in here.items() if said.get(key, value) != value]
@@ -169,7 +161,7 @@ def _check_machine(path: Path, said: Mapping[str, str]) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without deprecation notices, and what torch says of compilers and graphics cards that it does not need here."""
+    """Silence deprecation notices, and torch's remarks on compilers and graphics cards that it does not need here."""
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
-from centernet.inference.exported import (
-    ExportedRuntime,
-    detections_of,
-    network_input,
-    read_metadata,
-    thread_count,
-    unreadable,
-)
+from centernet.inference.exported import ExportedRuntime, read_metadata, thread_count, unreadable
 from centernet.inference.model_metadata import INPUT, KEY
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
-
-PURPOSE = "running an ONNX file"
 
 
 class OnnxRuntime(ExportedRuntime):
@@ -48,40 +37,20 @@ class OnnxRuntime(ExportedRuntime):
                 f"{path}: has the inputs {', '.join(inputs)} and outputs {', '.join(names)}, not {INPUT} and "
                 f"{', '.join(self.metadata.outputs)} as its metadata says; export the model again"
             )
-        self.outputs = [name for name in self.metadata.outputs if name not in self.metadata.maps]
 
-    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
-        """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""
-        values = self.session.run(self.outputs, {INPUT: network_input(images, self.metadata)})
-        return detections_of(dict(zip(self.outputs, values, strict=True)), self.metadata, num_detections)
+    def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self.outputs, self.session.run(self.outputs, {INPUT: inputs}), strict=True))
 
 
-def open_session(
-    path: Path,
-    *,
-    device: str | None = None,
-    threads: int | None = None,
-    entries: Mapping[str, str] | None = None,
-    **options: Any,
-) -> Any:
-    """An `onnxruntime.InferenceSession` of any ONNX file.
-
-    Args:
-        path, device, threads: as for `OnnxRuntime`.
-        entries: further session configuration, by onnxruntime's keys.
-        options: further attributes of `onnxruntime.SessionOptions`.
-    """
-    onnxruntime = require("onnxruntime", PURPOSE)
+def open_session(path: Path, *, device: str | None = None, threads: int | None = None) -> Any:
+    """Open any ONNX file as an `onnxruntime.InferenceSession`. Arguments as of `OnnxRuntime`."""
+    onnxruntime = require("onnxruntime", "running an ONNX file")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = thread_count(threads)
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3  # errors only: a file's odd but harmless parts are not the user's concern
-    # Threads that have nothing to do sleep, and leave the cores to the reading of the next pictures.
+    # Threads that have nothing to do sleep, and leave the cores to the reading of the next images.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    for name, value in options.items():
-        setattr(settings, name, value)
-    for name, text in (entries or {}).items():
-        settings.add_session_config_entry(name, text)
     providers = _providers(device, onnxruntime.get_available_providers())
     try:
         return onnxruntime.InferenceSession(str(path), settings, providers=providers)
@@ -90,7 +59,7 @@ def open_session(
 
 
 def _providers(device: str | None, available: list[str]) -> list[Any]:
-    """onnxruntime's name for a device."""
+    """Return onnxruntime's names for a device."""
     name, _, number = (device or "cpu").partition(":")
     if name == "cpu":
         return ["CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""From what a user names as a model to the runtime that runs it."""
+"""Opens a model by its file, folder or name as the runtime that runs it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ RUNTIMES = {
     ".pt": ("exported_torch_runtime", "ExportedTorchRuntime", "TorchScript"),
     ".ckpt": ("torch_runtime", "load_checkpoint", "a checkpoint of `centernet fit`"),
 }
-"""Suffix of a model file → the module of this room that is imported for it, what opens it there, and its format."""
+"""Suffix of a model file → the module of this room that is imported for it, the name there, and its format."""
 
 
 class Runtime(Protocol):
-    """What runs a network: a batch of inputs in, boxes in input pixels out.
+    """Anything that runs a network: a batch of inputs in, boxes in input pixels out.
 
-    It may say more: `num_detections`, the most objects a picture that it gives, and `tracker`, see `Detector`.
+    It may state more: `columns`, the `Column`s that it adds to boxes, labels and scores; `num_detections`, the most
+    objects an image that it gives; and `tracker`, see `Detector`.
     """
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the network's input."""
+        """How an image becomes the network's input."""
         ...
 
     @property
@@ -42,15 +43,16 @@ class Runtime(Protocol):
         ...
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> Mapping[str, NDArray[Any]]:
-        """`bboxes` N×K×4 in input pixels, `labels` N×K, `scores` N×K, best first, of uint8 N×H×W×3 RGB inputs.
+        """Return `bboxes` N×K×4 in input pixels, `labels` N×K, `scores` N×K, best first, of uint8 N×H×W×3 RGB inputs.
 
-        K is `num_detections`, or less where the network has no more to give. `embeddings` N×K×D may be added.
+        K is `num_detections`, or less where the network has no more to give. Columns N×K×… may be added; those that
+        `columns` leaves out count as vectors.
         """
         ...
 
 
 def open_runtime(model: Any, *, device: str | None = None, threads: int | None = None) -> Runtime:
-    """The runtime of a model; only what that one needs is imported.
+    """Open a model as a runtime; only what that one needs is imported.
 
     Args:
         model: a `CenterNet`, the path of a model file (`RUNTIMES`), a folder that `save_pretrained` wrote, the name of

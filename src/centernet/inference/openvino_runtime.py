@@ -8,22 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from centernet.extras import require
-from centernet.inference.exported import (
-    ExportedRuntime,
-    detections_of,
-    network_input,
-    read_metadata,
-    thread_count,
-    unreadable,
-)
+from centernet.inference.exported import ExportedRuntime, read_metadata, thread_count, unreadable
 from centernet.inference.model_metadata import KEY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PRECISIONS = {"float32": "f32", "float16": "f32", "bfloat16": "bf16", "int8": "f32"}
-"""What the parts in floating point compute in, by the file's precision. Left to itself, OpenVINO takes bfloat16 where
-the processor has it, and then the boxes are not those that were evaluated."""
+"""Precision of the file → the one that its parts in floating point compute in. Left to itself, OpenVINO takes bfloat16
+where the processor has it, and then the boxes are not those that were evaluated."""
 
 
 class OpenVinoRuntime(ExportedRuntime):
@@ -40,6 +33,7 @@ class OpenVinoRuntime(ExportedRuntime):
     """
 
     def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+        self.path = path
         openvino = require("openvino", "running an OpenVINO file")
         if not path.with_suffix(".bin").is_file():
             raise ValueError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both files")
@@ -68,14 +62,9 @@ class OpenVinoRuntime(ExportedRuntime):
                 f"(there are {', '.join(core.available_devices)}): {str(error).strip().splitlines()[-1]}"
             ) from error
 
-    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
-        """Detections of uint8 N×H×W×3 inputs; see `centernet.inference.Runtime`."""
-        inputs = network_input(images, self.metadata)
-        batches = [inputs[i : i + 1] for i in range(len(inputs))] if self.one_size else [inputs]
-        names = [name for name in self.metadata.outputs if name not in self.metadata.maps]
+    def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         results = []
-        for batch in batches:
+        for batch in np.split(inputs, len(inputs)) if self.one_size else [inputs]:
             outputs = self.compiled(batch)
-            results.append({name: np.array(outputs[name]) for name in names})
-        joined = {name: np.concatenate([result[name] for result in results]) for name in names}
-        return detections_of(joined, self.metadata, num_detections)
+            results.append({name: np.array(outputs[name]) for name in self.outputs})
+        return {name: np.concatenate([result[name] for result in results]) for name in self.outputs}

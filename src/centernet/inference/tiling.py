@@ -1,7 +1,7 @@
-"""Big pictures in pieces: overlapping tiles, and each object once, however many tiles saw it.
+"""Cuts big images into overlapping tiles, and gives each object once, however many tiles saw it.
 
-A network sees a picture at the size of its input, so small objects of a big picture vanish. Tiles show them at full
-size; a look at the whole picture beside them finds what no tile holds.
+A network sees an image at the size of its input, so small objects of a big image vanish. Tiles show them at full
+size; a look at the whole image beside them finds what no tile holds.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ PART = 0.7
 """Share of a cut box within another tile's whole box from which it is a part of that object."""
 
 CUT = 0.5
-"""What the score of a cut box counts beside that of a box that no border cuts."""
+"""Weight of the score of a cut box beside that of a box that no border cuts."""
 
 EDGE = 0.02
 """A box that ends within this share of its tile's side from an inner border may go on beyond it: it counts as cut."""
 
 
 def tiles(size_hw: tuple[int, int], tile_hw: tuple[int, int], overlap: float = 0.25) -> NDArray[np.int64]:
-    """Equal tiles, evenly spread, that cover a picture.
+    """Cover an image with equal tiles, evenly spread.
 
     Args:
-        size_hw: (height, width) of the picture.
-        tile_hw: (height, width) of a tile; it is cut to the picture's where that is smaller.
+        size_hw: (height, width) of the image.
+        tile_hw: (height, width) of a tile; it is cut to the image's where that is smaller.
         overlap: neighbours share at least this part of their sides, 0 ≤ overlap < 1. Objects up to this size are whole
             in at least one tile.
 
@@ -58,7 +58,7 @@ def merge(
     views: NDArray[np.int64],
     overlap_hw: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Objects that several views of one picture saw, once.
+    """Join the objects that several views of one image saw.
 
     Boxes of one view are different objects, as the network said. Boxes of one class from two views are one object where
     they agree on what both views see (`SAME`); a box that its view's border cuts is also part of an object that another
@@ -67,7 +67,7 @@ def merge(
     Where views differ in size, small objects are the smallest views' alone: they see them in more detail.
 
     Args:
-        boxes: M×4 in the picture's pixels, each within its view.
+        boxes: M×4 in the image's pixels, each within its view.
         labels: M.
         scores: M.
         view: M, the row of `views` that each box is from.
@@ -105,7 +105,7 @@ def merge(
 
 
 def _starts(length: int, side: int, overlap: float) -> tuple[NDArray[np.int64], int]:
-    """Where tiles begin along an axis, and how long they are."""
+    """Return where tiles begin along an axis, and how long they are."""
     side = min(side, length)
     step = max(1.0, side * (1 - overlap))
     number = 1 + math.ceil((length - side) / step)
@@ -113,7 +113,7 @@ def _starts(length: int, side: int, overlap: float) -> tuple[NDArray[np.int64], 
 
 
 def _cut(boxes: NDArray[np.float32], view: NDArray[np.int64], views: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which boxes M reach a border of their view that isn't one of the whole."""
+    """Return a mask M of boxes that reach a border of their view that isn't one of the whole."""
     whole = np.concatenate([views[:, :2].min(axis=0), views[:, 2:].max(axis=0)])
     inner = (views != whole)[view]  # M×4
     sides = views[:, 2:] - views[:, :2]
@@ -129,7 +129,7 @@ def _pairs(
     view: NDArray[np.int64],
     views: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Rows of boxes that may be one object, whether they agree, and whether each agrees best with the other."""
+    """Return pairs of rows that may be one object, a mask of those that agree, and of those that agree best."""
     rows = [np.flatnonzero(view == v) for v in range(len(views))]
     none, no = np.zeros(0, np.int64), np.zeros(0, bool)
     found: list[tuple[Any, ...]] = [(none, none, no, no)]
@@ -151,7 +151,7 @@ def _pairs(
 
 
 def _overlapping(views: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-    """Pairs of views and the rectangle that both see."""
+    """Iterate over pairs of views and the rectangle that both see."""
     low = np.maximum(views[:, None, :2], views[None, :, :2])
     high = np.minimum(views[:, None, 2:], views[None, :, 2:])
     for a, b in np.argwhere(np.triu((high > low).all(axis=-1), k=1)).tolist():
@@ -168,7 +168,7 @@ def _within(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.f
 
 
 def _components(number: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The lowest row that each row is connected with."""
+    """Return the lowest row that each row is connected with."""
     lowest = np.arange(number)
     while True:
         before = lowest.copy()
@@ -179,7 +179,7 @@ def _components(number: int, first: NDArray[np.int64], second: NDArray[np.int64]
 
 
 def _first_of_each(alive: NDArray[np.bool_], better: NDArray[np.int64], worse: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which rows are kept when each kept row takes out its worse ones: what going down the list one by one gives."""
+    """Return a mask of the rows kept when each takes out its worse ones: what going down the list one by one gives."""
     undecided, kept = alive.copy(), np.zeros_like(alive)
     while undecided.any():
         held = np.zeros_like(alive)  # by a better one whose fate is open

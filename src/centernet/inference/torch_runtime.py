@@ -1,4 +1,4 @@
-"""A CenterNet as a runtime of `Detector`, as it is or from the file that training or `save_pretrained` wrote.
+"""The runtime of `Detector` for a CenterNet, as it is or from the file that training or `save_pretrained` wrote.
 
 torch is imported when one is made, not before.
 """
@@ -49,7 +49,7 @@ class TorchRuntime:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What the model adds to boxes, labels and scores."""
+        """The columns that the model adds to boxes, labels and scores."""
         return tuple(getattr(self.model, "columns", ()))
 
     @property
@@ -58,14 +58,14 @@ class TorchRuntime:
         return dict(getattr(self.model, "tracker", None) or {})
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
-        """Detections of a batch.
+        """Detect objects in a batch.
 
         Args:
             images: uint8 N×H×W×3 RGB, in the size of the network's input.
             num_detections: K.
 
         Returns:
-            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, and what other heads add.
+            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, and the `columns` N×K×….
         """
         torch, model = self._torch, self.model
         first = next(model.parameters(), None)
@@ -84,7 +84,7 @@ def to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
 
 
 def load_checkpoint(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:
-    """The model of a Lightning checkpoint.
+    """Open the model of a Lightning checkpoint.
 
     Args:
         path: a ``.ckpt`` file that `centernet fit` wrote.
@@ -100,7 +100,7 @@ def load_checkpoint(path: Path, *, device: str | None = None, threads: int | Non
 def load_pretrained(
     name: str | os.PathLike[str], *, device: str | None = None, threads: int | None = None
 ) -> TorchRuntime:
-    """A model that comes with the package, or a folder that `save_pretrained` wrote.
+    """Open a model that comes with the package, or a folder that `save_pretrained` wrote.
 
     Args:
         name: the model's name or its folder.
@@ -114,7 +114,7 @@ def load_pretrained(
 
 
 def best_device() -> str:
-    """A GPU where torch has one, else the processor."""
+    """Return "cuda" where torch has a GPU, else "cpu"."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -122,7 +122,7 @@ def best_device() -> str:
 
 @contextmanager
 def torch_threads(number: int | None) -> Iterator[None]:
-    """torch's number of threads, a setting of the whole process, for a while."""
+    """Set torch's number of threads, a setting of the whole process, for a while."""
     import torch
 
     before = torch.get_num_threads()
@@ -138,7 +138,7 @@ def torch_threads(number: int | None) -> Iterator[None]:
 
 @contextmanager
 def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while. Each part gets its own mode back: some are frozen while others train."""
+    """Set evaluation mode for a while. Each part gets its own mode back: some are frozen while others train."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""A video of annotated frames: H.264 where an encoder is installed, else VP8; browsers play both.
+"""Writes a video of annotated frames: H.264 where an encoder is installed, else VP8; browsers play both.
 
 OpenCV's wheels have no H.264 encoder; PyAV (the extra `video`) brings one. What was written before a process was killed
 can be played, too: MP4 is written in fragments, and WebM has no index that comes last.
@@ -19,6 +19,7 @@ import numpy as np
 
 from centernet.drawing import Trails, draw
 from centernet.images import Preprocessing
+from centernet.inference.writers import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class _Encoder(Protocol):
 
 
 class VideoWriter:
-    """The frames with their boxes, and with the trails of identities, as one video.
+    """Writes the frames with their boxes, and with the trails of identities, as one video.
 
     The size is that of the first frame; frames of other sizes are fitted into it.
 
@@ -91,13 +92,13 @@ class VideoWriter:
         self._frames += 1
 
     def summary(self) -> str:
-        """What was written and where."""
+        """Return the path, the number of frames and the codec."""
         hint = "" if self._codec == "H.264" else f"; for H.264: {INSTALL}"
-        return f"{self.path} ({self._frames} {'frame' if self._frames == 1 else 'frames'}, {self._codec}{hint})"
+        return f"{self.path} ({counted(self._frames, 'frame')}, {self._codec}{hint})"
 
 
 def _open(path: Path, size: tuple[int, int], frame_rate: float) -> _Encoder:
-    """The best encoder that there is."""
+    """Open the best encoder that there is."""
     try:
         import av  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -120,7 +121,7 @@ def _open(path: Path, size: tuple[int, int], frame_rate: float) -> _Encoder:
 
 
 class _PyAV:
-    """H.264 in MP4, a fragment every two seconds; when it is finished the file is a plain MP4 again."""
+    """Writes H.264 in MP4, a fragment every two seconds; when it is finished the file is a plain MP4 again."""
 
     codec = "H.264"
 
@@ -173,7 +174,7 @@ class _OpenCV:
 
 @contextlib.contextmanager
 def _without_messages() -> Iterator[None]:
-    """OpenCV prints past Python that it doesn't know WebM's tags, and that an encoder isn't there."""
+    """Keep OpenCV from printing past Python that it doesn't know WebM's tags, and that an encoder isn't there."""
     saved = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
