@@ -10,7 +10,7 @@ from types import MappingProxyType
 from ..images import Preprocessing
 from .dataset import DetectionDataset
 from .findings import RARE, DatasetReport, DuplicatePair, SplitReport, counted, size_text
-from .near_duplicates import Fingerprints, nearest_pairs
+from .near_duplicates import Fingerprints, nearest_pairs, same_files
 from .scan import scan
 
 SMALL_SHARE = 0.01
@@ -146,13 +146,10 @@ def _compare(
     report: DatasetReport, first: SplitReport, second: SplitReport, fingerprints: Mapping[str, Fingerprints]
 ) -> None:
     """Report images that two splits share, or nearly share."""
-    known = {str(first.dataset.path(index).absolute()) for index in range(len(first.dataset))}
-    same: set[int] = set()
-    for index in range(len(second.dataset)):
+    same = {index for index in same_files(first.dataset, second.dataset) if second.dataset.path(index).is_file()}
+    for index in sorted(same):  # of files: not those that are drawn
         path = second.dataset.path(index)
-        if str(path.absolute()) in known and path.is_file():  # not one that is drawn
-            same.add(index)
-            report.add("same-image", second.name, path, f"the image is in {first.name} as well", index)
+        report.add("same-image", second.name, path, f"the image is in {first.name} as well", index)
     for a, b, alike in nearest_pairs(fingerprints[first.name], fingerprints[second.name]):
         if b not in same:
             report.pairs.append(DuplicatePair((first.name, a), (second.name, b), alike))

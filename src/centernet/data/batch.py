@@ -14,6 +14,7 @@ from .sample import Annotation, Problem, Sample
 if TYPE_CHECKING:
     from torch import Tensor
 
+_PADDED = (("boxes", np.float32, 0), ("labels", np.int64, -1), ("ids", np.int64, -1), ("ignore", np.bool_, False))
 _TENSORS = ("images", "boxes", "labels", "ids", "ignore", "counts")
 
 
@@ -48,7 +49,7 @@ class Batch:
         return len(self.annotations)
 
     def to(self, device: torch.device | str, *, non_blocking: bool | None = None) -> Batch:
-        """The batch with its tensors on `device`.
+        """Return the batch with its tensors on `device`.
 
         Args:
             device: where to.
@@ -60,7 +61,7 @@ class Batch:
         return replace(self, **moved)
 
     def pin_memory(self) -> Batch:
-        """The batch in page-locked memory, from where a GPU copies faster; loaders call this."""
+        """Return the batch in page-locked memory, from where a GPU copies faster; loaders call this."""
         pinned: dict[str, Any] = {name: getattr(self, name).pin_memory() for name in _TENSORS}
         return replace(self, **pinned)
 
@@ -73,32 +74,23 @@ def collate(samples: Sequence[Sample], *, pad_value: int, problems: Sequence[Pro
         pad_value: gray level of the padding, 0..255.
         problems: passed on.
     """
-    count = len(samples)
-    height = max(sample.image.shape[0] for sample in samples)
-    width = max(sample.image.shape[1] for sample in samples)
-    longest = max(1, *(len(sample.boxes) for sample in samples))
-    images = np.empty((count, height, width, 3), dtype=np.uint8)
-    boxes = np.zeros((count, longest, 4), dtype=np.float32)
-    labels = np.full((count, longest), -1, dtype=np.int64)
-    ids = np.full((count, longest), -1, dtype=np.int64)
-    ignore = np.zeros((count, longest), dtype=np.bool_)
-    for row, sample in enumerate(samples):
-        high, wide = sample.image.shape[:2]
-        images[row, :high, :wide] = sample.image
-        images[row, high:] = pad_value
-        images[row, :high, wide:] = pad_value
-        n = len(sample.boxes)
-        boxes[row, :n] = sample.boxes
-        labels[row, :n] = sample.labels
-        ids[row, :n] = sample.ids
-        ignore[row, :n] = sample.ignore
+    counts = [len(sample.boxes) for sample in samples]
+    sizes = np.array([sample.image.shape[:2] for sample in samples])
+    images = np.empty((len(samples), *sizes.max(axis=0), 3), dtype=np.uint8)
+    for image, sample, (height, width) in zip(images, samples, sizes.tolist(), strict=True):
+        image[:height, :width] = sample.image
+        image[height:] = pad_value
+        image[:height, width:] = pad_value
+    padded: dict[str, Tensor] = {}
+    for name, dtype, fill in _PADDED:
+        array = np.full((len(samples), max(1, *counts)) + (4,) * (name == "boxes"), fill, dtype=dtype)
+        for row, sample, count in zip(array, samples, counts, strict=True):
+            row[:count] = getattr(sample, name)
+        padded[name] = torch.from_numpy(array)
     return Batch(
         images=torch.from_numpy(images).permute(0, 3, 1, 2),
-        boxes=torch.from_numpy(boxes),
-        labels=torch.from_numpy(labels),
-        ids=torch.from_numpy(ids),
-        ignore=torch.from_numpy(ignore),
-        counts=torch.tensor([len(sample.boxes) for sample in samples], dtype=torch.int64),
+        **padded,
+        counts=torch.tensor(counts, dtype=torch.int64),
         annotations=[sample.annotation for sample in samples],
         problems=list(problems),
     )

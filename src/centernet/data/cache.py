@@ -32,7 +32,7 @@ _WORTHWHILE = 0.75  # images are kept reduced only where that makes their sides 
 
 @dataclass(frozen=True)
 class Needs:
-    """How large images are needed: for a transform, with all inputs that it is called with."""
+    """The size that images are needed in: by a transform, for all inputs that it is called with."""
 
     transform: Transform
     inputs: tuple[Preprocessing, ...]

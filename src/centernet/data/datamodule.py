@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from itertools import islice
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -18,6 +17,7 @@ from .cache import Cached, Needs
 from .combining import Subset
 from .dataset import DetectionDataset
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
+from .near_duplicates import same_files
 from .sample import DataError, DataWarning, Shares
 from .sampling import Sampling, describe_rates
 from .schedule import Schedule, SizeSchedule, run_length
@@ -157,7 +157,7 @@ class DataModule(pl.LightningDataModule):
         self._warn_of_overlap()
 
     def summary(self) -> str:
-        """Counts by class and problems of each data set, and what sampling makes of the training data."""
+        """Return counts by class and problems of each data set, and what sampling makes of the training data."""
         lines = [f"{name}: {dataset.summary()}" for name, dataset in self.datasets.items()]
         rates = self._rates() if "train" in self.datasets else None
         if rates is not None:
@@ -234,7 +234,7 @@ class DataModule(pl.LightningDataModule):
         return self._evaluation_loader("test")
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in the epochs training is: epoch, batches seen in it, batches of an epoch on a device, and in all."""
+        """Return the place in the epochs: epoch, batches seen in it, batches of an epoch on a device, and in all."""
         place = self._place()
         if place is None:
             return {}
@@ -263,7 +263,7 @@ class DataModule(pl.LightningDataModule):
         return self.datasets[name]
 
     def _rates(self) -> Shares | None:
-        """How often an epoch has each training sample; None for each once."""
+        """Return how often an epoch has each training sample; None for each once."""
         dataset = self._dataset("train")
         if self._rates_of is None or self._rates_of[0] is not dataset:  # once: the data set may be large
             every = self.sampling is None and dataset.sources is None
@@ -282,7 +282,7 @@ class DataModule(pl.LightningDataModule):
         return self._cached
 
     def _schedule_of_run(self, augmentation: Transform) -> Schedule:
-        """The schedule with the length of the run; without a trainer all epochs are as the first."""
+        """Return the schedule with the length of the run; without a trainer all epochs are as the first."""
         schedule = replace(self.schedule, close=augmentation.close)
         if self.trainer is None or not schedule.needs_length:
             return schedule
@@ -295,23 +295,23 @@ class DataModule(pl.LightningDataModule):
         return replace(schedule, total_epochs=length)
 
     def _devices(self) -> tuple[int, int]:
-        """How many devices there are, and which this is."""
+        """Return how many devices there are, and which this is."""
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
     def _restart_counting(self, *, epoch: int, batches: int) -> None:
-        """From now on, `epoch` is what began when `batches` batches had been trained on in all."""
+        """Count from now on: `epoch` is what began when `batches` batches had been trained on in all."""
         self._origin = epoch, batches
         self._resumed = None
 
     def _batches_of_epoch(self) -> int:
-        """Training batches of an epoch on each device, as the trainer limits them."""
+        """Return the training batches of an epoch on each device, as the trainer limits them."""
         devices, _ = self._devices()
         batches = len(TrainBatches(self._dataset("train"), self.batch_size, rates=self._rates(), devices=devices))
         limit = 1.0 if self.trainer is None else self.trainer.limit_train_batches
         return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
     def _place(self) -> tuple[int, int] | None:
-        """The epoch and the batches that were trained on in it; None without a trainer.
+        """Return the epoch and the batches that were trained on in it; None without a trainer.
 
         Counted from the trainer's total of batches, which is right wherever in an epoch a checkpoint was written.
         """
@@ -336,7 +336,7 @@ class DataModule(pl.LightningDataModule):
         return epoch + epochs, seen
 
     def _position(self) -> tuple[int, int] | None:
-        """Where `TrainBatches` begins: (epoch, batches to pass over)."""
+        """Return where `TrainBatches` begins: (epoch, batches to pass over)."""
         place = self._place()
         if place is None or self.trainer is None:
             return None
@@ -349,20 +349,15 @@ class DataModule(pl.LightningDataModule):
         return epoch, seen
 
     def _batches_so_far(self) -> int:
-        """Batches that were trained on in all, those before a checkpoint included."""
+        """Return the batches that were trained on in all, those before a checkpoint included."""
         trainer: Any = self.trainer
         return int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)
 
     def _warn_of_overlap(self) -> None:
-        if "train" not in self.datasets or "val" not in self.datasets:
-            return
-        train, val = self.datasets["train"], self.datasets["val"]
-        if train is val:
-            return
-        known = {train.path(index).absolute() for index in range(len(train))}
-        both = [path for path in map(val.path, range(len(val))) if path.absolute() in known]
-        if both:
-            names = ", ".join(str(path) for path in islice(both, 3))
+        train, val = self.datasets.get("train"), self.datasets.get("val")
+        both = [] if train is None or val is None or train is val else same_files(train, val)
+        if val is not None and both:
+            names = ", ".join(str(val.path(index)) for index in both[:3])
             warnings.warn(
                 f"{len(both)} of the {len(val)} images of data.val are also in data.train, so validation flatters: "
                 f"{names}{', ...' if len(both) > 3 else ''}",

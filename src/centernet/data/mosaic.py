@@ -84,7 +84,7 @@ class Mosaic(Augment):
         return mixed
 
     def _four(self, samples: Sequence[Sample], rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
-        """The images in the four parts of one: top left, top right, bottom left, bottom right."""
+        """Put images into the four parts of one: top left, top right, bottom left, bottom right."""
         height, width = preprocessing.size
         across, down = (int(np.clip(round(rng.uniform(*_CENTRE) * side), 1, side - 1)) for side in (width, height))
         image = np.empty((height, width, 3), dtype=np.uint8)
@@ -109,7 +109,7 @@ class Mosaic(Augment):
         rng: np.random.Generator,
         preprocessing: Preprocessing,
     ) -> Sample:
-        """An image in one part, of `size_hw`; `far`: whether it is right of the others, and whether it is below."""
+        """Warp an image into one part, of `size_hw`; `far`: it is right of the others, and it is below them."""
         height, width = sample.size_hw
         matrix = self.matrix((height, width), rng, preprocessing, scale=self.mosaic_scale)
         for axis, room in enumerate((size_hw[1], size_hw[0])):
@@ -122,7 +122,7 @@ class Mosaic(Augment):
 
 
 def _ignore_centres_outside(part: Sample) -> None:
-    """Makes ignore boxes, cut at its edges, of the objects whose centres would come to lie in another part."""
+    """Make ignore boxes, cut at its edges, of the objects whose centres would come to lie in another part."""
     height, width = part.image.shape[:2]
     centres = (part.boxes[:, :2] + part.boxes[:, 2:]) / 2
     outside = np.any((centres < 0) | (centres >= np.array([width, height])), axis=1)
@@ -131,7 +131,7 @@ def _ignore_centres_outside(part: Sample) -> None:
 
 
 def _together(samples: Sequence[Sample], image: Any) -> Sample:
-    """One sample with the boxes of all, and the annotation of the first."""
+    """Return one sample with the boxes of all, and the annotation of the first."""
     arrays = {
         name: np.concatenate([getattr(sample, name) for sample in samples])
         for name in ("boxes", "labels", "ids", "ignore")

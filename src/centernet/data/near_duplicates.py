@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from .dataset import DetectionDataset
 from .sample import Floats, Pixels
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _BLOCK = 1 << 22  # distances at a time
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Of N images.
+    """Fingerprints of N images.
 
     Attributes:
         hashes: uint64 N.
@@ -46,7 +47,7 @@ class Fingerprints:
 
 
 def fingerprint(image: Pixels) -> tuple[int, Pixels]:
-    """The hash of an image (uint8 H×W×3 RGB), and its thumbnail: uint8 256."""
+    """Return the hash of an image (uint8 H×W×3 RGB), and its thumbnail: uint8 256."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     areas = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)
     darker = areas[:, :-1] < areas[:, 1:]
@@ -54,8 +55,14 @@ def fingerprint(image: Pixels) -> tuple[int, Pixels]:
     return int.from_bytes(np.packbits(darker).tobytes(), "big"), thumbnail.reshape(-1).astype(np.uint8, copy=False)
 
 
+def same_files(first: DetectionDataset, second: DetectionDataset) -> list[int]:
+    """Return the samples of `second` whose files are in `first` too."""
+    known = {str(first.path(index).absolute()) for index in range(len(first))}
+    return [index for index in range(len(second)) if str(second.path(index).absolute()) in known]
+
+
 def nearest_pairs(first: Fingerprints, second: Fingerprints) -> list[tuple[int, int, float]]:
-    """For each image of `second` that has a near-duplicate in `first`: the most alike of them.
+    """Find for each image of `second` the most alike of its near-duplicates in `first`.
 
     Images of one gray level all over are like nothing.
 
@@ -81,7 +88,7 @@ def nearest_pairs(first: Fingerprints, second: Fingerprints) -> list[tuple[int, 
 
 
 def _whiten(thumbnails: Pixels) -> Floats:
-    """Of mean 0 and length 1, so that a product is a correlation; without contrast 0."""
+    """Scale to mean 0 and length 1, so that a product is a correlation; 0 where there is no contrast."""
     values = thumbnails.astype(np.float32)
     values -= values.mean(axis=1, keepdims=True)
     length = np.linalg.norm(values, axis=1, keepdims=True)
@@ -89,7 +96,7 @@ def _whiten(thumbnails: Pixels) -> Floats:
 
 
 def _count_bits_of_words(words: NDArray[np.uint64]) -> NDArray[Any]:
-    """Bits that are set in each word, counted in parallel (NumPy below 2 has no such function)."""
+    """Count the bits that are set in each word, in parallel (NumPy below 2 has no such function)."""
     ones, twos, fours = (np.uint64(value) for value in (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F))
     words = words - ((words >> np.uint64(1)) & ones)
     words = (words & twos) + ((words >> np.uint64(2)) & twos)

@@ -119,7 +119,7 @@ def tally(columns: Columns, samples: Ints, num_classes: int, preprocessing: Prep
 
 @dataclass
 class Scan:
-    """What reading a data set brought.
+    """The result of reading a data set.
 
     Attributes:
         tally: of the samples that could be read.
@@ -183,7 +183,7 @@ def scan(
 
 @dataclass
 class _Part:
-    """What reading some images brought: problems and fingerprints by sample, and the annotations of images of another
+    """The result of reading some images: problems and fingerprints by sample, and the annotations of images of another
     size than stated (None for those that cannot be read)."""
 
     problems: list[tuple[int, Problem]] = field(default_factory=list)

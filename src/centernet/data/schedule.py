@@ -1,4 +1,4 @@
-"""What changes over a training run: the size of the input from batch to batch, and that mixing of images ends."""
+"""Changes over a training run: the size of the input from batch to batch, and the end of mixing images."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Schedule:
 
     @property
     def needs_length(self) -> bool:
-        """Whether anything depends on how long the run is."""
+        """True where anything depends on how long the run is."""
         return self.close > 0 or (self.size_schedule == "rising" and len(self.sizes) > 1)
 
     def mixes(self, epoch: int) -> bool:
-        """Whether the images of this epoch (from 0) may be mixed."""
+        """Return True if the images of this epoch (from 0) may be mixed."""
         if self.close == 0 or self.total_epochs is None:
             return True
         return epoch < self.total_epochs - max(1, round(self.close * self.total_epochs))
 
     def size(self, epoch: int, batch: int) -> tuple[int, int] | None:
-        """(height, width) of batch number `batch` of an epoch; None is that of the preprocessing."""
+        """Return (height, width) of batch number `batch` of an epoch; None is that of the preprocessing."""
         if not self.sizes:
             return None
         count = len(self.sizes)
@@ -66,7 +66,7 @@ class Schedule:
 
 
 def run_length(trainer: Any, batches: int) -> int | None:
-    """Epochs of the run of a Lightning trainer, the one that its steps end in included; None if neither is limited.
+    """Return the epochs of the run of a Lightning trainer, the one that its steps end in included; None for no limit.
 
     Args:
         trainer: for `max_epochs`, `max_steps` and `accumulate_grad_batches`.

@@ -35,7 +35,7 @@ _TURN_CHROMA = _YIQ_INVERSE @ np.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]]) @ _YI
 
 
 class Transform(ABC):
-    """What happens to a sample between the file and the batch.
+    """The way of a sample from the file to the batch.
 
     Attributes:
         close: share of a run, 0..1, at its end, in which samples are transformed by a plain call instead of `mix`.
@@ -45,7 +45,7 @@ class Transform(ABC):
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
-        """A new sample of the network's input size; `sample` and its annotation stay as they are.
+        """Return a new sample of the network's input size; `sample` and its annotation stay as they are.
 
         Args:
             sample: image and boxes in original pixels.
@@ -56,7 +56,7 @@ class Transform(ABC):
     def mix(
         self, sample: Sample, draw: Callable[[], Sample], rng: np.random.Generator, preprocessing: Preprocessing
     ) -> Sample:
-        """What training calls: as a call, with other samples at hand. Without use for them, the call itself.
+        """Transform in training: as a call, with other samples at hand. Without use for them, the call itself.
 
         Args:
             sample: as for a call.
@@ -67,7 +67,7 @@ class Transform(ABC):
         return self(sample, rng, preprocessing)
 
     def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
-        """How many pixels of the input a pixel of an image can become at most, along a side.
+        """Return how many pixels of the input a pixel of an image can become at most, along a side.
 
         No more pixels of the image than this are ever looked at, so a cache may keep it reduced. Infinity, unless a
         transform says otherwise: images are wanted as they are.
@@ -80,7 +80,7 @@ class Transform(ABC):
 
 
 class Resize(Transform):
-    """What inference does, and nothing else: the transform of evaluation."""
+    """The transform of evaluation: as inference does it, and nothing else."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
         height, width = sample.image.shape[:2]
@@ -174,7 +174,7 @@ class Augment(Transform):
     def apply(
         self, sample: Sample, matrix: Matrix, size_hw: tuple[int, int], rng: np.random.Generator, pad_value: int
     ) -> Sample:
-        """The sample warped by a matrix to an image of `size_hw`, with random colours.
+        """Return the sample warped by a matrix to an image of `size_hw`, with random colours.
 
         Args:
             sample: image and boxes in original pixels.
@@ -225,7 +225,7 @@ class Augment(Transform):
         *,
         scale: tuple[float, float] | None = None,
     ) -> Matrix:
-        """A random 2×3 matrix, float64, from the pixels of an image of `image_hw` to those of the input.
+        """Return a random 2×3 matrix, float64, from the pixels of an image of `image_hw` to those of the input.
 
         Args:
             image_hw: (height, width) of the image.
@@ -253,7 +253,7 @@ class Augment(Transform):
         return np.column_stack([linear, shift])
 
     def colour_matrix(self, image: Pixels, rng: np.random.Generator) -> Matrix:
-        """A random 3×4 matrix, float64: new RGB = matrix · (R, G, B, 1)."""
+        """Return a random 3×4 matrix, float64: new RGB = matrix · (R, G, B, 1)."""
         brightness, contrast, saturation = (
             rng.uniform(1 - amount, 1 + amount) for amount in (self.brightness, self.contrast, self.saturation)
         )
@@ -281,7 +281,7 @@ class Augment(Transform):
 
 
 def _fit(image_hw: tuple[int, int], preprocessing: Preprocessing, turns: int) -> tuple[float, float]:
-    """The scales across and down by which an image, turned by so many quarters, is fitted into the input."""
+    """Return the scales across and down by which an image, turned by so many quarters, is fitted into the input."""
     (height, width), (out_height, out_width) = image_hw, preprocessing.size
     across, down = (height, width) if turns % 2 else (width, height)
     fit_x, fit_y = out_width / across, out_height / down
@@ -291,7 +291,7 @@ def _fit(image_hw: tuple[int, int], preprocessing: Preprocessing, turns: int) ->
 
 
 def _framed(size_hw: tuple[int, int], seen: Window | None, pad_value: int) -> Pixels:
-    """An image that is padding around a window, and nothing yet within."""
+    """Return an image that is padding around a window, and nothing yet within."""
     image = np.empty((*size_hw, 3), dtype=np.uint8)
     if seen is None:
         image[:] = pad_value
@@ -309,6 +309,6 @@ def _rotation(angle: float) -> Matrix:
 
 
 def check_option(name: str, right: bool, expected: str, value: Any) -> None:
-    """A ValueError that names an option of the augmentation, unless its value is right."""
+    """Raise a ValueError that names an option of the augmentation, unless its value is right."""
     if not right:
         raise ValueError(f"augmentation.{name}: expected {expected}, got {value!r}")
