@@ -1,4 +1,4 @@
-"""`centernet demo`: generated scenes, a small detector trained on them, its figures, pictures and a tracked clip.
+"""`centernet demo`: generated scenes, a small detector trained on them, its figures, images and a tracked clip.
 
 centernet demo --output demo
 """
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"\ndone in {(time.perf_counter() - start) / 60:.1f} minutes")
     print(f"photograph: {photo}\npictures: {sheet}\nclip: {clip}\ncurves: {curves}")
     print(f"figures: {figures}\ncheckpoint: {checkpoint}")
-    print("next, on your own pictures with boxes (Pascal VOC or COCO): copy a file of configs/, change its paths, then")
+    print("next, on your own images with boxes (Pascal VOC or COCO): copy a file of configs/, change its paths, then")
     print("  python train.py --config configs/yours.yaml")
     print(f"and with the detector of this demo:\n  centernet detect {output / 'scenes'} --model {checkpoint}")
     return 0

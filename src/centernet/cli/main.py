@@ -15,10 +15,10 @@ from typing import Any
 
 COMMANDS = {
     "fit": "train a model from a configuration",
-    "finetune": "train a detector for your own pictures, starting from a trained one",
+    "finetune": "train a detector for your own images, starting from a trained one",
     "validate": "evaluate a checkpoint: COCO's figures on the validation or test images",
-    "detect": "find objects in pictures, a folder or a video",
-    "track": "follow objects through a video, a folder of frames or a camera's pictures",
+    "detect": "find objects in images, a folder or a video",
+    "track": "follow objects through a video, a folder of frames or a camera's images",
     "evaluate-tracking": "compare tracks with the truth: HOTA, MOTA, IDF1, of MOTChallenge and KITTI",
     "benchmark": "measure how fast models are on this machine, from JPEG files to boxes",
     "export": "write a trained model as ONNX, TorchScript, torch.export or OpenVINO, also in int8",

@@ -105,7 +105,7 @@ class EmbeddingHead(Head):
         if data.num_identities < 1:
             raise ValueError(
                 "the embedding head learns identities, but the training data have none: wrap data sets of still "
-                "pictures in DetectionForTracking, or leave the head out"
+                "images in DetectionForTracking, or leave the head out"
             )
         if self.classifies:
             if self.classifier is None:
