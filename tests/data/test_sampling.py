@@ -380,7 +380,7 @@ def test_label_tables_agree_with_the_annotations(shared: Path) -> None:
 
 def yaml_examples() -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
-    section = re.search(r"^## How often each picture is seen\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    section = re.search(r"^## How often each image is seen\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
     assert section is not None
     return re.findall(r"^```yaml\n(.*?)^```", section[1], re.MULTILINE | re.DOTALL)
 

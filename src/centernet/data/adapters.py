@@ -142,6 +142,9 @@ def _build(transforms: Pipeline, library: ModuleType) -> list[Any]:
             raise DataError(f"{path}: cannot be read as a YAML list of transforms ({error})") from error
     if not isinstance(transforms, list):
         raise DataError(f"transforms: expected a list of {{class_path, init_args}}, got {transforms!r:.100}")
+    for place, spec in enumerate(transforms):
+        if "class_path" not in (spec if isinstance(spec, dict) else ()):
+            raise DataError(f"transforms[{place}]: expected {{class_path, init_args}}, got {spec!r:.100}")
     return [_instance(spec, library, f"transforms[{place}]") for place, spec in enumerate(transforms)]
 
 
@@ -150,27 +153,20 @@ def _instance(value: Any, library: ModuleType, where: str) -> Any:
     if isinstance(value, list):
         return [_instance(item, library, f"{where}[{place}]") for place, item in enumerate(value)]
     if not (isinstance(value, dict) and "class_path" in value):
-        if where.startswith("transforms") and where.count("[") == 1 and "." not in where:
-            raise DataError(f"{where}: expected {{class_path, init_args}}, got {value!r:.100}")
         return value
     unknown = set(value) - {"class_path", "init_args"}
     if unknown:
         raise DataError(f"{where}: unknown key {', '.join(sorted(unknown))}; expected class_path and init_args")
-    made = _class(value["class_path"], library, where)
-    arguments = {
-        key: _instance(item, library, f"{where}.{key}") for key, item in (value.get("init_args") or {}).items()
-    }
+    given = value.get("init_args") or {}
+    arguments = {key: _instance(item, library, f"{where}.{key}") for key, item in given.items()}
+    module, _, name = value["class_path"].rpartition(".")
+    try:
+        made = getattr(importlib.import_module(module) if module else library, name)
+    except (ImportError, AttributeError) as error:
+        nearest = difflib.get_close_matches(name, dir(library), n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise DataError(f"{where}: no class {value['class_path']} in {module or library.__name__}{hint}") from error
     try:
         return made(**arguments)
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: {value['class_path']} does not take {arguments}: {error}") from error
-
-
-def _class(class_path: str, library: ModuleType, where: str) -> Any:
-    module, _, name = class_path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module) if module else library, name)
-    except (ImportError, AttributeError) as error:
-        nearest = difflib.get_close_matches(name, dir(library), n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        raise DataError(f"{where}: no class {class_path} in {module or library.__name__}{hint}") from error

@@ -87,7 +87,7 @@ class Columns:
     """N images with M boxes. The boxes of image i are the rows ``offsets[i]`` to ``offsets[i + 1] - 1``.
 
     Attributes:
-        boxes: float32 M×4, as in `Annotation`, like all columns of the boxes.
+        boxes: float32 M×4, as in `Annotation`, like the next five.
         labels: int64 M.
         ids: int64 M.
         ignore: bool M.
@@ -115,16 +115,9 @@ class Columns:
         """Put single annotations together."""
         kept = list(annotations)
         arrays: dict[str, Any] = {}
-        for name, dtype, shape in (
-            ("boxes", np.float32, (0, 4)),
-            ("labels", np.int64, (0,)),
-            ("ids", np.int64, (0,)),
-            ("ignore", np.bool_, (0,)),
-            ("areas", np.float32, (0,)),
-            ("difficulty", np.int8, (0,)),
-        ):
-            column = [np.zeros(shape, dtype), *(np.asarray(getattr(item, name)) for item in kept)]
-            arrays[name] = np.concatenate(column).astype(dtype, copy=False)
+        for name, dtype in zip(COLUMNS, ("f4", "i8", "i8", "?", "f4", "i1"), strict=True):
+            first = np.zeros((0, 4) if name == "boxes" else 0, dtype)
+            arrays[name] = np.concatenate([first, *(getattr(item, name) for item in kept)]).astype(dtype, copy=False)
         return cls(
             **arrays,
             offsets=np.cumsum([0, *map(len, kept)], dtype=np.int64),
@@ -138,14 +131,9 @@ class Columns:
 
     def annotation(self, index: int) -> Annotation:
         """Return the annotation of an image: views of the columns."""
-        rows = slice(self.offsets[index], self.offsets[index + 1])
-        return Annotation(
-            path=self.paths[index],
-            image_id=int(self.image_ids[index]),
-            height=int(self.sizes[index, 0]),
-            width=int(self.sizes[index, 1]),
-            **self._boxes(rows),
-        )
+        height, width = self.sizes[index].tolist()
+        boxes = self._boxes(slice(self.offsets[index], self.offsets[index + 1]))
+        return Annotation(self.paths[index], int(self.image_ids[index]), height, width, **boxes)
 
     def samples(self) -> Ints:
         """Return the image of each box: int64 M."""
@@ -156,18 +144,14 @@ class Columns:
         counts = np.diff(self.offsets)[indices]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         rows = np.repeat(self.offsets[indices] - offsets[:-1], counts) + np.arange(offsets[-1])
+        boxes, paths = self._boxes(rows), self.paths.select(indices)
         return Columns(
-            **self._boxes(rows),
-            offsets=offsets,
-            sizes=self.sizes[indices],
-            image_ids=self.image_ids[indices],
-            paths=self.paths.select(indices),
+            **boxes, offsets=offsets, sizes=self.sizes[indices], image_ids=self.image_ids[indices], paths=paths
         )
 
-    def keep(self, rows: Bools) -> Columns:
-        """Return the same images with some of their boxes; `rows` is bool M."""
-        before = np.concatenate([[0], np.cumsum(rows)])
-        return replace(self, **self._boxes(rows), offsets=before[self.offsets])
+    def take(self, rows: Ints) -> Columns:
+        """Return the same images with the boxes `rows`, ascending; one that is there twice is doubled."""
+        return replace(self, **self._boxes(rows), offsets=np.searchsorted(rows, self.offsets))
 
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:

@@ -74,17 +74,19 @@ class RandomSubset(Subset):
         rest: bool = False,
     ) -> None:
         total = len(dataset)
-        if (fraction is None) == (count is None):
-            raise DataError(f"RandomSubset: give either fraction or count, got {fraction} and {count}")
-        if fraction is not None and not 0 < fraction <= 1:
-            raise DataError(f"RandomSubset.fraction: expected a number above 0 and up to 1, got {fraction}")
-        if count is not None and not 1 <= count <= total:
-            raise DataError(f"RandomSubset.count: expected 1 .. {total}, the images of {dataset!r}, got {count}")
-        if seed < 0:
-            raise DataError(f"RandomSubset.seed: expected at least 0, got {seed}")
         number = count if count is not None else max(1, round(total * (fraction or 0)))
-        if rest and number == total:
-            raise DataError(f"RandomSubset.rest: the {number} images are all of {dataset!r}, nothing is left")
+        for right, text in (
+            ((fraction is None) != (count is None), f": give either fraction or count, got {fraction} and {count}"),
+            (
+                fraction is None or 0 < fraction <= 1,
+                f".fraction: expected a number above 0 and up to 1, got {fraction}",
+            ),
+            (1 <= number <= total, f".count: expected 1 .. {total}, the images of {dataset!r}, got {count}"),
+            (seed >= 0, f".seed: expected at least 0, got {seed}"),
+            (not (rest and number == total), f".rest: the {number} images are all of {dataset!r}, nothing is left"),
+        ):
+            if not right:
+                raise DataError(f"RandomSubset{text}")
         order = _stratified_order(dataset, np.random.default_rng([seed, total]))
         super().__init__(dataset, np.sort(order[number:] if rest else order[:number]))
 
@@ -132,9 +134,8 @@ class MapClasses(DetectionDataset):
         names = tuple(dict.fromkeys(classes.values()))
         label_of = {name: label for label, name in enumerate(names)}
         new_labels = np.array([label_of.get(classes.get(name, ""), -1) for name in dataset.class_names], dtype=np.int64)
-        columns = dataset.columns.relabelled(new_labels).keep(
-            (dataset.columns.labels == -1) | np.append(new_labels >= 0, False)[dataset.columns.labels]
-        )
+        columns = dataset.columns.relabelled(new_labels)
+        columns = columns.take(np.flatnonzero((columns.labels >= 0) | (dataset.columns.labels == -1)))
         left = np.zeros(dataset.num_identities + 1, dtype=np.bool_)
         left[columns.ids[(columns.ids >= 0) & ~columns.ignore]] = True
         numbers = np.where(left, np.cumsum(left) - 1, -1)  # its last place is that of -1, no identity
@@ -174,11 +175,15 @@ class Concatenated(DetectionDataset):
     ) -> None:
         if not datasets:
             raise DataError("datasets: expected at least one")
-        if weights is not None:
-            _check_weights(weights, len(datasets))
-        names = class_names
-        if names is None:
-            names = tuple(dict.fromkeys(name for dataset in datasets for name in dataset.class_names))
+        given = [1.0] if weights is None else list(weights)
+        right = weights is None or len(given) == len(datasets)
+        if not (right and all(math.isfinite(weight) and weight >= 0 for weight in given) and any(given)):
+            raise DataError(
+                f"weights: expected one number of at least 0 for each of the {len(datasets)} data sets, not all of "
+                f"them 0, got {given}"
+            )
+        known = dict.fromkeys(name for dataset in datasets for name in dataset.class_names)
+        names = tuple(known) if class_names is None else class_names
         parts = [dataset.with_class_names(names) for dataset in datasets]
         self._starts = np.cumsum([0, *map(len, parts)])
         columns = Columns.joined([part.columns for part in parts])
@@ -272,12 +277,3 @@ def _stratified_order(dataset: DetectionDataset, rng: np.random.Generator) -> In
     within = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     place = (within + np.repeat(rng.random(classes + 1), sizes)) / np.repeat(sizes, sizes)
     return order[np.argsort(place, kind="stable")]
-
-
-def _check_weights(weights: Sequence[float], count: int) -> None:
-    right = len(weights) == count and all(math.isfinite(weight) and weight >= 0 for weight in weights)
-    if not (right and any(weights)):
-        raise DataError(
-            f"weights: expected one number of at least 0 for each of the {count} data sets, not all of them 0, "
-            f"got {list(weights)}"
-        )

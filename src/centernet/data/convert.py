@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from PIL import Image
@@ -21,12 +22,10 @@ from ..annotations.problems import DataError
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
+from .columns import Columns
 from .dataset import DetectionDataset
 from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
-from .sample import Annotation, Floats, Ints
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .sample import Floats, Ints
 
 Target: TypeAlias = Literal["coco", "voc", "yolo", "mot"]
 ImageFiles: TypeAlias = Literal["link", "copy", "none"]
@@ -87,32 +86,37 @@ def convert(
             that cannot be made.
     """
     output = Path(output)
-    if to not in get_args(Target) or images not in get_args(ImageFiles):
-        raise DataError(
-            f"expected one of {', '.join(get_args(Target))} and of {', '.join(get_args(ImageFiles))} for the images, "
-            f"got {to!r} and {images!r}"
-        )
-    if shrink is not None and (shrink < 32 or images == "none" or "train" not in datasets):
-        raise DataError(
-            f"shrink: expected a side of at least 32 pixels, a split named train and images that are written, got "
-            f"{shrink}, {', '.join(datasets)} and {images!r}"
-        )
-    if not datasets:
-        raise DataError("nothing to convert: no split was given")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise DataError(
-            f"{output}: is there and not empty; give a new folder, so that nothing is mixed or written over"
-        )
-    names = list(dict.fromkeys(name for dataset in datasets.values() for name in dataset.class_names))
-    if not names:
-        raise DataError("the data have no classes, so there is nothing to convert but images")
+    names = tuple(dict.fromkeys(name for dataset in datasets.values() for name in dataset.class_names))
+    targets, ways = ", ".join(get_args(Target)), ", ".join(get_args(ImageFiles))
+    right = shrink is None or (shrink >= 32 and images != "none" and "train" in datasets)
+    for fault, text in (
+        (
+            to not in get_args(Target) or images not in get_args(ImageFiles),
+            f"expected one of {targets} and of {ways} for the images, got {to!r} and {images!r}",
+        ),
+        (
+            not right,
+            "shrink: expected a side of at least 32 pixels, a split named train and images that are written, got "
+            f"{shrink}, {', '.join(datasets)} and {images!r}",
+        ),
+        (not datasets, "nothing to convert: no split was given"),
+        (
+            output.exists() and (not output.is_dir() or any(output.iterdir())),
+            f"{output}: is there and not empty; give a new folder, so that nothing is mixed or written over",
+        ),
+        (not names, "the data have no classes, so there is nothing to convert but images"),
+    ):
+        if fault:
+            raise DataError(text)
     sources = {split: dataset.with_class_names(names) for split, dataset in datasets.items()}
-    job = _Job(output, to, images, tuple(names), sources)
+    job = _Job(output, to, images, names, sources)
     if shrink is not None:
         sources["train"] = job.shrunk(sources["train"], shrink)
     for split, dataset in sources.items():
-        (job.write_video if to == "mot" else job.write)(split, dataset)
-    return Conversion(job.files, job.images_written, job.boxes_written, _losses(job, datasets))
+        (job.write_video if to == "mot" else job.write)(split, dataset, job.as_held(split, dataset.columns))
+    return Conversion(
+        job.files, {split: len(dataset) for split, dataset in sources.items()}, job.boxes, _losses(job, datasets)
+    )
 
 
 class _Job:
@@ -126,17 +130,12 @@ class _Job:
         class_names: tuple[str, ...],
         sources: Mapping[str, DetectionDataset],
     ) -> None:
-        self.output = output
-        self.to = to
-        self.images = images
-        self.class_names = class_names
-        self.sources = sources
+        self.output, self.to, self.images, self.class_names, self.sources = output, to, images, class_names, sources
         self.sizes: dict[Path, tuple[int, int]] = {}  # of images that become smaller
         self.lost: Counter[str] = Counter()
         self.seen_classes: set[int] = set()
         self.files: list[Path] = []
-        self.images_written: dict[str, int] = {}
-        self.boxes_written: Counter[str] = Counter()
+        self.boxes: dict[str, int] = {}
         self.names = {} if to == "mot" else self._choose_names()
 
     def shrunk(self, dataset: DetectionDataset, side: int) -> DetectionDataset:
@@ -154,52 +153,85 @@ class _Job:
         smaller = replace(columns, sizes=sizes, boxes=boxes.astype(np.float32), areas=areas.astype(np.float32))
         return DetectionDataset(dataset.class_names, smaller, reader=dataset.reader, **dataset.settings())
 
-    def write(self, split: str, dataset: DetectionDataset) -> None:
-        """One split in COCO's, VOC's or YOLO's form."""
-        folder = {"coco": "images", "voc": "JPEGImages", "yolo": f"images/{split}"}[self.to]
-        names = []
-        for index in range(len(dataset)):
-            names.append(self.names[dataset.path(index)])
-            self._place(dataset, index, self.output / folder / names[-1])
-        self.images_written[split] = len(names)
-        (self.output / folder).mkdir(parents=True, exist_ok=True)
-        rest: tuple[Any, ...] = (self.output, split, names, self._annotations(split, dataset), self.class_names)
-        if self.to == "coco":
-            category_ids = next(iter(self.sources.values())).category_ids
-            self.files.append(write_coco(*rest, category_ids=category_ids))
-        else:
-            self.files.append((write_voc if self.to == "voc" else write_yolo)(*rest))
+    def as_held(self, split: str, columns: Columns) -> Columns:
+        """Return the boxes as the format can hold them; what it cannot is counted."""
+        if self.to == "yolo":
+            self.lost["ignored"] += int(columns.ignore.sum())
+            columns = columns.take(np.flatnonzero(~columns.ignore))
+        anyone, classes = columns.labels < 0, len(self.class_names)
+        rows = np.repeat(np.arange(len(anyone)), np.where(anyone, classes, 1))  # regions of any class: one of each
+        self.lost["any class"] += int(anyone.sum())
+        columns = columns.take(rows)
+        labels: Ints = columns.labels.copy()
+        labels[anyone[rows]] = np.tile(np.arange(classes), int(anyone.sum()))
+        columns = replace(columns, labels=labels)
+        if self.to in ("voc", "yolo"):
+            self.lost["areas"] += int((np.abs(columns.areas - box_ops.area(columns.boxes)) > 1).sum())
+            limits = np.tile(columns.sizes[columns.samples()][:, ::-1], 2).astype(np.float32)
+            boxes = np.clip(columns.boxes, 0, limits)
+            self.lost["clipped"] += int((boxes != columns.boxes).any(axis=1).sum())
+            columns = replace(columns, boxes=boxes)
+            columns = self._in_whole_pixels(columns, limits[:, :2]) if self.to == "voc" else columns
+        if self.to != "mot":
+            self.lost["identities"] += int((columns.ids >= 0).sum())
+        self.seen_classes.update(np.unique(columns.labels).tolist())
+        self.boxes[split] = len(columns.labels)
+        return columns
 
-    def write_video(self, split: str, dataset: DetectionDataset) -> None:
-        """One split in MOT's form: a folder for each sequence."""
-        count = 0
-        annotations = self._annotations(split, dataset)
+    def _in_whole_pixels(self, columns: Columns, limits: Floats) -> Columns:
+        """Boxes between whole pixels, at least two wide and high: one pixel is written as no area."""
+        old = columns.boxes
+        low, high = np.floor(old[:, :2] + 0.5), np.floor(old[:, 2:] + 0.5)
+        thin = high - low < 2
+        middle = (old[:, :2] + old[:, 2:]) / 2
+        low = np.where(thin, np.floor(middle - 0.5).clip(0, np.maximum(limits - 2, 0)), low)
+        high = np.where(thin, low + 2, high)
+        boxes: Floats = np.concatenate([low, high], axis=1).astype(np.float32)
+        fitting = (high <= limits).all(axis=1)
+        self.lost["rounded"] += int((boxes != old).any(axis=1).sum())
+        self.lost["widened"] += int((thin.any(axis=1) & fitting).sum())
+        self.lost["too thin"] += int((~fitting).sum())
+        return replace(columns, boxes=boxes).take(np.flatnonzero(fitting))
+
+    def write(self, split: str, dataset: DetectionDataset, columns: Columns) -> None:
+        """Write one split in COCO's, VOC's or YOLO's form."""
+        folder = self.output / {"coco": "images", "voc": "JPEGImages", "yolo": f"images/{split}"}[self.to]
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [self.names[dataset.path(index)] for index in range(len(dataset))]
+        for index, name in enumerate(names):
+            self._place(dataset, index, folder / name)
+        as_coco = partial(write_coco, category_ids=next(iter(self.sources.values())).category_ids)
+        writer: Callable[..., Path] = as_coco if self.to == "coco" else write_voc if self.to == "voc" else write_yolo
+        truths = map(columns.annotation, range(len(columns)))
+        self.files.append(writer(self.output, split, names, truths, self.class_names))
+
+    def write_video(self, split: str, dataset: DetectionDataset, columns: Columns) -> None:
+        """Write one split in MOT's form: a folder for each sequence."""
         for name, indices, rate in _videos(dataset):
-            folder = self.output / split / name
-            frames = [next(annotations) for _ in indices]
-            sizes = Counter((frame.height, frame.width) for frame in frames)
+            video, folder = columns.select(np.array(indices)), self.output / split / name
+            sizes = Counter(map(tuple, video.sizes.tolist()))
             if len(sizes) > 1:
                 some = ", ".join(f"{height}×{width}" for (height, width), _ in sizes.most_common(3))
                 raise DataError(
                     f"{split}: the images of {name} have {len(sizes)} sizes (height×width: {some} ...), but MOT "
                     "holds videos, whose frames have one size; convert to coco, voc or yolo instead"
                 )
-            names = []
-            for number, index in enumerate(indices, start=1):
-                names.append(f"{number:06d}{dataset.path(index).suffix}")
-                self._place(dataset, index, folder / "img1" / names[-1])
-            self.files.append(write_mot(folder, names, self._with_identities(frames), self.class_names, rate))
+            names = [f"{number:06d}{dataset.path(index).suffix}" for number, index in enumerate(indices, start=1)]
+            for index, file in zip(indices, names, strict=True):
+                self._place(dataset, index, folder / "img1" / file)
+            new, ids = (video.ids < 0) & ~video.ignore, video.ids.copy()
+            ids[new] = ids.max(initial=-1) + 1 + np.arange(np.count_nonzero(new))
+            self.lost["new identities"] += int(new.sum())
             self.lost["rate"] += rate == _UNKNOWN_RATE and not dataset.sequences
-            count += len(names)
-        self.images_written[split] = count
+            truths = [replace(video, ids=ids).annotation(frame) for frame in range(len(video))]
+            self.files.append(write_mot(folder, names, truths, self.class_names, rate))
 
     def _choose_names(self) -> dict[Path, str]:
         """A name for each image, of different stems; as many folders before its own name as that needs."""
         paths = list(dict.fromkeys(d.path(index) for d in self.sources.values() for index in range(len(d))))
-        names = [path.name for path in paths]
         for depth in range(1, 5):
             names = ["_".join(path.parts[-depth:]) for path in paths]
-            if len({_stem(name) for name in names}) == len(paths):
+            if len({Path(name).stem.lower() for name in names}) == len(paths):
                 break
         else:
             names = [f"{number:06d}_{path.name}" for number, path in enumerate(paths, start=1)]
@@ -214,92 +246,24 @@ class _Job:
         target.parent.mkdir(parents=True, exist_ok=True)
         if source in self.sizes or not source.is_file():
             try:
-                pixels = dataset.image(index).read()[0]
+                image = Image.fromarray(dataset.image(index).read()[0])
             except ImageError:  # stays what it is
                 if not source.is_file():
                     raise
                 self.lost["unreadable"] += 1
             else:
-                image = Image.fromarray(pixels)
                 if source in self.sizes:
                     image = image.resize(self.sizes[source][::-1], Image.Resampling.BOX)
                     self.lost["shrunk"] += 1
                 format = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
-                image.save(target, format, quality=95, subsampling=0)
-                return
+                return image.save(target, format, quality=95, subsampling=0)
         if self.images == "copy":
             shutil.copyfile(source, target)
-        else:
-            try:
-                target.symlink_to(source.resolve())
-            except OSError as error:
-                raise DataError(f"{target}: no link can be made here ({error}); copy the images instead") from error
-
-    def _annotations(self, split: str, dataset: DetectionDataset) -> Iterator[Annotation]:
-        """The annotations as the format can hold them; what it cannot is counted."""
-        for index in range(len(dataset)):
-            truth = dataset.annotation(index)
-            truth = self._without_ignored(truth) if self.to == "yolo" else self._one_class_each(truth)
-            if self.to in ("voc", "yolo"):
-                self.lost["areas"] += int((np.abs(truth.areas - box_ops.area(truth.boxes)) > 1).sum())
-                truth = self._clipped(truth)
-            if self.to == "voc":
-                truth = self._in_whole_pixels(truth)
-            if self.to != "mot":
-                self.lost["identities"] += int((truth.ids >= 0).sum())
-            self.seen_classes.update(np.unique(truth.labels).tolist())
-            self.boxes_written[split] += len(truth)
-            yield truth
-
-    def _without_ignored(self, truth: Annotation) -> Annotation:
-        self.lost["ignored"] += int(truth.ignore.sum())
-        return _rows(truth, np.flatnonzero(~truth.ignore))
-
-    def _one_class_each(self, truth: Annotation) -> Annotation:
-        """Regions of any class become one of each class."""
-        anyone = truth.labels < 0
-        if not anyone.any():
-            return truth
-        self.lost["any class"] += int(anyone.sum())
-        classes = len(self.class_names)
-        rows = np.repeat(np.arange(len(truth)), np.where(anyone, classes, 1))
-        copies = _rows(truth, rows)
-        labels: Ints = copies.labels.copy()
-        labels[anyone[rows]] = np.tile(np.arange(classes), int(anyone.sum()))
-        return replace(copies, labels=labels)
-
-    def _clipped(self, truth: Annotation) -> Annotation:
-        boxes = box_ops.clip(truth.boxes, (truth.height, truth.width))
-        self.lost["clipped"] += int((boxes != truth.boxes).any(axis=1).sum())
-        return replace(truth, boxes=boxes)
-
-    def _in_whole_pixels(self, truth: Annotation) -> Annotation:
-        """Boxes between whole pixels, at least two wide and high: one pixel is written as no area."""
-        limit = np.array([truth.width, truth.height], dtype=np.float32)
-        low, high = np.floor(truth.boxes[:, :2] + 0.5), np.floor(truth.boxes[:, 2:] + 0.5)
-        thin = high - low < 2
-        middle = (truth.boxes[:, :2] + truth.boxes[:, 2:]) / 2
-        low = np.where(thin, np.floor(middle - 0.5).clip(0, np.maximum(limit - 2, 0)), low)
-        high = np.where(thin, low + 2, high)
-        boxes: Floats = np.concatenate([low, high], axis=1).astype(np.float32)
-        fitting = (high <= limit).all(axis=1)
-        self.lost["rounded"] += int((boxes != truth.boxes).any(axis=1).sum())
-        self.lost["widened"] += int((thin.any(axis=1) & fitting).sum())
-        self.lost["too thin"] += int((~fitting).sum())
-        return _rows(replace(truth, boxes=boxes), np.flatnonzero(fitting))
-
-    def _with_identities(self, frames: Sequence[Annotation]) -> list[Annotation]:
-        """Each object without an identity gets one of its own."""
-        free = 1 + max((int(frame.ids.max(initial=-1)) for frame in frames), default=-1)
-        result = []
-        for frame in frames:
-            new = (frame.ids < 0) & ~frame.ignore
-            ids: Ints = frame.ids.copy()
-            ids[new] = free + np.arange(int(new.sum()))
-            free += int(new.sum())
-            self.lost["new identities"] += int(new.sum())
-            result.append(replace(frame, ids=ids))
-        return result
+            return
+        try:
+            target.symlink_to(source.resolve())
+        except OSError as error:
+            raise DataError(f"{target}: no link can be made here ({error}); copy the images instead") from error
 
 
 def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
@@ -316,22 +280,12 @@ def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
         yield name, range(indices[0], indices[-1] + 1), _UNKNOWN_RATE
 
 
-def _rows(truth: Annotation, rows: NDArray[Any]) -> Annotation:
-    arrays = {name: getattr(truth, name)[rows] for name in ("boxes", "labels", "ids", "ignore", "areas")}
-    return replace(truth, **arrays)
-
-
-def _stem(name: str) -> str:
-    return Path(name).stem.lower()
-
-
 def _losses(job: _Job, datasets: Mapping[str, DetectionDataset]) -> list[str]:
     """A sentence for each thing that the new files do not say."""
-    format = {"coco": "COCO", "voc": "VOC", "yolo": "YOLO", "mot": "MOT"}[job.to]
-    classes = len(job.class_names)
+    format = job.to.upper()
     sentences = {
         "ignored": f"boxes to ignore left out: {format} has no flag for them, they are background now",
-        "any class": f"regions of any class written once for each of the {classes} classes",
+        "any class": f"regions of any class written once for each of the {len(job.class_names)} classes",
         "clipped": "boxes cut at the edges of their images",
         "rounded": "boxes rounded to whole pixels (numbered from 1)",
         "widened": "boxes widened to two pixels, the smallest that are read as having an area",

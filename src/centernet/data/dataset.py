@@ -223,8 +223,7 @@ class DetectionDataset:
             other._text = repr(self)
         other.class_names = names
         other._columns = self.columns.relabelled(np.array([names.index(n) for n in self.class_names], dtype=np.int64))
-        if self.category_ids is not None:
-            # Classes that this data set does not have get numbers above its own.
+        if self.category_ids is not None:  # classes that this data set does not have get numbers above its own
             known = dict(zip(self.class_names, self.category_ids, strict=True))
             free = max(known.values(), default=0)
             other.category_ids = tuple(known.get(name, free + place) for place, name in enumerate(names, start=1))

@@ -1,4 +1,4 @@
-"""Which format the data in a folder have, and which splits there are.
+"""Finding out which format the data in a folder have, and which splits there are.
 
 A format is a row of `FORMATS`: its name, the class that reads it, and a function from a folder (or file) to the
 arguments of that class for each split, empty where it isn't this format. The first row that fits is taken.
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
@@ -25,17 +25,9 @@ Splits: TypeAlias = dict[str, dict[str, Any]]
 """Name of a split → arguments of the reader."""
 
 
-@dataclass(frozen=True)
-class Format:
-    """A row of the table.
-
-    Attributes:
-        name: by which a person chooses it.
-        title: for reports.
-        reader: the class that reads it.
-        recognise: from a folder or file to its splits; empty where it isn't this format.
-        layout: by what it is recognised, for people.
-    """
+class Format(NamedTuple):
+    """A row of the table: the name by which a person chooses it, its title for reports, the class that reads it, from a
+    folder or file to its splits (empty where it isn't this format), and by what it is recognised, for people."""
 
     name: str
     title: str
@@ -46,7 +38,7 @@ class Format:
 
 @dataclass
 class Source:
-    """What was found in a folder.
+    """The data of a folder or file.
 
     Attributes:
         path: the folder or file.
@@ -63,11 +55,7 @@ class Source:
     options: dict[str, Any] = field(default_factory=dict)
 
     def arguments(self, split: str) -> dict[str, Any]:
-        """What the reader is called with.
-
-        Raises:
-            DataError: an option that the reader doesn't have.
-        """
+        """Return what the reader is called with; raise a DataError for an option that it doesn't have."""
         known = inspect.signature(self.format.reader).parameters
         unknown = [name for name in self.options if name not in known]
         if unknown:
@@ -75,7 +63,7 @@ class Source:
         return {**self.splits[split], **self.options}
 
     def open(self, split: str) -> DetectionDataset:
-        """The data set of a split; what is wrong with it is in its `problems`, without a warning.
+        """Return the data set of a split; what is wrong with it is in its `problems`, without a warning.
 
         Raises:
             DataError: it cannot be used at all.
@@ -85,12 +73,16 @@ class Source:
             return self.format.reader(**self.arguments(split))
 
     def section(self, split: str) -> dict[str, Any]:
-        """The data set of a split as a configuration names it: `class_path` and `init_args`."""
-        arguments = {k: _plain(v) for k, v in self.arguments(split).items() if k != "require_images"}
-        return {"class_path": self.format.reader.__name__, "init_args": arguments}
+        """Return the data set of a split as a configuration names it: `class_path` and `init_args`."""
+        plain = {
+            key: str(value) if isinstance(value, Path) else list(value) if isinstance(value, (tuple, list)) else value
+            for key, value in self.arguments(split).items()
+            if key != "require_images"
+        }
+        return {"class_path": self.format.reader.__name__, "init_args": plain}
 
     def configuration(self) -> str:
-        """The `data` section of a configuration that trains on it, as YAML; empty where there is no training split."""
+        """Return the `data` section of a configuration that trains on it, as YAML; empty without a training split."""
         sections = {split: self.section(split) for split in self.splits if split in ("train", "val", "test")}
         if "train" not in sections:
             return ""
@@ -98,7 +90,7 @@ class Source:
 
 
 def find_format(path: Path, *, name: str | None = None) -> Source:
-    """What the data in a folder are.
+    """Find out what the data in a folder are.
 
     Args:
         path: the folder, or a file that is a data set (COCO's JSON).
@@ -146,7 +138,7 @@ def _coco(path: Path) -> Splits:
         return {_role(path.stem): {"annotations": path}} if _is_coco(path) else {}
     folders = [path, path / "annotations", *(path / name for name in ("train", "valid", "val", "test"))]
     files = [file for folder in folders for file in sorted(folder.glob("*.json")) if _is_coco(file)]
-    for other in ("keypoints", "stuff", "panoptic"):  # beside COCO's instances: the same pictures again
+    for other in ("keypoints", "stuff", "panoptic"):  # beside COCO's instances: the same images again
         files = [file for file in files if other not in file.stem] or files
     found: Splits = {}
     for file in files:
@@ -192,10 +184,12 @@ def _crowdhuman(path: Path) -> Splits:
 
 
 def _images(path: Path) -> Splits:
-    if not path.is_dir():
-        return {}
-    direct, nested = (any(_is_picture(file) for file in path.glob(pattern)) for pattern in ("*", "**/*"))
-    return {"train": {"root": path, "recursive": not direct}} if direct or nested else {}
+    def has_images(pattern: str) -> bool:
+        files = (file for file in path.glob(pattern) if not file.name.startswith("."))
+        return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
+
+    direct = has_images("*")
+    return {"train": {"root": path, "recursive": not direct}} if direct or has_images("**/*") else {}
 
 
 FORMATS: Sequence[Format] = (
@@ -208,7 +202,7 @@ FORMATS: Sequence[Format] = (
     Format("mot", "MOTChallenge", MOT, _mot, "<sequence>/gt/gt.txt (also in train …)"),
     Format("kitti", "KITTI tracking", KITTITracking, _kitti, "the folders label_02 and image_02"),
     Format("crowdhuman", "CrowdHuman", CrowdHuman, _crowdhuman, "*.odgt"),
-    Format("images", "pictures without annotations", ImageFolder, _images, "pictures"),
+    Format("images", "images without annotations", ImageFolder, _images, "images"),
 )
 
 _ROLES = {
@@ -238,7 +232,7 @@ def _named(found: Splits) -> Splits:
 
 
 def _is_coco(path: Path) -> bool:
-    """Whether a JSON file has the three lists of COCO's format; big files aren't parsed for it."""
+    """True if a JSON file holds the names of COCO's three lists. It is scanned, not parsed: it may be large."""
     wanted = {b'"images"', b'"annotations"', b'"categories"'}
     rest = b""
     try:
@@ -249,11 +243,3 @@ def _is_coco(path: Path) -> bool:
     except OSError:
         return False
     return not wanted
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value

@@ -92,13 +92,12 @@ class Sample:
     Args:
         image: uint8 H×W×3, RGB; or an image that is decoded later.
         boxes: float32 N×4, in the pixels of `image` (not of the file).
-        labels: int64 N, as in Annotation.
-        ids: int64 N, as in Annotation.
+        labels: int64 N, as in Annotation, like the next two.
+        ids: int64 N.
         ignore: bool N.
         annotation: the stored truth; transforms pass it on unchanged.
-        amodal: boxes are those of whole objects, over the edges of the image too; augmentation doesn't cut them. A
-            property of the whole data set, not of this sample alone: what a network is to find must mean the same in
-            all.
+        amodal: boxes are those of whole objects, over the edges of the image too; augmentation doesn't cut them. The
+            same for a whole data set: what a network is to find must mean the same in all of it.
     """
 
     def __init__(
@@ -111,24 +110,14 @@ class Sample:
         annotation: Annotation,
         amodal: bool = False,
     ) -> None:
-        self._pixels: Pixels | None = None
+        self._pixels = None if isinstance(image, LazyImage) else image
         self._lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
-        if not isinstance(image, LazyImage):
-            self._pixels = image
-        self.boxes = boxes
-        self.labels = labels
-        self.ids = ids
-        self.ignore = ignore
-        self.annotation = annotation
-        self.amodal = amodal
+        self.boxes, self.labels, self.ids, self.ignore = boxes, labels, ids, ignore
+        self.annotation, self.amodal = annotation, amodal
 
     @property
     def image(self) -> Pixels:
-        """uint8 H×W×3, RGB.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
+        """uint8 H×W×3, RGB. Raises ImageError where it cannot be read."""
         if self._pixels is None:
             self._pixels = np.require(self._lazy.read()[0], requirements="W")
             self._lazy = LazyImage.of(self._pixels)
@@ -140,18 +129,7 @@ class Sample:
         return self._lazy.size_hw
 
     def read(self, scale: float = 1.0) -> tuple[Pixels, tuple[float, float]]:
-        """Return the image, perhaps reduced: for transforms that know how small they will make it.
-
-        Args:
-            scale: how many pixels are needed for one of `image`, along each side.
-
-        Returns:
-            uint8 h×w×3, RGB, not to be written to; and the scales (x, y) from the coordinates of `image` to those of
-            the pixels: 1 and 1 where they are `image`.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
+        """Return the image, perhaps reduced: see `LazyImage.read`. The pixels are not to be written to."""
         return self._lazy.read(scale)
 
     def select(self, rows: NDArray[Any], *, image: Pixels, boxes: Floats, ignore: Bools | None = None) -> Sample:

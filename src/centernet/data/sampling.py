@@ -1,8 +1,8 @@
-"""How often each picture is seen in an epoch of training: rare classes, pictures without objects, mixed sources.
+"""How often each image is seen in an epoch of training: rare classes, images without objects, mixed sources.
 
-Everything comes down to one number for each picture, its rate: how often an epoch has it on average. An epoch has each
-picture as often as its rate says, rounded down or up by chance (a systematic sample: Madow, 1949, Annals of
-Mathematical Statistics 20), in random order. So all epochs have the same length, no picture with a rate of 1 or more is
+Everything comes down to one number for each image, its rate: how often an epoch has it on average. An epoch has each
+image as often as its rate says, rounded down or up by chance (a systematic sample: Madow, 1949, Annals of
+Mathematical Statistics 20), in random order. So all epochs have the same length, no image with a rate of 1 or more is
 ever missed, and the average over epochs is the rate (times what rounds the length up). All of it is a function of
 (seed, epoch), and a few passes over arrays as long as the data set.
 """
@@ -20,15 +20,15 @@ from .sample import DataError, Ints, Shares
 
 
 class Sampling:
-    """Every picture alike, but for what the options below and the data set say.
+    """Every image alike, but for what the options below and the data set say.
 
     The steps, in this order: the factors of the class (here all 1); where the data set is mixed from sources with
-    weights (see `Concatenated`), each source gets its share of the epoch, and the pictures of a source keep their
-    factors among them; then pictures without objects get theirs; then the length of the epoch. Children change
+    weights (see `Concatenated`), each source gets its share of the epoch, and the images of a source keep their
+    factors among them; then images without objects get theirs; then the length of the epoch. Children change
     `factors`.
 
     Args:
-        empty: share of an epoch, from 0 to below 1, of pictures without any object (regions to ignore count for
+        empty: share of an epoch, from 0 to below 1, of images without any object (regions to ignore count for
             nothing); those with objects are seen as often as without this option. None leaves them as they are.
         samples: how many an epoch has; None takes the sum of the rates, rounded up.
 
@@ -45,11 +45,11 @@ class Sampling:
         self.samples = samples
 
     def factors(self, table: LabelTable, count: int) -> Shares:
-        """How often each picture is to be seen, as far as its classes decide.
+        """Return how often each image is to be seen, as far as its classes decide.
 
         Args:
-            table: which classes have an object in which picture; rows of ignored boxes alone are left out.
-            count: number of pictures.
+            table: which classes have an object in which image; rows of ignored boxes alone are left out.
+            count: number of images.
 
         Returns:
             float64 `count`, at least 0.
@@ -57,7 +57,7 @@ class Sampling:
         return np.ones(count)
 
     def rates(self, dataset: DetectionDataset) -> Shares:
-        """How often each picture of a data set is seen in an epoch, on average: float64 N.
+        """Return how often each image of a data set is seen in an epoch, on average: float64 N.
 
         Raises:
             DataError: the data set lacks what an option asks for.
@@ -75,7 +75,7 @@ class Sampling:
         total = float(rates.sum())
         if total == 0:
             raise DataError(
-                f"data.sampling: {dataset!r} has no picture left to train on; check the weights of its sources "
+                f"data.sampling: {dataset!r} has no image left to train on; check the weights of its sources "
                 "and data.sampling.empty"
             )
         return rates if self.samples is None else rates * (self.samples / total)
@@ -87,9 +87,9 @@ class Sampling:
         if totals[0] == 0 or (totals[1] == 0 and share > 0):
             which = "with" if totals[0] == 0 else "without"
             raise DataError(
-                f"data.sampling.empty: a share of {share:g} of pictures without objects was asked for, but among those "
-                f"of {dataset!r} none is {which} objects; set it to null, or add such pictures (ImageFolder reads "
-                "pictures without annotations)"
+                f"data.sampling.empty: a share of {share:g} of images without objects was asked for, but among those "
+                f"of {dataset!r} none is {which} objects; set it to null, or add such images (ImageFolder reads "
+                "images without annotations)"
             )
         return np.where(empty, rates * (share / (1 - share) * totals[0] / max(totals[1], 1e-300)), rates)
 
@@ -98,13 +98,13 @@ class Sampling:
 
 
 class RepeatFactors(Sampling):
-    """Pictures with rare classes several times (repeat factor sampling; Gupta et al., 2019, "LVIS", arXiv 1908.03195).
+    """Images with rare classes several times (repeat factor sampling; Gupta et al., 2019, "LVIS", arXiv 1908.03195).
 
-    A class that a share f of the pictures has is given the factor max(1, √(threshold / f)), a picture the largest
-    factor of its classes. So no picture is seen less often than without, and those of the rarest classes most.
+    A class that a share f of the images has is given the factor max(1, √(threshold / f)), an image the largest
+    factor of its classes. So no image is seen less often than without, and those of the rarest classes most.
 
     Args:
-        threshold: classes in a smaller share of the pictures, in (0, 1], are repeated. LVIS takes 0.001, for 1,203
+        threshold: classes in a smaller share of the images, in (0, 1], are repeated. LVIS takes 0.001, for 1,203
             classes; with 20 classes it is rather 0.05.
         **options: of Sampling.
 
@@ -116,7 +116,7 @@ class RepeatFactors(Sampling):
         super().__init__(**options)
         if not 0 < threshold <= 1:
             raise DataError(
-                f"data.sampling.threshold: expected a share of the pictures above 0 and up to 1, got {threshold}"
+                f"data.sampling.threshold: expected a share of the images above 0 and up to 1, got {threshold}"
             )
         self.threshold = threshold
 
@@ -134,38 +134,38 @@ class RepeatFactors(Sampling):
 class ClassAware(Sampling):
     """Every class alike (class-aware sampling; Shen et al., 2016, "Relay Backpropagation", arXiv 1512.05830).
 
-    As if each sample were drawn by first drawing a class, then one of its pictures. A class of a few pictures is seen
-    so often that a network may learn them by heart; `RepeatFactors` goes half the way. Pictures without objects keep
+    As if each sample were drawn by first drawing a class, then one of its images. A class of a few images is seen
+    so often that a network may learn them by heart; `RepeatFactors` goes half the way. Images without objects keep
     their share of the epoch.
     """
 
     def factors(self, table: LabelTable, count: int) -> Shares:
-        pictures = np.bincount(table.labels)
-        chance = np.bincount(table.samples, 1 / pictures[table.labels], minlength=count)
+        images = np.bincount(table.labels)
+        chance = np.bincount(table.samples, 1 / images[table.labels], minlength=count)
         with_objects = np.bincount(table.samples, minlength=count) > 0
-        scale = with_objects.sum() / max(np.count_nonzero(pictures), 1)
+        scale = with_objects.sum() / max(np.count_nonzero(images), 1)
         return np.where(with_objects, chance * scale, 1.0)
 
 
 def epoch_length(rates: Shares) -> int:
-    """Samples of an epoch: the sum of the rates, rounded up."""
+    """Return the samples of an epoch: the sum of the rates, rounded up."""
     return math.ceil(float(rates.sum()) * (1 - 1e-9))  # a sum of N and a rounding error is N
 
 
 def draw_epoch(rates: Shares, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """The samples of an epoch in random order.
+    """Draw the samples of an epoch, in random order.
 
     Args:
         rates: float64 N, see `Sampling.rates`.
         rng: the only source of chance.
 
     Returns:
-        int64 L, `epoch_length` indices of pictures; int64 L, how many times each of these pictures was drawn before
+        int64 L, `epoch_length` indices of images; int64 L, how many times each of these images was drawn before
         (augmentation differs by it).
     """
     length = epoch_length(rates)
-    pictures = rng.permutation(len(rates))  # so that no two are tied to one another by their places
-    edges = rates[pictures].cumsum()
+    images = rng.permutation(len(rates))  # so that no two are tied to one another by their places
+    edges = rates[images].cumsum()
     edges *= length / edges[-1]
     edges[-1] = length  # not a rounding error below
     stops = np.floor(edges + rng.random()).clip(max=length).astype(np.int64)
@@ -173,11 +173,11 @@ def draw_epoch(rates: Shares, rng: np.random.Generator) -> tuple[Ints, Ints]:
     counts = stops - starts
     times = np.arange(length) - np.repeat(starts, counts)
     order = rng.permutation(length)
-    return np.repeat(pictures, counts)[order], times[order]
+    return np.repeat(images, counts)[order], times[order]
 
 
 def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -> str:
-    """What an epoch consists of, beside what the data set does: a few lines for people.
+    """Describe what an epoch consists of, beside what the data set does: a few lines for people.
 
     Args:
         dataset: that is trained on.
@@ -186,19 +186,19 @@ def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -
     """
     table = dataset.label_table().with_objects()
     count = len(dataset.class_names)
-    pictures = np.bincount(table.labels, minlength=count)
+    images = np.bincount(table.labels, minlength=count)
     seen = np.bincount(table.labels, rates[table.samples], minlength=count)
-    gain = seen / np.maximum(pictures, 1)
+    gain = seen / np.maximum(images, 1)
     empty = np.ones(len(rates), dtype=np.bool_)
     empty[table.samples] = False
-    lines = [f"an epoch has {epoch_length(rates)} samples of {np.count_nonzero(rates)} pictures"]
+    lines = [f"an epoch has {epoch_length(rates)} samples of {np.count_nonzero(rates)} images"]
     classes = [
-        f"{dataset.class_names[label]} {pictures[label]} → {seen[label]:.0f}"
+        f"{dataset.class_names[label]} {images[label]} → {seen[label]:.0f}"
         for label in np.argsort(-gain, kind="stable")[:most]
         if gain[label] > 1.005 * rates.mean()
     ]
     classes.append(f"without objects {np.count_nonzero(empty)} → {rates[empty].sum():.0f}")
-    lines.append(f"  pictures → samples: {', '.join(classes)}")
+    lines.append(f"  images → samples: {', '.join(classes)}")
     sources = dataset.sources
     if sources is not None:
         numbers, shares = sources

@@ -22,13 +22,10 @@ from .layout import NO_FILE, ImageList, find_image_folder, missing
 class COCO(DetectionDataset):
     """A data set in COCO's format.
 
-    What is wrong in it is left out and named in `problems` (and in one warning): a missing picture leaves out the
-    sample; an unknown category or image, and a box that is inverted, without area, outside its picture or no number,
-    leave out the annotation. Pictures without annotations stay, as examples of background. Boxes that reach over the
-    edge are cut there.
-
-    Category ids may have gaps: labels are contiguous in the order of the ids, or of `class_names`; the ids are kept in
-    `category_ids` for results in COCO's form. Image ids are kept where all of them are whole numbers.
+    What is wrong in it is left out and named in `problems` (and in one warning). Images without annotations stay, as
+    examples of background. Boxes that reach over the edge are cut there. Category ids may have gaps: labels are
+    contiguous in the order of the ids, or of `class_names`; the ids are kept in `category_ids` for results in COCO's
+    form. Image ids are kept where all of them are whole numbers.
 
     Args:
         annotations: the JSON file.
@@ -36,12 +33,12 @@ class COCO(DetectionDataset):
             ``images``, ``JPEGImages``, a folder of the split's name as in COCO's own layout; the same one level up).
         class_names: the classes in the order of their labels; annotations of other categories are left out and counted.
             None takes all categories.
-        subset: a text file with one file name a line: only these pictures.
-        require_images: False takes pictures that are not there as well, to look at the annotations alone.
+        subset: a text file with one file name a line: only these images.
+        require_images: False takes images that are not there as well, to look at the annotations alone.
         strict: the first problem is an error.
 
     Raises:
-        DataError: no such file, no COCO JSON, no folder of pictures, or no usable image; with `strict` any problem.
+        DataError: no such file, no COCO JSON, no folder of images, or no usable image; with `strict` any problem.
     """
 
     def __init__(

@@ -25,20 +25,18 @@ from .layout import ImageList, find_image_folder
 class CrowdHuman(DetectionDataset):
     """A data set in CrowdHuman's format, with one class: ``person``, or ``head`` where the boxes are those of heads.
 
-    What is wrong in it is left out and named in `problems` (and in one warning): a line that is no JSON object, a
-    missing picture and an ID that is there twice leave out the sample; an unknown tag and a box that is inverted,
-    without area, outside its picture or no number leave out the box.
+    What is wrong in it is left out and named in `problems` (and in one warning).
 
     Args:
         annotations: the ``.odgt`` file.
-        images: the folder of the pictures; None looks for ``Images``, ``images`` or a folder of the split's name beside
+        images: the folder of the images; None looks for ``Images``, ``images`` or a folder of the split's name beside
             the file, and one level up.
         box: which of the three boxes. Heads that say ``ignore`` themselves are to be ignored where this is ``head``.
-        amodal: boxes that reach over the edge of the picture are kept whole (see `DetectionDataset.amodal`), not cut.
+        amodal: boxes that reach over the edge of the image are kept whole (see `DetectionDataset.amodal`), not cut.
         strict: the first problem is an error.
 
     Raises:
-        DataError: no such file, no line of it in this format, no folder of pictures, or no usable image; with
+        DataError: no such file, no line of it in this format, no folder of images, or no usable image; with
             `strict` any problem.
     """
 

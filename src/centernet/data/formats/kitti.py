@@ -26,20 +26,17 @@ class KITTITracking(DetectionDataset):
 
     To be ignored are DontCare regions (for every class); what the benchmark's evaluation leaves out for being too like
     a class that is asked for (Van for Car; Person and Person_sitting for Pedestrian) unless it is asked for too; and
-    objects more occluded or truncated than the limits. Other types are passed over. A picture without rows is an
-    example of background; pictures may have gaps between them.
+    objects more occluded or truncated than the limits. Other types are passed over. An image without rows is an
+    example of background; images may have gaps between them.
 
-    What is wrong is left out and named in `problems` (and in one warning): a sequence without pictures or label file,
-    rows of the wrong width or with something else than numbers, a second row of a frame and identity, an unknown type,
-    a box that is inverted, without area or outside its picture, and, in one problem a sequence, frames with labels but
-    without a picture.
+    What is wrong is left out and named in `problems` (and in one warning).
 
     Args:
         root: the folder that holds ``label_02`` and ``image_02`` (or the one above, with ``training`` in it).
         sequences: names or patterns, such as ``"0001"`` or ``"00*"``; None takes all.
         class_names: of `KITTI_CLASSES`, in the order of their labels.
         max_occlusion: 0 visible, 1 partly, 2 largely occluded, 3 unknown.
-        max_truncation: 0 inside the picture, 1 partly, 2 largely truncated.
+        max_truncation: 0 inside the image, 1 partly, 2 largely truncated.
         strict: the first problem is an error.
 
     Attributes:

@@ -33,20 +33,18 @@ class MOT(DetectionDataset):
     person, distractor, reflection (and non motorized vehicle in MOT20). Boxes of classes that are not asked for are
     passed over. A frame without rows is an example of background.
 
-    What is wrong is left out and named in `problems` (and in one warning): a sequence without pictures or gt.txt, rows
-    of the wrong width or with something else than numbers, a second row of a frame and identity, an unknown class, a
-    box that is inverted, without area or outside its picture, frames without a picture or beyond the stated length.
+    What is wrong is left out and named in `problems` (and in one warning).
 
     Args:
         root: the folder of the sequences, or of one.
         sequences: names, or patterns such as ``MOT17-*-FRCNN``. None takes all, but of MOT17's three copies of each
-            sequence (-DPM, -FRCNN, -SDP: the same pictures and truth with other detections) only the first.
+            sequence (-DPM, -FRCNN, -SDP: the same images and truth with other detections) only the first.
         class_names: of `MOT_CLASSES`, or of ``gt/labels.txt`` (one name a line) where a sequence has that file; None
             takes ``pedestrian``, or all of labels.txt.
         min_visibility: boxes below are to be ignored, 0..1; rows of MOT15 have no visibility.
         part: from which share of each sequence's frames to which: ``[0, .5]`` to train on the first half,
             ``[.5, 1]`` to validate on the second.
-        amodal: boxes that reach over the edge of the picture are kept whole (see `DetectionDataset.amodal`), not cut.
+        amodal: boxes that reach over the edge of the image are kept whole (see `DetectionDataset.amodal`), not cut.
         strict: the first problem is an error.
 
     Attributes:

@@ -20,7 +20,7 @@ import numpy as np
 from ...annotations.problems import DataError, Reports, UnknownKeys, check_class_names, with_nearest
 from ...annotations.rows import RowList
 from ...annotations.text import text_lines
-from ...annotations.voc import VOC_CLASSES, VocObject, read_voc
+from ...annotations.voc import VOC_CLASSES, VocFile, read_voc
 from ...images import IMAGE_SUFFIXES
 from ..columns import Columns
 from ..dataset import DetectionDataset
@@ -30,10 +30,8 @@ from .layout import Folder, ImageList
 class VOC(DetectionDataset):
     """A folder in Pascal VOC's layout.
 
-    What is wrong in it is left out and named in `problems` (and in one warning): a missing picture or XML file and a
-    file that cannot be parsed leave out the sample; an unknown class and a box that is inverted, without area, outside
-    its picture or no number leave out the box. A picture size of 0×0 is read from the picture. Boxes that reach over
-    the edge are cut there.
+    What is wrong in it is left out and named in `problems` (and in one warning). An image size of 0×0 is read from the
+    image. Boxes that reach over the edge are cut there.
 
     Args:
         root: the folder that holds ``Annotations`` and ``JPEGImages``.
@@ -59,92 +57,89 @@ class VOC(DetectionDataset):
         strict: bool = False,
     ) -> None:
         root, given = Path(root), None if class_names is None else check_class_names(class_names)
-        images, files = ImageList(root / "JPEGImages", Reports(strict=strict)), Folder(root / "Annotations")
-        for folder in (files.root, images.folder.root):
-            if not folder.is_dir():
-                raise _no_layout(folder, root)
-        image_of = _images_by_stem(images.folder)
-        source, stems = _list_stems(root, split, files, image_of, images.report)
-        reader = _Reader(images, files, image_of, given, rename or {}, difficult == "ignore")
-        used = [stem for stem in stems if reader.read(stem, source)]
-        columns, names = reader.finish(used)
+        report = Reports(strict=strict)
+        images, files = ImageList(root / "JPEGImages", report), Folder(root / "Annotations")
+        image_of = _images_by_stem(images.folder, files, root)
+        source, stems = _list_stems(root, split, files, image_of, report)
+        objects = _Objects(files.root, given, rename or {}, difficult == "ignore", report)
+        used = []
+        for stem in stems:
+            image, xml = image_of.get(stem) or image_of.get(stem.lower()), files.find(f"{stem}.xml")
+            if image is None or xml is None:
+                path = files.root / f"{stem}.xml" if image else images.folder.root / f"{stem}.jpg" if xml else source
+                report(
+                    path,
+                    "missing-annotation" if image else "missing-image",
+                    _MISSING[bool(image), bool(xml)].format(stem),
+                )
+                continue
+            file = read_voc(files.root / xml, report)
+            stated = f"{xml} gives no size, or 0×0, in <size>"
+            index = -1 if file is None else images.add(image, file.size_hw, stated=stated)
+            if file is not None and index >= 0:
+                used.append(stem)
+                objects.add(index, xml, file)
+        columns, names = objects.finish(images, used)
         super().__init__(names, columns, source=source, **images.findings())
 
 
-class _Reader:
-    """Reads one sample after the other."""
+_MISSING = {
+    (True, False): "no XML file for its image; the sample is left out (an image without objects needs an empty one)",
+    (False, True): "no image for its XML file; the sample is left out",
+    (False, False): "{!r} has neither an image nor an XML file; the sample is left out",
+}
+"""By whether there is an image, and an XML file."""
+
+
+class _Objects:
+    """Collects the objects of all files."""
 
     def __init__(
         self,
-        images: ImageList,
-        files: Folder,
-        image_of: Mapping[str, str],
+        root: Path,
         given: tuple[str, ...] | None,
         rename: Mapping[str, str],
         ignore_difficult: bool,
+        report: Reports,
     ) -> None:
-        self.images, self.report, self.files, self.image_of = images, images.report, files, image_of
-        self.given, self.rename, self.ignore_difficult = given, rename, ignore_difficult
+        self.root, self.given, self.rename, self.report = root, given, rename, report
+        self.ignore_difficult = ignore_difficult
         self.keys = UnknownKeys(["difficult"])
         self.rows = RowList()
         self.names: dict[str, int] = {}  # a number for each class as the files spell it
         self.xml: list[str] = []  # of each image
 
-    def read(self, stem: str, source: Path) -> bool:
-        """Read a sample. Returns True if it could be used."""
-        image = self.image_of.get(stem) or self.image_of.get(stem.lower())
-        xml = self.files.find(f"{stem}.xml")
-        if image is None or xml is None:
-            if image is not None:
-                source, kind = self.files.root / f"{stem}.xml", "missing-annotation"
-                text = "no XML file for its image; the sample is left out (an image without objects needs an empty one)"
-            elif xml is not None:
-                source, kind = self.images.folder.root / f"{stem}.jpg", "missing-image"
-                text = "no image for its XML file; the sample is left out"
+    def add(self, image: int, xml: str, file: VocFile) -> None:
+        """Append the objects of an image."""
+        self.xml.append(xml)
+        for place, entry in enumerate(file.objects, start=1):
+            self.keys.look(entry.keys, f"{xml}, object {place}")
+            name = self.rename.get(entry.name, entry.name)
+            if not name or (self.given is not None and name not in self.given):
+                known = f"; class_names is {', '.join(self.given)}" if self.given else ""
+                wrong = "unknown-class", f"the class {with_nearest([name], self.given or ())} is not known{known}"
+            elif entry.box is None:
+                wrong = "bad-box", "no <bndbox> with numbers xmin ymin xmax ymax"
             else:
-                kind, text = "missing-image", f"{stem!r} has neither an image nor an XML file; the sample is left out"
-            self.report(source, kind, text)
-            return False
-        file = read_voc(self.files.root / xml, self.report)
-        if file is None:
-            return False
-        index = self.images.add(image, file.size_hw, stated=f"{xml} gives no size, or 0×0, in <size>")
-        if index >= 0:
-            self.xml.append(xml)
-            for place, entry in enumerate(file.objects, start=1):
-                self.keys.look(entry.keys, f"{xml}, object {place}")
-                self._add(index, place, entry)
-        return index >= 0
+                label = self.names.setdefault(entry.name, len(self.names))
+                self.rows.add(image, place, entry.box, label, ignore=self.ignore_difficult and entry.difficult)
+                continue
+            self.report(self.root / xml, wrong[0], f"{_where(place, entry.name)}: {wrong[1]}; the box is left out")
 
-    def _add(self, image: int, place: int, entry: VocObject) -> None:
-        name = self.rename.get(entry.name, entry.name)
-        if not name or (self.given is not None and name not in self.given):
-            known = f"; class_names is {', '.join(self.given)}" if self.given else ""
-            wrong = "unknown-class", f"the class {with_nearest([name], self.given or ())} is not known{known}"
-        elif entry.box is None:
-            wrong = "bad-box", "no <bndbox> with numbers xmin ymin xmax ymax"
-        else:
-            label = self.names.setdefault(entry.name, len(self.names))
-            self.rows.add(image, place, entry.box, label, ignore=self.ignore_difficult and entry.difficult)
-            return
-        path, where = self.files.root / self.xml[image], _where(place, entry.name)
-        self.report(path, wrong[0], f"{where}: {wrong[1]}; the box is left out")
-
-    def finish(self, stems: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
-        """Return all that was read, and the classes: those given, or those found in a stable order.
+    def finish(self, images: ImageList, stems: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
+        """Return all boxes, and the classes: those given, or those found in a stable order.
 
         Images are numbered by their names where all are different numbers (as in VOC), else from 0.
         """
-        self.keys.report(self.files.root, self.report)
+        self.keys.report(self.root, self.report)
         numbers = [int(stem) for stem in stems if stem.isdecimal()]
         image_ids = numbers if len(set(numbers)) == len(stems) else None
         rows, spelt = self.rows.rows(), list(self.names)
 
         def where(row: int) -> tuple[Path, str]:
-            path = self.files.root / self.xml[rows.images[row]]
-            return path, _where(int(rows.places[row]), spelt[rows.labels[row]])
+            return self.root / self.xml[rows.images[row]], _where(int(rows.places[row]), spelt[rows.labels[row]])
 
-        columns = self.images.columns(rows, where, image_ids=image_ids, first_pixel=1)
+        columns = images.columns(rows, where, image_ids=image_ids, first_pixel=1)
         meant = [self.rename.get(name, name) for name in spelt]
         names = self.given
         if names is None:
@@ -154,19 +149,18 @@ class _Reader:
         return replace(columns, labels=new_labels[columns.labels]), names
 
 
-def _images_by_stem(folder: Folder) -> dict[str, str]:
+def _images_by_stem(images: Folder, files: Folder, root: Path) -> dict[str, str]:
     """Names of the images by their stems, and by their stems in lower case; of a.jpg and a.png the first counts."""
-    names = [name for name in sorted(set(folder.listing().values())) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    for folder in (files.root, images.root):
+        if not folder.is_dir():
+            inside = [path for depth in ("*", "*/*") for path in sorted(root.glob(f"{depth}/Annotations"))]
+            roots = ", ".join(str(path.parent.relative_to(root)) for path in inside)
+            hint = f"give one of its subfolders as the root: {roots}" if inside else "check `root`"
+            text = f"no such folder, expected VOC's layout with Annotations and JPEGImages; {hint}"
+            raise DataError(f"{folder}: {text}")
+    names = [name for name in sorted(set(images.listing().values())) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     image_of = {os.path.splitext(name)[0]: name for name in reversed(names)}
     return {stem.lower(): name for stem, name in image_of.items()} | image_of
-
-
-def _no_layout(folder: Path, root: Path) -> DataError:
-    inside = [path for depth in ("*", "*/*") for path in sorted(root.glob(f"{depth}/Annotations"))]
-    roots = ", ".join(str(path.parent.relative_to(root)) for path in inside)
-    hint = f"give one of its subfolders as the root: {roots}" if inside else "check `root`"
-    text = f"no such folder, expected VOC's layout with Annotations and JPEGImages; {hint}"
-    return DataError(f"{folder}: {text}")
 
 
 def _list_stems(

@@ -33,24 +33,22 @@ _NO_LABELS = {"classes.txt", "obj.names", "labels.txt"}  # lists of names that t
 class YOLO(DetectionDataset):
     """A data set in YOLO's format.
 
-    What is wrong in it is left out and named in `problems` (and in one warning): a missing or unreadable picture leaves
-    out the sample; a row that isn't one class and four numbers (or a polygon), a class that data.yaml doesn't name, and
-    a box that is inverted, without area or outside its picture leave out the box; a label file without a picture is
-    named. Boxes that reach over the edge are cut there. Of polygons the boxes around them are taken; where they are
-    mixed with boxes that is named once, since a row that lost its end may look like one.
+    What is wrong in it is left out and named in `problems` (and in one warning). Boxes that reach over the edge are cut
+    there. Of polygons the boxes around them are taken; where they are mixed with boxes that is named once, since a row
+    that lost its end may look like one.
 
-    No file may lead out of the root: neither ``path`` nor the splits of data.yaml, nor the lines of a list of pictures.
+    No file may lead out of the root: neither ``path`` nor the splits of data.yaml, nor the lines of a list of images.
 
     Args:
         data: the ``data.yaml``, or the folder that it is in.
-        split: ``train``, ``val`` or ``test``, a key of data.yaml; its value is a folder, a text file with one picture a
+        split: ``train``, ``val`` or ``test``, a key of data.yaml; its value is a folder, a text file with one image a
             line, or a list of these.
         root: the folder of the data; None takes that of data.yaml, or ``path`` inside it.
         class_names: the classes in the order of their labels; boxes of others are left out and counted. None takes all.
         strict: the first problem is an error.
 
     Attributes:
-        without_labels: pictures that have no label file, not even an empty one.
+        without_labels: images that have no label file, not even an empty one.
 
     Raises:
         DataError: no such file or split, no readable YAML, or no usable image, or none with labels where the files of
