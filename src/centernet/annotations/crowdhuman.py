@@ -23,24 +23,14 @@ _TAGS = ("person", "mask")
 
 @dataclass(frozen=True, eq=False)
 class CrowdHumanFile:
-    """The contents of a file.
-
-    Attributes:
-        lines: by the ID of each image, its line.
-        rows: all boxes; `images` are places in `lines`, `places` the number of the box in its line, from 1.
-    """
+    """The line of each image, by its ID; and all boxes, whose `places` count from 1 in their line."""
 
     lines: dict[str, int]
     rows: BoxRows
 
 
 def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> CrowdHumanFile:
-    """Read a file. Wrong lines and boxes are reported and left out.
-
-    Args:
-        path: of the file.
-        report: where problems go.
-        box: which of the three, a key of `BOX_KEYS`. For heads, those that say ``ignore`` themselves are to be ignored.
+    """Read the boxes of a kind, a key of `BOX_KEYS`. Wrong lines and boxes are reported and left out.
 
     Raises:
         DataError: no such file, or no line of it in this format.

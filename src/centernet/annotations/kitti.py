@@ -38,15 +38,7 @@ def read_truth(
 ) -> BoxRows:
     """Read the rows of a label file that are to become boxes; `images` are the frames as numbered there.
 
-    Args:
-        names: the types that are asked for.
-        path: of the file.
-        report: where wrong rows go, which are left out.
-        max_occlusion: more occluded objects are to be ignored.
-        max_truncation: more truncated objects are to be ignored.
-
-    Raises:
-        OSError: it cannot be opened.
+    Objects that are more occluded or truncated than the limits are to be ignored.
     """
     table = TextTable.read(path, TRUTH_WIDTHS, words_column=KIND_COLUMN)
     table = table.numbers(report, used=[3, 4, 6, 7, 8, 9], whole=[0, 1], what="row of a label file")

@@ -47,13 +47,8 @@ def like_pedestrians(*, mot20: bool) -> tuple[int, ...]:
 
 
 class ClassRules(NamedTuple):
-    """Rules for the boxes of each class of a gt.txt, by its number; the first entry, of class 0, is none's.
-
-    Attributes:
-        labels: int64; -1 passes over the class.
-        ignore: bool, always a region to ignore.
-        flagged: bool, a region to ignore where the flag is 0.
-    """
+    """Rules for the boxes of each class of a gt.txt, by its number (0 is none's): the label, -1 to pass over it;
+    whether it is always to be ignored; whether it is to be ignored where the flag is 0."""
 
     labels: NDArray[np.int64]
     ignore: NDArray[np.bool_]
@@ -61,13 +56,7 @@ class ClassRules(NamedTuple):
 
 
 def class_rules(names: Sequence[str], own: Sequence[str] | None, *, mot20: bool) -> ClassRules:
-    """Return the rules for all classes of a sequence.
-
-    Args:
-        names: the classes that are asked for.
-        own: the sequence's own classes 1, 2, …; None: `MOT_CLASSES`.
-        mot20: the rules are those of MOT20.
-    """
+    """Return the rules for all classes of a sequence: of `own`, its own classes 1, 2, …, or of `MOT_CLASSES`."""
     kinds = MOT_CLASSES if own is None else own
     labels = np.array([-1, *(names.index(name) if name in names else -1 for name in kinds)], dtype=np.int64)
     ignore = np.zeros(len(labels), dtype=np.bool_)
@@ -92,14 +81,7 @@ def own_class_names(truth: Path) -> list[str] | None:
 def read_truth(rules: ClassRules, path: Path, report: Reports, *, min_visibility: float = 0.0) -> BoxRows:
     """Read the rows of a gt.txt that are to become boxes; `images` are the frames as numbered there.
 
-    Args:
-        rules: of all its classes.
-        path: of the file.
-        report: where wrong rows go, which are left out.
-        min_visibility: boxes less visible are to be ignored, 0..1. A visibility below 0 says that it isn't known.
-
-    Raises:
-        OSError: it cannot be opened.
+    Boxes less visible than `min_visibility` are to be ignored; a visibility below 0 says that it isn't known.
     """
     table = TextTable.read(path, TRUTH_WIDTHS, separator=",")
     with_class, with_visibility = table.values.shape[1] in (8, 9), table.values.shape[1] == 9
@@ -171,14 +153,8 @@ def read_mot_detections(
 
 @dataclass(frozen=True)
 class SequenceInfo:
-    """The contents of seqinfo.ini.
-
-    Attributes:
-        images: the folder of the frames, relative to that of the sequence.
-        length: number of frames, None where it is not stated.
-        size_hw: None where it is not stated.
-        frame_rate: frames per second.
-    """
+    """The contents of seqinfo.ini: the folder of the frames, relative to that of the sequence, their number, their
+    (height, width), each None where it is not stated, and how many there are per second."""
 
     images: str = "img1"
     length: int | None = None
@@ -233,10 +209,7 @@ def read_seqinfo(path: Path) -> dict[str, str]:
 def result_rows(frame: int, detections: Detections, *, with_classes: bool = False) -> Iterator[str]:
     """Write the tracks of a frame as rows of MOTChallenge's results: ``frame,id,left,top,width,height,score,-1,-1,-1``.
 
-    Args:
-        frame: its number, from 1.
-        detections: with track ids.
-        with_classes: column 8 is the label + 1, in the place of -1.
+    The frame counts from 1. With classes, column 8 is the label + 1, in the place of -1.
     """
     assert detections.track_ids is not None
     kinds = detections.labels + 1 if with_classes else np.full(len(detections), -1)
@@ -251,12 +224,8 @@ def write_mot(
 ) -> Path:
     """Write gt/gt.txt, gt/labels.txt and seqinfo.ini of one sequence; the flag is 0 of boxes to ignore.
 
-    Args:
-        folder: of the sequence, which holds the frames in ``img1``; its name is the sequence's.
-        names: of the frames, numbered from 1.
-        annotations: of the frames (`centernet.data.Annotation`), all of one size; identity -1 is none.
-        class_names: what the labels mean.
-        rate: frames per second.
+    The folder is that of the sequence, with its name and the frames ``img1/<name>``, numbered from 1 and all of one
+    size; `rate` is frames per second. Other arguments as for `write_coco`.
     """
     path = folder / "gt" / "gt.txt"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -39,11 +39,7 @@ class Problem:
 
 
 class Problems(list[Problem]):
-    """A list of problems that holds each of them once. Data sets made of one another share it.
-
-    Args:
-        problems: the first of them.
-    """
+    """A list of problems that holds each of them once. Data sets made of one another share it."""
 
     def __init__(self, problems: Iterable[Problem] = ()) -> None:
         super().__init__(dict.fromkeys(problems))
@@ -86,9 +82,6 @@ class UnknownKeys:
 
     Whoever adds keys of their own is left alone: only a near miss of a key that an entry lacks is a problem, since what
     it says (that a box is to be ignored, say) would be lost.
-
-    Args:
-        known: the keys that the reader uses.
     """
 
     def __init__(self, known: Collection[str]) -> None:
@@ -133,6 +126,17 @@ def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"class_names: {', '.join(twice)} more than once in {', '.join(names)}")
+    return names
+
+
+def choose_class_names(given: Iterable[str] | None, known: Iterable[str], source: str, what: str) -> tuple[str, ...]:
+    """Return the names that were given, or all; raise a DataError for none, or one that isn't among the known `what`."""
+    known = tuple(known)
+    names = known if given is None else check_class_names(given)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        text = with_nearest(unknown, known) or "nothing"
+        raise DataError(f"{source}class_names has {text}, but the {what} are {', '.join(known)}")
     return names
 
 

@@ -76,16 +76,9 @@ class TextTable:
     def read(
         cls, path: Path, widths: Collection[int], *, separator: str | None = None, words_column: int | None = None
     ) -> TextTable:
-        """Read a file.
+        """Read a file with one of the given numbers of columns, of which one may hold words.
 
-        Args:
-            path: of the file.
-            widths: how many columns there may be.
-            separator: between the columns; None takes commas or, where the first row has none, white space.
-            words_column: the column that holds a word.
-
-        Raises:
-            OSError: it cannot be opened.
+        Without a `separator` columns are parted by commas or, where the first row has none, by white space.
         """
         texts = text_lines(path)
         rows = {line: text.strip() for line, text in enumerate(texts, start=1) if text.strip()}
@@ -131,13 +124,9 @@ class TextTable:
         return f"line {self.lines[row]} (frame {self.values[row, 0]:.0f}, identity {self.values[row, 1]:.0f}{word})"
 
     def numbers(self, report: Reports, *, used: Sequence[int], whole: Sequence[int], what: str) -> TextTable:
-        """Return the rows that hold numbers, and report all others.
+        """Return the rows with numbers in the columns `used`, and whole ones in `whole`; report all others.
 
-        Args:
-            report: where the others go.
-            used: columns that must hold numbers.
-            whole: columns that must hold whole numbers.
-            what: a row is, for messages.
+        In messages, a good row is a `what`.
         """
         good = np.isfinite(self.values[:, [*used]]).all(axis=1) & self.are_whole(*whole)
         faults = {line: f" {fault}" for line, fault in self.faults.items() if line not in self.lines}

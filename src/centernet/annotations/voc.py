@@ -95,13 +95,8 @@ def write_voc(
 ) -> Path:
     """Write Annotations/<stem>.xml and the list ImageSets/Main/<split>.txt; ignored boxes are marked difficult.
 
-    Args:
-        folder: which holds JPEGImages.
-        split: name of the list.
-        names: of the images, with different stems.
-        annotations: of the images (`centernet.data.Annotation`), labels from 0.
-        class_names: what the labels mean.
-        decimals: of the coordinates. VOC's own are whole numbers, which is all that some programs read.
+    Arguments as for `write_coco`, stems all different. VOC's own coordinates are whole numbers (`decimals` 0), which is
+    all that some programs read.
     """
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)

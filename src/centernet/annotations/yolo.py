@@ -24,13 +24,7 @@ from .text import number
 
 @dataclass(frozen=True)
 class DataYaml:
-    """The contents of a data.yaml; all values are text, so that a class ``no`` stays one.
-
-    Attributes:
-        path: of the file.
-        names: of the classes, by label.
-        content: all keys.
-    """
+    """The contents of a data.yaml; all values are text, so that a class ``no`` stays one."""
 
     path: Path
     names: tuple[str, ...]
@@ -38,11 +32,7 @@ class DataYaml:
 
     @classmethod
     def read(cls, path: Path) -> DataYaml:
-        """Read the file.
-
-        Raises:
-            DataError: no such file, no readable YAML, or no list of names.
-        """
+        """Read the file."""
         try:
             content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
         except OSError as error:
@@ -55,11 +45,7 @@ class DataYaml:
         return cls(path, _names(content, path), content)
 
     def entries(self, split: str) -> list[str]:
-        """Return the folders and lists of images of a split.
-
-        Raises:
-            DataError: there is no such split.
-        """
+        """Return the folders and lists of images of a split."""
         found = self.content.get(split)
         if split == "val" and found is None:
             found = self.content.get("valid")
@@ -176,12 +162,7 @@ def write_yolo(
 ) -> Path:
     """Write labels/<split>/<stem>.txt, and the split's line in data.yaml. Boxes to ignore have no flag: give none.
 
-    Args:
-        folder: which holds the images in ``images/<split>``.
-        split: ``train``, ``val`` or ``test``; what else data.yaml says stays.
-        names: of the images, with different stems.
-        annotations: of the images (`centernet.data.Annotation`), labels from 0.
-        class_names: what the labels mean.
+    Arguments as for `write_coco`, stems all different; what else data.yaml says stays.
     """
     labels = folder / "labels" / split
     labels.mkdir(parents=True, exist_ok=True)

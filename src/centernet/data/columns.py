@@ -17,13 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """The paths of N files in one buffer: no Python object for each.
-
-    Attributes:
-        root: the folder that the names are relative to.
-        names: all names in UTF-8, one after the other; bytes that are none are kept as in names of files.
-        ends: int64 N + 1, where each name ends, after a 0.
-    """
+    """The paths of N files in one buffer, with no Python object for each: the folder that their names are relative to,
+    the names in UTF-8 (bytes that are none are kept), and where each ends, after a 0: int64 N + 1."""
 
     root: Path
     names: bytes
@@ -61,11 +56,8 @@ class Paths:
 class LabelTable(NamedTuple):
     """One row for each image and class of which the image has a box; boxes of any class (label -1) aren't in it.
 
-    Attributes:
-        samples: int64 P, ascending.
-        labels: int64 P, ascending within a sample.
-        objects: int64 P, boxes that are objects.
-        ignored: int64 P, boxes to ignore.
+    Four columns, int64 P: the images, ascending; the labels, ascending within an image; how many boxes are objects, and
+    how many are to be ignored.
     """
 
     samples: Ints

@@ -35,14 +35,7 @@ from .sample import Annotation, Ints, Pixels, Sample, Shares
 
 @dataclass(frozen=True)
 class VideoSequence:
-    """A video within a data set: samples ``start`` to ``stop - 1``, in the order of time.
-
-    Attributes:
-        name: of the sequence.
-        start: index of its first sample.
-        stop: one more than that of its last.
-        frame_rate: frames per second.
-    """
+    """A video within a data set: samples ``start`` to ``stop - 1``, in the order of time, at frames per second."""
 
     name: str
     start: int
@@ -54,12 +47,7 @@ class VideoSequence:
 
 
 class Sources(NamedTuple):
-    """What the samples of a data set are mixed from.
-
-    Attributes:
-        numbers: int64 N, the source of each sample.
-        shares: float64 S, the share of each source in an epoch of training, of sum 1.
-    """
+    """The source of each sample (int64 N), and the share of each source in an epoch of training (float64 S, sum 1)."""
 
     numbers: Ints
     shares: Shares

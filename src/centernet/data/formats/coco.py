@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...annotations.coco import CocoFile, CocoImage, is_whole, read_coco
-from ...annotations.problems import DataError, Reports, check_class_names, with_nearest
+from ...annotations.problems import DataError, Reports, choose_class_names
 from ...annotations.text import text_lines
 from ..columns import Columns
 from ..dataset import DetectionDataset
@@ -54,13 +54,7 @@ class COCO(DetectionDataset):
         path, listed_in = Path(annotations), None if subset is None else Path(subset)
         report = Reports(strict=strict)
         file = read_coco(path, report)
-        names = tuple(file.categories) if class_names is None else check_class_names(class_names)
-        unknown = [name for name in names if name not in file.categories]
-        if unknown:
-            raise DataError(
-                f"{path}: class_names has {with_nearest(unknown, tuple(file.categories))}, "
-                f"but the categories of the file are {', '.join(file.categories)}"
-            )
+        names = choose_class_names(class_names, file.categories, f"{path}: ", "categories of the file")
         entries = file.images if listed_in is None else _chosen(file.images, listed_in, report)
         try:
             root = _image_folder(path, None if images is None else Path(images), file.images)

@@ -20,9 +20,6 @@ class ImageFolder(DetectionDataset):
         recursive: its subfolders too.
         class_names: of the data that it is used with. In training the images are examples of background only.
         strict: an unreadable image is an error instead of a problem that leaves it out.
-
-    Raises:
-        DataError: no such folder, or no usable image in it.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Safety-Helmet-Wearing-Dataset (https://github.com/njvisionpower/Safety-Helmet-Wearing-Dataset), the folder VOC2028.
 
-The layout is Pascal VOC's, some pictures end in ``.JPG``. The boxes are those of heads: ``hat`` with a helmet,
-``person`` without one. Copies of the data set that are still about have boxes of a class ``dog`` in 000377.xml; its
-author says that these are ``hat`` (under issues/18 of that address), and they are read so.
+The layout is Pascal VOC's, some images end in ``.JPG``. The boxes are those of heads: ``hat`` with a helmet, ``person``
+without one. Copies of the data set that are still about have boxes of a class ``dog`` in 000377.xml; its author says
+that these are ``hat`` (under issues/18 of that address), and they are read so.
 """
 
 from __future__ import annotations

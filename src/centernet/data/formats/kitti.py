@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ...annotations.kitti import KITTI_CLASSES, read_truth
-from ...annotations.problems import DataError, Reports, check_class_names, with_nearest
+from ...annotations.problems import DataError, Reports, choose_class_names
 from ..dataset import DetectionDataset
 from .sequences import SequenceReader, choose_sequences
 
@@ -57,11 +57,7 @@ class KITTITracking(DetectionDataset):
         strict: bool = False,
     ) -> None:
         root = _root(Path(root))
-        names = check_class_names(class_names)
-        unknown = [name for name in names if name not in KITTI_CLASSES]
-        if unknown or not names:
-            text = with_nearest(unknown, KITTI_CLASSES) or "nothing"
-            raise DataError(f"class_names has {text}, but the types of KITTI are {', '.join(KITTI_CLASSES)}")
+        names = choose_class_names(class_names, KITTI_CLASSES, "", "types of KITTI")
         reader = SequenceReader(root, Reports(strict=strict))
         parse = partial(read_truth, names, max_occlusion=max_occlusion, max_truncation=max_truncation)
         for name in choose_sequences(_sequences(root), sequences, root):

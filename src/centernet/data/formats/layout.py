@@ -52,16 +52,10 @@ class Folder:
 
 
 def find_image_folder(given: Path | None, candidates: Sequence[Path], names: Sequence[str], source: Path) -> Path:
-    """Return the folder of the images: the one given, or the first that has one of them.
-
-    Args:
-        given: by the user; None looks.
-        candidates: where to look.
-        names: of some images.
-        source: the file that names the images, for the message.
+    """Return the folder of the images: the one given, or the first candidate that has one of them.
 
     Raises:
-        DataError: the folder isn't there, or the images are in none.
+        DataError: the folder isn't there, or the images that `source` names are in none.
     """
     if given is not None and not given.is_dir():
         raise DataError(f"{given}: no such folder; `images` is the folder that the images' names are relative to")
@@ -74,16 +68,7 @@ def find_image_folder(given: Path | None, candidates: Sequence[Path], names: Seq
 
 
 class ImageList:
-    """The images of a data set, as they are found.
-
-    Args:
-        root: the folder that the names are relative to.
-        report: where problems go.
-
-    Attributes:
-        names: of the files.
-        sizes: (height, width) of each.
-    """
+    """The images of a data set, as they are found: their names inside the root, and their (height, width)."""
 
     def __init__(self, root: Path, report: Reports) -> None:
         self.folder = Folder(root)
@@ -105,10 +90,7 @@ class ImageList:
     def add(self, name: str, size_hw: tuple[int, int] | None = None, *, stated: str = "") -> int:
         """Append an image. Returns its index; -1 after an unreadable one was reported.
 
-        Args:
-            name: of the file.
-            size_hw: of the image; None reads its header.
-            stated: what the annotation gives instead of a size, which is a problem then.
+        Without a size it is read from the image's header; what is `stated` in the place of one is a problem then.
         """
         if size_hw is None:
             path = self.folder.root / name

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from ...annotations.mot import MOT_CLASSES, SequenceInfo, class_rules, own_class_names, read_truth
-from ...annotations.problems import DataError, Reports, check_class_names, with_nearest
+from ...annotations.problems import DataError, Reports, choose_class_names
 from ..dataset import DetectionDataset
 from .sequences import SequenceReader, choose_sequences
 
@@ -120,15 +120,8 @@ def _without_copies(names: Mapping[str, str]) -> list[str]:
 
 
 def _class_names(given: Sequence[str] | None, own_names: Mapping[str, list[str] | None], root: Path) -> tuple[str, ...]:
-    known: dict[str, None] = {}
-    for own in own_names.values():
-        known.update(dict.fromkeys(MOT_CLASSES if own is None else own))
-    if given is None:
-        lists = [["pedestrian"] if own is None else own for own in own_names.values()]
-        return check_class_names(dict.fromkeys(name for own in lists for name in own))
-    names = check_class_names(given)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        text = with_nearest(unknown, tuple(known)) or "nothing"
-        raise DataError(f"{root}: class_names has {text}, but the classes there are {', '.join(known)}")
-    return names
+    kinds = [MOT_CLASSES if own is None else own for own in own_names.values()]
+    usual = [["pedestrian"] if own is None else own for own in own_names.values()]
+    known = dict.fromkeys(name for names in kinds for name in names)
+    given = list(dict.fromkeys(name for names in usual for name in names)) if given is None else given
+    return choose_class_names(given, known, f"{root}: ", "classes there")

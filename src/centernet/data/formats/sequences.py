@@ -20,12 +20,7 @@ from .layout import Folder, ImageList
 
 
 class SequenceReader:
-    """Puts the frames and boxes of sequences together.
-
-    Args:
-        root: the folder that the names of the images are relative to.
-        report: where problems go.
-    """
+    """Puts the frames and boxes of sequences together."""
 
     def __init__(self, root: Path, report: Reports) -> None:
         self.images = ImageList(root, report)
@@ -51,9 +46,8 @@ class SequenceReader:
 
         Args:
             name: of the sequence.
-            truth: the file of its boxes.
-            folder: of its images, relative to the root.
-            parse: reads the boxes; `images` are frames.
+            truth: the file of its boxes, for `parse`, whose `images` are frames.
+            folder: of its images, relative to the root, named by their frames.
             frame_rate: frames per second.
             size_hw: of all images; None reads it from each.
             length: number of the last frame, where it is stated.

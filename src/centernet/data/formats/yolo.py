@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ...annotations.problems import DataError, Reports, check_class_names, with_nearest
+from ...annotations.problems import DataError, Reports, choose_class_names
 from ...annotations.rows import RowList
 from ...annotations.text import text_lines
 from ...annotations.yolo import DataYaml, inside_path, label_path, read_labels
@@ -66,13 +66,7 @@ class YOLO(DetectionDataset):
     ) -> None:
         path = Path(data) / "data.yaml" if Path(data).is_dir() else Path(data)
         file = DataYaml.read(path)
-        asked = file.names if class_names is None else check_class_names(class_names)
-        unknown = [name for name in asked if name not in file.names]
-        if unknown:
-            raise DataError(
-                f"{path}: class_names has {with_nearest(unknown, file.names)}, "
-                f"but the names of the file are {', '.join(file.names)}"
-            )
+        asked = choose_class_names(class_names, file.names, f"{path}: ", "names of the file")
         if root is not None and not Path(root).is_dir():
             raise DataError(f"{root}: no such folder; `root` is the folder that the splits of {path} are relative to")
         reader = _Reader(file, ImageList(file.root() if root is None else Path(root), Reports(strict=strict)))
