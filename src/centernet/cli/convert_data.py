@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         print("what the new files do not say:")
         print("\n".join(f"  {loss}" for loss in result.losses))
     if getattr(given, "images", "link") == "link":
-        print("the images are links to the source; --images copy makes the folder independent of it")
+        linked = "the other images" if hasattr(given, "shrink") else "the images"
+        print(f"{linked} are links to the source; --images copy makes the folder independent of it")
     files = list(dict.fromkeys(result.files))
     print(f"wrote {', '.join(map(str, files[:4]))}" + ", ..." * (len(files) > 4))
     return 0
