@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from centernet import detections
-from centernet.detections import Detections
+from centernet.detections import Column, Detections
 
 NAMES = ("cat", "dog", "bird")
 
@@ -136,6 +138,75 @@ def test_supervision_gets_the_same_objects(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(columns["xyxy"], found.bboxes)
     np.testing.assert_array_equal(columns["tracker_id"], [7, 8, 9])
     assert columns["data"]["class_name"].tolist() == found.names
+
+
+POSE = Column("pose", "points", (2, 3))
+
+
+def with_columns() -> Detections:
+    data = {"pose": np.arange(18.0).reshape(3, 2, 3), "age": [30, np.nan, 50], "sits": [True, False, True]}
+    columns = [POSE, Column("age", "value")]
+    return three(columns=columns, data=data, embeddings=np.eye(3, 8), track_ids=[7, 8, 9])
+
+
+def test_columns_are_sliced_merged_compared_and_kept() -> None:
+    found = with_columns()
+    assert [column.name for column in found.columns] == ["pose", "age", "embeddings", "sits"]
+    assert found.columns[3] == Column("sits", "value", (), "bool"), "described by its array"
+    assert found.columns[2] == Column("embeddings", "vector", (8,))
+    np.testing.assert_array_equal(found[[2, 0]].data["pose"], found.data["pose"][[2, 0]])
+    assert found == with_columns() and found != found[::-1] and found != three() and found != 3
+    assert Detections.merge([found[:1], found[:0], Detections.empty(), found[1:]]) == found
+    assert len(Detections.merge([])) == 0 and Detections.merge([found[:0]]).columns == found.columns
+    assert replace(found, labels=[0, 0, 0]).data == found.data
+    with pytest.raises(ValueError, match="merge: expected parts of one form"):
+        Detections.merge([found, three()])
+
+
+def test_iterating_gives_a_record_of_each_object() -> None:
+    records = list(with_columns())
+    assert [(one.name, one.label, one.track_id) for one in records] == [("bird", 2, 7), ("cat", 0, 8), ("dog", 1, 9)]
+    assert records[0].score == pytest.approx(0.9) and records[0].bbox.tolist() == [0, 0, 10, 20]
+    assert records[1].data["pose"].tolist() == [[6, 7, 8], [9, 10, 11]] and records[0].data["age"] == 30
+    assert [one.track_id for one in three()] == [None] * 3 and list(three()[:0]) == []
+
+
+def test_coco_rows_have_all_columns_but_vectors() -> None:
+    first, second, _ = with_columns().to_coco(1)
+    assert first["pose"] == [0, 1, 2, 3, 4, 5] and first["age"] == 30 and first["sits"] is True
+    assert second["age"] is None and "embeddings" not in first, "JSON has no NaN"
+    json.dumps([first, second], allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (("bboxes", "value"), "'bboxes': expected a name"),
+        (("my age", "value"), "'my age': expected a name"),
+        (("age", "number"), "expected one of the kinds"),
+        (("age", "value", (), "float16"), "of the types"),
+        (("pose", "points", (1,)), "x y"),
+        (("pose", "points", (2,), "int64"), "float32"),
+        (("part", "boxes"), "x1 y1 x2 y2"),
+    ],
+)
+def test_columns_that_cannot_be_are_named(settings: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Column(*settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data": {"pose": np.zeros((3, 2))}, "columns": [POSE]}, r"pose: expected the shape N×2×3, got \(3, 2\)"),
+        ({"data": {"pose": np.zeros((2, 2, 3))}, "columns": [POSE]}, "pose: expected 3 rows"),
+        ({"columns": [POSE]}, "got none for pose"),
+        ({"embeddings": [1, 2, 3]}, r"embeddings: expected the shape N×D, got \(3,\)"),
+    ],
+)
+def test_data_that_is_no_column_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        three(**changes)
 
 
 def test_without_supervision_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

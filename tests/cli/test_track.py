@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from centernet.cli.main import main
 from centernet.images import Preprocessing, read_image
 from centernet.inference import torch_runtime
 from centernet.inference import tracking as inference_tracking
+from centernet.tracking import PRESETS, TrackerOptions
 
 
 class FindBright:
@@ -234,6 +236,27 @@ def test_classes_and_the_score_threshold(run: Run, capsys: pytest.CaptureFixture
     assert "did you mean 'dog'?" in capsys.readouterr().err
     assert run("frames", "--preset", "byte") == 1
     assert "bytetrack" in capsys.readouterr().err
+
+
+def test_every_option_of_the_tracker_is_one_of_the_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+    real = inference_tracking.Tracker
+    monkeypatch.setattr(inference_tracking, "Tracker", lambda *a, **k: made.append(real(*a, **k)) or made[-1])
+    save_frames("frames")
+    changes = {"confirm_hits": 3, "lost_seconds": 0.5, "motion": "xyah", "low_score": None, "fuse_scores": False}
+    arguments = [*("--confirm-hits", "3", "--lost-seconds", ".5", "--motion", "xyah", "--low-score", "none")]
+    assert run("frames", "--format", "mot", "--preset", "bytetrack", *arguments, "--no-fuse-scores") == 0
+    assert made[-1].options == replace(PRESETS["bytetrack"], **changes)
+    assert run("frames", "--format", "mot", "--high-score", "high") == 2
+    assert run("frames", "--format", "mot", "--high-score", "7", "--low-score", "8") == 1
+    assert "low_score: expected less than high_score" in capsys.readouterr().err
+    assert run("--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for field in fields(TrackerOptions):
+        assert f"--{field.name.replace('_', '-')}" in text
+    assert "default: the preset's" in text and "default: True" not in text
 
 
 class TestDetections:
