@@ -61,11 +61,11 @@ def test_other_formats(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--format", "pt2", "--letterbox"], "--letterbox"),
-        (["--int8"], "--int8 and --calibrate FOLDER go together"),
-        (["--calibrate", "photos"], "--int8 and --calibrate FOLDER go together"),
-        (["--format", "torchscript", "--opset", "18"], "--opset belongs to --format onnx"),
-        (["--int8", "--calibrate", "photos", "--precision", "float16"], "exclude each other"),
+        (["--format", "pt2", "--letterbox"], "letterbox belongs to the format onnx or torchscript or openvino, not pt2"),
+        (["--int8"], "int8 and calibrate, a folder of images, go together"),
+        (["--calibrate", "photos"], "int8 and calibrate, a folder of images, go together"),
+        (["--format", "torchscript", "--opset", "18"], "opset belongs to the format onnx, not torchscript"),
+        (["--int8", "--calibrate", "photos", "--precision", "float16"], "argument --precision: not allowed with argument --int8"),
         (["--annotations", "val.json"], "--annotations and --images go together"),
         (["--format", "coreml"], "invalid choice"),
     ],

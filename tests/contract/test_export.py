@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from centernet import CenterNet, build_centernet
-from centernet.export import export_onnx, export_torchscript
-from centernet.export.check import difference
-from centernet.export.graph import trial_images
-from centernet.export.onnx import run_onnx
+from centernet.export import ExportOptions, export
+from centernet.export.comparison import difference, trial_images
+from centernet.inference.opening import open_runtime
+from centernet.inference.torch_runtime import TorchRuntime
 from centernet.network import backbones, heads, necks
 
 pytestmark = pytest.mark.slow
@@ -60,7 +58,6 @@ CASES = (
     | {name: {"heatmap": part} for name, part in HEATMAPS.items()}
     | {name: {"embedding": part} for name, part in EXTRA.items()}
 )
-FORMATS: dict[str, Callable[..., Any]] = {"onnx": export_onnx, "torchscript": export_torchscript}
 
 
 def build(parts: dict[str, Part]) -> CenterNet:
@@ -107,47 +104,28 @@ def build(parts: dict[str, Part]) -> CenterNet:
     return model
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
 @pytest.mark.parametrize("name", CASES)
-def test_every_part(name: str, format: str, tmp_path: Path) -> None:
+def test_every_part(name: str, suffix: str, tmp_path: Path) -> None:
+    """The runtimes of files, on images of other sizes than those that the export itself has tried."""
     model = build(CASES[name])
-    run = exporter(format, model, tmp_path)
+    eager = TorchRuntime(model.network)
+    plain, boxed = (
+        open_runtime(export(model.network, tmp_path / f"{boxed}{suffix}", ExportOptions(letterbox=boxed)))
+        for boxed in (False, True)
+    )
     for count, size in ((1, (512, 512)), (3, (384, 640))):
-        pictures = trial_images(count, size)
-        compare(model, pictures, run(pictures, False))
-    for size in ((333, 499), (701, 515)):
-        pictures = trial_images(1, size)
-        compare(model, pictures, run(pictures, True), letterbox=True)
+        images = trial_images(count, size).numpy()
+        compare(eager(images, 100), plain(images, 100))
+    for size in ((333, 499), (701, 515), (1024, 1024), (1777, 1300)):
+        image = trial_images(1, size).numpy()
+        found = eager(model.preprocessing(image[0])[None], 100)
+        found["bboxes"] = model.preprocessing.to_original(found["bboxes"], size)
+        compare(found, boxed(image, 100))
 
 
-def exporter(format: str, model: CenterNet, folder: Path) -> Callable[[torch.Tensor, bool], dict[str, Any]]:
-    """What runs pictures through files with and without a letterbox."""
-    names = ("bboxes", "labels", "scores", *(["embeddings"] if "embedding" in model.heads else []))
-    if format == "onnx":
-        files = {boxed: export_onnx(model, folder / f"{boxed}.onnx", letterbox=boxed) for boxed in (False, True)}
-        return lambda pictures, boxed: run_onnx(files[boxed], pictures.numpy())
-    modules = {boxed: export_torchscript(model, None, letterbox=boxed) for boxed in (False, True)}
-
-    def run(pictures: torch.Tensor, boxed: bool) -> dict[str, Any]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = modules[boxed](pictures)
-        return {name: value.numpy() for name, value in zip(names, values, strict=True)}
-
-    return run
-
-
-def compare(model: CenterNet, pictures: torch.Tensor, got: dict[str, Any], *, letterbox: bool = False) -> None:
-    arrays = pictures.numpy()
-    if letterbox:
-        arrays = np.stack([model.preprocessing(picture) for picture in arrays])
-    with torch.inference_mode():
-        encoded = model(model.normalize(torch.from_numpy(arrays).permute(0, 3, 1, 2)))
-        eager: dict[str, Any] = {name: value.numpy() for name, value in model.decode_detections(encoded).items()}
-    if letterbox:
-        eager["bboxes"] = model.preprocessing.to_original(eager["bboxes"], (pictures.shape[1], pictures.shape[2]))
-    assert eager.keys() == got.keys()
-    found = difference(eager, got)
+def compare(expected: dict[str, Any], got: Mapping[str, Any]) -> None:
+    found = difference(expected, got)
     assert found.scores <= 1e-4 and found.boxes <= 0.05 and not found.unmatched, str(found)
 
 

@@ -48,21 +48,20 @@ def exported(model: CenterNet, tmp_path_factory: pytest.TempPathFactory) -> Call
         return made[name]
 
     def make(name: str) -> Path:
-        from centernet import export
+        from centernet.export import ExportOptions, export
 
-        if name == "xml":
-            return export.export_openvino(model, folder / "model.xml", num_detections=20)
-        return export.export_onnx(model, folder / f"{name}.onnx", num_detections=20, letterbox=name == "letterbox")
+        path = folder / (f"{name}.onnx" if name != "xml" else "model.xml")
+        return export(model.network, path, ExportOptions(num_detections=20, letterbox=name == "letterbox"))
 
     return get
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of six pictures of different sizes."""
+    """A folder of six images of different sizes."""
     from PIL import Image
 
-    from centernet.export.graph import trial_images
+    from centernet.export.comparison import trial_images
 
     folder = tmp_path_factory.mktemp("photos")
     for i in range(6):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from centernet.export.graph import trial_images
+from centernet.export.comparison import trial_images
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

@@ -13,9 +13,7 @@ import pytest
 import torch
 
 from centernet import CenterNet
-from centernet.export import export_onnx
-from centernet.export.check import difference
-from centernet.export.graph import trial_images
+from centernet.export.comparison import difference, trial_images
 from centernet.images import Preprocessing
 from centernet.inference.model_metadata import ModelMetadata
 
@@ -98,7 +96,7 @@ def test_the_file_says_what_a_runtime_needs(model: CenterNet, exported: Callable
 
 
 def test_figures_and_threshold_are_in_the_file(model: CenterNet, tmp_path: Path) -> None:
-    path = export_onnx(model, tmp_path / "m.onnx", score_threshold=0.25, figures={"AP": 0.371})
+    path = model.to_onnx(tmp_path / "m.onnx", score_threshold=0.25, figures={"AP": 0.371})
     text = session(path).get_modelmeta().custom_metadata_map["centernet"]
     metadata = ModelMetadata.from_json(text, source=str(path))
     assert metadata.figures == {"AP": 0.371} and metadata.score_threshold == 0.25
@@ -108,7 +106,7 @@ def test_half_precision_is_half_the_size(
     model: CenterNet, exported: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "centernet"):
-        path = export_onnx(model, tmp_path / "half.onnx", num_detections=20, precision="float16")
+        path = model.to_onnx(tmp_path / "half.onnx", num_detections=20, precision="float16")
     assert "differs from PyTorch by at most" in caplog.text
     assert path.stat().st_size < 0.6 * exported("onnx").stat().st_size
     pictures = trial_images(1, (96, 128))
@@ -120,7 +118,7 @@ def test_half_precision_is_half_the_size(
 
 @pytest.mark.parametrize("opset", [20, 23])
 def test_the_opset_is_the_one_asked_for(model: CenterNet, tmp_path: Path, opset: int) -> None:
-    path = export_onnx(model, tmp_path / "m.onnx", opset=opset, num_detections=10)
+    path = model.to_onnx(tmp_path / "m.onnx", opset=opset, num_detections=10)
     assert {entry.domain: entry.version for entry in onnx.load(path).opset_import}[""] == opset
 
 
@@ -128,26 +126,26 @@ def test_the_opset_is_the_one_asked_for(model: CenterNet, tmp_path: Path, opset:
     ("options", "says"),
     [
         ({"opset": 9}, "opset=9: expected one from 18 to 23"),
-        ({"precision": "int8"}, "quantize_onnx"),
+        ({"precision": "int8"}, "int8 and calibrate, a folder of images, go together"),
         ({"num_detections": 0}, "num_detections: expected at least 1"),
         ({"images": torch.zeros(1, 4, 64, 64)}, r"float32 N×3×H×W .* got torch\.float32 1×4×64×64"),
         ({"images": torch.zeros(1, 3, 64, 64, dtype=torch.int32)}, r"got torch\.int32"),
         ({"images": torch.zeros(3, 64, 64)}, "got torch.float32 3×64×64"),
-        ({"images": torch.zeros(1, 3, 64, 64), "letterbox": True}, "letterbox: the graph resizes uint8 pictures"),
+        ({"images": torch.zeros(1, 3, 64, 64), "letterbox": True}, "letterbox: the graph resizes uint8 images"),
     ],
 )
 def test_what_cannot_be_is_refused(model: CenterNet, tmp_path: Path, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        export_onnx(model, tmp_path / "m.onnx", **options)
+        model.to_onnx(tmp_path / "m.onnx", **options)
     assert not list(tmp_path.iterdir())
 
 
 def test_suppression_is_a_part_of_the_graph(model: CenterNet, tmp_path: Path) -> None:
     pictures = trial_images(3, (96, 160))
-    free = run(export_onnx(model, tmp_path / "free.onnx"), pictures)
+    free = run(model.to_onnx(tmp_path / "free.onnx"), pictures)
     model.nms_iou = 0.3
     try:
-        path = export_onnx(model, tmp_path / "m.onnx")
+        path = model.to_onnx(tmp_path / "m.onnx")
         encoded = model(model.normalize(pictures.permute(0, 3, 1, 2)))
         wanted = {name: value.detach().numpy() for name, value in model.decode_detections(encoded).items()}
     finally:
@@ -174,7 +172,7 @@ def test_stretch_and_keep_have_letterboxes_too(model: CenterNet, tmp_path: Path)
     try:
         for resize in ("stretch", "keep"):
             model.preprocessing = Preprocessing(size=(96, 128), resize=resize)  # type: ignore[arg-type]
-            export_onnx(model, tmp_path / f"{resize}.onnx", letterbox=True, num_detections=20)  # checked there
+            model.to_onnx(tmp_path / f"{resize}.onnx", letterbox=True, num_detections=20)  # checked there
             outputs = run(tmp_path / f"{resize}.onnx", trial_images(1, (75, 210)))
             assert (outputs["bboxes"] <= [210, 75, 210, 75]).all() and (outputs["bboxes"] >= 0).all()
     finally:

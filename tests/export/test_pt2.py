@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from centernet import CenterNet
-from centernet.export import compile_pt2, export_pt2
-from centernet.export.check import difference
-from centernet.export.graph import trial_images
+from centernet.export import ExportOptions, export
+from centernet.export.comparison import difference, trial_images
 from centernet.inference.model_metadata import ModelMetadata
 
 
@@ -25,7 +24,8 @@ def found_by(model: CenterNet, pictures: torch.Tensor) -> dict[str, object]:
 
 
 def test_a_program_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) -> None:
-    path = export_pt2(model, tmp_path / "model.pt2", torch.zeros(1, 64, 160, 3, dtype=torch.uint8), num_detections=20)
+    sample = torch.zeros(1, 64, 160, 3, dtype=torch.uint8)
+    path = export(model.network, tmp_path / "model.pt2", ExportOptions(num_detections=20), sample)
     extra = {"centernet.json": ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -41,7 +41,7 @@ def test_a_program_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
 def test_a_package_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) -> None:
-    path = compile_pt2(model, tmp_path / "model.pt2", num_detections=20)
+    path = export(model.network, tmp_path / "model.pt2", ExportOptions(num_detections=20, compile=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compiled = torch._inductor.aoti_load_package(str(path))
@@ -60,4 +60,4 @@ def test_without_a_compiler_the_message_says_so(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="C\\+\\+ compiler"):
-        compile_pt2(model, tmp_path / "model.pt2")
+        export(model.network, tmp_path / "model.pt2", ExportOptions(compile=True))

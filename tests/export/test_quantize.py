@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from centernet.export import quantize_onnx
-from centernet.export.check import difference
-from centernet.export.graph import trial_images
-from centernet.export.onnx import run_onnx
+from centernet.export import ExportOptions, export
+from centernet.export.comparison import difference, trial_images
 from centernet.export.quantize import calibration_inputs
+from centernet import CenterNet
 from centernet.images import ImageError
 from centernet.inference.model_metadata import ModelMetadata
+from centernet.inference.opening import open_runtime
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -22,14 +22,15 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def int8(exported: Callable[[str], Path], photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return quantize_onnx(exported("onnx"), tmp_path_factory.mktemp("int8") / "int8.onnx", photos)
+def int8(model: CenterNet, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = ExportOptions(num_detections=20, precision="int8", calibrate=photos)
+    return export(model.network, tmp_path_factory.mktemp("int8") / "int8.onnx", options)
 
 
 def test_the_file_finds_nearly_the_same(exported: Callable[[str], Path], int8: Path) -> None:
-    pictures = trial_images(2, (96, 128), seed=5).numpy()
-    apart = difference(run_onnx(exported("onnx"), pictures), run_onnx(int8, pictures), score_tolerance=0.1)
-    assert apart.scores < 0.1
+    images = trial_images(2, (96, 128), seed=5).numpy()
+    whole, small = (open_runtime(path)(images, 20) for path in (exported("onnx"), int8))
+    assert difference(whole, small, score_tolerance=0.1).scores < 0.1
 
 
 def test_ends_of_heads_and_decode_stay_in_float(int8: Path) -> None:
@@ -63,29 +64,27 @@ def test_the_metadata_travel_and_say_int8(int8: Path) -> None:
     assert metadata.precision == "int8" and metadata.class_names == ("cat", "dog")
 
 
-def test_what_cannot_be_quantised_is_refused(exported: Callable[[str], Path], int8: Path, photos: Path) -> None:
-    folder = int8.parent
-    with pytest.raises(ValueError, match="is already in int8"):
-        quantize_onnx(int8, folder / "twice.onnx", photos)
-    (folder / "cut.onnx").write_bytes(exported("onnx").read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"cut\.onnx: cannot be read as an ONNX file"):
-        quantize_onnx(folder / "cut.onnx", folder / "out.onnx", photos)
-    foreign = onnx.load(exported("onnx"))
-    del foreign.metadata_props[:]
-    onnx.save(foreign, folder / "foreign.onnx")
-    with pytest.raises(ValueError, match=r"foreign\.onnx: another program wrote the file"):
-        quantize_onnx(folder / "foreign.onnx", folder / "out.onnx", photos)
-    with pytest.raises(FileNotFoundError, match=r"absent\.onnx"):
-        quantize_onnx(folder / "absent.onnx", folder / "out.onnx", photos)
+def test_a_graph_with_a_letterbox_is_quantised_too(model: CenterNet, photos: Path, tmp_path: Path) -> None:
+    options = ExportOptions(num_detections=20, precision="int8", calibrate=photos, letterbox=True)
+    path = export(model.network, tmp_path / "int8.onnx", options)
+    images = trial_images(1, (300, 500))
+    boxes = open_runtime(path)(images.numpy(), 20)["bboxes"]
+    assert boxes.max() > 128 and (boxes <= [500, 300, 500, 300]).all()
+
+
+def test_what_cannot_be_quantised_is_refused(model: CenterNet, photos: Path, tmp_path: Path) -> None:
+    options = ExportOptions(precision="int8", calibrate=tmp_path / "absent")
     with pytest.raises(ImageError, match="no such folder"):
-        quantize_onnx(exported("onnx"), folder / "out.onnx", folder / "absent")
-    assert not (folder / "out.onnx").exists()
+        export(model.network, tmp_path / "out.onnx", options)
+    with pytest.raises(ValueError, match="int8 and calibrate, a folder of images, go together"):
+        export(model.network, tmp_path / "out.onnx", ExportOptions(calibrate=photos))
+    assert not (tmp_path / "out.onnx").exists()
 
 
-def test_calibration_takes_pictures_evenly(photos: Path) -> None:
+def test_calibration_takes_images_evenly(photos: Path) -> None:
     metadata = ModelMetadata()
     assert len(list(calibration_inputs(photos, metadata, count=100))) == 6
     three = list(calibration_inputs(photos, metadata, count=3))
     assert len(three) == 3 and all(x.shape == (1, 512, 512, 3) and x.dtype == np.uint8 for x in three)
-    with pytest.raises(ValueError, match="at least 1 picture"):
-        next(calibration_inputs(photos, metadata, count=0))
+    with pytest.raises(ValueError, match="calibration_images: expected at least 1"):
+        ExportOptions(calibration_images=0)

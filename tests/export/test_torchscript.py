@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from centernet import CenterNet
-from centernet.export import export_torchscript
-from centernet.export.check import difference
-from centernet.export.graph import trial_images
+from centernet.export.comparison import difference, trial_images
 from centernet.inference.model_metadata import ModelMetadata
 
 quiet = pytest.mark.filterwarnings("ignore:.*torch.jit.*:")  # of loading, which the test does itself
@@ -45,7 +43,7 @@ def test_the_file_finds_what_the_model_finds(model: CenterNet, tmp_path: Path, s
 @quiet
 def test_more_rows_are_asked_for_than_a_small_map_has_lines(model: CenterNet) -> None:
     """What the sample's map had enough of, another size may lack."""
-    traced = export_torchscript(model, None, torch.rand(1, 3, 256, 256), num_detections=100)
+    traced = model.to_torchscript(None, torch.rand(1, 3, 256, 256), num_detections=100)
     images = torch.randn(2, 3, 64, 96)
     with torch.inference_mode():
         boxes, labels, scores = traced(images)
@@ -60,7 +58,7 @@ def test_more_rows_are_asked_for_than_a_small_map_has_lines(model: CenterNet) ->
 @quiet
 @pytest.mark.parametrize("size_hw", [(61, 70), (133, 101), (500, 390)])
 def test_the_letterbox_takes_pictures_of_any_size(model: CenterNet, size_hw: tuple[int, int]) -> None:
-    traced = export_torchscript(model, None, letterbox=True, num_detections=20)
+    traced = model.to_torchscript(letterbox=True, num_detections=20)
     picture = trial_images(1, size_hw)
     boxes, _, scores = traced(picture)
     height, width = size_hw
@@ -71,7 +69,7 @@ def test_the_letterbox_takes_pictures_of_any_size(model: CenterNet, size_hw: tup
 def test_folded_norms_change_nothing_and_are_gone(model: CenterNet) -> None:
     from centernet.export.graph import detached, fold_batch_norms
 
-    twin = detached(model)
+    twin = detached(model.network)
     fold_batch_norms(twin)
     assert not [module for module in twin.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     images = torch.randn(1, 3, 64, 96)
@@ -81,5 +79,5 @@ def test_folded_norms_change_nothing_and_are_gone(model: CenterNet) -> None:
 
 
 def test_integers_are_refused(model: CenterNet) -> None:
-    with pytest.raises(ValueError, match="precision='int8'"):
-        export_torchscript(model, None, precision="int8")
+    with pytest.raises(ValueError, match="precision 'int8': torchscript is exported in float32, float16, bfloat16"):
+        model.to_torchscript(precision="int8")

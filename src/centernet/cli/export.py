@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         0.
     """
     from centernet.export import FORMATS, ExportOptions, export
-    from centernet.export.exporting import check_options, format_of
+    from centernet.export.options import check_options, format_of
 
     parser = _parser()
     given = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The comparison that every export ends with: what the file gives to its users, against what the network itself finds."""
+"""What a file gives to its users against what the network itself finds: on trial images, and in figures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from centernet.export.graph import detached
+from centernet.inference import Detector
 from centernet.inference.opening import open_runtime
+from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import TorchRuntime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from centernet.inference.model_metadata import ModelMetadata
+    from centernet.data import DetectionDataset
+    from centernet.evaluation import CocoResult
     from centernet.network import Network
 
 Arrays = Mapping[str, "NDArray[Any]"]
@@ -41,8 +43,8 @@ class Difference:
 
     Attributes:
         scores: largest difference of matched detections.
-        boxes: largest difference of their corners in pixels.
-        columns: largest difference of each further output.
+        boxes: of their corners in pixels.
+        columns: of each further output.
         unmatched: detections of the one without a partner of the same class and score in the other, other than at the
             lower end of the list, where equal scores make it a matter of chance which are kept.
         total: detections that were compared.
@@ -55,11 +57,35 @@ class Difference:
     total: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.scores:.1g} in scores, {self.boxes:.1g} px in boxes"
-            + "".join(f", {value:.1g} in {name}" for name, value in self.columns.items())
-            + (f", {self.unmatched} detections without a partner" if self.unmatched else "")
+        parts = [f"{self.scores:.1g} in scores", f"{self.boxes:.1g} px in boxes"]
+        parts += [f"{value:.1g} in {name}" for name, value in self.columns.items()]
+        return ", ".join(parts + [f"{self.unmatched} detections without a partner"] * bool(self.unmatched))
+
+
+def accuracy(model: Any, dataset: DetectionDataset, *, batch_size: int = 1) -> CocoResult:
+    """Compute COCO's figures of a model on a labelled data set, by the path that a user's images take.
+
+    Args:
+        model: whatever `Detector` opens.
+        dataset: with the model's classes in its order.
+        batch_size: images that go through the network together.
+
+    Raises:
+        ValueError: the data set's classes are not the model's.
+    """
+    from centernet.evaluation import CocoEvaluator
+
+    detector = Detector(model, score_threshold=0.0, batch_size=batch_size)
+    if detector.class_names and tuple(detector.class_names) != tuple(dataset.class_names):
+        raise ValueError(
+            f"the model's classes ({', '.join(detector.class_names[:5])}, …) are not those of the data set "
+            f"({', '.join(dataset.class_names[:5])}, …), in this order"
         )
+    evaluator = CocoEvaluator(dataset.class_names)
+    paths = [dataset.path(i) for i in range(len(dataset))]
+    for i, (_, detections) in enumerate(detector.stream(paths)):
+        evaluator.update(dataset.annotation(i), detections)
+    return evaluator.compute()
 
 
 def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES) -> Difference:
@@ -74,9 +100,9 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES
         score_tolerance: scores of partners are this near.
 
     Raises:
-        ValueError: outputs of other names or shapes.
+        ValueError: an output is missing or has another shape.
     """
-    if expected.keys() != got.keys():
+    if not expected.keys() <= got.keys():
         raise ValueError(f"expected the outputs {', '.join(expected)}, got {', '.join(got)}")
     for name, values in expected.items():
         if values.shape != got[name].shape:
@@ -84,26 +110,19 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES
     largest = {name: 0.0 for name in expected if name != "labels"}
     unmatched = total = 0
     for i in range(len(got["scores"])):
-        one, other = ({name: values[i] for name, values in arrays.items()} for arrays in (expected, got))
-        for mine, theirs in ((other, one), (one, other)):
-            inner = (mine["scores"] > mine["scores"].min(initial=np.inf) + 2 * score_tolerance).nonzero()[0]
-            partners = _partners({name: values[inner] for name, values in mine.items()}, theirs, score_tolerance)
-            unmatched, total = unmatched + int((partners < 0).sum()), total + len(inner)
-            paired, partners = inner[partners >= 0], partners[partners >= 0]
+        for mine, theirs in ((got, expected), (expected, got)):
+            scores = mine["scores"][i]
+            rows = (scores > scores.min(initial=np.inf) + 2 * score_tolerance).nonzero()[0]
+            apart = np.abs(scores[rows, None].astype(np.float64) - theirs["scores"][i])
+            near = (apart <= score_tolerance) & (mine["labels"][i][rows, None] == theirs["labels"][i])
+            distance = np.abs(mine["bboxes"][i][rows, None].astype(np.float64) - theirs["bboxes"][i]).max(-1)
+            found = near.any(axis=1)
+            partners = np.where(near, distance, np.inf)[found].argmin(axis=1)
+            unmatched, total = unmatched + int((~found).sum()), total + len(rows)
             for name in largest:
-                apart = np.abs(mine[name][paired].astype(np.float64) - theirs[name][partners])
-                largest[name] = max(largest[name], float(apart.max(initial=0)))
+                values = np.abs(mine[name][i][rows[found]].astype(np.float64) - theirs[name][i][partners])
+                largest[name] = max(largest[name], float(values.max(initial=0)))
     return Difference(largest.pop("scores"), largest.pop("bboxes"), largest, unmatched, total)
-
-
-def _partners(mine: Arrays, theirs: Arrays, score_tolerance: float) -> NDArray[np.int64]:
-    """Return the row of each detection's partner in the other list; -1 for none."""
-    apart = np.abs(mine["scores"][:, None].astype(np.float64) - theirs["scores"])
-    near = (apart <= score_tolerance) & (mine["labels"][:, None] == theirs["labels"])
-    distance = np.abs(mine["bboxes"][:, None].astype(np.float64) - theirs["bboxes"]).max(-1)
-    distance = np.where(near, distance, np.inf)
-    rows: NDArray[np.int64] = np.where(near.any(axis=1), distance.argmin(axis=1), -1)
-    return rows
 
 
 def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None:
@@ -118,17 +137,18 @@ def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None
         ValueError: a float32 file whose detections are not the network's.
     """
     runtime: Any = open_runtime(path, device="cpu")
-    reference = TorchRuntime(detached(network))
-    metadata: ModelMetadata = runtime.metadata
-    one_size = getattr(runtime, "one_size", False)
+    reference, metadata = TorchRuntime(detached(network)), runtime.metadata
     exact = metadata.precision == "float32"
-    for count, size in trial_sizes(metadata, metadata.preprocessing.size if one_size else sample_hw, one_size):
+    for count, size in _trials(runtime, sample_hw):
         images = trial_images(count, size).numpy()
         expected = _eager(reference, images, metadata)
         got = runtime(images, metadata.num_detections)
         found = difference(expected, got, score_tolerance=SCORES if exact else 0.05)
         where = f"on {count} trial {'image' if count == 1 else 'images'} of {size[0]}×{size[1]}"
-        if exact and not _agree(found, expected, metadata):
+        limits = {name: COLUMNS * max(1, float(np.abs(expected[name]).max(initial=0))) for name in found.columns}
+        limits |= {column.name: BOXES for column in metadata.columns if column.kind in ("points", "boxes")}
+        agree = found.scores <= SCORES and found.boxes <= BOXES and found.unmatched <= UNMATCHED * found.total
+        if exact and not (agree and all(value <= limits[name] for name, value in found.columns.items())):
             raise ValueError(
                 f"{path}: the file does not find what the model finds: {found}, {where}; at most {SCORES:g} and "
                 f"{BOXES:g} px are expected. Please report it with the model's configuration"
@@ -136,50 +156,32 @@ def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None
         logger.info("%s: differs from PyTorch by at most %s (%s)", path.name, found, where)
 
 
-def _agree(found: Difference, expected: Arrays, metadata: ModelMetadata) -> bool:
-    """Return True if a difference is none but of rounding."""
-    places = {column.name for column in metadata.columns if column.kind in ("points", "boxes")}
-    limits = {
-        name: BOXES if name in places else COLUMNS * max(1, float(np.abs(expected[name]).max(initial=0)))
-        for name in found.columns
-    }
-    return (
-        found.scores <= SCORES
-        and found.boxes <= BOXES
-        and all(value <= limits[name] for name, value in found.columns.items())
-        and found.unmatched <= UNMATCHED * found.total
-    )
-
-
-def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMetadata) -> dict[str, NDArray[Any]]:
+def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: Any) -> Arrays:
     """Return what the network finds in images as the file takes them; with a letterbox, in their pixels."""
     if not metadata.letterbox:
         return reference(images, metadata.num_detections)
-    preprocessing, size = metadata.preprocessing, (images.shape[1], images.shape[2])
-    found = reference(np.stack([preprocessing(image) for image in images]), metadata.num_detections)
-    found["bboxes"] = np.asarray(preprocessing.to_original(found["bboxes"], size))
-    (x, _, left), (_, y, top) = preprocessing.matrix(size)
-    for column in metadata.columns:
-        if column.kind in ("points", "boxes"):
-            moved = 2 if column.kind == "points" else 4
-            values = found[column.name].copy()
-            values[..., :moved] = (values[..., :moved] - [left, top, left, top][:moved]) / [x, y, x, y][:moved]
-            found[column.name] = values
-    return found
+    found = reference(np.stack([metadata.preprocessing(image) for image in images]), metadata.num_detections)
+    rows = [{name: values[i] for name, values in found.items()} for i in range(len(images))]
+    size = (images.shape[1], images.shape[2])
+    moved = [to_detections(row, metadata.columns, metadata.preprocessing, size) for row in rows]
+    return found | {
+        name: np.stack([one.data.get(name, one.bboxes) for one in moved]) for name in ("bboxes", *moved[0].data)
+    }
 
 
-def trial_sizes(metadata: ModelMetadata, size_hw: tuple[int, int], one_size: bool) -> list[tuple[int, tuple[int, int]]]:
+def _trials(runtime: Any, sample_hw: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
     """Return numbers and sizes of trial images: the sample's size, an odd one, and large ones where a graph resizes."""
-    height, width = size_hw
-    if one_size:
-        return [(2, size_hw), (1, size_hw)]
+    metadata = runtime.metadata
+    if getattr(runtime, "one_size", False):
+        return [(2, metadata.preprocessing.size), (1, metadata.preprocessing.size)]
     least = (int(metadata.num_detections**0.5) + 1) * metadata.stride  # of a side, so that the map has K cells
+    height, width = (max(side, least) for side in sample_hw)
     odd = (max(height * 3 // 4 - 5, least), max(width * 7 // 8 - 3, least))
     large = [(1, (2 * height, 2 * width)), (1, (3 * height + 7, 5 * width // 2))] if metadata.letterbox else []
-    return [(2, (max(height, least), max(width, least))), (1, odd), *large]
+    return [(2, (height, width)), (1, odd), *large]
 
 
-def trial_images(count: int, size_hw: tuple[int, int], *, seed: int = 0) -> Tensor:
+def trial_images(count: int, size_hw: tuple[int, int], *, seed: int = 0) -> torch.Tensor:
     """Return something like photographs, soft shapes under fine detail: uint8 N×H×W×3."""
     generator = torch.Generator().manual_seed(seed)
     height, width = size_hw

@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from centernet.export import onnx, openvino, pt2, torchscript
 from centernet.export.comparison import check_file
-from centernet.export.graph import Prepared, prepare
-from centernet.export.options import ExportOptions
+from centernet.export.graph import prepare
+from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 from centernet.extras import require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from centernet.network import Network
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of file.
-
-    Attributes:
-        suffix: of its files, by which `centernet.inference.opening.RUNTIMES` opens them.
-        write: writes what `prepare` gave.
-        precisions: that a file may have.
-        options: those of `ExportOptions` that not every format has.
-        packages: that are needed to write and check it, beside torch.
-    """
-
-    suffix: str
-    write: Callable[[Prepared, Path], None]
-    precisions: tuple[str, ...]
-    options: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
-
-
-FLOATS = ("float32", "float16", "bfloat16")
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-FORMATS = {
-    "onnx": Format(".onnx", onnx.write, ("float32", "float16", "int8"), ("letterbox", "opset"), ONNX_PACKAGES),
-    "torchscript": Format(".pt", torchscript.write, FLOATS, ("letterbox",)),
-    "pt2": Format(".pt2", pt2.write, FLOATS, ("compile",)),
-    "openvino": Format(".xml", openvino.write, (*FLOATS, "int8"), ("letterbox",), (*ONNX_PACKAGES, "openvino")),
-}
 
 
 def export(
@@ -90,34 +59,6 @@ def export(
         require(package, f"{name} export")
     prepared = prepare(network, options, images)
     path.parent.mkdir(parents=True, exist_ok=True)
-    kind.write(prepared, path)
+    import_module(f"centernet.export.{kind.module}").write(prepared, path)
     check_file(path, network, prepared.sample_hw)
     return path
-
-
-def format_of(path: Path) -> str:
-    """Return the name of the format whose files have this suffix."""
-    for name, kind in FORMATS.items():
-        if path.suffix.lower() == kind.suffix:
-            return name
-    expected = ", ".join(f"{kind.suffix} ({name})" for name, kind in FORMATS.items())
-    raise ValueError(f"{path}: no format has files with the suffix {path.suffix!r}; expected one of {expected}")
-
-
-def check_options(format: str, options: ExportOptions) -> None:
-    """Check that a format has what the options ask for.
-
-    Raises:
-        ValueError: the option, and what has it.
-    """
-    if format not in FORMATS:
-        raise ValueError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
-    for name in sorted({name for kind in FORMATS.values() for name in kind.options}):
-        having = [other for other, kind in FORMATS.items() if name in kind.options]
-        if getattr(options, name) and format not in having:
-            raise ValueError(f"{name} belongs to the format {' or '.join(having)}, not {format}")
-    precisions = FORMATS[format].precisions
-    if options.precision not in precisions:
-        raise ValueError(f"precision {options.precision!r}: {format} is exported in {', '.join(precisions)}")
-    if (options.precision == "int8") != (options.calibrate is not None):
-        raise ValueError("int8 and calibrate, a folder of images, go together: ranges are measured on images")

@@ -162,7 +162,7 @@ def fold_batch_norms(network: Network) -> None:
     cannot be said stays.
     """
     made: dict[int, tuple[nn.Module, Tensor]] = {}  # the tensors are kept, so that no other gets their id
-    follows: dict[nn.Module, nn.Module] = {}
+    follows: dict[Any, Any] = {}  # norm → convolution
     calls: Counter[nn.Module] = Counter()
 
     def convolved(module: nn.Module, _: Any, output: Tensor) -> None:
@@ -188,19 +188,13 @@ def fold_batch_norms(network: Network) -> None:
     parents = {child: (parent, name) for parent in network.modules() for name, child in parent.named_children()}
     for norm, convolution in follows.items():
         if calls[norm] == calls[convolution] == 1:
-            _fold(convolution, norm)
+            transposed = isinstance(convolution, nn.ConvTranspose2d)
+            statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+            convolution.weight, convolution.bias = nn.utils.fuse_conv_bn_weights(
+                convolution.weight, convolution.bias, *statistics, transpose=transposed
+            )
             parent, name = parents[norm]
             setattr(parent, name, nn.Identity())
-
-
-def _fold(convolution: Any, norm: Any) -> None:
-    """Source: https://arxiv.org/abs/1502.03167, section 3.1, solved for one affine map."""
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    axis = 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
-    shape = [-1 if i == axis else 1 for i in range(4)]
-    bias = 0 if convolution.bias is None else convolution.bias
-    convolution.weight = nn.Parameter(convolution.weight * scale.view(shape), requires_grad=False)
-    convolution.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias, requires_grad=False)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`ExportOptions`: how a detector is written to a file. The command `centernet export` takes its options from here."""
+"""The options of an export, and the formats that files can have. Without torch: the command reads its help from here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPSETS = range(18, 24)
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Options of `export`.
+    """How a detector is written to a file.
 
     Attributes:
         num_detections: rows an image; images of fewer cells give fewer.
@@ -53,3 +53,60 @@ class ExportOptions:
             raise ValueError(f"score_threshold: expected 0..1, got {self.score_threshold}")
         if self.opset is not None and self.opset not in OPSETS:
             raise ValueError(f"opset={self.opset}: expected one from {OPSETS.start} to {OPSETS.stop - 1}")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        suffix: of its files, by which `centernet.inference.opening.RUNTIMES` opens them.
+        module: of this room, whose `write(prepared, path)` writes one.
+        precisions: that a file may have.
+        options: those of `ExportOptions` that not every format has.
+        packages: needed beside torch.
+    """
+
+    suffix: str
+    module: str
+    precisions: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
+FLOATS = ("float32", "float16", "bfloat16")
+ONNX = ("onnx", "onnxscript", "onnxruntime")
+FORMATS = {
+    "onnx": Format(".onnx", "onnx", ("float32", "float16", "int8"), ("letterbox", "opset"), ONNX),
+    "torchscript": Format(".pt", "torchscript", FLOATS, ("letterbox",)),
+    "pt2": Format(".pt2", "pt2", FLOATS, ("compile",)),
+    "openvino": Format(".xml", "openvino", (*FLOATS, "int8"), ("letterbox",), (*ONNX, "openvino")),
+}
+
+
+def format_of(path: Path) -> str:
+    """Return the name of the format whose files have this suffix."""
+    for name, kind in FORMATS.items():
+        if path.suffix.lower() == kind.suffix:
+            return name
+    expected = ", ".join(f"{kind.suffix} ({name})" for name, kind in FORMATS.items())
+    raise ValueError(f"{path}: no format has files with the suffix {path.suffix!r}; expected one of {expected}")
+
+
+def check_options(format: str, options: ExportOptions) -> None:
+    """Check that a format has what the options ask for.
+
+    Raises:
+        ValueError: the option, and what has it.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
+    for name in sorted({name for kind in FORMATS.values() for name in kind.options}):
+        having = [other for other, kind in FORMATS.items() if name in kind.options]
+        if getattr(options, name) and format not in having:
+            raise ValueError(f"{name} belongs to the format {' or '.join(having)}, not {format}")
+    precisions = FORMATS[format].precisions
+    if options.precision not in precisions:
+        raise ValueError(f"precision {options.precision!r}: {format} is exported in {', '.join(precisions)}")
+    if (options.precision == "int8") != (options.calibrate is not None):
+        raise ValueError("int8 and calibrate, a folder of images, go together: ranges are measured on images")
