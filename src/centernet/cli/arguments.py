@@ -1,4 +1,4 @@
-"""What the commands share: their parser, the types of values, and options read off the library's own signatures."""
+"""The parts that commands share: parser, types of values, and options read off the library's own signatures."""
 
 from __future__ import annotations
 

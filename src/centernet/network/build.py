@@ -1,4 +1,4 @@
-"""From the `model` section of a configuration to a network."""
+"""Networks built from the `model` section of a configuration."""
 
 from __future__ import annotations
 

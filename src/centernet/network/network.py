@@ -106,7 +106,7 @@ class Network(nn.Module):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What heads add to detections beside boxes, labels and scores, in the order of the heads."""
+        """The columns that heads add to detections beside boxes, labels and scores, in the order of the heads."""
         return tuple(column for head in self.heads.values() for column in head.columns)  # type: ignore[union-attr]
 
     def normalize(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How the losses of several tasks become one, where the heads' own fixed weights are not to decide it alone."""
+"""Learned weights of the losses of several tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The optimiser, its parameter groups and the learning rate at every step."""
+"""Optimisation: optimiser, parameter groups, and the learning rate at every step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Optimization:
-    """How a model is optimised.
+    """The optimiser of a model, its parameter groups and its learning rate.
 
     The learning rate is stated for a batch of `reference_batch` images over all devices and accumulation steps, and
     scaled linearly to the batch that is used (https://arxiv.org/abs/1706.02677). Norms and biases have no weight decay.

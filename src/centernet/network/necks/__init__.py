@@ -1,4 +1,4 @@
-"""From the backbone's maps to the one map that the heads read."""
+"""Necks: modules that make one map for the heads of the backbone's maps."""
 
 from centernet.network.necks.fpn import FPN
 from centernet.network.necks.lite import LiteFPN

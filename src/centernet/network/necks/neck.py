@@ -1,4 +1,4 @@
-"""What every neck is."""
+"""The contract of a neck."""
 
 from __future__ import annotations
 
