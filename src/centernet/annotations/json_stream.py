@@ -10,6 +10,7 @@ from typing import IO, Any
 
 _CHUNK = 1 << 20  # characters that are read at once
 _SPACE = re.compile(r"[ \t\n\r]*")
+_GOES_ON = ("", ".", "e", "E", "+", "-")  # behind a number that is cut off where the text ends
 
 
 def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
@@ -44,6 +45,8 @@ class _Stream:
         another = not self._pass("}")
         while another:
             key = self._value()
+            if not isinstance(key, str):
+                raise ValueError("expected a key")
             self._expect(":")
             if not self._pass("["):
                 yield key, None, self._value()
@@ -87,7 +90,7 @@ class _Stream:
                 if self._ended:
                     raise
             else:
-                if end < len(self._text) or self._ended:  # at the end of the text a number may go on
+                if self._ended or self._text[end : end + 1] not in _GOES_ON:
                     self._at = end
                     return value
             self._fill()

@@ -130,7 +130,7 @@ def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
 
 
 def choose_class_names(given: Iterable[str] | None, known: Iterable[str], source: str, what: str) -> tuple[str, ...]:
-    """Return the names that were given, or all; raise a DataError for none, or one that isn't among the known `what`."""
+    """Return the names that were given, or all; raise a DataError for none, or one that is not among the known."""
     known = tuple(known)
     names = known if given is None else check_class_names(given)
     unknown = [name for name in names if name not in known]

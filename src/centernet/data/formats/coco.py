@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from ...annotations.problems import DataError, Reports, choose_class_names
 from ...annotations.text import text_lines
 from ..columns import Columns
 from ..dataset import DetectionDataset
-from .layout import NO_FILE, ImageList, find_image_folder, missing
+from .layout import NO_FILE, ImageList, find_image_folder, missing, rows_asked_for
 
 
 class COCO(DetectionDataset):
@@ -62,11 +61,7 @@ class COCO(DetectionDataset):
             if images is not None or require_images:
                 raise
             root = path.parent
-        label_of = np.array([names.index(name) if name in names else -1 for name in file.categories], dtype=np.int64)
-        labels = label_of[file.rows.labels]
-        counts = Counter(np.array([*file.categories])[file.rows.labels[labels < 0]].tolist())
-        report.left_out(path, {name: counts[name] for name in file.categories if counts[name]})
-        rows = replace(file.rows, labels=labels).select(labels >= 0)
+        rows = rows_asked_for(file.rows, tuple(file.categories), names, path, report)
         listed = ImageList(root, report)
         columns = _columns(replace(file, rows=rows), entries, path, listed, required=require_images)
         ids, findings = [file.categories[name] for name in names], listed.findings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,15 @@ def find_image_folder(given: Path | None, candidates: Sequence[Path], names: Seq
     tried = ", ".join(map(str, candidates))
     example = f" such as {names[0]!r}" if names else ""
     raise DataError(f"{source}: its images{example} are in none of {tried}; give their folder as `images`")
+
+
+def rows_asked_for(rows: BoxRows, names: Sequence[str], asked: Sequence[str], source: Path, report: Reports) -> BoxRows:
+    """Return the boxes of some of the classes `names`, with new labels; how many others are left out is said."""
+    label_of = np.array([asked.index(name) if name in asked else -1 for name in names], dtype=np.int64)
+    labels = label_of[rows.labels]
+    counts = np.bincount(rows.labels[labels < 0], minlength=len(names)).tolist()
+    report.left_out(source, {name: count for name, count in zip(names, counts, strict=True) if count})
+    return replace(rows, labels=labels).select(labels >= 0)
 
 
 class ImageList:

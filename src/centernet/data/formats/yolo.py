@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
-
-import numpy as np
 
 from ...annotations.problems import DataError, Reports, choose_class_names
 from ...annotations.rows import RowList
@@ -25,7 +22,7 @@ from ...annotations.yolo import DataYaml, inside_path, label_path, read_labels
 from ...images import ImageError, list_images
 from ..columns import Columns
 from ..dataset import DetectionDataset
-from .layout import ImageList, missing
+from .layout import ImageList, missing, rows_asked_for
 
 _NO_LABELS = {"classes.txt", "obj.names", "labels.txt"}  # lists of names that tools put among the label files
 
@@ -118,12 +115,8 @@ class _Reader:
         Raises:
             DataError: no image has a label file.
         """
-        rows, path, names = self._rows.rows(), self.file.path, self.file.names
-        label_of = np.array([asked.index(name) if name in asked else -1 for name in names], dtype=np.int64)
-        labels = label_of[rows.labels]
-        counts = np.bincount(rows.labels[labels < 0], minlength=len(names)).tolist()
-        self.report.left_out(path, {name: count for name, count in zip(names, counts, strict=True) if count})
-        rows = replace(rows.select(labels >= 0), labels=labels[labels >= 0])
+        path = self.file.path
+        rows = rows_asked_for(self._rows.rows(), self.file.names, asked, path, self.report)
         asked_for = set(zip(rows.images.tolist(), rows.places.tolist(), strict=True)) if self._polygons else set()
         polygons = [polygon for polygon in self._polygons if polygon in asked_for]
         if 0 < len(polygons) < len(rows):
@@ -170,7 +163,7 @@ class _Reader:
             lines = [] if path is None else text_lines(path)
         except OSError as error:
             text = f"cannot be opened ({error.strerror}); the sample is left out"
-            return self.report(self.root / label_path(name), "unreadable-annotation", text)
+            return self.report(path or self.root, "unreadable-annotation", text)
         index = self.images.add(name)
         if index >= 0:
             self._labels.append(path)
