@@ -101,12 +101,14 @@ class Tracker:
         owner = self._step(boxes, detections.scores.astype(np.float64), detections.labels, embeddings)
         tracks = self.tracks
         rows = self.tracked[tracks.confirmed[self.tracked]]
-        return replace(
-            detections[_places(rows, owner)],
-            bboxes=self._filter.boxes(tracks.mean[rows]).astype(np.float32),
-            labels=tracks.label[rows],
-            scores=tracks.score[rows].astype(np.float32),
+        return Detections(
+            self._filter.boxes(tracks.mean[rows]).astype(np.float32),
+            tracks.label[rows],
+            tracks.score[rows].astype(np.float32),
             track_ids=tracks.id[rows],
+            class_names=detections.class_names,
+            columns=detections.columns,
+            data={name: values[_places(rows, owner)] for name, values in detections.data.items()},
         )
 
     def _checked_embeddings(self, detections: Detections) -> Array | None:
