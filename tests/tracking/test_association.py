@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from centernet.boxes import iou
-from centernet.tracking.association import Matching, appearance_cost, assign, fuse_motion, overlapping
+from centernet.tracking.association import Matching, appearance_cost, assign, overlapping
 
 
 def random_boxes(count: int, room: float, seed: int) -> np.ndarray:
@@ -82,7 +82,8 @@ def test_what_one_stage_pairs_is_out_of_the_next() -> None:
 
 
 def test_appearance_and_motion() -> None:
-    cost = appearance_cost(np.array([[1.0, 0]]), np.array([[1.0, 0], [0, 1], [-1, 0]]))
-    np.testing.assert_allclose(cost, [[0, 1, 2]])
-    fused = fuse_motion(cost, np.array([[1.0, 9, 9.5]]), gate=9.4877, weight=0.98)
+    track, detections = np.array([[1.0, 0]]), np.array([[1.0, 0], [0, 1], [-1, 0]])
+    alone = appearance_cost(track, detections, np.zeros((1, 3)), gate=9.4877, weight=1)
+    np.testing.assert_allclose(alone, [[0, 1, 2]])
+    fused = appearance_cost(track, detections, np.array([[1.0, 9, 9.5]]), gate=9.4877, weight=0.98)
     np.testing.assert_allclose(fused, [[0.02, 0.98 + 0.18, np.inf]])

@@ -202,10 +202,7 @@ class Evaluator(ABC):
 
 
 def text_table(rows: Iterable[Sequence[object]], least: int = 8) -> list[str]:
-    """Lay out rows of cells, headings first: names to the left, then columns of at least `least` characters.
-
-    Numbers with a fraction get three digits; -1, which marks a figure that does not exist, becomes a dash.
-    """
+    """Lay out rows of cells, names to the left; floats get three digits; -1, a figure that does not exist, a dash."""
 
     def text(cell: object) -> str:
         return "–" if cell == -1 else f"{cell:.3f}" if isinstance(cell, float) else str(cell)

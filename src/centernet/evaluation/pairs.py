@@ -47,9 +47,6 @@ class Pairs:
         truth, found, overlap = map(np.concatenate, zip(*parts, strict=True))
         return cls(truth, found, overlap, spans)
 
-    def __len__(self) -> int:
-        return len(self.iou)
-
     def where(self, keep: Bools) -> Pairs:
         """Return the pairs for which the mask (P) is true; rows and frames keep their numbers."""
         return Pairs(self.truth[keep], self.found[keep], self.iou[keep], self.spans)

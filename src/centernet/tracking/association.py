@@ -20,15 +20,9 @@ if TYPE_CHECKING:
 
 
 def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices, Indices, Array]:
-    """Return all pairs of boxes that overlap.
+    """Return all K pairs of boxes N×4 and M×4 that overlap: rows of `a`, rising, rows of `b`, and the IoU, above 0.
 
-    Args:
-        a: N×4 ``x1 y1 x2 y2``.
-        b: M×4.
-        inclusive: sides count as ``x2 - x1 + 1``, as FairMOT and ByteTrack count them.
-
-    Returns:
-        The row in `a`, rising, the row in `b`, and the IoU, above 0, of each of K pairs.
+    With `inclusive` sides count as ``x2 - x1 + 1``, as FairMOT and ByteTrack count them.
     """
     if not (len(a) and len(b)):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
@@ -53,29 +47,21 @@ def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices
     return rows, columns, intersection / (area_a[rows] + area_b[columns] - intersection)
 
 
-def appearance_cost(tracks: Array, detections: Array) -> Array:
-    """Return cosine distances N×M, from 0 to 2, of embeddings N×D and M×D of length 1."""
-    return np.maximum(1 - tracks @ detections.T, 0)
+def appearance_cost(tracks: Array, detections: Array, distance: Array, *, gate: float, weight: float) -> Array:
+    """Mix cosine distances of embeddings N×D and M×D, of length 1, with squared Mahalanobis distances N×M.
 
-
-def fuse_motion(cost: Array, distance: Array, *, gate: float, weight: float) -> Array:
-    """Mix squared Mahalanobis distances into costs of the same shape: ``weight · cost + (1 - weight) · distance``.
-
-    A pair whose distance is above `gate` costs infinity. FairMOT, Zhang et al. 2020, arXiv:2004.01888.
+    ``weight · cosine + (1 - weight) · distance``; infinity where the distance is above `gate`. FairMOT, Zhang et al.
+    2020, arXiv:2004.01888.
     """
-    return np.where(distance > gate, np.inf, weight * cost + (1 - weight) * distance)
+    cosine = np.maximum(1 - tracks @ detections.T, 0)
+    return np.where(distance > gate, np.inf, weight * cosine + (1 - weight) * distance)
 
 
 def assign(rows: Indices, columns: Indices, cost: Array, limit: float) -> tuple[Indices, Indices]:
     """Choose pairs so that no row and no column is in two, and the sum of ``limit - cost`` over them is largest.
 
-    Args:
-        rows, columns: K, of the pairs to choose from; no pair is in the list twice.
-        cost: K, each below `limit`; a pair that isn't in the list is never chosen.
-        limit: cost of leaving a row and a column alone.
-
-    Returns:
-        Rows and columns of the chosen pairs.
+    The K pairs to choose from are different ones that cost less than `limit`, the cost of leaving a row and a column
+    alone. Returns the rows and columns of the chosen ones.
     """
     if not len(rows):
         return rows, columns
@@ -101,31 +87,18 @@ def _numbered(values: Indices) -> tuple[Indices, Indices]:
 
 
 class Matching:
-    """Pairs of N tracks and M detections, made in stages: those of one stage take no part in the next.
-
-    Attributes:
-        track_of: M int64, the track (0 … N - 1) of each detection, or -1.
-        free: N bool, tracks without a detection so far.
-    """
+    """Pairs of N tracks and M detections, made in stages: those of one stage take no part in the next."""
 
     def __init__(self, tracks: int, detections: int) -> None:
-        self.track_of = np.full(detections, -1, dtype=np.int64)
-        self.free = np.ones(tracks, dtype=bool)
+        self.track_of = np.full(detections, -1, dtype=np.int64)  # the track of each detection, or -1
+        self.free = np.ones(tracks, dtype=bool)  # tracks without a detection so far
 
     def pair(
         self, rows: Indices, columns: Indices, cost: Array, limit: float, *, tracks: Mask, detections: Mask
     ) -> None:
-        """Make one stage: assign, among these pairs, free tracks and free detections that are in the masks (`assign`).
-
-        Args:
-            rows, columns: K, tracks and detections of the possible pairs.
-            cost: K; pairs that do not cost less than `limit` are not made.
-            limit: see `assign`.
-            tracks, detections: masks N and M of those that take part.
-        """
-        wanted = (tracks & self.free)[rows]
-        wanted &= (detections & (self.track_of < 0))[columns]
-        wanted &= cost < limit
+        """Make one stage: assign, among K possible pairs of tracks (rows) and detections (columns) that cost less than
+        `limit`, free ones that are in the masks N and M (`assign`)."""
+        wanted = (tracks & self.free)[rows] & (detections & (self.track_of < 0))[columns] & (cost < limit)
         i, j = assign(rows[wanted], columns[wanted], cost[wanted], limit)
         self.track_of[j] = i
         self.free[i] = False

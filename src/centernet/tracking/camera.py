@@ -27,15 +27,10 @@ class CameraMotion:
         self._points: NDArray[np.float32] = np.zeros((0, 1, 2), np.float32)
 
     def update(self, image: NDArray[np.uint8], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the motion from the frame before to this one.
+        """Return the 2×3 matrix that maps pixels of the frame before to pixels of this one, H×W×3 uint8 RGB.
 
-        Args:
-            image: H×W×3 uint8 RGB.
-            boxes: N×4 detections in it, ``x1 y1 x2 y2``.
-
-        Returns:
-            2×3 matrix that maps pixels of the frame before to pixels of this one; no motion for the first frame, one
-            of another size, and where too little of the background was found again.
+        There is no motion for the first frame, one of another size, and where too little of the background was found
+        again. `boxes` are the detections N×4 ``x1 y1 x2 y2``.
         """
         scale = min(1.0, _LONGER_SIDE / max(image.shape[:2]))
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -18,7 +18,7 @@ def fill_gaps(frames: Sequence[Detections], *, max_gap: int) -> list[Detections]
 
     Returns:
         As many frames; the boxes that were added come last in each, with the class of the box before the gap, and
-        scores between those of the boxes before and after it. Embeddings aren't kept.
+        scores between those before and after it. Embeddings and other columns are not kept.
 
     Raises:
         ValueError: a frame without `track_ids`, or a `max_gap` below 0.
@@ -53,14 +53,9 @@ def fill_gaps(frames: Sequence[Detections], *, max_gap: int) -> list[Detections]
     for frame, start, end in zip(frames, ends[:-1], ends[1:], strict=True):
         new = by_frame[start:end]
         owner = before[source[new]]
-        filled.append(
-            Detections(
-                np.concatenate([frame.bboxes, added[new, :4].astype(np.float32)]),
-                np.concatenate([frame.labels, labels[owner]]),
-                np.concatenate([frame.scores, added[new, 4].astype(np.float32)]),
-                None,
-                np.append(np.asarray(frame.track_ids), ids[owner]),
-                frame.class_names,
-            )
-        )
+        boxes = np.concatenate([frame.bboxes, added[new, :4].astype(np.float32)])
+        scores = np.concatenate([frame.scores, added[new, 4].astype(np.float32)])
+        track_ids = np.append(np.asarray(frame.track_ids), ids[owner])
+        new_labels = np.concatenate([frame.labels, labels[owner]])
+        filled.append(Detections(boxes, new_labels, scores, None, track_ids, frame.class_names))
     return filled

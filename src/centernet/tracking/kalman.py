@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-CHI2_95 = {2: 5.9915, 4: 9.4877}  # .95 quantiles of the chi-square distribution, by degrees of freedom
+CHI2_95 = 9.4877  # the .95 quantile of the chi-square distribution with four degrees of freedom
 
 _LEAST_SIZE = 1e-3  # pixels: a box without height is known no better than this
 
@@ -46,10 +46,7 @@ class KalmanFilter:
 
     A state is a `mean` N×2×4 (row 0 the coordinates, row 1 their velocities a frame) and a `covariance` N×3×4: for each
     coordinate the variance of its position, its covariance of position and velocity, and the variance of its velocity.
-    All float64.
-
-    Attributes:
-        form: meaning of the third coordinate: "xyah" (aspect ratio) or "xywh" (width).
+    The third coordinate is the aspect ratio (`form` "xyah") or the width ("xywh"). All float64.
     """
 
     form: Literal["xyah", "xywh"] = "xyah"
@@ -110,29 +107,19 @@ class KalmanFilter:
         spread[:, 2] -= gain[:, 1] * covariance[:, 1]
         return updated, spread
 
-    def gating_distance(self, mean: Array, covariance: Array, measured: Array, *, centre_only: bool = False) -> Array:
-        """Return the squared Mahalanobis distances N×M of measurements M×4 from the expected ones of N tracks.
-
-        Args:
-            mean: N×2×4.
-            covariance: N×3×4.
-            measured: M×4.
-            centre_only: use x and y alone, two degrees of freedom instead of four (`CHI2_95`).
-        """
+    def gating_distance(self, mean: Array, covariance: Array, measured: Array) -> Array:
+        """Return the squared Mahalanobis distances N×M of measurements M×4 from the expected ones of N tracks."""
         expected, variance = self.project(mean, covariance)
         distance = np.zeros((len(mean), len(measured)))
-        for i in range(2 if centre_only else 4):
+        for i in range(4):
             distance += (expected[:, i, None] - measured[:, i]) ** 2 / variance[:, i, None]
         return distance
 
     def warp(self, mean: Array, covariance: Array, matrix: Array) -> tuple[Array, Array]:
-        """Return the state after the camera has moved.
+        """Return the state after the camera has moved, by a 2×3 matrix from pixels of the old view to the new one's.
 
-        Args:
-            mean: N×2×4.
-            covariance: N×3×4.
-            matrix: 2×3, a shift, a turn and a zoom: pixels of the old view to pixels of the new one. A turn moves
-                centres and velocities, not the boxes' shape nor, as they are about the same along both axes, variances.
+        It holds a shift, a turn and a zoom. A turn moves centres and velocities, not the boxes' shape nor, as they are
+        about the same along both axes, variances.
         """
         zoom = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
         scale = np.array([1, 1, 1 if self.form == "xyah" else zoom, zoom])
@@ -140,8 +127,7 @@ class KalmanFilter:
         warped[:, :, :2] = mean[:, :, :2] @ matrix[:, :2].T
         warped[:, 0, :2] += matrix[:, 2]
         scale[:2] = zoom
-        spread: Array = covariance * scale**2
-        return warped, spread
+        return warped, np.asarray(covariance * scale**2)
 
     def _variances(self, position: Array, noise: _Noise, times: float = 1) -> Array:
         """Return variances N×4: squares of a share of the box's size and, for an aspect ratio, of a number."""
@@ -149,5 +135,4 @@ class KalmanFilter:
             deviations = np.maximum(position[:, 3:], _LEAST_SIZE) * (times * noise.by_height) + noise.aspect
         else:
             deviations = np.maximum(position[:, [2, 3, 2, 3]], _LEAST_SIZE) * (times * noise.share)
-        variances: Array = deviations * deviations
-        return variances
+        return np.asarray(deviations * deviations)

@@ -46,9 +46,6 @@ class TrackerOptions:
         camera_motion: move tracks with the background, which is followed through the images of the frames.
         upstream_habits: keep two habits of FairMOT's and ByteTrack's code: a track that is not shown yet is not moved
             to the frame that it is compared with, and one that is found again shows the score that it was lost with.
-
-    Raises:
-        ValueError: a value that an option cannot have.
     """
 
     high_score: float = 0.6
@@ -61,7 +58,7 @@ class TrackerOptions:
     appearance_limit: float | None = 0.4
     appearance_weight: float = 0.98
     appearance_share: float = 0.0
-    gate: float = CHI2_95[4]
+    gate: float = CHI2_95
     embedding_momentum: float = 0.9
     iou_limit: float = 0.8
     iou_finds_lost: bool = True
@@ -83,10 +80,8 @@ class TrackerOptions:
             if expected:
                 raise ValueError(f"{field.name}: expected {expected}, got {value!r}")
         if self.low_score is not None and self.low_score >= self.high_score:
-            raise ValueError(
-                f"low_score: expected less than high_score ({self.high_score:g}), or None for no second pass, "
-                f"got {self.low_score!r}"
-            )
+            expected = f"less than high_score ({self.high_score:g}), or None for no second pass"
+            raise ValueError(f"low_score: expected {expected}, got {self.low_score!r}")
 
 
 def _expected(name: str, kind: str, value: object) -> str | None:
@@ -96,11 +91,10 @@ def _expected(name: str, kind: str, value: object) -> str | None:
         return None if isinstance(value, bool) else "True or False"
     if kind.startswith("Literal"):
         return None if value in ("xyah", "xywh") else "'xyah' or 'xywh'"
-    if kind == "int":
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        return None if fits else "a whole number from 1"
     if value is None and optional:
         return None
+    if kind == "int" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        return "a whole number from 1"
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return "a finite number" + (" or None" if optional else "")
     if name in ("appearance_weight", "appearance_share", "embedding_momentum") and not 0 <= value <= 1:

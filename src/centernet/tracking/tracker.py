@@ -10,7 +10,7 @@ import numpy as np
 
 from ..boxes import elementwise_iou
 from ..detections import Detections
-from .association import Matching, appearance_cost, fuse_motion, overlapping
+from .association import Matching, appearance_cost, overlapping
 from .camera import CameraMotion
 from .kalman import KalmanFilter
 from .options import PRESETS, TrackerOptions
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Indices = NDArray[np.int64]
-
-_NONE: Indices = np.zeros(0, dtype=np.int64)
 
 
 class Tracker:
@@ -36,9 +34,6 @@ class Tracker:
     Attributes:
         options: the preset's, with the overrides.
         frame: number of frames since the start or `reset()`.
-        tracks: the state of every track.
-        tracked: rows of `tracks` that have a detection in the last frame, confirmed or not.
-        lost: rows of `tracks` that are looked for.
 
     Raises:
         ValueError: an unknown preset, or a value that an option cannot have.
@@ -73,7 +68,8 @@ class Tracker:
         """Forget all tracks, before the next sequence; ids count from 1 again."""
         self.frame = 0
         self.tracks = TrackStates()
-        self.tracked = self.lost = _NONE
+        # Rows of tracks that have a detection in the last frame, confirmed or not, and of those that are looked for.
+        self.tracked = self.lost = np.zeros(0, dtype=np.int64)
         self._next_id = 1
         self._camera = CameraMotion() if self.options.camera_motion else None
 
@@ -101,6 +97,8 @@ class Tracker:
         owner = self._step(boxes, detections.scores.astype(np.float64), detections.labels, embeddings)
         tracks = self.tracks
         rows = self.tracked[tracks.confirmed[self.tracked]]
+        order = owner.argsort()
+        places = order[owner.searchsorted(rows, sorter=order)]
         return Detections(
             self._filter.boxes(tracks.mean[rows]).astype(np.float32),
             tracks.label[rows],
@@ -108,7 +106,7 @@ class Tracker:
             track_ids=tracks.id[rows],
             class_names=detections.class_names,
             columns=detections.columns,
-            data={name: values[_places(rows, owner)] for name, values in detections.data.items()},
+            data={name: values[places] for name, values in detections.data.items()},
         )
 
     def _checked_embeddings(self, detections: Detections) -> Array | None:
@@ -118,17 +116,13 @@ class Tracker:
         embeddings = detections.embeddings.astype(np.float64)
         wrong = ~np.isfinite(embeddings).all(axis=1)
         if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise ValueError(
-                f"embeddings: expected finite numbers, row {row} has {int((~np.isfinite(embeddings[row])).sum())} "
-                f"that aren't ({int(wrong.sum())} such rows): was the network's output NaN?"
-            )
+            row, rows = int(np.argmax(wrong)), int(wrong.sum())
+            text = f"row {row} has {int((~np.isfinite(embeddings[row])).sum())} that aren't ({rows} such rows)"
+            raise ValueError(f"embeddings: expected finite numbers, {text}: was the network's output NaN?")
         length = self.tracks.embedding.shape[1]
         if length not in (0, embeddings.shape[1]):
-            raise ValueError(
-                f"embeddings: expected N×{length} as in earlier frames, got N×{embeddings.shape[1]}; "
-                "call reset() before tracking with another network"
-            )
+            text = f"expected N×{length} as in earlier frames, got N×{embeddings.shape[1]}"
+            raise ValueError(f"embeddings: {text}; call reset() before tracking with another network")
         return embeddings
 
     def _move_with_camera(self, matrix: Array) -> None:
@@ -160,7 +154,8 @@ class Tracker:
         self._continue(owner[matched], boxes[matched], scores[matched], labels[matched])
         if embeddings is not None:
             sure = matched[high[matched]]  # the embedding of a low score says little
-            self._remember(owner[sure], embeddings[sure])
+            share, known = options.embedding_momentum, tracks.embedding[owner[sure]]
+            tracks.embedding[owner[sure]] = _unit(share * known + (1 - share) * embeddings[sure])
         fresh = (high & (owner < 0) & (scores >= options.new_score)).nonzero()[0]
         if len(fresh):
             owner[fresh] = self._begin(boxes[fresh], scores[fresh], labels[fresh])
@@ -181,11 +176,7 @@ class Tracker:
     def _associate(
         self, rows: Indices, pool: int, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None
     ) -> Indices:
-        """Return the row of `tracks` that each detection continues, or -1.
-
-        Args:
-            rows: candidates; the first `pool` of them are confirmed (tracked or lost).
-        """
+        """Return the row of `tracks` that each detection continues, or -1; the first `pool` rows are confirmed."""
         options, tracks = self.options, self.tracks
         matching = Matching(len(rows), len(boxes))
         if not (len(rows) and len(boxes)):
@@ -194,8 +185,13 @@ class Tracker:
         tracked = confirmed & (tracks.last[rows] == self.frame - 1)
 
         if embeddings is not None and options.appearance_limit is not None:
-            i, j, cost = self._alike(rows, boxes, labels, embeddings, options.appearance_limit)
-            matching.pair(i, j, cost, options.appearance_limit, tracks=confirmed, detections=high)
+            state, measured = (tracks.mean[rows], tracks.covariance[rows]), self._filter.measurements(boxes)
+            known, distance = tracks.embedding[rows], self._filter.gating_distance(*state, measured)
+            weight = options.appearance_weight
+            cost = appearance_cost(known, embeddings, distance, gate=options.gate, weight=weight)
+            same_class = (tracks.label[rows, None] == labels) | (not options.per_class)
+            i, j = np.nonzero((cost < options.appearance_limit) & same_class)
+            matching.pair(i, j, cost[i, j], options.appearance_limit, tracks=confirmed, detections=high)
         i, j, overlap = overlapping(self._filter.boxes(tracks.mean[rows]), boxes, inclusive=options.inclusive_iou)
         if options.per_class:
             same = tracks.label[rows][i] == labels[j]
@@ -216,19 +212,6 @@ class Tracker:
 
         found = matching.track_of >= 0
         return np.where(found, rows[matching.track_of], -1)
-
-    def _alike(
-        self, rows: Indices, boxes: Array, labels: Indices, embeddings: Array, limit: float
-    ) -> tuple[Indices, Indices, Array]:
-        """Return the pairs whose embeddings and motion agree: places in `rows`, detections, costs."""
-        options, tracks = self.options, self.tracks
-        distance = self._filter.gating_distance(
-            tracks.mean[rows], tracks.covariance[rows], self._filter.measurements(boxes)
-        )
-        cost = appearance_cost(tracks.embedding[rows], embeddings)
-        cost = fuse_motion(cost, distance, gate=options.gate, weight=options.appearance_weight)
-        i, j = np.nonzero((cost < limit) & ((tracks.label[rows, None] == labels) | (not options.per_class)))
-        return i, j, cost[i, j]
 
     def _continue(self, rows: Indices, boxes: Array, scores: Array, labels: Indices) -> None:
         """Update tracks with their detections."""
@@ -260,12 +243,6 @@ class Tracker:
             line += step
             mean[on], covariance[on] = self._filter.update(mean[on], covariance[on], line[on])
         tracks.mean[rows], tracks.covariance[rows] = mean, covariance
-
-    def _remember(self, rows: Indices, embeddings: Array) -> None:
-        """Mix embeddings into those of their tracks."""
-        share = self.options.embedding_momentum
-        mixed = share * self.tracks.embedding[rows] + (1 - share) * embeddings
-        self.tracks.embedding[rows] = _unit(mixed)
 
     def _begin(self, boxes: Array, scores: Array, labels: Indices) -> Indices:
         """Start a track with each detection. Returns their rows."""
@@ -322,13 +299,6 @@ class Tracker:
             self.lost = lost[~np.isin(lost, other[older])]
 
 
-def _places(values: Indices, among: Indices) -> Indices:
-    """Return the place of each value in an array that has it once."""
-    order = among.argsort()
-    return order[among.searchsorted(values, sorter=order)]
-
-
 def _unit(vectors: Array) -> Array:
     """Scale vectors N×D to length 1; zeros stay zeros."""
-    units: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return units
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))

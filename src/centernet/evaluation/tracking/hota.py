@@ -22,8 +22,6 @@ from .comparison import Comparison
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 
-Sums = Mapping[str, Floats]
-
 
 def hota_sums(compared: Comparison) -> dict[str, Floats]:
     """Return the values that add up over sequences, an array of one number for each alpha.
@@ -64,7 +62,7 @@ def hota_sums(compared: Comparison) -> dict[str, Floats]:
     }
 
 
-def hota_figures(sums: Sums) -> dict[str, float | tuple[float, ...]]:
+def hota_figures(sums: Mapping[str, Floats]) -> dict[str, float | tuple[float, ...]]:
     """Compute HOTA, DetA, AssA, LocA, DetRe, DetPr, AssRe, AssPr, OWTA: means over alpha, and ``…_alpha`` for each."""
     true, missed, false = sums["HOTA_TP"], sums["HOTA_FN"], sums["HOTA_FP"]
     hits = np.maximum(true, 1)
