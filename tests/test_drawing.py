@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from centernet.detections import Detections
+from centernet.detections import Column, Detections
 from centernet.drawing import class_colour
 from centernet.inference import Trails, contact_sheet, draw
 
@@ -185,3 +185,17 @@ def test_contact_sheets_hold_every_picture() -> None:
     assert contact_sheet(images[:1], columns=4, tile_width=90).shape[1] < 100
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([])
+
+
+def test_further_columns_are_drawn_by_their_kind() -> None:
+    image = np.full((200, 300, 3), 128, np.uint8)
+    columns = [Column("pose", "points", (2, 3)), Column("head", "boxes", (4,)), Column("age", "value")]
+    pose = [[[150, 100, 0.9], [900, np.nan, 0.9]]]  # the second lies nowhere
+    data = {"pose": pose, "head": [[60, 50, 90, 80]], "age": [34.0]}
+    plain = draw(image, detections((40, 40, 200, 180)))
+    drawn = draw(image, detections((40, 40, 200, 180), columns=columns, data=data))
+    assert tuple(drawn[100, 150]) == class_colour(0) and (plain[100, 150] == 128).all()
+    assert tuple(drawn[65, 60]) == class_colour(0) and (plain[65, 60] == 128).all()
+    assert (drawn[100:160, 100:140] == 128).all(), "nothing but that"
+    nowhere = detections((40, 40, 200, 180), columns=columns[1:2], data={"head": [[np.nan] * 4]})
+    np.testing.assert_array_equal(draw(image, nowhere), plain)

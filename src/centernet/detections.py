@@ -14,7 +14,7 @@ from centernet.extras import require
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-Kind = Literal["value", "vector", "points", "boxes"]
+ColumnKind = Literal["value", "vector", "points", "boxes"]
 Dtype = Literal["float32", "int64", "bool"]
 
 RESERVED = {
@@ -41,7 +41,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     shape: tuple[int, ...] = ()
     dtype: Dtype = "float32"
 
@@ -52,9 +52,9 @@ class Column:
                 f"column {self.name!r}: expected a name of letters, digits and _ that is none of "
                 f"{', '.join(sorted(RESERVED))}"
             )
-        if self.kind not in get_args(Kind) or self.dtype not in get_args(Dtype):
+        if self.kind not in get_args(ColumnKind) or self.dtype not in get_args(Dtype):
             raise ValueError(
-                f"column {self.name}: expected one of the kinds {', '.join(get_args(Kind))} and of the types "
+                f"column {self.name}: expected one of the kinds {', '.join(get_args(ColumnKind))} and of the types "
                 f"{', '.join(get_args(Dtype))}, got {self.kind!r} and {self.dtype!r}"
             )
         last = self.shape[-1] if self.shape else 1

@@ -28,7 +28,7 @@ class FindOne:
 
 
 def test_the_demo_ends_with_a_tracked_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_runtime, "load_checkpoint", lambda path, **options: FindOne())
+    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindOne())
     (tmp_path / "best.ckpt").touch()
     clip = demo._track(tmp_path / "best.ckpt", tmp_path)
     capture = cv2.VideoCapture(str(clip))

@@ -40,7 +40,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in an empty folder, the model file being a stand-in."""
-    monkeypatch.setattr(torch_runtime, "load_checkpoint", lambda path, **options: FindBright())
+    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindBright())
     monkeypatch.chdir(tmp_path)
     Path("best.ckpt").touch()
 

@@ -49,7 +49,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in an empty folder, the model file being a stand-in."""
-    monkeypatch.setattr(torch_runtime, "load_checkpoint", lambda path, **options: FindBright())
+    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindBright())
     monkeypatch.chdir(tmp_path)
     Path("best.ckpt").touch()
 
@@ -270,7 +270,7 @@ class TestDetections:
         return Path(path)
 
     def test_they_are_tracked(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch_runtime, "load_checkpoint", None)  # no network is read
+        monkeypatch.setattr(torch_runtime, "load_model", None)  # no network is read
         self.det()
         assert run("--detections", "TUD/det/det.txt", "--format", "mot,json") == 0
         found = rows()

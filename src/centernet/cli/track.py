@@ -6,19 +6,17 @@ centernet track street.mp4 --model best.ckpt --output tracks
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from centernet.cli.arguments import add_options, command_parser, given_options, parameter_texts
 from centernet.cli.output import MODEL, Output, add_detector_options, format_list, source_argument
 
 if TYPE_CHECKING:
     from centernet.detections import Detections
-    from centernet.inference import Detector, Frame, Source, Writer
-    from centernet.tracking import Tracker
+    from centernet.inference import Writer
 
-DEFAULT_RATE = 30.0
 FORMATS = ("mot", "json", "video", "images")
 DESCRIPTION = "Follow objects through a video, a folder of frames (by name) or the images of a camera."
 EPILOG = """examples:
@@ -42,27 +40,41 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = _parser()
     given = parser.parse_args(arguments)
+    classes: list[str] = getattr(given, "classes", None) or []
     formats: list[str] = given.format or (["mot"] if given.source is None else ["mot", "video"])
     if given.source is None and given.detections is None:
         parser.error("give a SOURCE, or --detections with a det.txt")
-    if given.detections is not None and len(_classes(given)) > 1:
+    if given.detections is not None and len(classes) > 1:
         parser.error("--detections: all boxes of such a file are of one class; --classes may name that one")
     if given.source is None and {"video", "images"} & set(formats):
         parser.error("--format video and images draw on the frames: give their folder or video as the SOURCE, too")
 
-    from centernet.inference import CocoWriter, ImageWriter, MotWriter, VideoWriter, open_source
+    from centernet.inference import CocoWriter, Detector, ImageWriter, MotWriter, VideoWriter, open_source, track
+    from centernet.inference.stored_detections import StoredDetections
+    from centernet.inference.tracking import make_tracker
     from centernet.inference.writers import counted
+    from centernet.tracking import TrackerOptions
 
     source = None if given.source is None else open_source(source_argument(given.source))
-    run = _track_model(given, source) if source and not given.detections else _track_file(given, source)
+    detector: Detector | StoredDetections
+    if given.detections is not None:
+        detector = StoredDetections(given.detections, source, class_name=classes[0] if classes else None)
+        total, stated = detector.length, detector.frame_rate
+    else:
+        assert source is not None
+        total, stated = source.length, source.frame_rate  # before the model is read: a wrong path is told at once
+        detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
+    rate = given.frame_rate or stated or 30.0
+    options = given_options(given, TrackerOptions)
+    tracker = make_tracker(detector, rate, preset=given.preset, start_score=given.start_score, **options)
     folder: Path = given.output
-    several = len(_classes(given) or run.class_names) > 1
     writers: dict[str, Writer] = {
-        "mot": MotWriter(folder / "tracks.txt", with_classes=several),
-        "json": CocoWriter(folder / "tracks.json", run.class_names),
-        "video": VideoWriter(folder / "tracks", frame_rate=run.frame_rate),
+        "mot": MotWriter(folder / "tracks.txt", with_classes=len(classes or detector.class_names) > 1),
+        "json": CocoWriter(folder / "tracks.json", detector.class_names),
+        "video": VideoWriter(folder / "tracks", frame_rate=rate),
         "images": ImageWriter(folder / "images"),
     }
+    output = Output(total, "frame", live=source is not None and source.live)
     identities: set[int] = set()
 
     def see(tracks: Detections) -> None:
@@ -72,48 +84,8 @@ def main(arguments: Sequence[str]) -> int:
     def headline(frames: str) -> str:
         return f"{counted(len(identities), 'identity')} in {frames}"
 
-    return run.output.write(run.tracked, [writers[name] for name in formats], see, headline)
-
-
-class _Run(NamedTuple):
-    """Frames with their tracks, what is known of them, and where they go."""
-
-    tracked: Iterator[tuple[Frame, Detections]]
-    class_names: Sequence[str]
-    frame_rate: float
-    output: Output
-
-
-def _track_model(given: argparse.Namespace, source: Source) -> _Run:
-    """Track what a network finds."""
-    from centernet.inference import Detector, track
-
-    output = Output(source.length, "frame", live=source.live)  # before the model is read: a wrong path is told at once
-    rate = given.frame_rate or source.frame_rate or DEFAULT_RATE
-    detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
-    tracked = track(detector, _tracker(given, detector, rate), source, on_error=output.left_out)
-    return _Run(tracked, detector.class_names, rate, output)
-
-
-def _track_file(given: argparse.Namespace, source: Source | None) -> _Run:
-    """Track the detections of a file."""
-    from centernet.inference.stored_detections import StoredDetections
-
-    stored = StoredDetections.read(given.detections, source, class_name=next(iter(_classes(given)), None))
-    rate = given.frame_rate or stored.frame_rate or DEFAULT_RATE
-    return _Run(stored.track(_tracker(given, None, rate)), stored.class_names, rate, Output(stored.length, "frame"))
-
-
-def _classes(given: argparse.Namespace) -> list[str]:
-    return getattr(given, "classes", None) or []
-
-
-def _tracker(given: argparse.Namespace, detector: Detector | None, rate: float) -> Tracker:
-    from centernet.inference.tracking import make_tracker
-    from centernet.tracking import TrackerOptions
-
-    options = given_options(given, TrackerOptions)
-    return make_tracker(detector, rate, preset=given.preset, start_score=given.start_score, **options)
+    tracked = track(detector, tracker, source, on_error=output.left_out)
+    return output.write(tracked, [writers[name] for name in formats], see, headline)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class Timing:
 
 
 @dataclass
-class Result:
+class ModelSpeed:
     """The measurements of one model.
 
     Attributes:
@@ -79,7 +79,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Report:
+class SpeedReport:
     """The results of models on one machine, at one time.
 
     Attributes:
@@ -88,7 +88,7 @@ class Report:
     """
 
     machine: dict[str, Any]
-    results: list[Result]
+    results: list[ModelSpeed]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -97,7 +97,7 @@ class Report:
     def table(self) -> str:
         """Return a table with a column for each model."""
         stages = {"decode": "  JPEG to pixels", "warp": "  to the input", "network": "  network", "after": "  after it"}
-        rows: list[tuple[str, Callable[[Result], str]]] = [
+        rows: list[tuple[str, Callable[[ModelSpeed], str]]] = [
             ("runtime", lambda r: r.runtime),
             ("input", lambda r: f"{r.input_size[0]}×{r.input_size[1]}"),
             ("one JPEG to boxes, ms (p95)", lambda r: _ms(r.latency)),
@@ -128,7 +128,7 @@ def benchmark(
     batch_size: int = 8,
     threads: int | None = None,
     device: str | None = None,
-) -> Report:
+) -> SpeedReport:
     """Measure models beside one another, in turns, so that what else the machine does falls on all of them.
 
     Args:
@@ -152,16 +152,16 @@ def benchmark(
             before = _resident()
             detector = Detector(name, threads=threads, device=device, batch_size=batch_size)
             detector(files[0])
-            measured.append(_Measured(name, detector, _resident() - before if before else None))
+            measured.append(_Measured(detector, _resident() - before if before else None))
         for i in range(rounds + 3):  # three to warm up
             for one in measured:
                 one.look(files[i % len(files)], counts=i >= 3)
         results = [one.result(files, rounds, batch_size) for one in measured]
-    return Report(_machine(thread_count(threads)), results)
+    return SpeedReport(_machine(thread_count(threads)), results)
 
 
 class _Clocked:
-    """A runtime or a preprocessing, with the seconds that its last call took."""
+    """Something that is called, with the seconds that its last call took."""
 
     def __init__(self, part: Any, **replaced: Any) -> None:
         self.part = part
@@ -181,48 +181,45 @@ class _Clocked:
 class _Measured:
     """A model under measurement."""
 
-    def __init__(self, name: str, detector: Detector, memory: int | None) -> None:
-        self.name, self.detector, self.memory = name, detector, memory
+    def __init__(self, detector: Detector, memory: int | None) -> None:
+        self.detector, self.memory = detector, memory
         self.runtime = detector.runtime
         self.seconds: dict[str, list[float]] = {key: [] for key in (*STAGES, "latency")}
 
     def look(self, path: Path, *, counts: bool) -> None:
         """Time one image, as a whole and in parts."""
-        start = time.perf_counter()
-        self.detector(path)
-        whole = time.perf_counter() - start
-        start = time.perf_counter()
-        image = read_image(path)
-        decode = time.perf_counter() - start
-        warp = _Clocked(self.runtime.preprocessing)
+        whole, decode = _Clocked(self.detector), _Clocked(read_image)
+        whole(path)
+        image = decode(path)
+        warp, rest = _Clocked(self.runtime.preprocessing), _Clocked(self.detector)
         network: Any = _Clocked(self.runtime, preprocessing=warp)
         self.detector.runtime = network
-        start = time.perf_counter()
-        self.detector(image)
-        rest = time.perf_counter() - start - network.seconds - warp.seconds
+        rest(image)
         self.detector.runtime = self.runtime
-        if counts:
-            parts = (decode, warp.seconds, network.seconds, rest, whole)
-            for key, value in zip(self.seconds, parts, strict=True):
-                self.seconds[key].append(value)
+        rest.seconds -= network.seconds + warp.seconds
+        for key, clock in zip(self.seconds, (decode, warp, network, rest, whole), strict=True):
+            self.seconds[key] += [clock.seconds] * counts
 
-    def result(self, images: Sequence[Path], rounds: int, batch_size: int) -> Result:
+    def result(self, images: Sequence[Path], rounds: int, batch_size: int) -> ModelSpeed:
         """Return everything, with the figures that need batches."""
         batches = max(2, -(-rounds // batch_size))
         files = [images[i % len(images)] for i in range(batches * batch_size)]
-        wall, cpu = time.perf_counter(), time.process_time()
-        for _ in self.detector.stream(files):
-            pass
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        stream, cpu = _Clocked(lambda: sum(1 for _ in self.detector.stream(files))), time.process_time()
+        stream()
+        cpu = time.process_time() - cpu
         inputs = np.stack([self.runtime.preprocessing(read_image(images[0]))] * batch_size)
-        alone = list(_times(lambda: self.runtime(inputs, self.detector.num_detections), batches))
-        return Result(
-            model=Path(self.name).name,
+        network = _Clocked(self.runtime)
+        alone = []
+        for _ in range(batches):
+            network(inputs, self.detector.num_detections)
+            alone.append(network.seconds)
+        return ModelSpeed(
+            model=Path(self.detector.name).name,
             runtime=type(self.runtime).__name__.removesuffix("Runtime"),
             input_size=(inputs.shape[1], inputs.shape[2]),
             stages={key: Timing.of(self.seconds[key]) for key in STAGES},
             latency=Timing.of(self.seconds["latency"]),
-            images_per_second=len(files) / wall,
+            images_per_second=len(files) / stream.seconds,
             cpu_ms=1000 * cpu / len(files),
             network_per_second=batch_size / statistics.median(alone),
             memory_mib=None if self.memory is None else self.memory / 2**20,
@@ -251,13 +248,6 @@ def _gflop(runtime: Any, images: NDArray[np.uint8]) -> float | None:
     with FlopCounterMode(display=False) as counter:
         runtime(images, 1)
     return float(counter.get_total_flops()) / 1e9
-
-
-def _times(work: Callable[[], Any], number: int) -> Iterator[float]:
-    for _ in range(number):
-        start = time.perf_counter()
-        work()
-        yield time.perf_counter() - start
 
 
 def _resident() -> int:

@@ -6,8 +6,8 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Image:
+class _Pending:
     """A frame on its way: the views of it that the network is to see, and what it has found in them so far."""
 
     frame: Frame
@@ -224,44 +224,45 @@ class Detector:
         on_error: Callable[[ImageError], None] | None,
     ) -> Iterator[tuple[Frame, Detections]]:
         """Iterate over frames and their detections, batch by batch; inputs of one size go together."""
-        read = source.readers()
         depth = self.batch_size + 2
         single = source.kind == "image"
-        ahead = read_here(read, self._prepare) if single else read_ahead(read, self._prepare, depth=depth)
-        waiting: deque[_Image] = deque()
-        batch: list[tuple[_Image, NDArray[np.uint8]]] = []
+        ahead = (read_here if single else partial(read_ahead, depth=depth))(source.readers(), self._prepare)
+        waiting: deque[_Pending] = deque()
+        batch: list[tuple[_Pending, NDArray[np.uint8]]] = []
         broken: ValueError | None = None
         try:
-            while (taken := _next(ahead, on_error)) is not None:
-                image, more = taken
+            for future, more in ahead:
+                try:
+                    image = future.result()
+                except ImageError as error:
+                    if on_error is None:
+                        raise
+                    on_error(error)
+                    continue
                 waiting.append(image)
                 for i, view in enumerate(image.views):
                     network_input = image.first if i == 0 else self._input(image.frame, view)
                     if batch and batch[0][1].shape != network_input.shape:
                         self._network(batch, num_detections)
-                        batch = []
                     batch.append((image, network_input))
                     if len(batch) == self.batch_size:
                         self._network(batch, num_detections)
-                        batch = []
-                if source.live and not more and batch:
+                if source.live and not more:
                     self._network(batch, num_detections)
-                    batch = []
                 yield from self._finished(waiting, num_detections)
         except (SourceError, ImageError) as error:  # first what was read before it
             broken = error
         finally:
             ahead.close()  # type: ignore[attr-defined]
-        if batch:
-            self._network(batch, num_detections)
+        self._network(batch, num_detections)
         yield from self._finished(waiting, num_detections)
         if broken is not None:
             raise broken
 
-    def _prepare(self, frame: Frame) -> _Image:
+    def _prepare(self, frame: Frame) -> _Pending:
         """Decide in a reading thread where to look, and make the first input."""
         views = self._views(frame)
-        return _Image(frame, views, self._input(frame, views[0]))
+        return _Pending(frame, views, self._input(frame, views[0]))
 
     def _views(self, frame: Frame) -> NDArray[np.int64]:
         """Return the parts N×4 of a frame that the network is to see."""
@@ -283,8 +284,10 @@ class Detector:
         x1, y1, x2, y2 = view.tolist()
         return self.runtime.preprocessing(frame.image[y1:y2, x1:x2])
 
-    def _network(self, batch: list[tuple[_Image, NDArray[np.uint8]]], num_detections: int) -> None:
-        """Run a batch, and add the objects found to its images, in pixels of their frames."""
+    def _network(self, batch: list[tuple[_Pending, NDArray[np.uint8]]], num_detections: int) -> None:
+        """Run a batch and empty it; its images gain the objects found, in pixels of their frames."""
+        if not batch:
+            return
         outputs = self.runtime(np.stack([network_input for _, network_input in batch]), num_detections)
         for i, (image, _) in enumerate(batch):
             x1, y1, x2, y2 = image.views[len(image.found)].tolist()
@@ -303,8 +306,9 @@ class Detector:
                     "its class_names are not those it was trained with"
                 ) from error
             image.found.append(found)
+        batch.clear()
 
-    def _finished(self, waiting: deque[_Image], num_detections: int) -> Iterator[tuple[Frame, Detections]]:
+    def _finished(self, waiting: deque[_Pending], num_detections: int) -> Iterator[tuple[Frame, Detections]]:
         """Take the images at the front whose views have all been seen."""
         while waiting and len(waiting[0].found) == len(waiting[0].views):
             image = waiting.popleft()
@@ -313,7 +317,7 @@ class Detector:
                 detections = detections.filter(labels=self.labels)
             yield image.frame, detections if len(detections) <= num_detections else detections[:num_detections]
 
-    def _joined(self, image: _Image) -> Detections:
+    def _joined(self, image: _Pending) -> Detections:
         """Return the objects of all views of an image, each once, best first."""
         found = Detections.merge(image.found)
         view = np.repeat(np.arange(len(image.views)), [len(part) for part in image.found])
@@ -321,20 +325,6 @@ class Detector:
         overlap = (height * self.tile_overlap, width * self.tile_overlap)
         rows, boxes, scores = merge(found.bboxes, found.labels, found.scores, view, image.views, overlap)
         return replace(found[rows], bboxes=boxes, scores=scores)
-
-
-def _next(
-    ahead: Iterator[tuple[Future[_Image], bool]], on_error: Callable[[ImageError], None] | None
-) -> tuple[_Image, bool] | None:
-    """Return the next image that can be read, and True if another waits behind it; None at the end of the source."""
-    for future, more in ahead:
-        try:
-            return future.result(), more
-        except ImageError as error:
-            if on_error is None:
-                raise
-            on_error(error)
-    return None
 
 
 def _region(values: Sequence[float]) -> tuple[int, int, int, int]:

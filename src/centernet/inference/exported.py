@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from centernet.detections import Column
 from centernet.images import Preprocessing
 from centernet.inference.model_metadata import ModelMetadata
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class ExportedRuntime:
-    """A runtime of `Detector` for an exported file. A child sets the attributes and defines `run`.
+    """A runtime of `Detector` for an exported file, which states what its metadata do. A child sets the attributes and
+    defines `run`.
 
     Attributes:
         path: of the file.
@@ -29,6 +30,9 @@ class ExportedRuntime:
 
     path: Path
     metadata: ModelMetadata
+    class_names, columns, num_detections, tracker = (
+        property(attrgetter(f"metadata.{name}")) for name in ("class_names", "columns", "num_detections", "tracker")
+    )
 
     def run(self, inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Run the network on inputs of the file's dtype and layout. Returns outputs by name, raw maps or not."""
@@ -48,26 +52,6 @@ class ExportedRuntime:
     def preprocessing(self) -> Preprocessing:
         """How an image becomes the input."""
         return preprocessing_of(self.metadata)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
-        return self.metadata.class_names
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns that the file adds to boxes, labels and scores."""
-        return self.metadata.columns
-
-    @property
-    def num_detections(self) -> int:
-        """The most objects an image that come out of the file."""
-        return self.metadata.num_detections
-
-    @property
-    def tracker(self) -> dict[str, Any]:
-        """Arguments of `centernet.tracking.Tracker` that suit the model."""
-        return dict(self.metadata.tracker)
 
 
 def preprocessing_of(metadata: ModelMetadata) -> Preprocessing:
@@ -98,7 +82,10 @@ def read_metadata(path: Path, text: str | bytes | None) -> ModelMetadata:
         ValueError: nothing stands there, or what no export of this package writes.
     """
     if not text:
-        raise foreign(path)
+        raise ValueError(
+            f"{path}: the file does not say how images become its input and what its outputs are, as those that "
+            "`centernet export` writes do; another program wrote it. Export the model anew"
+        )
     return ModelMetadata.from_json(text if isinstance(text, str) else text.decode(errors="replace"), source=str(path))
 
 
@@ -111,11 +98,3 @@ def unreadable(
         lines = lines[-1:]
     reason = lines[0][:300] if lines else type(error).__name__
     return ValueError(f"{path}: cannot be opened as {kind} ({reason}); {hint}")
-
-
-def foreign(path: Path) -> ValueError:
-    """Return the error for a file that this package did not write."""
-    return ValueError(
-        f"{path}: the file does not say how images become its input and what its outputs are, as those that "
-        "`centernet export` writes do; another program wrote it. Export the model anew"
-    )

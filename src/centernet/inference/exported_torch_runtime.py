@@ -51,7 +51,7 @@ class ExportedTorchRuntime(ExportedRuntime):
         self.threads = threads
         self.one_size = path.suffix.lower() == ".pt2"
         with _quietly():
-            self.module, self.metadata, self.device = (_open_pt2 if self.one_size else _open_script)(path, device)
+            self.module, self.metadata, self.device = _open(path, device)
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the program.
@@ -75,21 +75,10 @@ Opened = tuple[Any, ModelMetadata, "torch.device"]
 """The program of a file, its metadata, and the device that it runs on."""
 
 
-def _open_script(path: Path, device: str | None) -> Opened:
-    import torch
-
-    place = torch.device(device or best_device())
-    extra = {f"{KEY}.json": ""}
-    try:
-        module = torch.jit.load(str(path), map_location=place, _extra_files=extra)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise unreadable(path, error, "a TorchScript file") from error
-    return module.eval(), read_metadata(path, extra[f"{KEY}.json"]), place
-
-
-def _open_pt2(path: Path, device: str | None) -> Opened:
-    package = _read_archive(path)
-    return _open_program(path, device) if package is None else _open_package(path, device, package)
+def _open(path: Path, device: str | None) -> Opened:
+    is_script = path.suffix.lower() == ".pt"
+    package = None if is_script else _read_archive(path)
+    return _open_program(path, device, is_script) if package is None else _open_package(path, device, package)
 
 
 def _read_archive(path: Path) -> dict[str, str] | None:
@@ -110,16 +99,20 @@ def _read_archive(path: Path) -> dict[str, str] | None:
     return {str(key): str(value) for key, value in said.items()} if parts else None
 
 
-def _open_program(path: Path, device: str | None) -> Opened:
+def _open_program(path: Path, device: str | None, is_script: bool) -> Opened:
     import torch
 
     place = torch.device(device or best_device())
     extra: dict[str, Any] = {f"{KEY}.json": ""}
     try:
-        program = torch.export.load(str(path), extra_files=extra)
+        if is_script:
+            load: Any = torch.jit.load
+            module = load(str(path), map_location=place, _extra_files=extra).eval()
+        else:
+            module = torch.export.load(str(path), extra_files=extra).module().to(place)
     except Exception as error:
-        raise unreadable(path, error, "a program of torch.export") from error
-    return program.module().to(place), read_metadata(path, extra[f"{KEY}.json"]), place
+        raise unreadable(path, error, "a TorchScript file" if is_script else "a program of torch.export") from error
+    return module, read_metadata(path, extra[f"{KEY}.json"]), place
 
 
 def _open_package(path: Path, device: str | None, said: Mapping[str, str]) -> Opened:

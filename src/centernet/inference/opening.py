@@ -20,7 +20,7 @@ RUNTIMES = {
     ".xml": ("openvino_runtime", "OpenVinoRuntime", "OpenVINO"),
     ".pt2": ("exported_torch_runtime", "ExportedTorchRuntime", "torch.export, or compiled by AOTInductor"),
     ".pt": ("exported_torch_runtime", "ExportedTorchRuntime", "TorchScript"),
-    ".ckpt": ("torch_runtime", "load_checkpoint", "a checkpoint of `centernet fit`"),
+    ".ckpt": ("torch_runtime", "load_model", "a checkpoint of `centernet fit`"),
 }
 """Suffix of a model file → the module of this room that is imported for it, the name there, and its format."""
 
@@ -84,9 +84,9 @@ def open_runtime(model: Any, *, device: str | None = None, threads: int | None =
 def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
     suffix = path.suffix.lower()
     if path.is_dir() or not suffix:  # a folder, or the name of a model that comes with the package
-        from centernet.inference.torch_runtime import load_pretrained
+        from centernet.inference.torch_runtime import load_model
 
-        return load_pretrained(path, device=device, threads=threads)
+        return load_model(path, device=device, threads=threads)
     if suffix not in RUNTIMES:
         expected = ", ".join(f"{name} ({of})" for name, (_, _, of) in RUNTIMES.items())
         raise ValueError(f"{path}: cannot open a model file with the suffix {suffix!r}; expected one of {expected}")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Item: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8]"
 SourceLike: TypeAlias = "Source | Item | Sequence[Item] | int"
-Kind: TypeAlias = Literal["image", "list", "folder", "pattern", "video", "camera", "stream"]
+SourceKind: TypeAlias = Literal["image", "list", "folder", "pattern", "video", "camera", "stream"]
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"),
@@ -100,7 +100,7 @@ class Source:
         folder: that the frames are in, for the kind `folder`.
     """
 
-    kind: Kind
+    kind: SourceKind
     items: Sequence[Item | int]
     folder: Path | None = None
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from centernet.extras import require
 
 if TYPE_CHECKING:
-    import os
-
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -83,34 +81,18 @@ def to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
     }
 
 
-def load_checkpoint(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:
-    """Open the model of a Lightning checkpoint.
+def load_model(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:
+    """Open a checkpoint, a folder that `save_pretrained` wrote, or a model that comes with the package.
 
     Args:
-        path: a ``.ckpt`` file that `centernet fit` wrote.
+        path: of the checkpoint or folder, or the model's name.
         device: where to run; None for a GPU where there is one.
         threads: of the network; None for torch's setting.
     """
-    require("torch", path.name)
+    require("torch", f"the model {path.name}")
     from centernet.network import load_network
 
     return TorchRuntime(load_network(path), device=device or best_device(), threads=threads)
-
-
-def load_pretrained(
-    name: str | os.PathLike[str], *, device: str | None = None, threads: int | None = None
-) -> TorchRuntime:
-    """Open a model that comes with the package, or a folder that `save_pretrained` wrote.
-
-    Args:
-        name: the model's name or its folder.
-        device: where to run; None for a GPU where there is one.
-        threads: of the network; None for torch's setting.
-    """
-    require("torch", f"the model {name}")
-    from centernet.network import load_network
-
-    return TorchRuntime(load_network(name), device=device or best_device(), threads=threads)
 
 
 def best_device() -> str:

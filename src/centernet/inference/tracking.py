@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from centernet.detections import Detections
-from centernet.inference.sources import Frame, SourceLike
+from centernet.inference.sources import Frame
 from centernet.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from centernet.images import ImageError
     from centernet.inference.detector import Detector
+    from centernet.inference.stored_detections import StoredDetections
 
 
 class Tracking(Protocol):
@@ -31,9 +32,9 @@ class Tracking(Protocol):
 
 
 def track(
-    detector: Detector,
+    detector: Detector | StoredDetections,
     tracker: Tracking,
-    source: SourceLike,
+    source: Any,
     *,
     on_error: Callable[[ImageError], None] | None = None,
 ) -> Iterator[tuple[Frame, Detections]]:
@@ -43,7 +44,7 @@ def track(
     interruption or a break of the source has been given.
 
     Args:
-        detector: finds the objects. Its score threshold should not be above the tracker's own, best 0.
+        detector: finds the objects, or has them. Its score threshold should not be above the tracker's own, best 0.
         tracker: as it is; `reset()` it before another source.
         source: what `centernet.inference.frames` takes; the images of a folder are the frames, by name.
         on_error: called for each image that cannot be read: for the tracker that is a frame without detections.
@@ -64,7 +65,7 @@ def track(
 
 
 def make_tracker(
-    detector: Detector | None,
+    detector: Detector | StoredDetections,
     frame_rate: float,
     *,
     preset: str | None = None,
@@ -74,7 +75,7 @@ def make_tracker(
     """Make a tracker for what a detector finds.
 
     Args:
-        detector: whose model says what suits it; None for detections of another origin.
+        detector: whose model says what suits it.
         frame_rate: frames per second.
         preset: a name of `centernet.tracking.PRESETS`; None for the model's own settings.
         start_score: from which on an object starts a track: `high_score` and `new_score` at once, and no second pass
@@ -84,11 +85,11 @@ def make_tracker(
     Raises:
         TypeError, ValueError: an option that a tracker does not have, or a value that it cannot have.
     """
-    settings = {"preset": preset} if preset is not None else detector.tracker if detector is not None else {}
+    settings = detector.tracker if preset is None else {"preset": preset}
     try:
         plain = Tracker(**settings, frame_rate=frame_rate)
     except (TypeError, ValueError) as error:
-        if preset is not None or detector is None:
+        if preset is not None:
             raise
         raise ValueError(
             f"{detector.name}: no tracker can be made by what the model says suits it ({error}); choose one by its "
