@@ -1,4 +1,4 @@
-"""What embeddings are worth to the tracker: changes of identity with and without them, on the same detections.
+"""Count the identity switches of the tracker with and without embeddings, on the same detections.
 
 python benchmarks/appearance.py
 
@@ -67,12 +67,12 @@ def main() -> None:
         values = " ".join(f"{figures[key]:6.0f}" if key == "IDSW" else f"{figures[key]:6.3f}" for key in FIGURES)
         print(f"{name:<36} {'yes' if used else 'no':<10} {values}")
     first = switches[True][0]
-    print(f"changes of identity with embeddings: {first / switches[False][0]:.2f} of those without, all else the same;")
+    print(f"identity switches with embeddings: {first / switches[False][0]:.2f} of those without, all else the same;")
     print(f"{first / min(switches[False]):.2f} of those of the setting without them that has the fewest")
 
 
 def detect(detector: Detector, dataset: SyntheticSequences) -> list[list[Detections]]:
-    """What is found in each frame of each sequence."""
+    """Return what is found in each frame of each sequence."""
     return [
         [
             detections
@@ -85,7 +85,7 @@ def detect(detector: Detector, dataset: SyntheticSequences) -> list[list[Detecti
 def evaluate(
     options: dict[str, Any], dataset: SyntheticSequences, found: Sequence[Sequence[Detections]]
 ) -> dict[str, float]:
-    """The figures of a tracker over all sequences."""
+    """Return the figures of a tracker over all sequences."""
     evaluator = TrackingEvaluator(dataset.class_names)
     for video, frames in zip(dataset.sequences, found, strict=True):
         tracker = Tracker(frame_rate=video.frame_rate, **options)

@@ -1,8 +1,8 @@
-"""Speed of the association alone, beside ByteTrack with an object and a full Kalman filter for each track.
+"""Measure the speed of the association alone, beside ByteTrack with an object and a full Kalman filter for each track.
 
 OMP_NUM_THREADS=1 python benchmarks/association.py
 
-Both get the same detections: objects of a person's size that walk over a picture as wide as it takes to give each the
+Both get the same detections: objects of a person's size that walk over an image as wide as it takes to give each the
 same room, with noisy boxes, some of low scores and one in twenty missing. Times are those of the processor, the median
 over frames, the two in turns. The reference is written here as such trackers usually are: a Python object for each
 track, 8×8 matrices one track after another, `scipy.optimize.linear_sum_assignment` on IoU matrices. It does what the
@@ -114,7 +114,7 @@ class ReferenceTracker:
     def match(
         self, tracks: list[ReferenceTrack], found: list[int], boxes: Array, scores: Array, limit: float, fuse: bool
     ) -> tuple[list[ReferenceTrack], list[int]]:
-        """Updates the tracks that are found; returns the tracks and detections that are left."""
+        """Update the tracks that are found. Returns the tracks and detections that are left."""
         if not tracks or not found:
             return tracks, found
         cost = 1 - iou(np.array([track.box() for track in tracks]), boxes[found], inclusive=True)
@@ -144,13 +144,13 @@ class ReferenceTracker:
 
 
 def measurement(box: Array) -> Array:
-    """Centre, aspect ratio and height."""
+    """Return centre, aspect ratio and height of a box."""
     x1, y1, x2, y2 = box
     return np.array([(x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / (y2 - y1), y2 - y1])
 
 
 def crowd(objects: int, frames: int, seed: int = 0) -> list[Detections]:
-    """Detections of people who walk across a wide picture."""
+    """Return detections of people who walk across a wide image."""
     random = np.random.default_rng(seed)
     width, height = 40 * objects, 1080.0
     size = np.stack([random.uniform(30, 50, objects), random.uniform(90, 130, objects)], axis=1)
@@ -169,7 +169,7 @@ def crowd(objects: int, frames: int, seed: int = 0) -> list[Detections]:
 
 
 def measure(objects: int, frames: int, preset: str) -> None:
-    """Prints one line of the table."""
+    """Print one line of the table."""
     scenes = crowd(objects, frames + WARM_UP)
     tracker, reference = Tracker(preset), ReferenceTracker()
     ours, theirs = [], []

@@ -1,4 +1,4 @@
-"""The original recipe against ours: AP over image passes and seconds, and what each ingredient brings.
+"""Compare the original recipe with ours: AP over image passes and seconds, and what each ingredient brings.
 
 Every run has the same backbone weights, neck, head widths, data, input size, passes and evaluation; only the recipe
 differs. The original's: its radius, size and offset by L1 at the centre cell, Adam at 1.25e-4 for a batch of 32 with
@@ -6,7 +6,7 @@ steps, its augmentation, no averaging. Each run is `centernet fit` on a configur
 
 python benchmarks/convergence.py run --data voc --root SHARED/data/voc2007 --weights BACKBONE.safetensors \
     --size 256 --epochs 40 --seeds 0 1 --runs original "a quarter of the learning rate" --output runs/convergence
-python benchmarks/convergence.py report runs/convergence --picture docs/images/convergence_voc.png
+python benchmarks/convergence.py report runs/convergence --plot docs/images/convergence_voc.png
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Seconds(Callback):
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it; another `class_path` replaces the part and its arguments wholly."""
+    """Return `base` with `changes` laid over it; another `class_path` replaces the part and its arguments wholly."""
     result = copy.deepcopy(base)
     for key, value in changes.items():
         old = result.get(key)
@@ -140,7 +140,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def configuration(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
-    """The whole configuration of a run."""
+    """Return the whole configuration of a run."""
     name, _, part = name.partition("/")
     epochs = given.epochs // int(part or 1)
     config = merged(OURS, RUNS[name])
@@ -168,7 +168,7 @@ def configuration(name: str, seed: int, given: argparse.Namespace) -> dict[str, 
         "num_sanity_val_steps": 0,
         "callbacks": [{"class_path": "convergence.Seconds"}],
     }
-    config["pictures"] = {"every_n_epochs": 0}
+    config["log_images"] = {"every_n_epochs": 0}
     return config
 
 
@@ -208,7 +208,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def curve(name: str, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """One row a validation: run, seed, passes, seconds, AP, AP50."""
+    """Return one row a validation: run, seed, passes, seconds, AP, AP50."""
     batch = yaml.safe_load((folder / "fit.yaml").read_text())["data"]["batch_size"]
     logs = sorted(folder.glob("fit/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime)
     rows = []
@@ -229,7 +229,7 @@ def curve(name: str, seed: int, folder: Path) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: each run's last and best AP, mean over seeds and each seed's own."""
+    """Return as Markdown each run's last and best AP, mean over seeds and each seed's own."""
     lines = [
         "| run | seeds | passes | AP at the end | AP50 | of each seed | training seconds |",
         "|---|---|---|---|---|---|---|",
@@ -247,12 +247,12 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def report(given: argparse.Namespace) -> None:
-    """The table of a folder's `curves.json`, and its plot."""
+    """Print the table of a folder's `curves.json`, and draw its plot."""
     rows = json.loads((Path(given.folder) / "curves.json").read_text())
     if given.runs:
         rows = [row for row in rows if row["run"] in given.runs]
     print(table(rows))
-    if not given.picture:
+    if not given.plot:
         return
     import matplotlib
 
@@ -272,14 +272,14 @@ def report(given: argparse.Namespace) -> None:
                     marker=".",
                     label=name if axis is axes[0] and seed == points[0]["seed"] == rows[0]["seed"] else None,
                 )
-    axes[0].set(xlabel="image passes, thousands", ylabel="AP on validation pictures")
+    axes[0].set(xlabel="image passes, thousands", ylabel="AP on validation images")
     axes[1].set(xlabel="seconds of training, several runs at once")
     axes[0].legend()
     for axis in axes:
         axis.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(given.picture, dpi=80)
-    print(f"plot: {given.picture}")
+    figure.savefig(given.plot, dpi=80)
+    print(f"plot: {given.plot}")
 
 
 def main() -> None:
@@ -310,7 +310,7 @@ def main() -> None:
     reports = commands.add_parser("report", help="the table and the plot of a folder")
     reports.add_argument("folder")
     reports.add_argument("--runs", nargs="*")
-    reports.add_argument("--picture")
+    reports.add_argument("--plot", help="file of the plot")
     given = parser.parse_args()
     (run if given.command == "run" else report)(given)
 

@@ -1,4 +1,4 @@
-"""Images a second of the training pipeline, against PIL + torchvision and cv2 + albumentations doing the same work.
+"""Measure images a second of the training pipeline against PIL + torchvision and cv2 + albumentations, same work.
 
 python benchmarks/dataloading.py --annotations SHARED/data/coco/annotations.json
 python benchmarks/dataloading.py --annotations SHARED/data/coco/annotations.json --enlarge
@@ -96,7 +96,7 @@ def with_albumentations(dataset: DetectionDataset, size: int, *, affine_first: b
 
 
 def at_an_eighth(dataset: DetectionDataset) -> Pipeline:
-    """What libjpeg takes for the entropy-coded data, the least that any reading of a file costs."""
+    """Return the reading at 1/8: what libjpeg takes for the entropy-coded data, the least that any reading costs."""
 
     def one(index: int) -> Any:
         return cv2.imread(str(dataset.path(index)), cv2.IMREAD_REDUCED_COLOR_8)
@@ -105,7 +105,7 @@ def at_an_eighth(dataset: DetectionDataset) -> Pipeline:
 
 
 def enlarged(dataset: DetectionDataset, folder: Path, count: int) -> COCO:
-    """Images of 3000 × 2250, each of twelve of the data set, four across and three down."""
+    """Make images of 3000 × 2250, each of twelve of the data set, four across and three down."""
     (folder / "images").mkdir()
     width, height = 750, 750
     images, annotations = [], []
@@ -130,7 +130,7 @@ def enlarged(dataset: DetectionDataset, folder: Path, count: int) -> COCO:
 
 
 def measure(pipelines: dict[str, Pipeline], count: int, batch_size: int, rounds: int) -> dict[str, list[float]]:
-    """CPU seconds an image, by pipeline, for each round over the data."""
+    """Return the CPU seconds an image, by pipeline, for each round over the data."""
     result: dict[str, list[float]] = {name: [] for name in pipelines}
     for epoch in range(rounds + 1):
         spent = dict.fromkeys(pipelines, 0.0)

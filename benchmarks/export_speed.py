@@ -1,4 +1,4 @@
-"""CPU time of a detector in every form that it can be exported to, decode included, on one thread, in one run.
+"""Measure the CPU time of a detector in every form that it can be exported to, with its decode, on one thread.
 
 OMP_NUM_THREADS=1 python benchmarks/export_speed.py --config configs/coco_resnet34.yaml --rounds 15
 
@@ -15,6 +15,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,9 +29,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from centernet import CenterNet, build_centernet
-from centernet.export import convert_to_openvino, export_onnx, export_openvino, export_torchscript, quantize_onnx
-from centernet.export.graph import quietly, trial_images
-from centernet.export.openvino import HINTS
+from centernet.export import ExportOptions, export
+from centernet.export.comparison import trial_images
+from centernet.export.graph import quietly
 
 Run = Callable[[], Any]
 CONVOLUTIONS = ((64, 128), (128, 64), (256, 32), (512, 16))  # channels and side of the map, as ResNet-34 has them
@@ -44,15 +45,15 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     model = build_centernet(given.config, overrides=["model.backbone.init_args.pretrained=false"]).eval()
-    pictures = trial_images(1, (given.size, given.size))
-    normalized = model.normalize(pictures.permute(0, 3, 1, 2))
+    images = trial_images(1, (given.size, given.size))
+    normalized = model.normalize(images.permute(0, 3, 1, 2))
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(normalized)
     flops = counter.get_total_flops()
     print(f"{given.config} at {given.size}: {flops / 1e9:.1f} GFLOP; torch {torch.__version__}, onnxruntime ", end="")
     print(f"{onnxruntime.__version__}, {processor()}, one thread, {given.rounds} rounds\n", flush=True)
     with tempfile.TemporaryDirectory() as folder, quietly():
-        forms = build(model, pictures, Path(folder))
+        forms = build(model, images, Path(folder))
         peaks = {name: peak(name, Path(folder), given.rounds) for name in forms}
         seconds = take_turns({key: run for name, pair in forms.items() for key, run in pair.items()}, given.rounds)
     print("| form | CPU ms | times PyTorch's speed | decode | of the peak |\n|---|---|---|---|---|")
@@ -67,53 +68,54 @@ def main() -> None:
 
 
 def relative(seconds: list[float], base: list[float]) -> float:
-    """The median of ratios within a round."""
+    """Return the median of ratios within a round."""
     return median(a / b for a, b in zip(seconds, base, strict=True))
 
 
-def build(model: CenterNet, pictures: torch.Tensor, folder: Path) -> dict[str, dict[str, Run]]:
-    """Form → {detector: …, network alone: …}, each a call without arguments."""
-    array = pictures.numpy()
+def build(model: CenterNet, images: torch.Tensor, folder: Path) -> dict[str, dict[str, Run]]:
+    """Return form → {detector: …, network alone: …}, each a call without arguments."""
+    array, heads = images.numpy(), list(model.heads)
 
     def eager(decode: bool) -> Any:
         with torch.inference_mode():
-            encoded = model(model.normalize(pictures.permute(0, 3, 1, 2)))
+            encoded = model(model.normalize(images.permute(0, 3, 1, 2)))
             return model.decode_detections(encoded) if decode else encoded
 
-    (folder / "pictures").mkdir()
-    for i, picture in enumerate(trial_images(8, (pictures.shape[1], pictures.shape[2]), seed=1).numpy()):
-        Image.fromarray(picture).save(folder / "pictures" / f"{i}.png")
+    calibration = folder / "calibration"
+    calibration.mkdir()
+    for i, image in enumerate(trial_images(8, (images.shape[1], images.shape[2]), seed=1).numpy()):
+        Image.fromarray(image).save(calibration / f"{i}.png")
+    float32 = ExportOptions(raw_maps=True)
+    int8 = ExportOptions(raw_maps=True, precision="int8", calibrate=calibration)
     forms: dict[str, dict[str, Run]] = {
         "PyTorch": {"PyTorch": lambda: eager(True), "PyTorch, network": lambda: eager(False)}
     }
-    traced = export_torchscript(model, None)
-    forms["TorchScript"] = {"TorchScript": lambda: traced(pictures)}
-    source = export_onnx(model, folder / "float32.onnx", raw_maps=True)
-    heads = list(model.heads)
-    files = {"onnxruntime float32": source}
-    files["onnxruntime int8"] = quantize_onnx(source, folder / "int8.onnx", folder / "pictures")
-    for name, file in files.items():
+    traced = model.to_torchscript()
+    forms["TorchScript"] = {"TorchScript": lambda: traced(images)}
+    for options in (float32, int8):
+        file = export(model.network, folder / f"{options.precision}.onnx", options)
+        name = f"onnxruntime {options.precision}"
         forms[name] = {}
         for part, outputs in {name: ["bboxes", "labels", "scores"], f"{name}, network": heads}.items():
             cut = folder / f"{part}.onnx"
             onnx.utils.extract_model(file, cut, ["images"], outputs)
             forms[name][part] = onnx_run(cut, {"images": array})
-    try:
-        import openvino
-    except ImportError:
+    if not find_spec("openvino"):
         return forms
-    source = export_openvino(model, folder / "float32.xml", raw_maps=True)
-    int8 = convert_to_openvino(files["onnxruntime int8"], folder / "int8.xml")
-    for name, file, hint in (("float32", source, "f32"), ("bfloat16", source, "bf16"), ("int8", int8, "f32"),
-                             ("int8 and bfloat16", int8, "bf16")):  # fmt: skip
-        form = f"OpenVINO {name}"
-        forms[form] = {}
-        for part, outputs in {form: ["bboxes", "labels", "scores"], f"{form}, network": heads}.items():
+    import openvino
+
+    exported, quantized = (export(model.network, folder / f"{o.precision}.xml", o) for o in (float32, int8))
+    for precision, file in (
+        ("float32", exported), ("bfloat16", exported), ("int8", quantized), ("int8 and bfloat16", quantized)
+    ):  # fmt: skip
+        name = f"OpenVINO {precision}"
+        forms[name] = {}
+        for part, outputs in {name: ["bboxes", "labels", "scores"], f"{name}, network": heads}.items():
             graph = openvino.Core().read_model(file)
             graph.reshape(list(array.shape))
             wanted = [output for output in graph.outputs if output.get_any_name() in outputs]
             cut_graph = openvino.Model([output.node for output in wanted], graph.get_parameters())
-            forms[form][part] = openvino_run(cut_graph, array, hint)
+            forms[name][part] = openvino_run(cut_graph, array, precision)
     return forms
 
 
@@ -125,16 +127,17 @@ def onnx_run(path: Path, feeds: dict[str, Any]) -> Run:
     return lambda: session.run(None, feeds)
 
 
-def openvino_run(graph: Any, array: Any, hint: str) -> Run:
+def openvino_run(graph: Any, array: Any, precision: str) -> Run:
     import openvino
 
+    hint = "bf16" if "bfloat16" in precision else "f32"
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
     compiled = openvino.Core().compile_model(graph, "CPU", settings)
     return lambda: compiled([array])
 
 
 def peak(form: str, folder: Path, rounds: int) -> float:
-    """FLOP/s of the fastest single 3×3 convolution (with bias and ReLU) in a form's runtime; 0 for integers."""
+    """Return the FLOP/s of the fastest single 3×3 convolution (bias, ReLU) in a form's runtime; 0 for integers."""
     if "int8" in form:
         return 0.0
     best = 0.0
@@ -164,11 +167,11 @@ def convolution(form: str, network: nn.Module, x: torch.Tensor, folder: Path) ->
         return onnx_run(path, {"x": array})
     import openvino
 
-    return openvino_run(openvino.convert_model(path), array, HINTS[form.split()[1]])
+    return openvino_run(openvino.convert_model(path), array, form)
 
 
 def take_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each run in each round; the first two rounds are for warming up."""
+    """Return the CPU seconds of each run in each round; the first two rounds are for warming up."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(rounds + 2):
         for name, run in runs.items():
@@ -180,7 +183,7 @@ def take_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
 
 
 def processor() -> str:
-    """Its name and the instructions that matter here."""
+    """Return the name of the processor and the instructions that matter here."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

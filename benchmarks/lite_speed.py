@@ -1,11 +1,13 @@
-"""The model in the box against YOLO11n: one thread, ONNX Runtime, the same input sizes, one run, taking turns.
+"""Time the packaged model against networks of other programs: one thread, ONNX Runtime, the same sizes, taking turns.
 
-Ours with decode in the graph, exported by `to_onnx`; the peer's network alone, without NMS, built from its YAML (80
-classes, random weights: speed does not depend on them). The peer is AGPL software and no dependency: give the Python of
-an environment that has it, and it is exported there.
+Ours with decode in the graph, exported by `to_onnx`; a peer's ONNX file as it is, without what comes after its network.
+Where `--peer` is left out the peer is YOLO11n, built from its YAML (80 classes, random weights: speed does not depend
+on them), without NMS. It is AGPL software and no dependency: give the Python of an environment that has it, and it is
+exported there.
 
 python3 -m venv /tmp/peer && /tmp/peer/bin/pip install ultralytics onnx
 python benchmarks/lite_speed.py --peer-python /tmp/peer/bin/python
+python benchmarks/lite_speed.py --peer yolo11n_320.onnx --sizes 320
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ print(model.export(format="onnx", imgsz=int(sys.argv[1]), simplify=False, nms=Fa
 """
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
+def session(path: str | Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -41,7 +43,7 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def export_peer(python: str, size: int, folder: Path) -> Path:
-    """YOLO11n at `size`, exported by its own package in its own environment."""
+    """Export YOLO11n at `size` by its own package in its own environment."""
     work = folder / str(size)
     work.mkdir()
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(work), "YOLO_OFFLINE": "1"}
@@ -54,47 +56,61 @@ def export_peer(python: str, size: int, folder: Path) -> Path:
     return files[0]
 
 
+def random_input(network: onnxruntime.InferenceSession, size: int) -> dict[str, np.ndarray]:
+    """Return values for the one input of a network, at `size` where its sides are free."""
+    given, *others = network.get_inputs()
+    types = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
+    if others or given.type not in types or len(given.shape) != 4:
+        inputs = ", ".join(f"{one.name} {one.type} {one.shape}" for one in (given, *others))
+        raise SystemExit(f"error: expected one input N×3×H×W or N×H×W×3 of float, float16 or uint8, got {inputs}")
+    free = (1, size, size, 3) if given.shape[3] == 3 else (1, 3, size, size)
+    shape = [side if isinstance(side, int) else other for side, other in zip(given.shape, free, strict=True)]
+    if sorted(shape) != sorted(free):
+        raise SystemExit(f"error: the network takes {'×'.join(map(str, given.shape))}, which is not {size} px")
+    values = np.random.default_rng(0).random(shape, np.float32)
+    return {given.name: (255 * values if given.type == "tensor(uint8)" else values).astype(types[given.type])}
+
+
+def milliseconds(network: onnxruntime.InferenceSession, feeds: dict[str, np.ndarray]) -> float:
+    """Return the processor time of one call."""
+    start = time.thread_time()
+    network.run(None, feeds)
+    return 1e3 * (time.thread_time() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", help="of an environment with ultralytics and onnx")
-    parser.add_argument("--peer-folder", type=Path, help="or a folder with y_SIZE.onnx, exported before")
+    peers = parser.add_mutually_exclusive_group(required=True)
+    peers.add_argument("--peer-python", help="of an environment with ultralytics and onnx")
+    peers.add_argument("--peer", help="an ONNX file of another program; {size} in its name stands for each of --sizes")
     parser.add_argument("--model", default="voc-lite")
     parser.add_argument("--sizes", type=int, nargs="+", default=[320, 416, 512])
     parser.add_argument("--rounds", type=int, default=40)
     given = parser.parse_args()
-    if not given.peer_python and not given.peer_folder:
-        parser.error("give --peer-python or --peer-folder")
     torch.set_num_threads(1)
-    model = CenterNet.from_pretrained(given.model).eval()
+    model = CenterNet.from_pretrained(given.model)
     print(f"{platform.processor() or platform.machine()}, onnxruntime {onnxruntime.__version__}, one thread")
-    print(
-        "| input | ours, ms (with decode) | YOLO11n, ms (without NMS) | ours / YOLO11n, median of pairs | best / best |"
+    peer_name = Path(given.peer).name if given.peer else "YOLO11n"
+    header = (
+        "input",
+        "ours, ms (with decode)",
+        f"{peer_name}, ms (network)",
+        "ours / peer, median of pairs",
+        "best / best",
     )
-    print("|---|---|---|---|---|")
+    print(f"| {' | '.join(header)} |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for size in given.sizes:
-            pictures = torch.rand(1, 3, size, size)
-            ours = session(model.to_onnx(folder / f"ours_{size}.onnx", pictures))
-            peer = session(
-                given.peer_folder / f"y_{size}.onnx"
-                if given.peer_folder
-                else export_peer(given.peer_python, size, folder)
-            )
-            feeds = {s: {s.get_inputs()[0].name: pictures.numpy()} for s in (ours, peer)}
-
-            def milliseconds(
-                network: onnxruntime.InferenceSession, feeds: dict[onnxruntime.InferenceSession, dict[str, np.ndarray]]
-            ) -> float:
-                start = time.thread_time()
-                network.run(None, feeds[network])
-                return 1e3 * (time.thread_time() - start)
-
+            ours = session(model.to_onnx(folder / f"ours_{size}.onnx", torch.rand(1, 3, size, size)))
+            python = given.peer_python
+            peer = session(export_peer(python, size, folder) if python else given.peer.replace("{size}", str(size)))
+            feeds = {network: random_input(network, size) for network in (ours, peer)}
             for network in (ours, peer) * 3:
-                milliseconds(network, feeds)
+                milliseconds(network, feeds[network])
             pairs = []
             for _ in range(given.rounds):
-                before, own, again, after = (milliseconds(s, feeds) for s in (peer, ours, ours, peer))
+                before, own, again, after = (milliseconds(s, feeds[s]) for s in (peer, ours, ours, peer))
                 pairs.append((min(own, again), min(before, after)))
             ratio = statistics.median(own / other for own, other in pairs)
             mine, theirs = ([pair[place] for pair in pairs] for place in (0, 1))

@@ -1,6 +1,6 @@
-"""From a folder of JPEGs to detections: `Detector`, and a plain loop of Pillow, torchvision, eager forward and decode.
+"""Time the way from a folder of JPEGs to detections: `Detector`, and a plain loop.
 
-Both take turns in one run, over the same files; processor time counts all threads of the process.
+The plain loop is Pillow, torchvision, eager forward and decode. Both take turns in one run, over the same files; processor time counts all threads of the process.
 
 python benchmarks/pipeline_speed.py --images SHARED/data/coco/images
 """
@@ -24,7 +24,7 @@ from centernet.images import list_images
 
 
 def plain_loop(model: CenterNet, files: list[Path]) -> int:
-    """What one writes in five minutes; the answer is in input pixels still."""
+    """Count the objects by the first loop that comes to mind, which leaves boxes in input pixels."""
     preprocessing = model.preprocessing
     transform = transforms.Compose(
         [
@@ -43,7 +43,7 @@ def plain_loop(model: CenterNet, files: list[Path]) -> int:
 
 
 def clocked(work: Callable[[], int]) -> tuple[float, float, int]:
-    """Wall and processor seconds of something, and what it returned."""
+    """Return the wall and processor seconds of a call, and its result."""
     wall, cpu = time.perf_counter(), time.process_time()
     objects = work()
     return time.perf_counter() - wall, time.process_time() - cpu, objects
@@ -74,7 +74,7 @@ def main() -> None:
                 result = clocked(work)
                 if i:
                     taken[name].append(result)
-    print(f"{len(files)} files, {given.threads} threads, median of {given.rounds} rounds; milliseconds a picture")
+    print(f"{len(files)} files, {given.threads} threads, median of {given.rounds} rounds; milliseconds an image")
     print(f"{'':12}{'wall':>8}{'CPU':>8}{'objects':>9}")
     for name, rows in taken.items():
         wall, cpu = (1000 * statistics.median(row[i] for row in rows) / len(files) for i in (0, 1))

@@ -1,7 +1,7 @@
-"""Small objects of a big picture: looked at as a whole, and in tiles; and whether tiles count an object twice.
+"""Compare a big image seen whole and in tiles: AP of small objects, and how often tiles count an object twice.
 
-A mosaic of COCO pictures in their own size is the big picture. Detections are given to the pictures that their centres
-lie in, and evaluated there: COCO's own figures take the hundred best of a picture only.
+A mosaic of COCO images in their own size is the big image. Detections are given to the images that their centres lie
+in, and evaluated there: COCO's own figures take the hundred best of an image only.
 
 python benchmarks/tiling.py --model SHARED/weights/mbv3_centernet_coco.onnx --coco SHARED/data/coco
 """
@@ -50,7 +50,7 @@ class CocoReference:
 
 
 def mosaic(dataset: COCO, width: int) -> tuple[np.ndarray, list[tuple[int, int, Any]]]:
-    """Pictures in rows of about this width, and (x, y, annotation) of each; the rest is gray."""
+    """Return images in rows of about this width, and (x, y, annotation) of each; the rest is gray."""
     samples = sorted((dataset[i] for i in range(len(dataset))), key=lambda sample: -sample.image.shape[0])
     placed, x, y, row = [], 0, 0, 0
     for sample in samples:
@@ -59,14 +59,14 @@ def mosaic(dataset: COCO, width: int) -> tuple[np.ndarray, list[tuple[int, int, 
             x, y, row = 0, y + row, 0
         placed.append((x, y, sample))
         x, row = x + length, max(row, height)
-    picture = np.full((y + row, width, 3), 114, np.uint8)
+    canvas = np.full((y + row, width, 3), 114, np.uint8)
     for x, y, sample in placed:
-        picture[y : y + sample.image.shape[0], x : x + sample.image.shape[1]] = sample.image
-    return picture, [(x, y, sample.annotation) for x, y, sample in placed]
+        canvas[y : y + sample.image.shape[0], x : x + sample.image.shape[1]] = sample.image
+    return canvas, [(x, y, sample.annotation) for x, y, sample in placed]
 
 
-def by_picture(found: Detections, places: list[tuple[int, int, Any]]) -> list[Detections]:
-    """The detections whose centre is in each picture, in its pixels."""
+def by_image(found: Detections, places: list[tuple[int, int, Any]]) -> list[Detections]:
+    """Return the detections whose centre is in each image, in its pixels."""
     centres = (found.bboxes[:, :2] + found.bboxes[:, 2:]) / 2
     result = []
     for x, y, annotation in places:
@@ -77,7 +77,7 @@ def by_picture(found: Detections, places: list[tuple[int, int, Any]]) -> list[De
 
 
 def counts(found: list[Detections], places: list[tuple[int, int, Any]], recall: float) -> dict[str, float]:
-    """Score at which this share of the objects is found (IoU .5, its class), precision there, and how often twice."""
+    """Return the score at which this share of objects is found (IoU .5, its class), precision there, and doubles."""
     hits, seen, total = [], [], 0
     for number, ((_, _, annotation), one) in enumerate(zip(places, found, strict=True)):
         truth = annotation.boxes[~annotation.ignore]
@@ -111,23 +111,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     dataset = COCO(given.coco / "annotations.json", given.coco / "images", subset=given.coco / "val2017.txt")
-    picture, places = mosaic(dataset, given.width)
+    canvas, places = mosaic(dataset, given.width)
     runtime = CocoReference(given.model, dataset.class_names, given.threads)
-    print(f"mosaic of {len(places)} pictures, {picture.shape[1]}×{picture.shape[0]}, tiles of {given.tile}")
+    print(f"mosaic of {len(places)} images, {canvas.shape[1]}×{canvas.shape[0]}, tiles of {given.tile}")
     options: dict[str, Any] = {"score_threshold": 0.01, "num_detections": 5000}
     ways = {"whole": {}, "tiles": {"tile": given.tile}}
     found: dict[str, list[Detections]] = {}
     seconds: dict[str, float] = {}
     for name, more in ways.items():
         start = time.process_time()
-        one = Detector(runtime, **options, **more)(picture)
+        one = Detector(runtime, **options, **more)(canvas)
         seconds[name] = time.process_time() - start
-        found[name] = by_picture(one, places)
+        found[name] = by_image(one, places)
     start = time.process_time()
-    found["each picture by itself"] = Detector(runtime, **options)(
-        [picture[y : y + a.height, x : x + a.width] for x, y, a in places]
+    found["each image by itself"] = Detector(runtime, **options)(
+        [canvas[y : y + a.height, x : x + a.width] for x, y, a in places]
     )
-    seconds["each picture by itself"] = time.process_time() - start
+    seconds["each image by itself"] = time.process_time() - start
     print(f"{'':24}{'AP':>7}{'AP50':>7}{'small':>7}{'medium':>7}{'large':>7}{'precision':>11}{'twice':>7}{'CPU s':>7}")
     for name, parts in found.items():
         evaluator = CocoEvaluator(dataset.class_names)

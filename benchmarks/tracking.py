@@ -1,4 +1,4 @@
-"""Figures of the tracker's presets on given detections (det.txt), by sequence.
+"""Evaluate the tracker's presets on given detections (det.txt), by sequence.
 
 OMP_NUM_THREADS=1 python benchmarks/tracking.py SHARED/data/mot/original
 
@@ -24,7 +24,7 @@ FIGURES = ("HOTA", "MOTA", "IDF1", "DetA", "AssA", "IDSW")
 
 
 def track(folder: Path, preset: str, out: Path, *, gaps: bool) -> None:
-    """Writes the tracks of one sequence in MOTChallenge's form."""
+    """Write the tracks of one sequence in MOTChallenge's form."""
     info = SequenceInfo.read(folder, Reports(strict=True))
     found = read_mot_detections(folder / "det.txt")
     assert info.length is not None and info.frame_rate is not None

@@ -1,4 +1,4 @@
-"""How long the tracking metrics take, beside TrackEval's in the same run, and whether both give the same figures.
+"""Time the tracking metrics beside TrackEval's in the same run, and compare the figures of both.
 
 pip install trackeval
 python benchmarks/tracking_metrics.py --truth SHARED/data/mot/original/MOT17-02-FRCNN-full \
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 class Theirs:
-    """TrackEval's evaluation of one sequence by MOT17's rules, in the layout that it wants."""
+    """Runs TrackEval's evaluation of one sequence by MOT17's rules, in the layout that it wants."""
 
     def __init__(self, truth: Path, results: Path, folder: Path) -> None:
         self.name = truth.resolve().name
@@ -118,7 +118,7 @@ class Theirs:
 
 
 def arrays(truth: Path, results: Path) -> tuple[tuple[Any, ...], tuple[Any, ...], int]:
-    """The columns of true and found tracks, and the number of frames."""
+    """Return the columns of true and found tracks, and the number of frames."""
     (file,) = find_sequences(truth, results)
     ((_, own, found, num_frames),) = read_tracks(file, "mot17", ("pedestrian",))
     columns = [(tracks.frames, tracks.ids, tracks.boxes, tracks.roles) for tracks in (own, found)]
@@ -132,7 +132,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def greatest_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
-    """Over all figures that both have."""
+    """Return the greatest difference over all figures that both have."""
     names = {name: f"{name}_alpha" if np.ndim(value) else name for name, value in theirs.items()}
     shared = {name: own for name, own in names.items() if own in ours}
     return max(float(np.abs(np.subtract(theirs[name], ours[own])).max()) for name, own in shared.items())

@@ -1,8 +1,8 @@
-"""Training throughput, the whole step with data, against a plain loop around the same network.
+"""Measure training throughput, the whole step with data, against a plain loop around the same network.
 
 The plain loop reads with Pillow, augments with torchvision (a random crop, flip, colours), renders the heatmap of each
-picture on the processor by a Python loop over its objects, as the original does, and computes the losses from those
-maps. Both see pictures of one set, size, batch and optimiser, in one process without workers, taking turns.
+image on the processor by a Python loop over its objects, as the original does, and computes the losses from those
+maps. Both see images of one set, size, batch and optimiser, in one process without workers, taking turns.
 
 python benchmarks/training_throughput.py --annotations SHARED/data/voc2007/train.json \
     --images SHARED/data/voc2007/JPEGImages
@@ -11,12 +11,13 @@ python benchmarks/training_throughput.py --annotations SHARED/data/voc2007/train
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import math
 import statistics
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,21 +32,27 @@ from centernet.data import COCO, Augment, DataModule
 from centernet.ops import focal_loss, gather_at
 from centernet.training.trainer import choose_precision
 
-CONFIG = {
-    "model": {
-        "num_classes": 20,
-        "backbone": {"class_path": "MobileNetV2", "init_args": {"padding": "same"}},
-        "neck": {"class_path": "LiteFPN"},
-        "heads": {
-            "heatmap": {"class_path": "HeatmapHead", "init_args": {"width": 64, "convolution": "separable"}},
-            "box": {"class_path": "LTRBHead", "init_args": {"width": 64, "convolution": "separable"}},
-        },
-    }
+if TYPE_CHECKING:
+    from centernet.network import Network
+
+MODEL = {
+    "backbone": {"class_path": "MobileNetV2", "init_args": {"padding": "same"}},
+    "neck": {"class_path": "LiteFPN"},
+    "heads": {
+        "heatmap": {"class_path": "HeatmapHead", "init_args": {"width": 64, "convolution": "separable"}},
+        "box": {"class_path": "LTRBHead", "init_args": {"width": 64, "convolution": "separable"}},
+    },
 }
 
 
+def network(num_classes: int, size: int) -> CenterNet:
+    """Return the light network with random weights, in training mode."""
+    more = {"num_classes": num_classes, "preprocessing": {"size": [size, size]}}
+    return build_centernet({"model": {**MODEL, **more}}).train()
+
+
 def plain_batches(dataset: COCO, size: int, batch: int) -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:
-    """Normalised images, heatmaps and boxes with their centre cells, made picture by picture and object by object."""
+    """Yield normalised images, heatmaps and boxes, made image by image and object by object."""
     transform = v2.Compose(
         [
             v2.RandomResizedCrop(size, scale=(0.4, 1.0), antialias=True),
@@ -62,12 +69,12 @@ def plain_batches(dataset: COCO, size: int, batch: int) -> Iterator[tuple[Tensor
         for i in range(batch):
             annotation = dataset.annotation((start + i) % len(dataset))
             with Image.open(annotation.path) as file:
-                picture = file.convert("RGB")
+                pixels = file.convert("RGB")
             given = tv_tensors.BoundingBoxes(
                 annotation.boxes, format="XYXY", canvas_size=(annotation.height, annotation.width)
             )
-            image, moved = transform(picture, given)
-            heatmap = np.zeros((20, grid, grid), np.float32)
+            image, moved = transform(pixels, given)
+            heatmap = np.zeros((len(dataset.class_names), grid, grid), np.float32)
             kept = []
             for box, label in zip(moved.numpy(), annotation.labels, strict=True):
                 if box[2] - box[0] < 1 or box[3] - box[1] < 1 or label < 0:
@@ -81,7 +88,7 @@ def plain_batches(dataset: COCO, size: int, batch: int) -> Iterator[tuple[Tensor
 
 
 def draw(heatmap: np.ndarray, box: np.ndarray) -> None:
-    """One ellipse on one class's map, the larger value kept."""
+    """Draw one ellipse on one class's map; the larger value is kept."""
     rh, rw = int((box[3] - box[1]) / 2 * 0.54), int((box[2] - box[0]) / 2 * 0.54)
     cx, cy = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
     ys, xs = np.ogrid[-rh : rh + 1, -rw : rw + 1]
@@ -95,8 +102,8 @@ def draw(heatmap: np.ndarray, box: np.ndarray) -> None:
     np.maximum(window, blob[rh - top : rh + bottom, rw - left : rw + right], out=window)
 
 
-def plain_loss(model: CenterNet, encoded: dict[str, Tensor], heatmap: Tensor, boxes: list[Tensor]) -> Tensor:
-    """Focal loss on the rendered maps, and the box loss at the centre cells, object by object."""
+def plain_loss(model: Network, encoded: dict[str, Tensor], heatmap: Tensor, boxes: list[Tensor]) -> Tensor:
+    """Return the focal loss on the rendered maps plus the box loss at the centre cells, object by object."""
     grid = heatmap.shape[-1]
     head: Any = model.heads["box"]
     losses = []
@@ -111,6 +118,55 @@ def plain_loss(model: CenterNet, encoded: dict[str, Tensor], heatmap: Tensor, bo
     return focal_loss(encoded["heatmap"], heatmap) + 5 * box_loss
 
 
+def batches_of(dataset: COCO, model: CenterNet, batch: int) -> Iterator[Any]:
+    """Yield the batches of our loader, epoch after epoch, without end."""
+    data = DataModule(
+        dataset, batch_size=batch, num_workers=0, preprocessing=model.preprocessing, augmentation=Augment()
+    )
+    return itertools.chain.from_iterable(data.train_dataloader() for _ in itertools.count())
+
+
+def own_step(
+    model: Network, batches: Iterator[Any], precision: str, shares: list[float] | None = None
+) -> Callable[[], None]:
+    """Return our whole step, data included; `shares` gains the seconds that targets and losses take in each."""
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+
+    def step() -> None:
+        batch = next(batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            encoded = model(model.normalize(batch.images))
+            before = time.thread_time()
+            loss = torch.stack(list(model.losses(encoded, batch).values())).sum()
+            middle = time.thread_time() - before
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if shares is not None:
+            # The loss's own backward, measured on its inputs alone.
+            maps = {name: value.detach().requires_grad_() for name, value in encoded.items()}
+            total = torch.stack(list(model.losses(maps, batch).values())).sum()
+            before = time.thread_time()
+            total.backward()
+            shares.append(middle + time.thread_time() - before)
+
+    return step
+
+
+def plain_step(model: Network, batches: Iterator[tuple[Tensor, Tensor, list[Tensor]]]) -> Callable[[], None]:
+    """Return the step of the plain loop."""
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+
+    def step() -> None:
+        images, heatmap, boxes = next(batches)
+        loss = plain_loss(model, model(images), heatmap, boxes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotations", required=True)
@@ -121,58 +177,17 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     dataset = COCO(given.annotations, given.images)
-    config = {**CONFIG, "model": {**CONFIG["model"], "preprocessing": {"size": [given.size, given.size]}}}
+    model = network(len(dataset.class_names), given.size)
     chosen = choose_precision("cpu")
-    contestants: dict[str, Any] = {}
-    model = build_centernet(config).train()
-    data = DataModule(
-        dataset, batch_size=given.batch, num_workers=0, preprocessing=model.preprocessing, augmentation=Augment()
-    )
-    batches = iter(itertools.chain.from_iterable(data.train_dataloader() for _ in itertools.count()))
+    batches = batches_of(dataset, model, given.batch)
     shares: list[float] = []
 
-    def ours(precision: str) -> Any:
-        network = build_centernet(config).train()
-        network.load_state_dict(model.state_dict())
-        optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    def ours(precision: str) -> Callable[[], None]:
+        return own_step(copy.deepcopy(model.network), batches, precision, shares if precision == chosen else None)
 
-        def step() -> None:
-            batch = next(batches)
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
-                encoded = network(network.normalize(batch.images))
-                before = time.thread_time()
-                loss = torch.stack(list(network.losses(encoded, batch).values())).sum()
-                middle = time.thread_time() - before
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if precision == chosen:
-                # The loss's own backward, measured on its inputs alone.
-                maps = {name: value.detach().requires_grad_() for name, value in encoded.items()}
-                total = torch.stack(list(network.losses(maps, batch).values())).sum()
-                before = time.thread_time()
-                total.backward()
-                backward = time.thread_time() - before
-                shares.append(middle + backward)
-
-        return step
-
-    def plain() -> Any:
-        network = build_centernet(config).train().to(memory_format=torch.contiguous_format)
-        network.load_state_dict(model.state_dict())
-        optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
-        source = plain_batches(dataset, given.size, given.batch)
-
-        def step() -> None:
-            images, heatmap, boxes = next(source)
-            loss = plain_loss(network, network(images), heatmap, boxes)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return step
-
-    contestants["plain loop, float32"] = plain()
+    contestants: dict[str, Callable[[], None]] = {}
+    plain = copy.deepcopy(model.network).to(memory_format=torch.contiguous_format)
+    contestants["plain loop, float32"] = plain_step(plain, plain_batches(dataset, given.size, given.batch))
     contestants["ours, float32"] = ours("32-true")
     if chosen != "32-true":
         contestants[f"ours, {chosen} (chosen here)"] = ours(chosen)

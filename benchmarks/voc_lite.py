@@ -1,4 +1,4 @@
-"""Figures of the model in the box on its validation pictures: COCO's twelve, AP by class, and how calibrated it is.
+"""Evaluate the packaged model on its validation images: COCO's twelve figures, AP by class, and its calibration.
 
 python benchmarks/voc_lite.py --annotations SHARED/data/voc2007/val.json --images SHARED/data/voc2007/JPEGImages
 """
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def calibration_error(score: np.ndarray, hit: np.ndarray) -> float:
-    """Mean distance of each bin's score to its share of right detections, weighted by the detections in it."""
+    """Return the mean distance of each bin's score to its share of right detections, weighted by their number."""
     bins = np.clip((10 * score).astype(int), 0, 9)
     return float(
         sum(abs(score[bins == b].mean() - hit[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
