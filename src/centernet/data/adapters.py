@@ -109,7 +109,7 @@ def _fit(
     rng: np.random.Generator,
     preprocessing: Preprocessing,
 ) -> Sample:
-    """The pipeline's picture and what is left of the boxes, fitted into the network's input."""
+    """The pipeline's image and what is left of the boxes, fitted into the network's input."""
     boxes = box_ops.clip(boxes.reshape(-1, 4).astype(np.float32), (image.shape[0], image.shape[1]))
     kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     rows = rows.reshape(-1).astype(np.int64)[kept]
@@ -142,8 +142,9 @@ def _build(transforms: Pipeline, library: ModuleType) -> list[Any]:
             raise DataError(f"{path}: cannot be read as a YAML list of transforms ({error})") from error
     if not isinstance(transforms, list):
         raise DataError(f"transforms: expected a list of {{class_path, init_args}}, got {transforms!r:.100}")
-    for place, spec in enumerate(transforms):
-        if "class_path" not in (spec if isinstance(spec, dict) else ()):
+    specs: list[Any] = transforms
+    for place, spec in enumerate(specs):
+        if not (isinstance(spec, dict) and "class_path" in spec):
             raise DataError(f"transforms[{place}]: expected {{class_path, init_args}}, got {spec!r:.100}")
     return [_instance(spec, library, f"transforms[{place}]") for place, spec in enumerate(transforms)]
 

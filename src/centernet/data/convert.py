@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -45,19 +45,13 @@ _NOT_READ: Sequence[tuple[type[DetectionDataset], str]] = (
 
 @dataclass
 class Conversion:
-    """What was written.
+    """Record of what was written: the list, JSON file, data.yaml or gt.txt of each split (of each sequence for MOT),
+    images and boxes by split, and what the new files do not say, one sentence each."""
 
-    Attributes:
-        files: the list, JSON file, data.yaml or gt.txt of each split (of each sequence for MOT).
-        images: written, by split.
-        boxes: written, by split.
-        losses: what the new files do not say, one sentence each.
-    """
-
-    files: list[Path] = field(default_factory=list)
-    images: dict[str, int] = field(default_factory=dict)
-    boxes: dict[str, int] = field(default_factory=dict)
-    losses: list[str] = field(default_factory=list)
+    files: list[Path]
+    images: dict[str, int]
+    boxes: dict[str, int]
+    losses: list[str]
 
 
 def convert(

@@ -38,15 +38,8 @@ class Format(NamedTuple):
 
 @dataclass
 class Source:
-    """The data of a folder or file.
-
-    Attributes:
-        path: the folder or file.
-        format: as which it is read.
-        splits: arguments of the reader for each split.
-        also: titles of other formats that fit.
-        options: further arguments, for all splits.
-    """
+    """The data of a folder or file: the format as which they are read, arguments of its reader for each split, titles
+    of other formats that fit, and further arguments for all splits."""
 
     path: Path
     format: Format

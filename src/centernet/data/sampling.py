@@ -45,14 +45,9 @@ class Sampling:
         self.samples = samples
 
     def factors(self, table: LabelTable, count: int) -> Shares:
-        """Return how often each image is to be seen, as far as its classes decide.
+        """Return how often each of `count` images is to be seen, as far as its classes decide: float64, at least 0.
 
-        Args:
-            table: which classes have an object in which image; rows of ignored boxes alone are left out.
-            count: number of images.
-
-        Returns:
-            float64 `count`, at least 0.
+        The table says which classes have an object in which image; rows of ignored boxes alone are left out.
         """
         return np.ones(count)
 
@@ -177,13 +172,7 @@ def draw_epoch(rates: Shares, rng: np.random.Generator) -> tuple[Ints, Ints]:
 
 
 def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -> str:
-    """Describe what an epoch consists of, beside what the data set does: a few lines for people.
-
-    Args:
-        dataset: that is trained on.
-        rates: of its samples.
-        most: how many classes are named: those whose share of the epoch grows most.
-    """
+    """Describe what an epoch consists of, beside what the data set holds, and the classes whose share grows most."""
     table = dataset.label_table().with_objects()
     count = len(dataset.class_names)
     images = np.bincount(table.labels, minlength=count)
