@@ -210,11 +210,7 @@ class Concatenated(DetectionDataset):
         self._text = f"Concatenated({', '.join(map(repr, parts))})"
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Return which data set sample `index` is from, and its index there.
-
-        Raises:
-            IndexError: `index` is not in 0 .. len - 1.
-        """
+        """Return which data set sample `index` is from, and its index there; an IndexError if there is none."""
         self._check(index)
         return _located(self._starts, index)
 

@@ -101,18 +101,12 @@ class DetectionDataset:
     ) -> None:
         self.class_names = check_class_names(class_names)
         self.problems = problems if isinstance(problems, Problems) else Problems(problems)
-        self.strict = strict
         self.category_ids = None if category_ids is None else tuple(category_ids)
         if num_identities is None:
             num_identities = 0 if columns is None else int(columns.ids.max(initial=-1)) + 1
-        self.num_identities = num_identities
-        self.amodal = amodal
-        self.sequences = tuple(sequences)
-        self.sources = sources
-        self.clipped = clipped
-        self.benchmark = benchmark
-        self._reader = reader
-        self._columns = columns
+        self.num_identities, self.sequences, self.sources = num_identities, tuple(sequences), sources
+        self.strict, self.amodal, self.clipped, self.benchmark = strict, amodal, clipped, benchmark
+        self._reader, self._columns = reader, columns
         self._text = type(self).__name__ if source is None else f"{type(self).__name__}({source})"
         if source is not None:
             self._introduce(source)
@@ -131,20 +125,12 @@ class DetectionDataset:
         return len(self.columns)
 
     def annotation(self, index: int) -> Annotation:
-        """Return the stored truth about sample `index`, without reading the image.
-
-        Raises:
-            IndexError: `index` is not in 0 .. len - 1.
-        """
+        """Return the stored truth about sample `index`, without reading the image; an IndexError if there is none."""
         self._check(index)
         return self.columns.annotation(index)
 
     def path(self, index: int) -> Path:
-        """Return the file of sample `index`.
-
-        Raises:
-            IndexError: `index` is not in 0 .. len - 1.
-        """
+        """Return the file of sample `index`."""
         self._check(index)
         return self.columns.paths[index] if self._columns is not None else self.annotation(index).path
 
@@ -179,11 +165,7 @@ class DetectionDataset:
         return Sample(LazyImage(image.size_hw, decode), **arrays, annotation=annotation, amodal=self.amodal)
 
     def note(self, problem: Problem) -> None:
-        """Add a problem unless it is known.
-
-        Raises:
-            DataError: the data set is strict.
-        """
+        """Add a problem unless it is known; where the data set is strict, a new one is a DataError."""
         if self.problems.add(problem) and self.strict:
             raise DataError(f"{problem} (an error because of strict=True)")
 
@@ -234,11 +216,9 @@ class DetectionDataset:
     def label_arrays(self) -> tuple[Ints, Ints, Ints]:
         """For each class: objects, ignored boxes, and samples with at least one of either. Three int64 arrays."""
         table, classes = self.label_table(), len(self.class_names)
-        objects, ignored = (
-            np.bincount(table.labels, counts, minlength=classes).astype(np.int64)
-            for counts in (table.objects, table.ignored)
-        )
-        return objects, ignored, np.bincount(table.labels, minlength=classes).astype(np.int64)
+        weights = (table.objects, table.ignored, np.ones(len(table.labels)))
+        objects, ignored, samples = (np.bincount(table.labels, n, minlength=classes).astype(np.int64) for n in weights)
+        return objects, ignored, samples
 
     def summary(self, *, examples: int = 5) -> str:
         """Return counts by class, and the first problems, as text of a few lines."""

@@ -135,10 +135,10 @@ class ImageList:
 
         Args:
             rows: `images` are indices of this list; -1 leaves a box out without a word. None: no boxes.
-            where: from a row of `rows` to its file and its place there, for messages.
+            where: from a row to its file and its place there, for messages.
             image_ids: one for each image; None numbers them from 0.
             amodal: boxes that reach over the edges are kept whole.
-            first_pixel: the number of the first pixel in `rows`; with 1 the last pixel is part of the box.
+            first_pixel: see `are_usable`; with 1 the last pixel is part of the box.
             unreadable: by the place of a row: why it has no box.
         """
         rows = RowList().rows() if rows is None else rows
