@@ -52,15 +52,10 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LazyImage:
-    """An image that is decoded when its pixels are asked for, no larger than they are needed.
-
-    Attributes:
-        size_hw: (height, width) of the upright image.
-        decode: the function that `read` calls with the scale.
-    """
+    """An image of the upright size (height, width) that is decoded when it is read, no larger than it is needed."""
 
     size_hw: tuple[int, int]
-    decode: Callable[[float], tuple[NDArray[np.uint8], tuple[float, float]]]
+    decode: Callable[[float], tuple[NDArray[np.uint8], tuple[float, float]]]  # by the scale
 
     def read(self, scale: float = 1.0) -> tuple[NDArray[np.uint8], tuple[float, float]]:
         """Return the pixels, upright.
@@ -110,17 +105,13 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
 
 
 def open_image(source: ImageSource) -> LazyImage:
-    """Read the header of an image now, and the rest when its pixels are asked for.
+    """Read the header of an image now, and the rest when its pixels are asked for; see `read_image`.
 
     Only JPEG files come reduced: by 2, 4 or 8, by libjpeg's scaled DCT. One that EXIF turns or mirrors is reduced only
-    by a factor that divides its sides.
-
-    Args:
-        source: as for `read_image`; a JPEG file is kept in memory as it is until then.
+    by a factor that divides its sides. Until it is read a JPEG file is kept in memory as it is.
 
     Raises:
-        ImageError: no such file, empty, not an image, or too large. Damage behind the header is found when the pixels
-            are read.
+        ImageError: as `read_image`; damage behind the header is found when the pixels are read.
     """
     name, file = _open(source)
     try:
@@ -131,10 +122,7 @@ def open_image(source: ImageSource) -> LazyImage:
 
 
 def image_size(source: ImageSource) -> tuple[int, int]:
-    """Return the (height, width) of the upright image, from the header alone.
-
-    Args:
-        source: as for `read_image`.
+    """Return the (height, width) of the upright image, from the header alone; see `read_image`.
 
     Raises:
         ImageError: no such file, empty, or not an image. Damage behind the header is not seen.
@@ -143,43 +131,34 @@ def image_size(source: ImageSource) -> tuple[int, int]:
     try:
         return _read_header(name, file).size_hw
     except UnidentifiedImageError:
-        height, width = _read_with_opencv(name, file).shape[:2]
-        return height, width
+        return LazyImage.of(_read_with_opencv(name, file)).size_hw
 
 
 def check_image(image: Any) -> None:
     """Raise ImageError unless `image` is a uint8 H×W×3 array with at least one pixel."""
-    if not isinstance(image, np.ndarray):
-        raise ImageError(f"expected a uint8 array H×W×3 (RGB), got {type(image).__name__}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ImageError(f"expected a uint8 array H×W×3 (RGB), got {image.dtype} of shape {image.shape}")
+    is_array = isinstance(image, np.ndarray)
+    if not is_array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        got = f"{image.dtype} of shape {image.shape}" if is_array else type(image).__name__
+        raise ImageError(f"expected a uint8 array H×W×3 (RGB), got {got}")
 
 
 class _Header(NamedTuple):
-    """The facts of a file that are known before its pixels are decoded.
+    """The facts of a file that are known before its pixels are decoded."""
 
-    Attributes:
-        size_hw: of the upright image.
-        orientation: of EXIF, for JPEG files.
-        jpeg: it is a JPEG file, which can be read reduced.
-        scan: where the entropy-coded data begin, of a `_read_plain_header`; None of all other files.
-    """
-
-    size_hw: tuple[int, int]
-    orientation: int
-    jpeg: bool
-    scan: int | None = None
+    size_hw: tuple[int, int]  # of the upright image
+    orientation: int  # of EXIF, for JPEG files
+    jpeg: bool  # it can be read reduced
+    scan: int | None = None  # where the entropy-coded data begin, if it is known (`_read_plain_header`)
 
     def factor(self, scale: float) -> int:
         """Return the largest reduction, of 1, 2, 4 and 8, that leaves `scale` pixels for one of the image."""
         height, width = self.size_hw
-        best = 1
-        for factor in (2, 4, 8) if self.jpeg else ():
+        for factor in (8, 4, 2) if self.jpeg else ():
             # Turned, a last pixel that reaches over the edge would be a first one.
             exact = self.orientation == 1 or height % factor == width % factor == 0
             if factor * scale <= 1 + 1e-6 and factor <= min(height, width) and exact:
-                best = factor
-        return best
+                return factor
+        return 1
 
 
 def _read_header(name: str, file: str | io.BytesIO) -> _Header:
@@ -201,11 +180,9 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
 
 
 def _read_plain_header(data: memoryview) -> _Header | None:
-    """Read the header of a JPEG file as nearly all of a data set are: gray or YCbCr in one sequential scan, upright.
-
-    Returns None for any other, which Pillow then looks at: with EXIF or XMP (APP1), several images (APP2), progressive,
-    in another colour space (by APP14 or four components), very large, or not in order.
-    """
+    """Read the header of a JPEG file as nearly all of a data set are: gray or YCbCr in one sequential scan, upright."""
+    # None for any other, which Pillow then looks at: with EXIF or XMP (APP1), several images (APP2), progressive, in
+    # another colour space (by APP14 or four components), very large, or not in order.
     place, size_hw = 2, None
     while place + 10 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
@@ -237,11 +214,9 @@ def _decode(
 
 
 def _read_plain_jpeg(data: memoryview, header: _Header, scan: int, factor: int) -> NDArray[np.uint8] | None:
-    """Decode a plain JPEG file that is in good order, by OpenCV. Returns None for any other.
-
-    OpenCV's pixels are those of Pillow, as both ask libjpeg-turbo, without Pillow's detour over four bytes a pixel. But
-    it fills up what is missing without a word, so files that may lack something are left to Pillow, which is strict.
-    """
+    """Decode a plain JPEG file that is in good order, by OpenCV. Returns None for any other."""
+    # OpenCV's pixels are those of Pillow, as both ask libjpeg-turbo, without Pillow's detour over four bytes a pixel.
+    # But it fills up what is missing without a word, so files that may lack something are left to Pillow.
     if not _is_whole(data, scan):
         return None
     try:
@@ -292,10 +267,7 @@ _SIGNATURES = (_JPEG, b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 
 
 def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str | io.BytesIO]:
-    """Return a name for messages and the thing that Pillow opens: the bytes of a JPEG file, else the path.
-
-    With `header_only` a file is never read as a whole.
-    """
+    """Return a name for messages, and the bytes of a JPEG file (unless `header_only`) or the path for Pillow."""
     if isinstance(source, bytes):
         if not source:
             raise ImageError("the image in memory is empty (0 bytes)")

@@ -54,18 +54,12 @@ def warp(
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The part of a warped image that the source covers, for an upright matrix.
+    """The part of a warped image that the source covers, for an upright matrix."""
 
-    Attributes:
-        pixels: uint8 h×w×3, the part of the result that the image covers; not to be written to.
-        rows, columns: of the result, that it covers.
-        matrix: 2×3 float64, the map by which it really was made.
-    """
-
-    pixels: NDArray[np.uint8]
-    rows: slice
+    pixels: NDArray[np.uint8]  # h×w×3, not to be written to
+    rows: slice  # of the result
     columns: slice
-    matrix: NDArray[np.float64]
+    matrix: NDArray[np.float64]  # 2×3, the map by which it really was made
 
 
 def is_upright(matrix: NDArray[np.float64]) -> bool:
@@ -79,15 +73,8 @@ def window(image: NDArray[np.uint8], matrix: NDArray[np.float64], size_hw: tuple
     """Warp by an upright matrix with one `cv2.resize`: about three times as fast as `warp`.
 
     A resize maps whole pixels to whole pixels, so the matrix is changed to fit: the edges of the image, or of the
-    part that is seen, move by less than a pixel of the result. The matrix of the answer is exact.
-
-    Args:
-        image: uint8 H×W×3.
-        matrix: as for `warp`, with `is_upright`.
-        size_hw: (height, width) of the result.
-
-    Returns:
-        The part of the result that the image covers; None where it covers nothing.
+    part that is seen, move by less than a pixel of the result. The matrix of the answer is exact. Returns the part of
+    the result that the image covers; None where it covers nothing.
     """
     turned = abs(matrix[0, 0]) < abs(matrix[0, 1])
     height, width = image.shape[:2]
@@ -130,21 +117,12 @@ def shrink(image: NDArray[np.uint8], scale_y: float, scale_x: float) -> NDArray[
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis of a window.
+    """One axis of a window, with the exact map ``x' = scale * x + shift``; the scale is below 0 where it mirrors."""
 
-    Attributes:
-        part: of the source, that is resized.
-        length: that it is resized to, in pixels of the result.
-        start: where its mirrored or plain first pixel comes in the result; may be below 0.
-        seen: of the resized pixels, in the result.
-        scale: of the exact map ``x' = scale * x + shift``; below 0 where it mirrors.
-        shift: of it.
-    """
-
-    part: slice
-    length: int
-    start: int
-    seen: slice
+    part: slice  # of the source, that is resized
+    length: int  # of the resized part, in pixels of the result
+    start: int  # place of its first pixel, mirrored or plain, in the result; may be below 0
+    seen: slice  # of the resized pixels, in the result
     scale: float
     shift: float
 
