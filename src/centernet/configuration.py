@@ -19,6 +19,8 @@ MOVED = {
     "centernet.models.necks.": "centernet.network.necks.",
     "centernet.models.heads.": "centernet.network.heads.",
     "centernet.models.weighting.": "centernet.network.weighting.",
+    "centernet.data.formats.dataset.": "centernet.data.combining.",
+    "centernet.data.formats.synthetic_sequences.": "centernet.data.formats.synthetic.",
 }
 """Beginnings of class paths that earlier versions wrote into checkpoints, folders and YAML files → those of today."""
 
