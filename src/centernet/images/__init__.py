@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from .listing import IMAGE_SUFFIXES, list_images
 from .preprocessing import Preprocessing, ResizeRule
-from .reading import (
-    ImageError,
-    ImageSource,
-    LazyImage,
-    check_image,
-    image_size,
-    open_image,
-    read_image,
-)
+from .reading import ImageError, ImageSource, LazyImage, check_image, image_size, open_image, read_image
 from .warping import Window, is_upright, warp, window
 
 __all__ = [

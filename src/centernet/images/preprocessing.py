@@ -1,4 +1,4 @@
-"""The one way from a picture to the network's input and back, as plain values."""
+"""The one way from an image to the network's input and back, as plain values."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ ResizeRule = Literal["letterbox", "stretch", "keep"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes the network's input: plain values that travel in YAML, checkpoints and exported files.
+    """The way from an image to the network's input: plain values that travel in YAML, checkpoints and exported files.
 
     Attributes:
         size: (height, width) of the input in pixels; not used by ``keep``.
-        resize: ``letterbox`` keeps the aspect, centres the picture and fills the rest with `pad_value`; ``stretch``
+        resize: ``letterbox`` keeps the aspect, centres the image and fills the rest with `pad_value`; ``stretch``
             fills the whole input; ``keep`` leaves the scale and pads right and below to multiples of `divisor`.
-        mean: of RGB values in 0..1, subtracted before dividing by `std`.
-        std: of RGB values in 0..1.
+        mean, std: of RGB values in 0..1; the mean is subtracted before dividing by `std`.
         pad_value: gray level of the padding, 0..255.
         divisor: for ``keep``.
     """
@@ -53,37 +52,34 @@ class Preprocessing:
         put("std", _numbers("std", self.std, 3, "three numbers above 0 (red, green, blue)"))
         for key in ("pad_value", "divisor"):
             put(key, _numbers(key, (getattr(self, key),), 1, "a whole number", whole=True)[0])
-        if min(self.size) < 1:
-            raise ValueError(f"preprocessing.size: expected (height, width) of at least 1, got {self.size}")
-        if min(self.std) <= 0:
-            raise ValueError(f"preprocessing.std: expected three numbers above 0, got {self.std}")
-        if self.resize not in get_args(ResizeRule):
-            raise ValueError(
-                f"preprocessing.resize: expected one of {', '.join(get_args(ResizeRule))}, got {self.resize!r}"
-            )
-        if not 0 <= self.pad_value <= 255:
-            raise ValueError(f"preprocessing.pad_value: expected a gray level 0..255, got {self.pad_value}")
-        if self.divisor < 1:
-            raise ValueError(f"preprocessing.divisor: expected at least 1, got {self.divisor}")
+        rules = get_args(ResizeRule)
+        for key, wrong, expected in (
+            ("size", min(self.size) < 1, "(height, width) of at least 1"),
+            ("std", min(self.std) <= 0, "three numbers above 0"),
+            ("resize", self.resize not in rules, f"one of {', '.join(rules)}"),
+            ("pad_value", not 0 <= self.pad_value <= 255, "a gray level 0..255"),
+            ("divisor", self.divisor < 1, "at least 1"),
+        ):
+            if wrong:
+                raise ValueError(f"preprocessing.{key}: expected {expected}, got {getattr(self, key)!r}")
 
     def output_size(self, image_hw: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the input that a picture of this size becomes."""
+        """Return the (height, width) of the input that an image of this size becomes."""
         if self.resize != "keep":
             return self.size
         height, width = image_hw
         return -(-height // self.divisor) * self.divisor, -(-width // self.divisor) * self.divisor
 
     def matrix(self, image_hw: tuple[int, int]) -> NDArray[np.float64]:
-        """2×3 float64 from original pixels to input pixels, in continuous coordinates.
+        """Return the 2×3 float64 map from original pixels to input pixels, in continuous coordinates.
 
-        The picture fills whole pixels of the input, so the two scales of a letterbox differ by less than a pixel over
-        the picture.
+        The image fills whole pixels of the input, so the two scales of a letterbox differ by less than a pixel over it.
         """
         top, left, height, width = self._placement(image_hw)
         return np.array([[width / image_hw[1], 0, left], [0, height / image_hw[0], top]], dtype=np.float64)
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The input for a picture uint8 H×W×3: uint8, `output_size`×3.
+        """Return the input for an image uint8 H×W×3: uint8, `output_size`×3.
 
         Raises:
             ImageError: another type or shape.
@@ -93,7 +89,7 @@ class Preprocessing:
         top, left, height, width = self._placement(image_hw)
         canvas_hw = self.output_size(image_hw)
         # The same map as warp(image, self.matrix(...)), but from whole pixels to whole pixels, so that the outermost
-        # pixels of the picture are not mixed with the padding, and equal in OpenCV 4 and 5.
+        # pixels of the image are not mixed with the padding, and equal in OpenCV 4 and 5.
         resized = shrink(image, height / image_hw[0], width / image_hw[1])
         if resized.shape[:2] != (height, width):
             resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
@@ -104,29 +100,29 @@ class Preprocessing:
         return canvas
 
     def to_input(self, boxes: Array, image_hw: tuple[int, int]) -> Array:
-        """Boxes …×N×4 in original pixels to input pixels."""
+        """Map boxes …×N×4 from original pixels to input pixels."""
         return box_ops.transform(boxes, self.matrix(image_hw))
 
     def to_original(self, boxes: Array, image_hw: tuple[int, int], *, clip: bool = True) -> Array:
-        """Boxes …×N×4 in input pixels to original pixels: the inverse of `to_input`, clipped to the picture."""
+        """Map boxes …×N×4 from input pixels to original pixels: the inverse of `to_input`, clipped to the image."""
         (scale_x, _, left), (_, scale_y, top) = self.matrix(image_hw)
         inverse = [[1 / scale_x, 0, -left / scale_x], [0, 1 / scale_y, -top / scale_y]]
         boxes = box_ops.transform(boxes, np.array(inverse, dtype=np.float64))
         return box_ops.clip(boxes, image_hw) if clip else boxes
 
     def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 N×H×W×3 to the network's float32 N×3×H×W: ``(value / 255 - mean) / std``."""
+        """Convert uint8 N×H×W×3 to the network's float32 N×3×H×W: ``(value / 255 - mean) / std``."""
         scale = (1 / (255 * np.array(self.std))).astype(np.float32)
         offset = (-np.array(self.mean) / np.array(self.std)).astype(np.float32)
         return np.ascontiguousarray((images * scale + offset).transpose(0, 3, 1, 2))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists, for YAML and JSON."""
+        """Return plain numbers, strings and lists, for YAML and JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of `to_dict`; keys that are left out have their defaults.
+        """Make one of what `to_dict` returned; keys that are left out have their defaults.
 
         Raises:
             ValueError: an unknown key, or a value out of range; the message names the key.
@@ -138,10 +134,10 @@ class Preprocessing:
         return cls(**values)
 
     def _placement(self, image_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the picture in the input, in whole pixels."""
+        """Return top, left, height and width of the image in the input, in whole pixels."""
         height, width = image_hw
         if height < 1 or width < 1:
-            raise ImageError(f"the picture is {height}×{width} pixels (height×width): expected at least 1×1")
+            raise ImageError(f"the image is {height}×{width} pixels (height×width): expected at least 1×1")
         if self.resize == "keep":
             return 0, 0, height, width
         if self.resize == "stretch":
@@ -153,7 +149,7 @@ class Preprocessing:
 
 
 def _numbers(key: str, values: Any, count: int, expected: str, *, whole: bool = False) -> tuple[Any, ...]:
-    """`values` as a tuple of plain ints or floats, or a ValueError that names the key."""
+    """Return `values` as a tuple of plain ints or floats, or raise a ValueError that names the key."""
     kind = int if whole else float
     try:
         numbers = tuple(kind(v) for v in values)

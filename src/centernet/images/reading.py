@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO"
+Scaled: TypeAlias = "tuple[NDArray[np.uint8], tuple[float, float]]"  # pixels, and the scales of x and y
 
 _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by EXIF orientation: H×W×3 as it is to be shown
     2: lambda pixels: pixels[:, ::-1],
@@ -55,9 +56,9 @@ class LazyImage:
     """An image of the upright size (height, width) that is decoded when it is read, no larger than it is needed."""
 
     size_hw: tuple[int, int]
-    decode: Callable[[float], tuple[NDArray[np.uint8], tuple[float, float]]]  # by the scale
+    decode: Callable[[float], Scaled]  # by the scale
 
-    def read(self, scale: float = 1.0) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    def read(self, scale: float = 1.0) -> Scaled:
         """Return the pixels, upright.
 
         Args:
@@ -80,7 +81,7 @@ class LazyImage:
         return cls((pixels.shape[0], pixels.shape[1]), partial(_in_its_own_size, pixels))
 
 
-def _in_its_own_size(pixels: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+def _in_its_own_size(pixels: NDArray[np.uint8], scale: float) -> Scaled:
     return pixels, (1.0, 1.0)
 
 
@@ -201,15 +202,12 @@ def _read_plain_header(data: memoryview) -> _Header | None:
     return None
 
 
-def _decode(
-    name: str, file: str | io.BytesIO, header: _Header, scale: float
-) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    factor = header.factor(scale)
+def _decode(name: str, file: str | io.BytesIO, header: _Header, scale: float) -> Scaled:
+    factor, pixels = header.factor(scale), None
     if header.scan is not None and isinstance(file, io.BytesIO):
         pixels = _read_plain_jpeg(file.getbuffer(), header, header.scan, factor)
-        if pixels is not None:
-            return pixels, (1 / factor, 1 / factor)
-    pixels, factor = _read_with_pillow(name, file, factor)
+    if pixels is None:
+        pixels, factor = _read_with_pillow(name, file, factor)
     return pixels, (1 / factor, 1 / factor)
 
 
@@ -252,14 +250,10 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
             if image.size != reduced:
                 factor = 1
             orientation = _orientation(image)  # after loading: Pillow has already turned a TIFF
-            return _upright(np.array(_to_rgb(image, name)), orientation), factor
+            pixels = np.array(_to_rgb(image, name))
+            return np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels)), factor
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
-
-
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn and mirror pixels as EXIF says; they come contiguous."""
-    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
 
 
 _JPEG = b"\xff\xd8\xff"
