@@ -60,33 +60,19 @@ def area(boxes: Array) -> Array:
 def clip(boxes: Array, size_hw: tuple[Any, Any]) -> Array:
     """Move the corners of boxes (…×4) into the image ``0 0 W H``.
 
-    Args:
-        boxes: …×4.
-        size_hw: (height, width): numbers, or arrays of the boxes' kind that broadcast against (…), so that each image
-            of a batch B×K×4 may have a size of its own (B×1).
+    Height and width are numbers, or arrays of the boxes' kind that broadcast against (…), so that each image of a batch
+    B×K×4 may have a size of its own (B×1).
     """
-    height, width = size_hw
     x1, y1, x2, y2 = _columns(boxes)
-    return _stack(
-        boxes,
-        _between_zero_and(x1, width),
-        _between_zero_and(y1, height),
-        _between_zero_and(x2, width),
-        _between_zero_and(y2, height),
-    )
+    limits = zip((x1, y1, x2, y2), size_hw[::-1] * 2, strict=True)
+    return _stack(boxes, *(_between_zero_and(values, limit) for values, limit in limits))
 
 
 def transform(boxes: Array, matrix: Any) -> Array:
-    """Map boxes by an affine matrix; the results are axis-aligned.
+    """Map boxes …×N×4 by an affine matrix: exact for scaling, shifting and flipping; else the boxes around the corners.
 
-    Args:
-        boxes: …×N×4.
-        matrix: 2×3, or one for each image of a batch (…×2×3): ``x' = m00 x + m01 y + m02``. NumPy boxes are mapped in
-            float64 and returned in their own (floating) type.
-
-    Returns:
-        …×N×4 in the target's coordinates. Exact for scaling, shifting and flipping; after a rotation the box around the
-        four mapped corners.
+    The matrix is 2×3, or one for each image of a batch (…×2×3): ``x' = m00 x + m01 y + m02``. NumPy boxes are mapped in
+    float64 and returned in their own (floating) type.
     """
     boxes = _floating(boxes)
     xp = _namespace(boxes)
@@ -105,15 +91,10 @@ def transform(boxes: Array, matrix: Any) -> Array:
 
 
 def iou(a: Array, b: Array, *, inclusive: bool = False) -> Array:
-    """Compute the intersection over union of every box of `a` with every box of `b`.
+    """Compute the intersection over union of every box of `a` (…×N×4) with every box of `b` (…×M×4).
 
-    Args:
-        a: …×N×4.
-        b: …×M×4.
-        inclusive: sides count as ``x2 - x1 + 1`` (integer pixels, as SORT-like trackers and TTFNet count them).
-
-    Returns:
-        …×N×M in [0, 1]; 0 where neither box has area.
+    With `inclusive` sides count as ``x2 - x1 + 1`` (integer pixels, as SORT-like trackers and TTFNet count them).
+    Returns …×N×M in [0, 1]; 0 where neither box has area.
     """
     a, b = _precise(a), _precise(b)
     intersection, union = _intersection_and_union(a[..., :, None, :], b[..., None, :, :], inclusive)
@@ -122,14 +103,9 @@ def iou(a: Array, b: Array, *, inclusive: bool = False) -> Array:
 
 
 def intersection_over_area(a: Array, b: Array) -> Array:
-    """Compute the share of each box of `a` that lies in each box of `b`, as COCO does for crowd regions `b`.
+    """Compute the share of each box of `a` (…×N×4) that lies in each box of `b` (…×M×4), as COCO does for crowds `b`.
 
-    Args:
-        a: …×N×4.
-        b: …×M×4.
-
-    Returns:
-        …×N×M in [0, 1]; 0 where the box of `a` has no area.
+    Returns …×N×M in [0, 1]; 0 where the box of `a` has no area.
     """
     a, b = _precise(a), _precise(b)
     intersection, _ = _intersection_and_union(a[..., :, None, :], b[..., None, :, :], inclusive=False)
@@ -148,11 +124,11 @@ def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: boo
     Args:
         a: …×4, for a loss the predicted boxes.
         b: …×4, broadcast against `a`; for a loss the true boxes.
-        kind: the measure.
+        kind: of which iou is in [0, 1], giou and diou in [-1, 1], ciou above -2.
         inclusive: sides count as ``x2 - x1 + 1``, also those of the enclosing box (TTFNet's form of GIoU).
 
     Returns:
-        …: iou in [0, 1], giou and diou in [-1, 1], ciou above -2. Values and gradients are finite for any finite boxes.
+        … values; they and their gradients are finite for any finite boxes.
 
     Raises:
         ValueError: `kind` is none of the four.

@@ -30,17 +30,11 @@ EXTRAS = {
 
 
 def require(name: str, purpose: str) -> Any:
-    """Import an optional package or one of its modules.
-
-    Args:
-        name: as in an import statement, ``onnxruntime`` or ``torchvision.transforms.v2``.
-        purpose: the work that needs it, for the message: "running an ONNX file".
-
-    Returns:
-        The module.
+    """Import an optional package or one of its modules, as ``torchvision.transforms.v2``.
 
     Raises:
-        ImportError: it isn't installed; the message names the command that installs it.
+        ImportError: it isn't installed; the message names the `purpose` ("running an ONNX file") and the command that
+            installs it.
     """
     try:
         return import_module(name)

@@ -1,4 +1,4 @@
-"""Losses on raw maps, in float32 whatever the precision around them.
+"""Losses on raw maps: scalars in float32 whatever the precision around them, 0 with a gradient of 0 for no objects.
 
 Sources: penalty-reduced focal loss, https://arxiv.org/abs/1904.07850 (CornerNet's, https://arxiv.org/abs/1808.01244);
 quality focal loss, https://arxiv.org/abs/2006.04388; the IoU family is in `centernet.boxes`; identities as in FairMOT,
@@ -72,9 +72,6 @@ def quality_focal_loss(
         background: as in `focal_loss`.
         beta: power of the error.
         num_positives: the divisor of the sum; the number of cells with target 1 when None.
-
-    Returns:
-        Scalar float32.
     """
     with torch.autocast(logits.device.type, enabled=False):
         logits = logits.float()
@@ -92,9 +89,6 @@ def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
     Args:
         prediction: N×C, gathered at the objects' centre cells.
         target: N×C float32.
-
-    Returns:
-        Scalar float32, 0 with a gradient of 0 when N = 0.
     """
     return F.l1_loss(prediction.float(), target, reduction="sum") / (target.numel() + 1e-4)
 
@@ -111,9 +105,6 @@ def weighted_bce_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor
         logits: S, any float dtype.
         target: S float32 in [0, 1].
         weights: S float32.
-
-    Returns:
-        Scalar float32, 0 with a gradient of 0 when S = 0.
     """
     with torch.autocast(logits.device.type, enabled=False):
         terms = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
@@ -136,9 +127,6 @@ def weighted_iou_loss(
         weights: S float32.
         kind: `iou`, `giou`, `diou` or `ciou`.
         inclusive: count sides "+1" as TTFNet's code does.
-
-    Returns:
-        Scalar float32, 0 with a gradient of 0 when S = 0.
     """
     with torch.autocast(prediction.device.type, enabled=False):
         iou = elementwise_iou(prediction.float(), target, kind=kind, inclusive=inclusive)
@@ -151,9 +139,6 @@ def identity_cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
     Args:
         logits: N×I, over the identities.
         ids: N int64; −1 for none.
-
-    Returns:
-        Scalar float32, 0 with a gradient of 0 where nothing has an identity.
     """
     total = F.cross_entropy(logits.float(), ids, ignore_index=-1, reduction="sum")
     return total / (ids >= 0).sum().clamp(min=1)
@@ -162,13 +147,8 @@ def identity_cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
 def identity_focal_loss(logits: Tensor, ids: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Compute the sigmoid focal loss of every identity against all others, over the objects: FairMOT's option.
 
-    Source: https://arxiv.org/abs/1708.02002. Shapes as in `identity_cross_entropy`.
-
-    Args:
-        logits: N×I, over the identities.
-        ids: N int64; −1 for none.
-        alpha: weight of an object's own identity; 1 − alpha that of the others.
-        gamma: power of the error.
+    Source: https://arxiv.org/abs/1708.02002. Shapes as in `identity_cross_entropy`. `alpha` is the weight of the own
+    identity, 1 − alpha that of the others, `gamma` the power of the error.
     """
     known = ids >= 0
     logits = logits[known].float()
@@ -181,14 +161,12 @@ def identity_focal_loss(logits: Tensor, ids: Tensor, *, alpha: float = 0.25, gam
 def triplet_loss(embeddings: Tensor, ids: Tensor, *, margin: float) -> Tensor:
     """Compute the loss of batch-hard triplets: the farthest of the own identity is to be nearer than any other object.
 
+    It is max(0, margin + farthest own − nearest other) in Euclidean distance, the mean over objects that have both.
+
     Args:
         embeddings: N×D float32 of length 1.
         ids: N int64, all of them 0 or more.
-        margin: in Euclidean distance, by which it is to be nearer.
-
-    Returns:
-        Scalar float32: max(0, margin + farthest own − nearest other), mean over the objects that have both; 0 with a
-        gradient of 0 where none has.
+        margin: by which the own is to be nearer.
     """
     same = ids[:, None] == ids
     own = same & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
@@ -211,8 +189,8 @@ def supervised_contrastive_loss(embeddings: Tensor, ids: Tensor, *, temperature:
         temperature: similarities are divided by it.
 
     Returns:
-        Scalar float32: −mean over an object's own identity of log softmax over all others, mean over the objects whose
-        identity comes again; 0 with a gradient of 0 where none does.
+        −mean over an object's own identity of log softmax over all others, mean over the objects whose identity comes
+        again.
     """
     itself = torch.eye(len(ids), dtype=torch.bool, device=ids.device)
     own = (ids[:, None] == ids) & ~itself

@@ -13,21 +13,13 @@ from torch import Tensor
 
 
 class Peaks(NamedTuple):
-    """The best K cells of each image, best first.
+    """The best K cells of each image, best first."""
 
-    Attributes:
-        scores: B×K float32 in [0, 1].
-        labels: B×K int64.
-        cells: B×K int64, y · W + x.
-        x: B×K float32, column of the cell.
-        y: B×K float32, row of the cell.
-    """
-
-    scores: Tensor
-    labels: Tensor
-    cells: Tensor
-    x: Tensor
-    y: Tensor
+    scores: Tensor  # B×K float32 in [0, 1]
+    labels: Tensor  # B×K int64
+    cells: Tensor  # B×K int64, y · W + x
+    x: Tensor  # B×K float32, column of the cell
+    y: Tensor  # B×K float32, row of the cell
 
 
 def find_peaks(

@@ -64,17 +64,11 @@ def ellipse_radius(sizes: Tensor, *, alpha: float = 0.54) -> Tensor:
 
 @dataclass(frozen=True)
 class Samples:
-    """Cells that train a box: S entries of (cell, object, weight).
+    """Cells that train a box: S entries of (cell, object, weight)."""
 
-    Attributes:
-        cells: S int64, flat index over batch × grid: (image · H + y) · W + x.
-        objects: S int64, row of `Targets.object_boxes`.
-        weights: S float32; they are not normalised over the batch.
-    """
-
-    cells: Tensor
-    objects: Tensor
-    weights: Tensor
+    cells: Tensor  # S int64, flat index over batch × grid: (image · H + y) · W + x
+    objects: Tensor  # S int64, row of `Targets.object_boxes`
+    weights: Tensor  # S float32; they are not normalised over the batch
 
 
 class Targets:
@@ -181,10 +175,7 @@ class Targets:
         return radius[:, None].expand(-1, 2)
 
     def heatmap(self, radii: Tensor) -> Tensor:
-        """Draw the Gaussian blobs of all objects, the larger value where two of a class overlap.
-
-        Args:
-            radii: N×2 int64, vertical and horizontal radius in cells.
+        """Draw the Gaussian blobs of all objects with `radii`, the larger value where two of a class overlap.
 
         Returns:
             B×C×H×W float32 in [0, 1], 1 at centre cells only.
