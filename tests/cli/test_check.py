@@ -21,7 +21,9 @@ SOURCES = str(Path(main_module.__file__).parents[2])
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
     for seed, split in enumerate(("train", "val")):
-        Synthetic(20, size=(96, 128), seed=seed, class_names=["disc", "star"]).write(tmp_path / "voc", split=split)
+        Synthetic(20, size=(96, 128), seed=seed, class_names=["disc", "star"], max_hidden=1).write(
+            tmp_path / "voc", split=split
+        )
     return tmp_path / "voc"
 
 
