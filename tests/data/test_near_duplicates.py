@@ -18,8 +18,7 @@ def fingerprints(images: list[Pixels]) -> Fingerprints:
     found = [fingerprint(image) for image in images]
     return Fingerprints(
         np.array([bits for bits, _ in found], dtype=np.uint64),
-        np.array([thumbnail for _, thumbnail in found], dtype=np.uint8),
-        np.arange(len(images)),
+        np.array([thumbnail for _, thumbnail in found], dtype=np.uint8).reshape(-1, 256),
     )
 
 

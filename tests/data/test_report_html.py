@@ -16,7 +16,7 @@ from PIL import Image
 from centernet.data import COCO, VOC, DetectionDataset, Synthetic
 from centernet.data.audit import audit
 from centernet.data.findings import DatasetReport
-from centernet.data.report_html import TrainingSample, report_as_html
+from centernet.data.report_html import Figure, figure, report_as_html
 
 pytestmark = pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 HOSTILE = "<script>alert('1')</script>\"&"
@@ -51,17 +51,13 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
-def sample(name: str) -> TrainingSample:
+def sample(name: str, class_name: str = "hat") -> Figure:
     heatmap = np.zeros((12, 16), dtype=np.float32)
     heatmap[5, 5] = 1
-    return TrainingSample(
-        title=name,
-        image=np.full((48, 64, 3), 90, dtype=np.uint8),
-        boxes=np.array([[10, 10, 30, 30], [0, 0, 5, 5]], dtype=np.float32),
-        labels=np.array([0, -1]),
-        ignore=np.array([False, True]),
-        heatmap=heatmap,
-    )
+    boxes = np.array([[10, 10, 30, 30], [0, 0, 5, 5]], dtype=np.float32)
+    labels, ignore = np.array([0, -1]), np.array([False, True])
+    image = np.full((48, 64, 3), 90, dtype=np.uint8)
+    return figure(image, boxes, labels, ignore, [class_name], name, heatmap=heatmap)
 
 
 def messy(shared: Path) -> DatasetReport:
@@ -71,7 +67,7 @@ def messy(shared: Path) -> DatasetReport:
 
 def test_the_page_stands_alone(shared: Path) -> None:
     report = messy(shared)
-    page = Page(report_as_html(report, title="messy", samples=[sample("a.jpg")], class_names=["hat"]))
+    page = Page(report_as_html(report, title="messy", samples=[sample("a.jpg")]))
     for tag, attributes in page.tags:
         assert tag not in ("script", "link", "iframe", "object")
         source = attributes.get("src")
@@ -85,7 +81,7 @@ def test_the_page_stands_alone(shared: Path) -> None:
         assert Path(finding.path).name in page.text and finding.message in page.text
     assert "6 errors" in page.text and "2 warnings" in page.text
     assert page.count("figure") == 2  # of the rare class, and of training
-    assert 'class="ignored"' in report_as_html(report, title="", samples=[sample("a.jpg")], class_names=["hat"])
+    assert 'class="ignored"' in report_as_html(report, title="", samples=[sample("a.jpg")])
 
 
 def test_names_from_files_are_shown_as_text(tmp_path: Path) -> None:
@@ -100,7 +96,7 @@ def test_names_from_files_are_shown_as_text(tmp_path: Path) -> None:
     }
     (tmp_path / "all.json").write_text(json.dumps(content))
     report = audit({HOSTILE: COCO(tmp_path / "all.json")}, failed={"test": HOSTILE})
-    text = report_as_html(report, title=HOSTILE, subtitle=HOSTILE, samples=[sample(HOSTILE)], class_names=[HOSTILE],
+    text = report_as_html(report, title=HOSTILE, subtitle=HOSTILE, samples=[sample(HOSTILE, HOSTILE)],
                           configuration=HOSTILE)  # fmt: skip
     page = Page(text)
     assert page.count("script") == 0 and "<script" not in text

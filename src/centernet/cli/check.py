@@ -57,10 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     report = audit(
         subject.datasets,
         failed=subject.failed,
-        preprocessing=subject.preprocessing,
-        stride=subject.stride,
-        class_names=subject.class_names,
-        num_classes=subject.num_classes,
+        **subject.model,
         read_images=read_images,
         num_workers=0 if given.workers == 1 else given.workers,
         progress=progress.advance,
@@ -76,7 +73,6 @@ def main(arguments: Sequence[str]) -> int:
             subtitle=subject.description,
             samples=samples,
             without_samples=reason,
-            class_names=subject.trained_names,
             configuration=subject.configuration,
         )
     if given.fix_report is not None:
@@ -101,8 +97,8 @@ def _configured(path: Path) -> AuditSubject:
         from centernet.network.build import network_of_section, without_start
 
         network = network_of_section(without_start(content["model"]), source=str(path))
-        subject.preprocessing, subject.stride = network.preprocessing, network.stride
-        subject.class_names, subject.num_classes = network.class_names, network.num_classes
+        for name in ("preprocessing", "stride", "class_names", "num_classes"):
+            subject.model[name] = getattr(network, name)
         head: Any = network.heads[network.finder]
         if hasattr(head, "radius"):
             subject.radii = lambda targets: targets.radii(head.radius, min_overlap=head.min_overlap, alpha=head.alpha)

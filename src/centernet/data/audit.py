@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from types import MappingProxyType
 
+from ..annotations.problems import Problem
 from ..images import Preprocessing
 from .dataset import DetectionDataset
-from .findings import RARE, DatasetReport, DuplicatePair, SplitReport, counted, size_text
+from .findings import RARE, DatasetReport, DuplicatePair, SplitReport, counted
 from .near_duplicates import Fingerprints, nearest_pairs, same_files
 from .scan import scan
+from .tally import TINY, fit_sizes, repeated_boxes, tally
 
 SMALL_SHARE = 0.01
 """Objects below a cell, or hidden in another's cell, are a warning from this share on."""
@@ -43,7 +44,7 @@ def audit(
         read_images: False looks at the annotations alone.
         num_workers: processes that read; 0 reads in this one. A script that gives more needs
             ``if __name__ == "__main__"``.
-        progress: called with the number of samples that were read since.
+        progress: called with the number of images that were read since.
 
     Raises:
         DataError: a process that read images ended.
@@ -55,20 +56,20 @@ def audit(
     for name, dataset in datasets.items():
         for problem in dataset.problems:
             report.add(problem.kind, name, problem.path, problem.message)
-        found = scan(
-            dataset,
-            preprocessing=preprocessing,
-            stride=stride,
-            read_images=read_images,
-            num_workers=num_workers,
-            progress=progress,
-        )
-        for index, problem in found.problems:
-            report.add(problem.kind, name, problem.path, problem.message, index)
-        report.splits.append(SplitReport(name, dataset, found.tally))
-        fingerprints[name] = found.fingerprints
+        columns, problems = dataset.columns, list[tuple[int, Problem]]()
+        if read_images:
+            sizes, fingerprints[name], problems = scan(dataset, num_workers=num_workers, progress=progress)
+            columns = fit_sizes(columns, sizes, amodal=dataset.amodal)
+        found = [(sample, problem.kind, problem.path, problem.message) for sample, problem in problems]
+        for sample, kind, message in repeated_boxes(columns, dataset.class_names):
+            found.append((sample, kind, str(dataset.path(sample)), message))
+        for sample, kind, path, message in sorted(found, key=lambda entry: entry[0]):
+            report.add(kind, name, path, message, sample)
+        figures = tally(columns, len(dataset.class_names), preprocessing, stride)
+        report.splits.append(SplitReport(name, dataset, columns, figures))
     report.splits.sort(key=lambda split: split.name != "train")
-    _judge_classes(report, class_names, num_classes)
+    if report.splits:
+        _judge_classes(report, class_names, num_classes)
     for split in report.splits:
         _judge_boxes(report, split)
     for first, second in combinations(report.splits, 2):
@@ -79,82 +80,74 @@ def audit(
 
 
 def _judge_classes(report: DatasetReport, class_names: Sequence[str] | None, num_classes: int | None) -> None:
-    if not report.splits:
-        return
+    def add(kind: str, split: SplitReport, message: str) -> None:
+        report.add(kind, split.name, repr(split.dataset), message)
+
     train = report.splits[0]
     names = train.dataset.class_names if class_names is None else tuple(class_names)
     if num_classes is not None and num_classes != len(names):
-        text = f"the model has {num_classes} classes, the data {len(names)}: {_some(names)}"
-        report.add("class-count", train.name, repr(train.dataset), text)
-    counts: Counter[str] = Counter()
+        add("class-count", train, f"the model has {num_classes} classes, the data {len(names)}: {_some(names)}")
     for split in report.splits:
-        counts.update(split.objects_by_name())
-        lacking = [name for name in split.dataset.class_names if name not in names]
-        if lacking:
+        if lacking := [name for name in split.dataset.class_names if name not in names]:
             whose = train.name if class_names is None else "the model"
-            text = f"{_some(lacking)}; {whose} has {_some(names)}"
-            report.add("class-list", split.name, repr(split.dataset), text)
-        if split.tally.images and not split.tally.objects.sum() and split.dataset.class_names:
-            text = f"none of its {split.tally.images} images has an object"
-            report.add("no-objects", split.name, repr(split.dataset), text)
-    absent = [name for name in names if not train.objects_by_name().get(name)]
+            add("class-list", split, f"{_some(lacking)}; {whose} has {_some(names)}")
+        if split.tally.images and not split.tally.objects.any() and split.dataset.class_names:
+            add("no-objects", split, f"none of its {split.tally.images} images has an object")
+    absent = [name for name in names if not train.objects_of(name)]
     if absent and train.tally.objects.any():
-        text = f"{len(absent)} of {len(names)} classes: {_some(absent)}"
-        report.add("absent-class", train.name, repr(train.dataset), text)
+        add("absent-class", train, f"{len(absent)} of {len(names)} classes: {_some(absent)}")
+    counts = {name: sum(split.objects_of(name) for split in report.splits) for name in report.class_names()}
+    rare = {name: counted(count, "object") for name, count in counts.items() if count <= RARE}
     for split in report.splits:
-        for label, name in enumerate(split.dataset.class_names):
-            if 0 < counts[name] <= RARE:
-                _report_rare(report, split, label, counts[name])
-
-
-def _report_rare(report: DatasetReport, split: SplitReport, label: int, count: int) -> None:
-    name = split.dataset.class_names[label]
-    for index, row in split.tally.first_of[label]:
-        annotation = split.dataset.annotation(index)
-        x1, y1, x2, y2 = annotation.boxes[row].tolist()
-        text = f"the class {name!r} has {counted(count, 'object')} in all, here [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
-        report.add("rare-class", split.name, annotation.path, text, index)
+        for name in filter(rare.get, split.dataset.class_names):
+            for sample, (x1, y1, x2, y2) in split.first_of(name):
+                text = f"the class {name!r} has {rare[name]} in all, here [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
+                report.add("rare-class", split.name, split.dataset.path(sample), text, sample)
 
 
 def _judge_boxes(report: DatasetReport, split: SplitReport) -> None:
-    tally, objects = split.tally, int(split.tally.objects.sum())
+    def add(kind: str, message: str, *, note: bool = False) -> None:
+        report.add(kind, split.name, repr(split.dataset), message, note=note)
+
+    figures, clipped, objects = split.tally, split.dataset.clipped, int(split.tally.objects.sum())
     if not objects:
         return
-    boxes = objects + int(tally.ignored.sum())
-    below = int(tally.cells[:, 0].sum())
-    where = f"(input {size_text(report.preprocessing)}, stride {report.stride})"
-    if 2 * tally.tiny > objects:
-        text = f"{tally.tiny} of {objects} objects are smaller than 1.5 pixels of their images in both directions"
-        report.add("normalised-boxes", split.name, repr(split.dataset), text)
-    if split.clipped:
-        share = split.clipped / boxes
-        text = f"{split.clipped} of {boxes} boxes ({share:.1%}) reached over the edge of their images"
-        report.add("box-convention", split.name, repr(split.dataset), text, note=share < CLIPPED_SHARE)
-    if below:
+    where = f"(input {report.input_size}, stride {report.stride})"
+    if 2 * figures.tiny > objects:
+        add(
+            "normalised-boxes",
+            f"{figures.tiny} of {objects} objects are smaller than {TINY} pixels of their images in both directions",
+        )
+    if clipped:
+        boxes = objects + int(figures.ignored.sum())
+        text = f"{clipped} of {boxes} boxes ({clipped / boxes:.1%}) reached over the edge of their images"
+        add("box-convention", text, note=clipped < CLIPPED_SHARE * boxes)
+    if below := int(figures.cells[:, 0].sum()):
         text = f"{below} of {objects} objects ({below / objects:.1%}) have a side shorter than a cell {where}"
-        report.add("small-objects", split.name, repr(split.dataset), text, note=below < SMALL_SHARE * objects)
-    if tally.sharing:
-        share = tally.sharing / objects
-        text = f"{tally.sharing} of {objects} objects ({share:.1%}) share their centre cell with another"
-        if tally.hidden:
-            text += f"; {tally.hidden} have no peak of their own, as the other is of the same class"
-        note = tally.hidden < SMALL_SHARE * objects
-        report.add("shared-cell", split.name, repr(split.dataset), f"{text} {where}", note=note)
+        add("small-objects", text, note=below < SMALL_SHARE * objects)
+    if sharing := figures.sharing:
+        text = f"{sharing} of {objects} objects ({sharing / objects:.1%}) share their centre cell with another"
+        if figures.hidden:
+            text += f"; {figures.hidden} have no peak of their own, as the other is of the same class"
+        add("shared-cell", f"{text} {where}", note=figures.hidden < SMALL_SHARE * objects)
 
 
 def _compare(
     report: DatasetReport, first: SplitReport, second: SplitReport, fingerprints: Mapping[str, Fingerprints]
 ) -> None:
     """Report images that two splits share, or nearly share."""
-    same = {index for index in same_files(first.dataset, second.dataset) if second.dataset.path(index).is_file()}
-    for index in sorted(same):  # of files: not those that are drawn
-        path = second.dataset.path(index)
-        report.add("same-image", second.name, path, f"the image is in {first.name} as well", index)
+    path = second.dataset.path
+    same = [index for index in same_files(first.dataset, second.dataset) if path(index).is_file()]  # none that is drawn
+    for index in same:
+        report.add("same-image", second.name, path(index), f"the image is in {first.name} as well", index)
+    if not report.read_images:
+        return
+    known = set(same)
     for a, b, alike in nearest_pairs(fingerprints[first.name], fingerprints[second.name]):
-        if b not in same:
+        if b not in known:
             report.pairs.append(DuplicatePair((first.name, a), (second.name, b), alike))
             text = f"nearly the same as {first.dataset.path(a)} of {first.name} (correlation {alike:.3f})"
-            report.add("near-duplicate", second.name, second.dataset.path(b), text, b)
+            report.add("near-duplicate", second.name, path(b), text, b)
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:

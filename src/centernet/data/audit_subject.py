@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from ..extras import explain as explain_missing
 from ..images import Preprocessing
 from .dataset import DetectionDataset
 from .detect_format import find_format
-from .report_html import TrainingSample
+from .findings import counted
+from .report_html import Figure, figure
 from .sample import DataError, DataWarning
 
 if TYPE_CHECKING:
@@ -35,10 +37,7 @@ class AuditSubject:
         description: for people.
         datasets: by split.
         failed: splits that could not be opened, and why.
-        preprocessing: of the network's input.
-        stride: of its output.
-        class_names: that the model is to know, where it says so.
-        num_classes: the same.
+        model: what is known of the model: arguments of `audit`.
         settings: further arguments of `DataModule`.
         radii: of the targets' blobs.
         configuration: YAML that trains on the data.
@@ -47,20 +46,20 @@ class AuditSubject:
     description: str
     datasets: dict[str, DetectionDataset] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    stride: int = 4
-    class_names: Sequence[str] | None = None
-    num_classes: int | None = None
+    model: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     radii: Callable[[Targets], Tensor] = lambda targets: targets.radii("ellipse")
     configuration: str = ""
 
-    @property
-    def trained_names(self) -> Sequence[str]:
-        """The class names of the labels in training."""
-        if self.class_names is not None:
-            return self.class_names
-        return next(iter(self.datasets.values())).class_names if self.datasets else ()
+    @contextmanager
+    def opening(self, split: str) -> Iterator[None]:
+        """Note that a split cannot be opened, so that it doesn't hide the others. Problems in the data aren't said."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            try:
+                yield
+            except (DataError, OSError) as error:
+                self.failed[split] = str(error)
 
 
 def is_configuration(path: Path) -> bool:
@@ -90,7 +89,7 @@ def open_folder(
     """Open all splits of a folder (or COCO file) of data.
 
     Args:
-        path: the folder or file.
+        path: the folder.
         format: voc, coco, yolo, mot, …; default: found out.
         class_names: the classes, with commas between; default: all.
         size: of the network's input, N or HEIGHTxWIDTH.
@@ -106,18 +105,16 @@ def open_folder(
     if not require_images and source.format.name == "coco":
         source.options["require_images"] = False
     also = f"; it looks like {', '.join(source.also)} too (--format chooses)" if source.also else ""
-    subject = AuditSubject(source.format.title + also, stride=stride, configuration=source.configuration())
-    subject.preprocessing = Preprocessing(size=size)
+    subject = AuditSubject(source.format.title + also, configuration=source.configuration())
+    subject.model = {"preprocessing": Preprocessing(size=size), "stride": stride}
     for split in source.splits:
-        try:
+        with subject.opening(split):
             subject.datasets[split] = source.open(split)
-        except DataError as error:
-            subject.failed[split] = str(error)
     return subject
 
 
 def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
-    """Open the data sets of a `data` section, each by itself, so that one that fails doesn't hide the others.
+    """Open the data sets of a `data` section.
 
     Args:
         section: as in the YAML file.
@@ -129,25 +126,28 @@ def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
     """
     from .datamodule import DataModule
 
+    given = [split for split in _SPLITS if section.get(split) is not None]
+    subject = AuditSubject("a configuration with " + ", ".join(given))
     parser = make_parser(parts())
     parser.add_class_arguments(DataModule, "data", skip=set(_SPLITS), instantiate=False)
     others = {key: value for key, value in section.items() if key not in _SPLITS}
-    settings = dict(vars(parser.instantiate(_parse(parser, {"data": others}, source)).data))
-    given = [split for split in _SPLITS if section.get(split) is not None]
-    subject = AuditSubject("a configuration with " + ", ".join(given), preprocessing=settings.pop("preprocessing"))
-    subject.class_names, subject.num_classes = settings.pop("class_names"), settings.pop("num_classes")
-    subject.settings = settings
+    subject.settings = dict(vars(_instantiate(parser, {"data": others}, source).data))
+    subject.model = {key: subject.settings.pop(key) for key in ("preprocessing", "class_names", "num_classes")}
+    subject.model["stride"] = 4
     for split in given:
         parser = make_parser(parts())
         parser.add_argument(f"--{split}", type=DetectionDataset)
-        parsed = _parse(parser, {split: section[split]}, f"{source}: data")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # problems in the data are in the data sets' `problems`
-            try:
-                subject.datasets[split] = parser.instantiate(parsed)[split]
-            except (DataError, OSError) as error:
-                subject.failed[split] = str(error)
+        with subject.opening(split):
+            subject.datasets[split] = _instantiate(parser, {split: section[split]}, f"{source}: data")[split]
     return subject
+
+
+def _instantiate(parser: Any, values: dict[str, Any], source: str) -> Any:
+    try:
+        parsed = parser.parse_object(values)
+    except Exception as error:  # jsonargparse's own, which tells the key and what was expected
+        raise ValueError(f"{source}: {error}") from error
+    return parser.instantiate(parsed)
 
 
 def parts() -> dict[str, list[str]]:
@@ -159,14 +159,7 @@ def parts() -> dict[str, list[str]]:
     return {kind: [name for name in classes if issubclass(classes[name], base)] for kind, base in bases.items()}
 
 
-def _parse(parser: Any, values: dict[str, Any], source: str) -> Any:
-    try:
-        return parser.parse_object(values)
-    except Exception as error:  # jsonargparse's own, which tells the key and what was expected
-        raise DataError(f"{source}: {error}") from error
-
-
-def training_samples(subject: AuditSubject) -> tuple[list[TrainingSample], str]:
+def training_samples(subject: AuditSubject) -> tuple[list[Figure], str]:
     """Return the first samples of the first epoch, with the heatmaps that they are trained with, or none and why."""
     try:
         from ..ops import Targets
@@ -177,34 +170,24 @@ def training_samples(subject: AuditSubject) -> tuple[list[TrainingSample], str]:
     if train is None or not train.class_names:
         return [], ""
     settings = {**subject.settings, "num_workers": 0, "batch_size": min(_SAMPLES, len(train))}
+    settings |= {key: subject.model.get(key) for key in ("preprocessing", "class_names")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # they are in the report
         try:
-            names = None if subject.class_names is None else list(subject.class_names)
-            module = DataModule(train, preprocessing=subject.preprocessing, class_names=names, **settings)
+            module = DataModule(train, **settings)
             batch = next(iter(module.train_dataloader()))
         except DataError:  # the report says why
             return [], ""
-    height, width = batch.images.shape[-2:]
-    targets = Targets(
-        batch.boxes,
-        batch.labels,
-        batch.ignore,
-        batch.counts,
-        grid=(-(-height // subject.stride), -(-width // subject.stride)),
-        stride=subject.stride,
-        num_classes=len(module.class_names),
-    )
-    heatmaps = targets.heatmap(subject.radii(targets)).amax(1)
-    samples = [
-        TrainingSample(
-            title=batch.annotations[i].path.name,
-            image=batch.images[i].permute(1, 2, 0).numpy(),
-            boxes=batch.boxes[i, :count].numpy(),
-            labels=batch.labels[i, :count].numpy(),
-            ignore=batch.ignore[i, :count].numpy(),
-            heatmap=heatmaps[i].numpy(),
-        )
-        for i, count in enumerate(batch.counts.tolist())
-    ]
-    return samples, ""
+    stride = subject.model["stride"]
+    grid = (-(-batch.images.shape[-2] // stride), -(-batch.images.shape[-1] // stride))
+    boxes = batch.boxes, batch.labels, batch.ignore
+    targets = Targets(*boxes, batch.counts, grid=grid, stride=stride, num_classes=len(module.class_names))
+    heatmaps = targets.heatmap(subject.radii(targets)).amax(1).numpy()
+    figures = []
+    for place, count in enumerate(batch.counts.tolist()):
+        truth, labels, ignore = (column[place, :count].numpy() for column in boxes)
+        caption = f"{batch.annotations[place].path.name} · {counted(int((~ignore).sum()), 'object')}"
+        shown = truth, labels, ignore, module.class_names, caption
+        pixels = batch.images[place].permute(1, 2, 0).numpy()
+        figures.append(figure(pixels, *shown, heatmap=heatmaps[place], width=320))
+    return figures, ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..images import Preprocessing
+from .columns import Columns
 from .dataset import DetectionDataset
-from .scan import CELLS, Tally
+from .tally import Tally
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 
@@ -16,95 +16,85 @@ RARE = 2
 """A class with so few objects, or fewer, is likelier a wrong label than something to learn."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """The meaning of a kind of finding.
+class Kind(NamedTuple):
+    """The meaning of a kind of finding: a title, what the trainer does about it or what to do, and what it leaves out
+    of training. An ``error`` is skipped or trained wrongly, a ``warning`` deserves a look, a ``note`` is a figure."""
 
-    Attributes:
-        severity: an ``error`` is skipped or trained wrongly; a ``warning`` deserves a look; a ``note`` is a figure.
-        title: in a few words.
-        meaning: what the trainer does about it, or what to do.
-        skips: what is left out of training, one for each finding.
-    """
-
-    severity: Severity
     title: str
     meaning: str = ""
     skips: Literal["image", "box", ""] = ""
+    severity: Severity = "error"
 
 
-_TO_READABLE = "In training another image takes its place, in evaluation it is left out."
+def _kinds(severity: Severity, rows: dict[str, tuple[Any, ...]]) -> dict[str, Kind]:
+    return {kind: Kind(*row)._replace(severity=severity) for kind, row in rows.items()}
+
+
+_NO_SAMPLE, _NO_BOX = ("The samples are left out.", "image"), ("They are left out.", "box")
+_REPLACED = "In training another image takes its place, in evaluation it is left out."
 KINDS: dict[str, Kind] = {
-    "unusable": Kind("error", "splits that cannot be used", "Nothing of them can be read."),
-    "missing-image": Kind("error", "missing images", "The samples are left out.", "image"),
-    "missing-annotation": Kind("error", "images without annotation", "The samples are left out.", "image"),
-    "unreadable-image": Kind("error", "unreadable images", _TO_READABLE, "image"),
-    "unreadable-annotation": Kind("error", "unreadable annotations", "The samples are left out.", "image"),
-    "duplicate": Kind("error", "samples listed twice", "The first counts.", "image"),
-    "wrong-size": Kind(
-        "error", "images of another size than annotated",
-        "Boxes are taken as they are and cut at the real edges: were they drawn on another version of the image, "
-        "or before it was turned upright?",
-    ),
-    "inverted-box": Kind("error", "inverted boxes", "They are left out.", "box"),
-    "empty-box": Kind("error", "boxes without area", "They are left out.", "box"),
-    "outside-box": Kind("error", "boxes outside their images", "They are left out.", "box"),
-    "bad-box": Kind("error", "boxes that are no four numbers", "They are left out.", "box"),
-    "bad-row": Kind("error", "broken lines", "They are left out.", "box"),
-    "unknown-class": Kind("error", "unknown classes", "Their boxes are left out.", "box"),
-    "left-out-class": Kind("note", "classes left out by choice", "They are not in class_names."),
-    "unknown-image": Kind("error", "annotations of unknown images", "They are left out.", "box"),
-    "unknown-key": Kind("error", "misspelt keys", "What they say is not used."),
-    "duplicate-box": Kind("error", "objects annotated twice", "Evaluation counts one of them as missed."),
-    "normalised-boxes": Kind(
-        "error", "boxes that look normalised", "Boxes are expected in pixels, not as shares of the image."
-    ),
-    "class-count": Kind("error", "another number of classes than the model's", "Training will not start."),
-    "class-list": Kind(
-        "error", "classes that the training data lack",
-        "Training will not start; give all splits the same class_names.",
-    ),
-    "no-objects": Kind("error", "splits without any object", "There is nothing to learn, or to evaluate."),
-    "same-image": Kind("error", "images in two splits", "Evaluation on what was trained on flatters."),
-    "near-duplicate": Kind(
-        "warning", "near-duplicates across splits",
-        "Copies, resized images or neighbouring frames: evaluation flatters. Split by source or by video.",
-    ),
-    "size": Kind("warning", "image sizes not stated", "They are read from the images; other programs may fail."),
-    "image-id": Kind("warning", "image ids", "Images are numbered anew."),
-    "mislabelled-file": Kind("warning", "names that say another image format", "They are read by their content."),
-    "ambiguous-box": Kind("warning", "boxes with two classes", "Which of them is it?"),
-    "absent-class": Kind("warning", "classes without an object", "They cannot be learned."),
-    "rare-class": Kind(
-        "warning", f"classes of at most {RARE} objects", "Too few to learn: a wrong or misspelt label?"
-    ),
-    "box-convention": Kind(
-        "warning", "many boxes over the edge",
-        "They are cut there. Is the convention right (corners, or a corner and the size)?",
-    ),
-    "small-objects": Kind(
-        "warning", "objects smaller than a cell of the output", "They are seldom found: use a larger input, or tiles."
-    ),
-    "shared-cell": Kind(
-        "warning", "objects hidden in another's centre cell",
-        "Two objects of a class with one centre cell have one peak: use a larger input.",
-    ),
+    **_kinds("error", {
+        "unusable": ("splits that cannot be used", "Nothing of them can be read."),
+        "missing-image": ("missing images", *_NO_SAMPLE),
+        "missing-annotation": ("images without annotation", *_NO_SAMPLE),
+        "unreadable-image": ("unreadable images", _REPLACED, "image"),
+        "unreadable-annotation": ("unreadable annotations", *_NO_SAMPLE),
+        "duplicate": ("samples listed twice", "The first counts.", "image"),
+        "wrong-size": (
+            "images of another size than annotated",
+            "Boxes are taken as they are and cut at the real edges: were they drawn on another version of the image, "
+            "or before it was turned upright?",
+        ),
+        "inverted-box": ("inverted boxes", *_NO_BOX),
+        "empty-box": ("boxes without area", *_NO_BOX),
+        "outside-box": ("boxes outside their images", *_NO_BOX),
+        "bad-box": ("boxes that are no four numbers", *_NO_BOX),
+        "bad-row": ("broken lines", *_NO_BOX),
+        "unknown-class": ("unknown classes", "Their boxes are left out.", "box"),
+        "unknown-image": ("annotations of unknown images", *_NO_BOX),
+        "unknown-key": ("misspelt keys", "What they say is not used."),
+        "duplicate-box": ("objects annotated twice", "Evaluation counts one of them as missed."),
+        "normalised-boxes": ("boxes that look normalised", "Boxes are expected in pixels, not as shares of the image."),
+        "class-count": ("another number of classes than the model's", "Training will not start."),
+        "class-list": (
+            "classes that the training data lack",
+            "Training will not start; give all splits the same class_names.",
+        ),
+        "no-objects": ("splits without any object", "There is nothing to learn, or to evaluate."),
+        "same-image": ("images in two splits", "Evaluation on what was trained on flatters."),
+    }),
+    **_kinds("note", {"left-out-class": ("classes left out by choice", "They are not in class_names.")}),
+    **_kinds("warning", {
+        "near-duplicate": (
+            "near-duplicates across splits",
+            "Copies, resized images or neighbouring frames: evaluation flatters. Split by source or by video.",
+        ),
+        "size": ("image sizes not stated", "They are read from the images; other programs may fail."),
+        "image-id": ("image ids", "Images are numbered anew."),
+        "mislabelled-file": ("names that say another image format", "They are read by their content."),
+        "ambiguous-box": ("boxes with two classes", "Which of them is it?"),
+        "absent-class": ("classes without an object", "They cannot be learned."),
+        "rare-class": (f"classes of at most {RARE} objects", "Too few to learn: a wrong or misspelt label?"),
+        "box-convention": (
+            "many boxes over the edge",
+            "They are cut there. Is the convention right (corners, or a corner and the size)?",
+        ),
+        "small-objects": (
+            "objects smaller than a cell of the output", "They are seldom found: use a larger input, or tiles."
+        ),
+        "shared-cell": (
+            "objects hidden in another's centre cell",
+            "Two objects of a class with one centre cell have one peak: use a larger input.",
+        ),
+    }),
 }  # fmt: skip
 """The meanings, in the order in which findings are shown; kinds that aren't here are errors."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something found in a data set.
-
-    Attributes:
-        severity: see `Kind`.
-        kind: see `KINDS`.
-        split: where it is.
-        path: the file, or what the split is read from; empty where the message says it.
-        message: what is wrong, where in the file, and what becomes of it.
-        sample: number of the sample in its split; None where it has none.
-    """
+    """Something found in a data set: in which split, which file (or what the split is read from; empty where the
+    message says it), what is wrong, and the number of the sample, None where it has none."""
 
     severity: Severity
     kind: str
@@ -127,20 +117,31 @@ class DuplicatePair(NamedTuple):
 
 @dataclass
 class SplitReport:
-    """One split and its figures."""
+    """One split: its data set, the columns as its images show them, and their figures."""
 
     name: str
     dataset: DetectionDataset
+    columns: Columns
     tally: Tally
 
-    def objects_by_name(self) -> dict[str, int]:
-        """Return the number of objects of each class."""
-        return dict(zip(self.dataset.class_names, self.tally.objects.tolist(), strict=True))
+    def label(self, class_name: str) -> int | None:
+        """Return the label of a class; None where the split doesn't have it."""
+        names = self.dataset.class_names
+        return names.index(class_name) if class_name in names else None
 
-    @property
-    def clipped(self) -> int:
-        """Boxes that were cut at the edge of their images, where the reader counts them."""
-        return int(getattr(self.dataset, "clipped", 0))
+    def objects_of(self, class_name: str) -> int:
+        """Return the number of objects of a class; 0 where the split doesn't have it."""
+        label = self.label(class_name)
+        return 0 if label is None else int(self.tally.objects[label])
+
+    def first_of(self, class_name: str) -> list[tuple[int, list[float]]]:
+        """Return the first objects of a class in some samples: number of the sample, and box in its pixels."""
+        label = self.label(class_name)
+        if label is None:
+            return []
+        rows = self.tally.first_of[label]
+        samples = self.columns.offsets.searchsorted(rows, side="right") - 1
+        return list(zip(samples.tolist(), self.columns.boxes[rows].tolist(), strict=True))
 
 
 @dataclass
@@ -151,7 +152,7 @@ class DatasetReport:
         preprocessing: of the network that sizes are stated for.
         stride: of its output.
         read_images: False where annotations alone were looked at.
-        splits: those that could be read.
+        splits: those that could be read, that which is trained on first.
         findings: errors first.
         pairs: the near-duplicates among the findings, to look at.
     """
@@ -162,6 +163,12 @@ class DatasetReport:
     splits: list[SplitReport] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     pairs: list[DuplicatePair] = field(default_factory=list)
+
+    @property
+    def input_size(self) -> str:
+        """The input's size for people: height×width."""
+        height, width = self.preprocessing.size
+        return "as large as the image" if self.preprocessing.resize == "keep" else f"{height}×{width}"
 
     def add(
         self, kind: str, split: str, path: object, message: str, sample: int | None = None, *, note: bool = False
@@ -176,9 +183,10 @@ class DatasetReport:
 
     def by_kind(self, severity: Severity) -> dict[str, list[Finding]]:
         """Return the findings of a severity, grouped, in the order of `KINDS`."""
-        found = [finding for finding in self.findings if finding.severity == severity]
-        order = dict.fromkeys([*KINDS, *(finding.kind for finding in found)])
-        groups = {kind: [finding for finding in found if finding.kind == kind] for kind in order}
+        groups: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+        for finding in self.findings:
+            if finding.severity == severity:
+                groups.setdefault(finding.kind, []).append(finding)
         return {kind: group for kind, group in groups.items() if group}
 
     def skipped(self, split: str) -> tuple[int, int]:
@@ -201,19 +209,7 @@ class DatasetReport:
 
 def kind_of(name: str) -> Kind:
     """Return the meaning of a kind of finding."""
-    return KINDS.get(name, Kind("error", name))
-
-
-def cell_titles() -> list[str]:
-    """Return the titles of the bins of `Tally.cells`."""
-    return [f"<{CELLS[0]}", *(f"{a}–{b}" for a, b in pairwise(CELLS)), f"≥{CELLS[-1]}"]
-
-
-def size_text(preprocessing: Preprocessing) -> str:
-    """Return the input's size for people: height×width."""
-    if preprocessing.resize == "keep":
-        return "as large as the image"
-    return f"{preprocessing.size[0]}×{preprocessing.size[1]}"
+    return KINDS.get(name, Kind(name))
 
 
 def counted(count: int, noun: str) -> str:

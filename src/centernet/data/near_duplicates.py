@@ -8,8 +8,7 @@ correlation of the thumbnails, as plain images (sky, fog) have near hashes witho
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,22 +27,11 @@ THUMBNAIL = 16
 _BLOCK = 1 << 22  # distances at a time
 
 
-@dataclass(frozen=True)
-class Fingerprints:
-    """Fingerprints of N images.
-
-    Attributes:
-        hashes: uint64 N.
-        thumbnails: uint8 N×256, gray, rows one after the other.
-        samples: int64 N, the number of each image in its data set.
-    """
+class Fingerprints(NamedTuple):
+    """Fingerprints of N images: hashes (uint64 N) and gray thumbnails, row after row (uint8 N×256)."""
 
     hashes: NDArray[np.uint64]
     thumbnails: Pixels
-    samples: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.hashes)
 
 
 def fingerprint(image: Pixels) -> tuple[int, Pixels]:
@@ -67,24 +55,26 @@ def nearest_pairs(first: Fingerprints, second: Fingerprints) -> list[tuple[int, 
     Images of one gray level all over are like nothing.
 
     Returns:
-        Samples of the first and the second, and the correlation of their thumbnails in 0..1; most alike first.
+        Places in the first and the second, and the correlation of their thumbnails in 0..1; most alike first.
     """
-    if not len(first) or not len(second):
-        return []
-    whitened = _whiten(first.thumbnails), _whiten(second.thumbnails)
+    places = [np.flatnonzero(np.ptp(one.thumbnails, axis=1)) for one in (first, second)]
+    hashes = [one.hashes[at] for one, at in zip((first, second), places, strict=True)]
+    whitened = [_whiten(one.thumbnails[at]) for one, at in zip((first, second), places, strict=True)]
     pairs = []
-    step = max(1, _BLOCK // len(first))
-    for start in range(0, len(second), step):
-        distances = _count_bits(second.hashes[start : start + step, None] ^ first.hashes[None])
+    step = max(1, _BLOCK // max(1, len(hashes[0])))
+    for start in range(0, len(hashes[1]), step):
+        distances = _count_bits(hashes[1][start : start + step, None] ^ hashes[0][None])
         rows, columns = np.nonzero(distances <= MAX_DISTANCE)
         rows += start
         alike = (whitened[1][rows] * whitened[0][columns]).sum(axis=1)
-        order = np.argsort(-alike, kind="stable")
-        rows, columns, alike = rows[order], columns[order], alike[order]
-        _, best = np.unique(rows, return_index=True)  # the first of each row
-        pairs += [(int(columns[i]), int(rows[i]), float(alike[i])) for i in best if alike[i] >= MIN_CORRELATION]
-    pairs.sort(key=lambda pair: (-round(pair[2], 3), pair[1]))
-    return [(int(first.samples[a]), int(second.samples[b]), min(1.0, alike)) for a, b, alike in pairs]
+        order = np.lexsort((-alike, rows))
+        rows, best = np.unique(rows[order], return_index=True)  # the first of each row
+        pairs += [
+            (int(places[0][columns[i]]), int(places[1][row]), min(1.0, float(alike[i])))
+            for row, i in zip(rows, order[best], strict=True)
+            if alike[i] >= MIN_CORRELATION
+        ]
+    return sorted(pairs, key=lambda pair: (-round(pair[2], 3), pair[1]))
 
 
 def _whiten(thumbnails: Pixels) -> Floats:
@@ -96,12 +86,10 @@ def _whiten(thumbnails: Pixels) -> Floats:
 
 
 def _count_bits_of_words(words: NDArray[np.uint64]) -> NDArray[Any]:
-    """Count the bits that are set in each word, in parallel (NumPy below 2 has no such function)."""
-    ones, twos, fours = (np.uint64(value) for value in (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F))
-    words = words - ((words >> np.uint64(1)) & ones)
-    words = (words & twos) + ((words >> np.uint64(2)) & twos)
-    words = (words + (words >> np.uint64(4))) & fours
-    return (words * np.uint64(0x0101010101010101)) >> np.uint64(56)
+    """Count the bits that are set in each word (NumPy below 2 has no such function)."""
+    of_number = np.array([number.bit_count() for number in range(256)], np.uint8)
+    counts: NDArray[np.uint8] = of_number[words[..., None].view(np.uint8)].sum(axis=-1, dtype=np.uint8)
+    return counts
 
 
 _count_bits: Callable[[NDArray[np.uint64]], NDArray[Any]] = getattr(np, "bitwise_count", _count_bits_of_words)

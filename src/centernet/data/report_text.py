@@ -1,100 +1,126 @@
-"""The report of a check as text for a terminal."""
+"""The report of a check as text for a terminal, and its tables, which the page shows too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from .findings import DatasetReport, cell_titles, counted, kind_of, size_text
+from .findings import DatasetReport, SplitReport, counted, kind_of
+from .tally import CELLS
 
-_EXAMPLES = 5
-_CLASSES = 40
+_EXAMPLES = 5  # of a kind of finding
+_ROWS = 40
+
+
+class Cell(NamedTuple):
+    """An entry of a table: its text, and how long its bar is on the page, 0..1; None: no bar."""
+
+    text: str
+    bar: float | None = None
+
+
+class ReportTable(NamedTuple):
+    """A table: what it shows, the name of its rows' and other columns, and by name the entries of each row."""
+
+    title: str
+    meaning: str
+    header: list[str]
+    rows: dict[str, list[Cell]]
+
+
+def report_tables(report: DatasetReport) -> dict[str, ReportTable]:
+    """Return the figures of the splits, of the classes, and of the sizes on the output grid."""
+    names = [split.name for split in report.splits]
+    figures = [_figures(report, split) for split in report.splits]
+    splits = {title: [Cell(column[title]) for column in figures] for title in (figures[0] if figures else ())}
+    by_frequency = sorted(report.class_names(), key=lambda name: -sum(s.objects_of(name) for s in report.splits))
+    classes = {name: [_of_class(split, name) for split in report.splits] for name in by_frequency}
+    counts = np.array([split.tally.cells.sum(axis=0) for split in report.splits]).reshape(-1, len(CELLS) + 1)
+    shares = (counts / counts.sum(axis=1, keepdims=True).clip(1)).T
+    bins = [f"<{CELLS[0]}", *(f"{a}–{b}" for a, b in pairwise(CELLS)), f"≥{CELLS[-1]}"]
+    most = shares.max(initial=1e-9)
+    grid = {
+        title: [Cell(f"{share:.1%}", share / most) for share in row]
+        for title, row in zip(bins, shares.tolist(), strict=True)
+    }
+    grid["share their centre cell"] = [Cell(f"{split.tally.sharing:,}") for split in report.splits]
+    grid["without a peak of their own"] = [Cell(f"{split.tally.hidden:,}") for split in report.splits]
+    meaning = (
+        f"The shorter side of the boxes in cells of the output (input {report.input_size}, stride {report.stride}). "
+        "What is smaller than a cell is seldom found."
+    )
+    return {
+        "splits": ReportTable("Splits", "", ["", *names], splits),
+        "classes": ReportTable("Classes", "Objects (images with one).", ["class", *names], classes),
+        "sizes": ReportTable("Sizes on the output grid", meaning, ["cells", *names], grid if counts.any() else {}),
+    }
+
+
+def _figures(report: DatasetReport, split: SplitReport) -> dict[str, str]:
+    tally, (images, boxes) = split.tally, report.skipped(split.name)
+    sizes = [f"{height}×{width}" for height, width in tally.sizes][:1] or ["none"]
+    if len(tally.sizes) > 1:
+        share = next(iter(tally.sizes.values())) / tally.images
+        sizes = [f"{len(tally.sizes):,}, mostly {sizes[0]} ({share:.0%})"]
+    objects = int(tally.objects.sum())
+    return {
+        "images": f"{tally.images:,}",
+        "without objects": f"{tally.empty:,}",
+        "objects": f"{objects:,}",
+        "objects an image": f"{objects / max(tally.images, 1):.1f}, at most {tally.most_objects:,}",
+        "boxes to ignore": f"{tally.ignored.sum():,}",
+        "boxes cut at the edge": f"{split.dataset.clipped:,}",
+        "findings: left out": f"{counted(images, 'image')}, {counted(boxes, 'box')}",
+        "image sizes (h×w)": sizes[0],
+    }
+
+
+def _of_class(split: SplitReport, name: str) -> Cell:
+    label, tally = split.label(name), split.tally
+    if label is None:
+        return Cell("-")
+    ignored = f", {tally.ignored[label]:,} ignored" if tally.ignored[label] else ""
+    text = f"{tally.objects[label]:,} ({tally.images_with[label]:,}){ignored}"
+    return Cell(text, tally.objects[label] / tally.objects.max(initial=1))
 
 
 def report_as_text(report: DatasetReport) -> str:
-    """Figures of the splits, then what was found, the first examples of each kind."""
-    sections = [_splits(report), _classes(report), _cells(report), *_findings(report), _verdict(report)]
-    return "\n\n".join(section for section in sections if section)
-
-
-def _splits(report: DatasetReport) -> str:
-    if not report.splits:
-        return ""
-    rows: list[list[str]] = [["", *(split.name for split in report.splits)]]
-
-    def add(title: str, values: Sequence[object]) -> None:
-        rows.append([title, *(f"{value:,}" if isinstance(value, int) else str(value) for value in values)])
-
-    tallies = [split.tally for split in report.splits]
-    add("images", [tally.images for tally in tallies])
-    add("  without objects", [tally.empty for tally in tallies])
-    add("objects", [int(tally.objects.sum()) for tally in tallies])
-    add("  most in an image", [tally.most_objects for tally in tallies])
-    add("boxes to ignore", [int(tally.ignored.sum()) for tally in tallies])
-    add("boxes cut at the edge", [split.clipped for split in report.splits])
-    add("findings: images left out", [report.skipped(split.name)[0] for split in report.splits])
-    add("findings: boxes left out", [report.skipped(split.name)[1] for split in report.splits])
-    add("image sizes", [len(tally.sizes) for tally in tallies])
-    common = [tally.sizes.most_common(1)[0][0] if tally.sizes else (0, 0) for tally in tallies]
-    add("  most frequent (h×w)", [f"{height}×{width}" for height, width in common])
-    return _table(rows)
-
-
-def _classes(report: DatasetReport) -> str:
-    names = report.class_names()
-    objects = [split.objects_by_name() for split in report.splits]
-    names.sort(key=lambda name: -sum(counts.get(name, 0) for counts in objects))
-    rows: list[list[str]] = [["objects (images)", *(split.name for split in report.splits)]]
-    for name in names[:_CLASSES]:
-        row = [name]
-        for split in report.splits:
-            if name in split.dataset.class_names:
-                label = split.dataset.class_names.index(name)
-                row.append(f"{split.tally.objects[label]:,} ({split.tally.images_with[label]:,})")
-            else:
-                row.append("-")
-        rows.append(row)
-    more = f"\n... and {len(names) - _CLASSES} classes with fewer" if len(names) > _CLASSES else ""
-    return _table(rows) + more if names else ""
-
-
-def _cells(report: DatasetReport) -> str:
-    rows: list[list[str]] = [["", *cell_titles()]]
-    for split in report.splits:
-        counts = split.tally.cells.sum(axis=0)
-        if counts.sum():
-            rows.append([split.name, *(f"{share:.1%}" for share in counts / np.maximum(counts.sum(), 1))])
-    title = f"shorter side of the boxes in cells of the output (input {size_text(report.preprocessing)}"
-    return f"{title}, stride {report.stride})\n{_table(rows)}" if len(rows) > 1 else ""
-
-
-def _findings(report: DatasetReport) -> list[str]:
-    sections = []
+    """Return the tables, then what was found, the first examples of each kind."""
+    sections = [_table_as_text(table) for table in report_tables(report).values() if table.rows]
     for severity in ("error", "warning"):
         for name, findings in report.by_kind(severity).items():
             kind = kind_of(name)
-            lines = [f"{severity.upper()} {name} ({len(findings)}): {kind.title}. {kind.meaning}".rstrip()]
-            lines += [f"  {finding}" for finding in findings[:_EXAMPLES]]
-            if len(findings) > _EXAMPLES:
-                lines.append(f"  ... and {len(findings) - _EXAMPLES} more")
-            sections.append("\n".join(lines))
-    notes = [finding for finding in report.findings if finding.severity == "note"]
-    return [*sections, "\n".join(f"note: {note.split}: {note.message}" for note in notes)]
+            title = f"{severity.upper()} {name} ({len(findings)}): {kind.title}. {kind.meaning}".rstrip()
+            sections.append(_shortened(title, [f"  {finding}" for finding in findings], _EXAMPLES))
+    sections.append(
+        "\n".join(f"note: {note.split}: {note.message}" for note in report.findings if note.severity == "note")
+    )
+    sections.append(verdict(report))
+    return "\n\n".join(filter(None, sections))
 
 
-def _verdict(report: DatasetReport) -> str:
+def verdict(report: DatasetReport) -> str:
+    """Return the numbers of errors and warnings."""
     errors, warnings = report.count("error"), report.count("warning")
     if not errors and not warnings:
         return "nothing wrong was found" + ("" if report.read_images else " in the annotations; no image was read")
     return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def _table_as_text(table: ReportTable) -> str:
     """Columns as wide as their longest entry: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows = [table.header, *([name, *(cell.text for cell in cells)] for name, cells in table.rows.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        rest = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([row[0].ljust(widths[0]), *rest]).rstrip())
-    return "\n".join(lines)
+        name, *texts = (text.rjust(width) for text, width in zip(row, widths, strict=True))
+        lines.append("  ".join([name.strip().ljust(widths[0]), *texts]).rstrip())
+    return _shortened(table.title + (f": {table.meaning}" if table.meaning else ""), lines, _ROWS)
+
+
+def _shortened(title: str, lines: Sequence[str], most: int) -> str:
+    more = [f"  ... and {len(lines) - most:,} more"] if len(lines) > most else []
+    return "\n".join([title, *lines[:most], *more])
