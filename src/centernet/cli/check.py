@@ -39,20 +39,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
 
+    from centernet.configuration import read_yaml
     from centernet.data.audit import audit
-    from centernet.data.audit_subject import is_configuration, open_folder, training_samples
+    from centernet.data.audit_subject import open_folder, training_samples
     from centernet.data.report_html import report_as_html
     from centernet.data.report_text import report_as_text
 
-    read_images = given.images == "all"
-    if is_configuration(given.target):
-        if wrong := [name for name in FOLDER_OPTIONS if hasattr(given, name)]:
-            name = wrong[0].replace("_", "-")
-            parser.error(f"--{name} is for folders; {given.target} is a configuration, which says it")
-        subject = _configured(given.target)
+    target, read_images = given.target, given.images == "all"
+    content = read_yaml(target) if target.suffix in (".yaml", ".yml") and target.is_file() else None
+    if content is None or "names" in content:  # as YOLO's data.yaml has
+        subject = open_folder(target, require_images=read_images, **given_options(given, open_folder))
+    elif wrong := [name.replace("_", "-") for name in FOLDER_OPTIONS if hasattr(given, name)]:
+        parser.error(f"--{wrong[0]} is for folders; {target} is a configuration, which says it")
     else:
-        subject = open_folder(given.target, require_images=read_images, **given_options(given, open_folder))
-    print(f"{given.target}: {subject.description}")
+        subject = _configured(content, str(target))
+    print(f"{target}: {subject.description}")
     progress = Progress(sum(map(len, subject.datasets.values())), unit="images")
     report = audit(
         subject.datasets,
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         samples, reason = training_samples(subject) if read_images else ([], "")
         files[given.html] = report_as_html(
             report,
-            title=str(given.target),
+            title=str(target),
             subtitle=subject.description,
             samples=samples,
             without_samples=reason,
@@ -85,20 +86,17 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if report.count("error") else 0
 
 
-def _configured(path: Path) -> AuditSubject:
-    from centernet.configuration import read_yaml
+def _configured(content: dict[str, Any], source: str) -> AuditSubject:
     from centernet.data.audit_subject import open_section
 
-    content = read_yaml(path)
     if not isinstance(content.get("data"), dict):
-        raise ValueError(f"{path} has no `data` section (it has: {', '.join(map(str, content)) or 'nothing'})")
-    subject = open_section(content["data"], source=str(path))
+        raise ValueError(f"{source} has no `data` section (it has: {', '.join(map(str, content)) or 'nothing'})")
+    subject = open_section(content["data"], source=source)
     if content.get("model") is not None:
         from centernet.network.build import network_of_section, without_start
 
-        network = network_of_section(without_start(content["model"]), source=str(path))
-        for name in ("preprocessing", "stride", "class_names", "num_classes"):
-            subject.model[name] = getattr(network, name)
+        network = network_of_section(without_start(content["model"]), source=source)
+        subject.model = {name: getattr(network, name) for name in subject.model}
         head: Any = network.heads[network.finder]
         if hasattr(head, "radius"):
             subject.radii = lambda targets: targets.radii(head.radius, min_overlap=head.min_overlap, alpha=head.alpha)

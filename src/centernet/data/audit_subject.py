@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ..configuration import make_parser
 from ..extras import explain as explain_missing
 from ..images import Preprocessing
@@ -31,25 +29,15 @@ _SPLITS = ("train", "val", "test")
 
 @dataclass
 class AuditSubject:
-    """Data sets to audit, and the model that they are for.
-
-    Attributes:
-        description: for people.
-        datasets: by split.
-        failed: splits that could not be opened, and why.
-        model: what is known of the model: arguments of `audit`.
-        settings: further arguments of `DataModule`.
-        radii: of the targets' blobs.
-        configuration: YAML that trains on the data.
-    """
+    """Data sets to audit by split, and the model that they are for."""
 
     description: str
     datasets: dict[str, DetectionDataset] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    model: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    radii: Callable[[Targets], Tensor] = lambda targets: targets.radii("ellipse")
-    configuration: str = ""
+    failed: dict[str, str] = field(default_factory=dict)  # splits that could not be opened, and why
+    model: dict[str, Any] = field(default_factory=dict)  # what is known of the model: arguments of `audit`
+    settings: dict[str, Any] = field(default_factory=dict)  # further arguments of `DataModule`
+    radii: Callable[[Targets], Tensor] = lambda targets: targets.radii("ellipse")  # of the targets' blobs
+    configuration: str = ""  # YAML that trains on the data
 
     @contextmanager
     def opening(self, split: str) -> Iterator[None]:
@@ -60,21 +48,6 @@ class AuditSubject:
                 yield
             except (DataError, OSError) as error:
                 self.failed[split] = str(error)
-
-
-def is_configuration(path: Path) -> bool:
-    """Return True for a YAML file other than YOLO's data.yaml, which has `names`.
-
-    Raises:
-        ValueError: it is no valid YAML.
-    """
-    if path.suffix not in (".yaml", ".yml") or not path.is_file():
-        return False
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from error
-    return not isinstance(content, dict) or "names" not in content
 
 
 def open_folder(
@@ -121,7 +94,6 @@ def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
         source: begins the messages.
 
     Raises:
-        ImportError: training is not installed.
         ValueError: an unknown key or class, or a value of the wrong type.
     """
     from .datamodule import DataModule

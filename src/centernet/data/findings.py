@@ -16,79 +16,51 @@ RARE = 2
 """A class with so few objects, or fewer, is likelier a wrong label than something to learn."""
 
 
-class Kind(NamedTuple):
-    """The meaning of a kind of finding: a title, what the trainer does about it or what to do, and what it leaves out
-    of training. An ``error`` is skipped or trained wrongly, a ``warning`` deserves a look, a ``note`` is a figure."""
-
-    title: str
-    meaning: str = ""
-    skips: Literal["image", "box", ""] = ""
-    severity: Severity = "error"
-
-
-def _kinds(severity: Severity, rows: dict[str, tuple[Any, ...]]) -> dict[str, Kind]:
-    return {kind: Kind(*row)._replace(severity=severity) for kind, row in rows.items()}
-
-
-_NO_SAMPLE, _NO_BOX = ("The samples are left out.", "image"), ("They are left out.", "box")
-_REPLACED = "In training another image takes its place, in evaluation it is left out."
-KINDS: dict[str, Kind] = {
-    **_kinds("error", {
-        "unusable": ("splits that cannot be used", "Nothing of them can be read."),
-        "missing-image": ("missing images", *_NO_SAMPLE),
-        "missing-annotation": ("images without annotation", *_NO_SAMPLE),
-        "unreadable-image": ("unreadable images", _REPLACED, "image"),
-        "unreadable-annotation": ("unreadable annotations", *_NO_SAMPLE),
-        "duplicate": ("samples listed twice", "The first counts.", "image"),
-        "wrong-size": (
-            "images of another size than annotated",
-            "Boxes are taken as they are and cut at the real edges: were they drawn on another version of the image, "
-            "or before it was turned upright?",
-        ),
-        "inverted-box": ("inverted boxes", *_NO_BOX),
-        "empty-box": ("boxes without area", *_NO_BOX),
-        "outside-box": ("boxes outside their images", *_NO_BOX),
-        "bad-box": ("boxes that are no four numbers", *_NO_BOX),
-        "bad-row": ("broken lines", *_NO_BOX),
-        "unknown-class": ("unknown classes", "Their boxes are left out.", "box"),
-        "unknown-image": ("annotations of unknown images", *_NO_BOX),
-        "unknown-key": ("misspelt keys", "What they say is not used."),
-        "duplicate-box": ("objects annotated twice", "Evaluation counts one of them as missed."),
-        "normalised-boxes": ("boxes that look normalised", "Boxes are expected in pixels, not as shares of the image."),
-        "class-count": ("another number of classes than the model's", "Training will not start."),
-        "class-list": (
-            "classes that the training data lack",
-            "Training will not start; give all splits the same class_names.",
-        ),
-        "no-objects": ("splits without any object", "There is nothing to learn, or to evaluate."),
-        "same-image": ("images in two splits", "Evaluation on what was trained on flatters."),
-    }),
-    **_kinds("note", {"left-out-class": ("classes left out by choice", "They are not in class_names.")}),
-    **_kinds("warning", {
-        "near-duplicate": (
-            "near-duplicates across splits",
-            "Copies, resized images or neighbouring frames: evaluation flatters. Split by source or by video.",
-        ),
-        "size": ("image sizes not stated", "They are read from the images; other programs may fail."),
-        "image-id": ("image ids", "Images are numbered anew."),
-        "mislabelled-file": ("names that say another image format", "They are read by their content."),
-        "ambiguous-box": ("boxes with two classes", "Which of them is it?"),
-        "absent-class": ("classes without an object", "They cannot be learned."),
-        "rare-class": (f"classes of at most {RARE} objects", "Too few to learn: a wrong or misspelt label?"),
-        "box-convention": (
-            "many boxes over the edge",
-            "They are cut there. Is the convention right (corners, or a corner and the size)?",
-        ),
-        "small-objects": (
-            "objects smaller than a cell of the output", "They are seldom found: use a larger input, or tiles."
-        ),
-        "shared-cell": (
-            "objects hidden in another's centre cell",
-            "Two objects of a class with one centre cell have one peak: use a larger input.",
-        ),
-    }),
-}  # fmt: skip
-"""The meanings, in the order in which findings are shown; kinds that aren't here are errors."""
+_ERRORS = {
+    "unusable": "splits that cannot be used. Nothing of them can be read.",
+    "missing-image": "missing images. The samples are left out.",
+    "missing-annotation": "images without annotation. The samples are left out.",
+    "unreadable-image": "unreadable images. In training another image takes its place, in evaluation it is left out.",
+    "unreadable-annotation": "unreadable annotations. The samples are left out.",
+    "duplicate": "samples listed twice. The first counts.",
+    "wrong-size": "images of another size than annotated. Boxes are taken as they are and cut at the real edges: were "
+    "they drawn on another version of the image, or before it was turned upright?",
+    "inverted-box": "inverted boxes. They are left out.",
+    "empty-box": "boxes without area. They are left out.",
+    "outside-box": "boxes outside their images. They are left out.",
+    "bad-box": "boxes that are no four numbers. They are left out.",
+    "bad-row": "broken lines. They are left out.",
+    "unknown-class": "unknown classes. Their boxes are left out.",
+    "unknown-image": "annotations of unknown images. They are left out.",
+    "unknown-key": "misspelt keys. What they say is not used.",
+    "duplicate-box": "objects annotated twice. Evaluation counts one of them as missed.",
+    "normalised-boxes": "boxes that look normalised. Boxes are expected in pixels, not as shares of the image.",
+    "class-count": "another number of classes than the model's. Training will not start.",
+    "class-list": "classes that the training data lack. Training will not start; give all splits the same class_names.",
+    "no-objects": "splits without any object. There is nothing to learn, or to evaluate.",
+    "same-image": "images in two splits. Evaluation on what was trained on flatters.",
+}
+_WARNINGS = {
+    "near-duplicate": "near-duplicates across splits. Copies, resized images or neighbouring frames: evaluation "
+    "flatters. Split by source or by video.",
+    "size": "image sizes not stated. They are read from the images; other programs may fail.",
+    "image-id": "image ids. Images are numbered anew.",
+    "mislabelled-file": "names that say another image format. They are read by their content.",
+    "ambiguous-box": "boxes with two classes. Which of them is it?",
+    "absent-class": "classes without an object. They cannot be learned.",
+    "rare-class": f"classes of at most {RARE} objects. Too few to learn: a wrong or misspelt label?",
+    "box-convention": "many boxes over the edge. They are cut there. Is the convention right (corners, or a corner and "
+    "the size)?",
+    "small-objects": "objects smaller than a cell of the output. They are seldom found: use a larger input, or tiles.",
+    "shared-cell": "objects hidden in another's centre cell. Two objects of a class with one centre cell have one "
+    "peak: use a larger input.",
+}
+_NOTES = {"left-out-class": "classes left out by choice. They are not in class_names."}
+KINDS = _ERRORS | _WARNINGS | _NOTES
+"""The kinds of findings in the order in which they are shown: what they are, and then what the trainer does about them
+or what to do. An error is skipped or trained wrongly, a warning deserves a look, a note is a figure."""
+_IMAGE_LEFT_OUT = ("missing-image", "missing-annotation", "unreadable-image", "unreadable-annotation", "duplicate")
+_BOX_LEFT_OUT = ("inverted-box", "empty-box", "outside-box", "bad-box", "bad-row", "unknown-class", "unknown-image")
 
 
 @dataclass(frozen=True)
@@ -146,16 +118,9 @@ class SplitReport:
 
 @dataclass
 class DatasetReport:
-    """The result of `audit`.
-
-    Attributes:
-        preprocessing: of the network that sizes are stated for.
-        stride: of its output.
-        read_images: False where annotations alone were looked at.
-        splits: those that could be read, that which is trained on first.
-        findings: errors first.
-        pairs: the near-duplicates among the findings, to look at.
-    """
+    """The result of `audit`: the splits that could be read, that which is trained on first, the findings, errors first,
+    and the near-duplicates among them, to look at. Sizes are stated for the network's input and the stride of its
+    output; `read_images` is False where annotations alone were looked at."""
 
     preprocessing: Preprocessing
     stride: int
@@ -174,7 +139,8 @@ class DatasetReport:
         self, kind: str, split: str, path: object, message: str, sample: int | None = None, *, note: bool = False
     ) -> None:
         """Add a finding; a `note` is not as severe as its kind."""
-        severity = "note" if note else kind_of(kind).severity
+        severity: Severity = "warning" if kind in _WARNINGS else "error"
+        severity = "note" if note or kind in _NOTES else severity
         self.findings.append(Finding(severity, kind, split, str(path), message, sample))
 
     def count(self, severity: Severity) -> int:
@@ -191,8 +157,8 @@ class DatasetReport:
 
     def skipped(self, split: str) -> tuple[int, int]:
         """Return how many findings leave an image, and how many a box, out of training."""
-        skips = [kind_of(finding.kind).skips for finding in self.findings if finding.split == split]
-        return skips.count("image"), skips.count("box")
+        kinds = [finding.kind for finding in self.findings if finding.split == split]
+        return sum(kind in _IMAGE_LEFT_OUT for kind in kinds), sum(kind in _BOX_LEFT_OUT for kind in kinds)
 
     def class_names(self) -> list[str]:
         """Return the class names of all splits, in the order of the first."""
@@ -205,11 +171,6 @@ class DatasetReport:
             "warnings": self.count("warning"),
             "findings": [asdict(finding) for finding in self.findings if finding.severity != "note"],
         }
-
-
-def kind_of(name: str) -> Kind:
-    """Return the meaning of a kind of finding."""
-    return KINDS.get(name, Kind(name))
 
 
 def counted(count: int, noun: str) -> str:

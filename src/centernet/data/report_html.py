@@ -9,7 +9,6 @@ import base64
 import io
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from ..images import ImageError
-from .findings import DatasetReport, Finding, counted, kind_of
+from .findings import KINDS, DatasetReport, Finding, counted
 from .report_text import report_tables
 from .sample import Bools, Floats, Ints, Pixels
 
@@ -72,16 +71,7 @@ def report_as_html(
     without_samples: str = "",
     configuration: str = "",
 ) -> str:
-    """Return the page.
-
-    Args:
-        report: of `audit`.
-        title: what was checked.
-        subtitle: a line below it.
-        samples: of training, with their targets.
-        without_samples: why there are none.
-        configuration: YAML to train with, shown at the end.
-    """
+    """Return the page, with samples of training or why there are none, and YAML to train with."""
     colours: dict[str, str] = {}
 
     def colour(name: str) -> str:
@@ -103,19 +93,11 @@ def report_as_html(
         configuration=configuration,
         tables=report_tables(report),
         colour=colour,
-        kind_of=kind_of,
-        split_path=_split_path,
+        kinds=KINDS,
         figure_of=partial(_figure_of, report),
         examples=partial(_examples, report),
         crops=partial(_crops, report),
     )
-
-
-def _split_path(finding: Finding) -> tuple[str, str]:
-    """Return the folder and the name of a finding's file; something else than a file has no folder."""
-    path = Path(finding.path)
-    is_file = finding.sample is not None or path.suffix
-    return (f"{path.parent}/", path.name) if is_file else ("", finding.path)
 
 
 def _figure_of(report: DatasetReport, name: str, index: int, with_split: bool = False) -> Figure | None:

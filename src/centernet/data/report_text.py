@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .findings import DatasetReport, SplitReport, counted, kind_of
+from .findings import KINDS, DatasetReport, SplitReport, counted
 from .tally import CELLS
 
 _EXAMPLES = 5  # of a kind of finding
@@ -54,7 +54,7 @@ def report_tables(report: DatasetReport) -> dict[str, ReportTable]:
     )
     return {
         "splits": ReportTable("Splits", "", ["", *names], splits),
-        "classes": ReportTable("Classes", "Objects (images with one).", ["class", *names], classes),
+        "classes": ReportTable("Classes", "Objects, and images with one.", ["class", *names], classes),
         "sizes": ReportTable("Sizes on the output grid", meaning, ["cells", *names], grid if counts.any() else {}),
     }
 
@@ -91,23 +91,17 @@ def report_as_text(report: DatasetReport) -> str:
     """Return the tables, then what was found, the first examples of each kind."""
     sections = [_table_as_text(table) for table in report_tables(report).values() if table.rows]
     for severity in ("error", "warning"):
-        for name, findings in report.by_kind(severity).items():
-            kind = kind_of(name)
-            title = f"{severity.upper()} {name} ({len(findings)}): {kind.title}. {kind.meaning}".rstrip()
+        for kind, findings in report.by_kind(severity).items():
+            title = f"{severity.upper()} {kind} ({len(findings)}): {KINDS.get(kind, kind)}"
             sections.append(_shortened(title, [f"  {finding}" for finding in findings], _EXAMPLES))
-    sections.append(
-        "\n".join(f"note: {note.split}: {note.message}" for note in report.findings if note.severity == "note")
-    )
-    sections.append(verdict(report))
-    return "\n\n".join(filter(None, sections))
-
-
-def verdict(report: DatasetReport) -> str:
-    """Return the numbers of errors and warnings."""
+    sections.append("\n".join(f"note: {f.split}: {f.message}" for f in report.findings if f.severity == "note"))
     errors, warnings = report.count("error"), report.count("warning")
-    if not errors and not warnings:
-        return "nothing wrong was found" + ("" if report.read_images else " in the annotations; no image was read")
-    return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    if errors or warnings:
+        sections.append(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}")
+    else:
+        where = "" if report.read_images else " in the annotations; no image was read"
+        sections.append(f"nothing wrong was found{where}")
+    return "\n\n".join(filter(None, sections))
 
 
 def _table_as_text(table: ReportTable) -> str:
@@ -118,7 +112,7 @@ def _table_as_text(table: ReportTable) -> str:
     for row in rows:
         name, *texts = (text.rjust(width) for text, width in zip(row, widths, strict=True))
         lines.append("  ".join([name.strip().ljust(widths[0]), *texts]).rstrip())
-    return _shortened(table.title + (f": {table.meaning}" if table.meaning else ""), lines, _ROWS)
+    return _shortened(f"{table.title}. {table.meaning}".strip(), lines, _ROWS + 1)
 
 
 def _shortened(title: str, lines: Sequence[str], most: int) -> str:

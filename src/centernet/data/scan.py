@@ -27,17 +27,11 @@ _CHUNK = 64  # images that a process reads before it reports
 
 
 class Scan(NamedTuple):
-    """The images of N samples.
+    """The images of N samples; sizes and fingerprints are 0 where one cannot be read."""
 
-    Attributes:
-        sizes: int32 N×2, the real (height, width); 0 where an image cannot be read.
-        fingerprints: of the images; zeros where one cannot be read.
-        problems: number of the sample, and what is wrong with its file.
-    """
-
-    sizes: NDArray[np.int32]
+    sizes: NDArray[np.int32]  # N×2, the real (height, width)
     fingerprints: Fingerprints
-    problems: list[tuple[int, Problem]]
+    problems: list[tuple[int, Problem]]  # number of the sample, and what is wrong with its file
 
 
 def scan(dataset: DetectionDataset, *, num_workers: int = 0, progress: Callable[[int], None]) -> Scan:

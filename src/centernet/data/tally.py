@@ -28,35 +28,20 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Tally:
-    """Figures of a data set with C classes.
+    """Figures of a data set with C classes."""
 
-    Attributes:
-        images: number of samples that can be read.
-        empty: of them, those without an object.
-        objects: int64 C.
-        ignored: int64 C + 1, boxes to ignore; the last are those of any class.
-        images_with: int64 C, samples with at least one object of the class.
-        cells: int64 C×7, objects by the shorter side of their boxes in cells of the output grid, see `CELLS`.
-        sharing: objects whose centre cell another object of their image has too.
-        hidden: of them, those that the other object's class leaves no peak of their own.
-        tiny: objects with both sides below `TINY`.
-        most_objects: of a sample.
-        sizes: how many images there are of each (height, width), the most frequent first.
-        first_of: the rows of the first objects of each class in three samples.
-    """
-
-    images: int
-    empty: int
-    objects: Ints
-    ignored: Ints
-    images_with: Ints
-    cells: Ints
-    sharing: int
-    hidden: int
-    tiny: int
-    most_objects: int
-    sizes: dict[tuple[int, int], int]
-    first_of: list[Ints]
+    images: int  # samples that can be read
+    empty: int  # of them, those without an object
+    objects: Ints  # C
+    ignored: Ints  # C + 1, boxes to ignore; the last are those of any class
+    images_with: Ints  # C, samples with at least one object of the class
+    cells: Ints  # C×7, objects by the shorter side of their boxes in cells of the output grid, see `CELLS`
+    sharing: int  # objects whose centre cell another object of their image has too
+    hidden: int  # of them, those that the other object's class leaves no peak of their own
+    tiny: int  # objects with both sides below `TINY`
+    most_objects: int  # of a sample
+    sizes: dict[tuple[int, int], int]  # how many images have each (height, width), the most frequent first
+    first_of: list[Ints]  # the rows of the first objects of each class in three samples
 
 
 def fit_sizes(columns: Columns, sizes: NDArray[np.int32], *, amodal: bool) -> Columns:
