@@ -111,6 +111,12 @@ class UnknownKeys:
         return plain[nearest[0]] if nearest else None
 
 
+def check_option(name: str, right: bool, expected: str, value: object) -> None:
+    """Raise a DataError that names an option, unless its value is right."""
+    if not right:
+        raise DataError(f"{name}: expected {expected}, got {value}")
+
+
 def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
     """Return the names as a tuple.
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .sample import Annotation, Problem, Sample
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 _PADDED = (("boxes", np.float32, 0), ("labels", np.int64, -1), ("ids", np.int64, -1), ("ignore", np.bool_, False))
-_TENSORS = ("images", "boxes", "labels", "ids", "ignore", "counts")
 
 
 @dataclass
@@ -49,48 +46,41 @@ class Batch:
         return len(self.annotations)
 
     def to(self, device: torch.device | str, *, non_blocking: bool | None = None) -> Batch:
-        """Return the batch with its tensors on `device`.
-
-        Args:
-            device: where to.
-            non_blocking: None doesn't wait for copies to a GPU, which is safe, and waits for all others.
-        """
-        if non_blocking is None:
-            non_blocking = torch.device(device).type == "cuda"
-        moved: dict[str, Any] = {n: getattr(self, n).to(device, non_blocking=non_blocking) for n in _TENSORS}
-        return replace(self, **moved)
+        """Return the batch with its tensors on `device`. Where `non_blocking` is None, copies to a GPU aren't waited
+        for, which is safe, and all others are."""
+        unawaited = torch.device(device).type == "cuda" if non_blocking is None else non_blocking
+        return self._changed(lambda tensor: tensor.to(device, non_blocking=unawaited))
 
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory, from where a GPU copies faster; loaders call this."""
-        pinned: dict[str, Any] = {name: getattr(self, name).pin_memory() for name in _TENSORS}
-        return replace(self, **pinned)
+        return self._changed(lambda tensor: tensor.pin_memory())
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        changed: dict[str, Any] = {name: change(tensor) for name, tensor in tensors.items()}
+        return replace(self, **changed)
 
 
 def collate(samples: Sequence[Sample], *, pad_value: int, problems: Sequence[Problem] = ()) -> Batch:
-    """Put samples together; images of several sizes are padded right and below to the largest.
-
-    Args:
-        samples: at least one.
-        pad_value: gray level of the padding, 0..255.
-        problems: passed on.
-    """
-    counts = [len(sample.boxes) for sample in samples]
+    """Put samples, at least one, together; images of several sizes are padded right and below to the largest with the
+    gray level `pad_value`, 0..255. Problems are passed on."""
     sizes = np.array([sample.image.shape[:2] for sample in samples])
     images = np.empty((len(samples), *sizes.max(axis=0), 3), dtype=np.uint8)
     for image, sample, (height, width) in zip(images, samples, sizes.tolist(), strict=True):
         image[:height, :width] = sample.image
         image[height:] = pad_value
         image[:height, width:] = pad_value
+    counts = np.array([len(sample.boxes) for sample in samples], dtype=np.int64)
+    rows = np.arange(max(1, counts.max())) < counts[:, None]  # B×M: those that are no padding
     padded: dict[str, Tensor] = {}
     for name, dtype, fill in _PADDED:
-        array = np.full((len(samples), max(1, *counts)) + (4,) * (name == "boxes"), fill, dtype=dtype)
-        for row, sample, count in zip(array, samples, counts, strict=True):
-            row[:count] = getattr(sample, name)
+        array = np.full(rows.shape + (4,) * (name == "boxes"), fill, dtype=dtype)
+        array[rows] = np.concatenate([getattr(sample, name) for sample in samples])
         padded[name] = torch.from_numpy(array)
     return Batch(
         images=torch.from_numpy(images).permute(0, 3, 1, 2),
         **padded,
-        counts=torch.tensor(counts, dtype=torch.int64),
+        counts=torch.from_numpy(counts),
         annotations=[sample.annotation for sample in samples],
         problems=list(problems),
     )

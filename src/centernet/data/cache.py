@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-import mmap
 import multiprocessing
 import os
 import sys
-import tempfile
-import uuid
 import warnings
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
+from multiprocessing.heap import Arena
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from ..annotations.problems import DataError, DataWarning
+from ..annotations.problems import DataError, DataWarning, check_option
 from ..images import LazyImage, Preprocessing
 from .dataset import DetectionDataset
-from .sample import Pixels
+from .sample import Ints, Pixels
 from .transforms import Transform
 
 _WORTHWHILE = 0.75  # images are kept reduced only where that makes their sides at least this much shorter
@@ -64,17 +61,14 @@ class Cached(DetectionDataset):
 
     def __init__(self, dataset: DetectionDataset, gib: float, *, needs: Needs | None = None) -> None:
         super().__init__(dataset.class_names, dataset.columns, **dataset.settings())
-        if not (gib > 0 and math.isfinite(gib)):
-            raise DataError(f"data.cache_gib: expected a number above 0, got {gib}")
-        self.dataset = dataset
-        self.gib = gib
-        self.needs = needs
+        check_option("data.cache_gib", 0 < gib < math.inf, "a number above 0", gib)
+        self.dataset, self.gib, self.needs = dataset, gib, needs
         self._store = _SharedImages(len(self), gib)
 
     @property
     def used(self) -> int:
         """Bytes of images that are kept."""
-        return int(self._store.in_use[0])
+        return self._store.used
 
     def warn_if_small(self) -> None:
         """Warn where the budget holds a part of the images only."""
@@ -83,9 +77,12 @@ class Cached(DetectionDataset):
         wanted = int(3 * np.array(kept, dtype=np.int64).prod(axis=1) @ counts)
         if wanted > self._store.room.size:
             share = self._store.room.size / wanted
-            text = f"all {len(self)} images of {self!r} take about {wanted / 2**30:.2g} GiB; with {self.gib:g} GiB"
-            text = f"data.cache_gib: {text} {share:.0%} of them are kept, and the others read each time"
-            warnings.warn(text, DataWarning, stacklevel=2)
+            warnings.warn(
+                f"data.cache_gib: all {len(self)} images of {self!r} take about {wanted / 2**30:.2g} GiB; with "
+                f"{self.gib:g} GiB {share:.0%} of them are kept, and the others read each time",
+                DataWarning,
+                stacklevel=2,
+            )
 
     def image(self, index: int) -> LazyImage:
         kept = self._store.get(index)
@@ -156,26 +153,33 @@ class _SharedImages:
     """Images by index in memory that several processes share: those forked later, and those spawned with it.
 
     There is a table with a row for each image (place of the pixels, -1 where there are none, and the numbers of
-    `_Kept`), and room for pixels that is given away from its beginning and never taken back. A process takes room under
-    a lock, fills it while others go on, and enters the image in the table last, so what is in the table is whole.
-
-    Args:
-        count: of images.
-        gib: of pixels, in 2³⁰ bytes; the system gives a page when it is first written to.
-
-    Raises:
-        DataError: the system does not grant it.
+    `_Kept`) and one for the room in use, and room for pixels that is given away from its beginning and never taken
+    back. A process takes room under a lock, fills it while others go on, and enters the image in the table last, so
+    what is in the table is whole.
     """
 
     def __init__(self, count: int, gib: float) -> None:
         self.lock = multiprocessing.get_context("spawn").Lock()  # forked processes can share it too
+        self.count = count
         try:
-            self._attach(count, _Memory(8 * (1 + 7 * count) + max(1, int(gib * 2**30))))
+            self.memory = _shared_memory(8 * 7 * (count + 1) + max(1, int(gib * 2**30)))
         except (OSError, OverflowError, ValueError) as error:
             raise DataError(
                 f"data.cache_gib: the system grants no {gib:g} GiB of shared memory ({error}); give less"
             ) from error
-        self.table[:, 0] = -1
+        self.table[:-1, 0] = -1
+
+    @property
+    def table(self) -> Ints:
+        return np.frombuffer(self.memory.buffer, np.int64, 7 * (self.count + 1)).reshape(-1, 7)
+
+    @property
+    def room(self) -> Pixels:
+        return np.frombuffer(self.memory.buffer, np.uint8, offset=8 * 7 * (self.count + 1))
+
+    @property
+    def used(self) -> int:
+        return int(self.table[-1, 0])
 
     def get(self, index: int) -> _Kept | None:
         """Return an image, if it is kept."""
@@ -189,59 +193,23 @@ class _SharedImages:
 
     def put(self, index: int, kept: _Kept) -> None:
         """Keep an image, if there is room and nobody else has."""
-        size = kept.pixels.size
+        table, room, size = self.table, self.room, kept.pixels.size
         with self.lock:
-            start = int(self.in_use[0])
-            if self.table[index, 0] >= 0 or start + size > self.room.size:
+            start = self.used
+            if table[index, 0] >= 0 or start + size > room.size:
                 return
-            self.in_use[0] = start + size
-        self.room[start : start + size] = kept.pixels.reshape(-1)
+            table[-1, 0] = start + size
+        room[start : start + size] = kept.pixels.reshape(-1)
         with self.lock:
-            self.table[index] = start, *kept.pixels.shape[:2], *kept.size_hw, *kept.covered_hw
-
-    def _attach(self, count: int, memory: _Memory) -> None:
-        self.memory = memory
-        numbers = np.frombuffer(memory.mapped, dtype=np.int64, count=1 + 7 * count)
-        self.in_use, self.table = numbers[:1], numbers[1:].reshape(count, 7)
-        self.room = np.frombuffer(memory.mapped, dtype=np.uint8)[numbers.nbytes :]
-
-    def __getstate__(self) -> tuple[Any, ...]:
-        return len(self.table), self.memory, self.lock
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        count, memory, self.lock = state
-        self._attach(count, memory)
+            table[index] = start, *kept.pixels.shape[:2], *kept.size_hw, *kept.covered_hw
 
 
-class _Memory:
-    """Memory that other processes can be given, without a file that could be left behind: it ends with the last process
-    that has it.
-
-    POSIX has it as an open file that was never named, Windows by a name that lives as long as somebody holds it.
-    (Memory in /dev/shm, which containers often limit to 64 MB, ends a process that goes beyond.)
-    """
-
-    def __init__(self, size: int, name: str | None = None, file: int | None = None) -> None:
-        self.size, self.name, self.file = size, name, file
-        if sys.platform == "win32":
-            self.name = name or f"centernet-{uuid.uuid4()}"
-            self.mapped = mmap.mmap(-1, size, tagname=self.name)
-            return
-        if file is None:
-            self.file = file = os.memfd_create("centernet") if sys.platform == "linux" else _unnamed_file()
-            os.truncate(file, size)
-        weakref.finalize(self, os.close, file)
-        self.mapped = mmap.mmap(file, size)
-
-    def __reduce__(self) -> Any:
-        file = None if self.file is None else reduction.DupFd(self.file)
-        return _memory_of, (self.size, self.name, file)
-
-
-def _memory_of(size: int, name: str | None, file: Any) -> _Memory:
-    return _Memory(size, name, None if file is None else file.detach())
-
-
-def _unnamed_file() -> int:
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+def _shared_memory(size: int) -> Arena:
+    """Return memory that other processes can be given; it ends with the last of them, and no file is left behind."""
+    if sys.platform != "linux":
+        return Arena(size)
+    file = os.memfd_create("centernet")  # /dev/shm, which containers often limit to 64 MB, ends who goes beyond
+    os.truncate(file, size)
+    memory = Arena(size, file)
+    weakref.finalize(memory, os.close, file)
+    return memory

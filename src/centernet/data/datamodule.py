@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
 from jsonargparse.typing import lazy_instance
 
-from ..annotations.problems import check_class_names
+from ..annotations.problems import check_class_names, check_option
 from ..images import Preprocessing
 from .batch import Batch
 from .cache import Cached, Needs
@@ -20,7 +21,7 @@ from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
 from .near_duplicates import same_files
 from .sample import DataError, DataWarning, Shares
 from .sampling import Sampling, describe_rates
-from .schedule import Schedule, SizeSchedule, run_length
+from .schedule import Progress, Schedule, SizeSchedule, run_length
 from .transforms import Augment, Resize, Transform
 
 __all__ = ["Batch", "DataModule"]
@@ -32,8 +33,8 @@ _PREPROCESSING = Preprocessing()
 class DataModule(pl.LightningDataModule):
     """The data of an experiment.
 
-    The labels of all its data sets are made those of `class_names`, or of the first data set where it is None: classes
-    are matched by name, so that a validation set may lack some or list them in another order.
+    The labels of all its data sets are made those of `class_names`: classes are matched by name, so that a validation
+    set may lack some or list them in another order.
 
     Augmentation is that of (seed, epoch, index) whatever the number of workers and devices. A run that is resumed from
     a checkpoint, also one in the middle of an epoch, goes on with exactly the batches that it had not seen.
@@ -48,7 +49,7 @@ class DataModule(pl.LightningDataModule):
         sampling: how often an epoch has each training image; null has each once, or as the weights of `Concatenated`
             say.
         num_workers: processes that read images, for each loader; 0 reads in the main process.
-        class_names: what the labels of the model mean.
+        class_names: what the labels of the model mean; null takes the classes of the first data set.
         num_classes: of the model; that the data have another number is an error.
         seed: of the order and the augmentation.
         strict: an unreadable image ends the run instead of being replaced or left out. (What is wrong in annotations
@@ -92,19 +93,20 @@ class DataModule(pl.LightningDataModule):
         datasets = {name: dataset for name, dataset in given.items() if dataset is not None}
         if not datasets:
             raise DataError("data: give at least one of train, val and test")
-        if batch_size < 1 or num_workers < 0 or seed < 0:
-            raise DataError(
-                "data: expected batch_size of at least 1, num_workers and seed of at least 0; "
-                f"got {batch_size}, {num_workers} and {seed}"
-            )
-        self.schedule = Schedule(tuple((height, width) for height, width in sizes or ()), size_schedule, seed=seed)
-        if sizes is not None and (not sizes or preprocessing.resize == "keep"):
-            raise DataError(
-                "data.sizes: expected at least one (height, width), or null, and preprocessing.resize other than "
-                f"'keep', which leaves images their size; got {sizes} with {preprocessing.resize!r}"
-            )
-        if cache_gib <= 0:
-            raise DataError(f"data.cache_gib: expected a number above 0, got {cache_gib}")
+        for name, right, expected, value in (
+            ("batch_size", batch_size >= 1, "at least 1", batch_size),
+            ("num_workers", num_workers >= 0, "at least 0", num_workers),
+            ("seed", seed >= 0, "at least 0", seed),
+            ("cache_gib", cache_gib > 0, "a number above 0", cache_gib),
+            (
+                "sizes",
+                sizes is None or (len(sizes) > 0 and preprocessing.resize != "keep"),
+                "at least one (height, width), or null, and preprocessing.resize other than 'keep', which leaves "
+                "images their size",
+                f"{sizes} with {preprocessing.resize!r}",
+            ),
+        ):
+            check_option(f"data.{name}", right, expected, value)
         if cache == "disk" or cache_dir is not None:
             warnings.warn(
                 "data.cache: images are no longer kept on disk while training. Store them once at the size of training "
@@ -113,9 +115,8 @@ class DataModule(pl.LightningDataModule):
                 DataWarning,
                 stacklevel=2,
             )
-        names = next(iter(datasets.values())).class_names if class_names is None else class_names
-        self.class_names = check_class_names(names)
         source = next(iter(datasets)) if class_names is None else "class_names"
+        self.class_names = check_class_names(datasets[source].class_names if class_names is None else class_names)
         if num_classes is not None and num_classes != len(self.class_names):
             raise DataError(
                 f"the model has num_classes {num_classes}, but data.{source} has {len(self.class_names)} classes: "
@@ -132,36 +133,37 @@ class DataModule(pl.LightningDataModule):
                 raise DataError(f"data.{name}: {error}. (The list is that of data.{source})") from error
         self.augmentation = Augment() if augmentation is _AUGMENT else augmentation
         self.preprocessing = preprocessing
-        self.batch_size = batch_size
-        self.sampling = sampling
-        self.num_workers = num_workers
-        self.seed = seed
-        self.strict = strict
-        self.cache = cache
-        self.cache_gib = cache_gib
+        self.schedule = Schedule(tuple((height, width) for height, width in sizes or ()), size_schedule, seed=seed)
+        self.batch_size, self.sampling, self.num_workers = batch_size, sampling, num_workers
+        self.seed, self.strict, self.cache, self.cache_gib = seed, strict, cache, cache_gib
         self.validate_on: Literal["val", "test"] = "val"
         self._described = False
         self._cached: Cached | None = None
-        self._rates_of: tuple[DetectionDataset, Shares | None] | None = None
-        self._origin = 0, 0
-        self._resumed: dict[str, Any] | None = None
-        self._total_before = 0
+        self._progress = Progress()
 
     def setup(self, stage: str) -> None:
         """Print what the data are, once, and warn of images that are in both training and validation."""
-        self._restart_counting(epoch=0, batches=0)
+        self._progress = Progress()
         if self._described or (self.trainer is not None and not self.trainer.is_global_zero):
             return
         self._described = True
         print(self.summary())
-        self._warn_of_overlap()
+        train, val = self.datasets.get("train"), self.datasets.get("val")
+        both = [] if train is None or val is None or train is val else same_files(train, val)
+        if val is not None and both:
+            names = ", ".join(str(val.path(index)) for index in both[:3])
+            warnings.warn(
+                f"{len(both)} of the {len(val)} images of data.val are also in data.train, so validation flatters: "
+                f"{names}{', ...' if len(both) > 3 else ''}",
+                DataWarning,
+                stacklevel=2,
+            )
 
     def summary(self) -> str:
         """Return counts by class and problems of each data set, and what sampling makes of the training data."""
         lines = [f"{name}: {dataset.summary()}" for name, dataset in self.datasets.items()]
-        rates = self._rates() if "train" in self.datasets else None
-        if rates is not None:
-            lines.append(f"sampling: {describe_rates(self.datasets['train'], rates)}")
+        if "train" in self.datasets and self._rates is not None:
+            lines.append(f"sampling: {describe_rates(self.datasets['train'], self._rates)}")
         return "\n".join(lines)
 
     @property
@@ -196,34 +198,23 @@ class DataModule(pl.LightningDataModule):
         self.augmentation = None
         self.schedule = Schedule(seed=self.seed)
         self.datasets["train"] = self.datasets["val"] = Subset(dataset, indices)
-        self._rates_of = self.datasets["train"], None  # each once
+        self._rates = None  # each once
 
     def train_dataloader(self) -> Loader:
-        dataset = self._dataset("train")
-        devices, rank = self._devices()
         if getattr(self.trainer, "overfit_batches", 0):  # Lightning would put a sampler of its own in place of ours
             raise DataError("trainer.overfit_batches does not work with this data; use --overfit_one_batch")
         augmentation = Resize() if self.augmentation is None else self.augmentation
         reader = BatchReader(
-            self._with_cache(dataset, augmentation),
+            self._with_cache(self._dataset("train"), augmentation),
             augmentation,
             self.preprocessing,
             seed=self.seed,
             training=True,
             strict=self.strict,
             schedule=self._schedule_of_run(augmentation),
-            rates=self._rates(),
+            rates=self._rates,
         )
-        sampler = TrainBatches(
-            dataset,
-            self.batch_size,
-            rates=self._rates(),
-            seed=self.seed,
-            devices=devices,
-            rank=rank,
-            position=self._position,
-        )
-        return Loader(reader, sampler, num_workers=self.num_workers)
+        return Loader(reader, self._train_batches(), num_workers=self.num_workers)
 
     def val_dataloader(self) -> Loader | list[Loader]:
         if self.validate_on == "val" and "val" not in self.datasets:
@@ -235,48 +226,45 @@ class DataModule(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the epochs: epoch, batches seen in it, batches of an epoch on a device, and in all."""
-        place = self._place()
-        if place is None:
+        counts = self._counts()
+        if counts is None:
             return {}
-        epoch, seen = place
-        return {
-            "epoch": epoch,
-            "batch": seen,
-            "batches": self._batches_of_epoch(),
-            "total": self._batches_so_far(),
-        }
+        epoch, seen = self._progress.place(*counts)
+        return {"epoch": epoch, "batch": seen, "batches": counts[1], "total": counts[0]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._resumed = state_dict or None
-        self._total_before = state_dict.get("total", 0)
+        self._progress = Progress(resumed=state_dict, total=state_dict.get("total", 0))
 
     def _evaluation_loader(self, name: str) -> Loader:
         dataset = self._dataset(name)
-        devices, rank = self._devices()
         reader = BatchReader(dataset, Resize(), self.preprocessing, strict=self.strict)
-        sampler = EvaluationBatches(dataset, self.batch_size, devices=devices, rank=rank)
-        return Loader(reader, sampler, num_workers=self.num_workers)
+        batches = EvaluationBatches(dataset, self.batch_size, **self._devices())
+        return Loader(reader, batches, num_workers=self.num_workers)
+
+    def _train_batches(self) -> TrainBatches:
+        options = {"seed": self.seed, **self._devices()}
+        dataset = self._dataset("train")
+        return TrainBatches(dataset, self.batch_size, rates=self._rates, position=self._position, **options)
 
     def _dataset(self, name: str) -> DetectionDataset:
         if name not in self.datasets:
             raise DataError(f"data.{name} is not given; it has {', '.join(self.datasets)}")
         return self.datasets[name]
 
+    @cached_property
     def _rates(self) -> Shares | None:
-        """Return how often an epoch has each training sample; None for each once."""
+        """How often an epoch has each training sample; None for each once."""
         dataset = self._dataset("train")
-        if self._rates_of is None or self._rates_of[0] is not dataset:  # once: the data set may be large
-            every = self.sampling is None and dataset.sources is None
-            self._rates_of = dataset, None if every else (self.sampling or Sampling()).rates(dataset)
-        return self._rates_of[1]
+        if self.sampling is None and dataset.sources is None:
+            return None
+        return (self.sampling or Sampling()).rates(dataset)
 
     def _with_cache(self, dataset: DetectionDataset, augmentation: Transform) -> DetectionDataset:
         if self.cache != "memory":
             return dataset
         if self._cached is None or self._cached.dataset is not dataset:  # kept from loader to loader
             inputs = tuple(replace(self.preprocessing, size=size) for size in self.schedule.sizes)
-            needs = Needs(augmentation, inputs or (self.preprocessing,))
-            self._cached = Cached(dataset, self.cache_gib, needs=needs)
+            self._cached = Cached(dataset, self.cache_gib, needs=Needs(augmentation, inputs or (self.preprocessing,)))
             if self.trainer is None or self.trainer.is_global_zero:
                 self._cached.warn_if_small()
         return self._cached
@@ -286,7 +274,7 @@ class DataModule(pl.LightningDataModule):
         schedule = replace(self.schedule, close=augmentation.close)
         if self.trainer is None or not schedule.needs_length:
             return schedule
-        length = run_length(self.trainer, self._batches_of_epoch())
+        length = run_length(self.trainer, self._batches_of_epoch(self.trainer))
         if length is None:
             raise DataError(
                 "data: augmentation.close and size_schedule 'rising' need the length of the run: set "
@@ -294,73 +282,26 @@ class DataModule(pl.LightningDataModule):
             )
         return replace(schedule, total_epochs=length)
 
-    def _devices(self) -> tuple[int, int]:
-        """Return how many devices there are, and which this is."""
-        return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
+    def _devices(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {} if trainer is None else {"devices": trainer.world_size, "rank": trainer.global_rank}
 
-    def _restart_counting(self, *, epoch: int, batches: int) -> None:
-        """Count from now on: `epoch` is what began when `batches` batches had been trained on in all."""
-        self._origin = epoch, batches
-        self._resumed = None
-
-    def _batches_of_epoch(self) -> int:
+    def _batches_of_epoch(self, trainer: pl.Trainer) -> int:
         """Return the training batches of an epoch on each device, as the trainer limits them."""
-        devices, _ = self._devices()
-        batches = len(TrainBatches(self._dataset("train"), self.batch_size, rates=self._rates(), devices=devices))
-        limit = 1.0 if self.trainer is None else self.trainer.limit_train_batches
+        batches, limit = len(self._train_batches()), trainer.limit_train_batches
         return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
-    def _place(self) -> tuple[int, int] | None:
-        """Return the epoch and the batches that were trained on in it; None without a trainer.
-
-        Counted from the trainer's total of batches, which is right wherever in an epoch a checkpoint was written.
-        """
+    def _counts(self) -> tuple[int, int] | None:
+        """Return the batches that were trained on in all, and those of an epoch; None where nothing is trained."""
         if self.trainer is None or "train" not in self.datasets:
             return None
-        total = max(self._batches_so_far(), self._total_before)
-        batches = self._batches_of_epoch()
-        if batches == 0:
-            return None
-        if self._resumed is not None:
-            epoch, seen, then = (self._resumed[key] for key in ("epoch", "batch", "batches"))
-            if seen and then != batches:
-                warnings.warn(
-                    f"resumed after {seen} of {then} batches of an epoch, but with this data set, batch size and "
-                    f"number of devices an epoch has {batches}: it goes on with other images than it would have had",
-                    DataWarning,
-                    stacklevel=2,
-                )
-            self._restart_counting(epoch=epoch, batches=total - min(seen, batches))
-        epoch, start = self._origin
-        epochs, seen = divmod(total - start, batches)
-        return epoch + epochs, seen
+        total: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        batches = self._batches_of_epoch(self.trainer)
+        return (int(total.processed), batches) if batches else None
 
     def _position(self) -> tuple[int, int] | None:
         """Return where `TrainBatches` begins: (epoch, batches to pass over)."""
-        place = self._place()
-        if place is None or self.trainer is None:
+        counts, trainer = self._counts(), self.trainer
+        if counts is None or trainer is None:
             return None
-        epoch, seen = place
-        # A schedule that asks for the length of the run has loaders made before the trainer's counters are restored.
-        resuming = self.trainer.fit_loop.restarting or self._batches_so_far() < self._total_before
-        if seen and not resuming:  # the last epoch was cut short
-            epoch, seen = epoch + 1, 0
-            self._restart_counting(epoch=epoch, batches=self._batches_so_far())
-        return epoch, seen
-
-    def _batches_so_far(self) -> int:
-        """Return the batches that were trained on in all, those before a checkpoint included."""
-        trainer: Any = self.trainer
-        return int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)
-
-    def _warn_of_overlap(self) -> None:
-        train, val = self.datasets.get("train"), self.datasets.get("val")
-        both = [] if train is None or val is None or train is val else same_files(train, val)
-        if val is not None and both:
-            names = ", ".join(str(val.path(index)) for index in both[:3])
-            warnings.warn(
-                f"{len(both)} of the {len(val)} images of data.val are also in data.train, so validation flatters: "
-                f"{names}{', ...' if len(both) > 3 else ''}",
-                DataWarning,
-                stacklevel=2,
-            )
+        return self._progress.begin(*counts, restarting=trainer.fit_loop.restarting)

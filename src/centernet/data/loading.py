@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..annotations.problems import DataError, DataWarning, Problems
 from ..images import ImageError, Preprocessing
 from .batch import Batch, collate
 from .dataset import DetectionDataset
-from .sample import DataError, DataWarning, Ints, Problem, Sample, Shares
+from .sample import Ints, Sample, Shares
 from .sampling import draw_epoch, epoch_length
 from .schedule import Schedule
 from .transforms import Transform
@@ -45,23 +46,56 @@ class BatchKey(NamedTuple):
     times: list[int] | None = None
 
 
-class TrainBatches(DistributedSampler[Any]):
-    """Keys of the batches of one device: the whole data set, or what `rates` make of it, in a new order each epoch.
-
-    The last samples that don't fill a batch on every device are left for another epoch; only where the data set is
-    smaller than that, one smaller batch is made of it.
-
-    It is a DistributedSampler only so that Lightning knows that the sharding is done.
+class Batches(DistributedSampler[Any]):
+    """Keys of the batches of one device. It is a DistributedSampler so that Lightning knows that the sharding is done.
 
     Args:
         dataset: for its length.
         batch_size: on each device.
-        rates: float64 N, how often an epoch has each sample (see `sampling`); None has each once.
         seed: of the orders.
         devices: how many there are.
         rank: which of them this is.
+    """
+
+    def __init__(
+        self, dataset: DetectionDataset, batch_size: int, *, seed: int = 0, devices: int = 1, rank: int = 0
+    ) -> None:
+        super().__init__(cast("Dataset[Any]", range(len(dataset))), num_replicas=devices, rank=rank, seed=seed)
+        self.samples = len(dataset)
+        self.batch_size = batch_size
+
+
+class EvaluationBatches(Batches):
+    """All of epoch 0: every sample once, in order, and as many batches on every device.
+
+    Only where there are fewer samples than devices, some come twice: evaluation knows them by their image ids.
+    """
+
+    def __len__(self) -> int:
+        return math.ceil(math.ceil(self.samples / self.num_replicas) / self.batch_size)
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        samples = np.resize(np.arange(self.samples), max(self.samples, self.num_replicas))
+        mine = samples[self.rank :: self.num_replicas]
+        chunks = np.split(mine, range(self.batch_size, len(mine), self.batch_size))
+        if len(chunks) < len(self):
+            chunks = np.array_split(mine, len(self))
+        return iter([BatchKey(0, number, chunk.tolist()) for number, chunk in enumerate(chunks)])
+
+
+class TrainBatches(Batches):
+    """The whole data set, or what `rates` make of it, in a new order each epoch.
+
+    The last samples that don't fill a batch on every device are left for another epoch; only where the data set is
+    smaller than that, one smaller batch is made of it.
+
+    Args:
+        dataset: as for `Batches`.
+        batch_size: as for `Batches`.
+        rates: float64 N, how often an epoch has each sample (see `sampling`); None has each once.
         position: (epoch, batches already seen in it), asked for when an iteration begins; None takes what `set_epoch`
             said.
+        **options: as for `Batches`.
     """
 
     def __init__(
@@ -70,14 +104,11 @@ class TrainBatches(DistributedSampler[Any]):
         batch_size: int,
         *,
         rates: Shares | None = None,
-        seed: int = 0,
-        devices: int = 1,
-        rank: int = 0,
         position: Callable[[], tuple[int, int] | None] = lambda: None,
+        **options: int,
     ) -> None:
-        super().__init__(_sized(dataset), num_replicas=devices, rank=rank, seed=seed)
+        super().__init__(dataset, batch_size, **options)
         self.samples = len(dataset) if rates is None else epoch_length(rates)
-        self.batch_size = batch_size
         self.rates = rates
         self.position = position
 
@@ -85,8 +116,7 @@ class TrainBatches(DistributedSampler[Any]):
         return max(1, self.samples // (self.batch_size * self.num_replicas))
 
     def __iter__(self) -> Iterator[BatchKey]:
-        epoch, start = self.position() or (self.epoch, 0)
-        return self._keys(epoch, start)
+        return self._keys(*(self.position() or (self.epoch, 0)))
 
     def batches(self, epoch: int) -> list[BatchKey]:
         """Return all batches of an epoch on this device."""
@@ -104,39 +134,10 @@ class TrainBatches(DistributedSampler[Any]):
 
     def _shared(self, order: Ints) -> Ints:
         """Return this device's part of an epoch: int64, batches × samples."""
-        together = self.batch_size * self.num_replicas
-        if self.samples < together:  # one batch; a few samples twice where there are not enough for all devices
-            share = math.ceil(self.samples / self.num_replicas)
-            chunks = np.resize(order, share * self.num_replicas).reshape(1, self.num_replicas, share)
-        else:
-            chunks = order[: len(self) * together].reshape(len(self), self.num_replicas, self.batch_size)
+        # Where there are not enough for one batch on all devices, it is smaller, and a few samples are there twice.
+        share = min(self.batch_size, math.ceil(self.samples / self.num_replicas))
+        chunks = np.resize(order, (len(self), self.num_replicas, share))
         return chunks[:, self.rank].copy()  # not a view of all that the other devices have
-
-
-class EvaluationBatches(DistributedSampler[Any]):
-    """Keys of one device's batches, all of epoch 0: every sample once, in order, and as many batches on every device.
-
-    Only where there are fewer samples than devices, some come twice: evaluation knows them by their image ids.
-    """
-
-    def __init__(self, dataset: DetectionDataset, batch_size: int, *, devices: int = 1, rank: int = 0) -> None:
-        super().__init__(_sized(dataset), num_replicas=devices, rank=rank, shuffle=False)
-        samples = np.resize(np.arange(len(dataset)), max(len(dataset), devices))
-        most = math.ceil(len(samples) / devices)  # samples on a device
-        count = math.ceil(most / batch_size)
-        mine = samples[rank::devices]
-        full = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-        chunks = full if len(full) == count else np.array_split(mine, count)
-        self._batches = [BatchKey(0, number, chunk.tolist()) for number, chunk in enumerate(chunks)]
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[BatchKey]:
-        return iter(self._batches)
-
-
-_ALWAYS_THE_SAME = Schedule()
 
 
 class BatchReader(Dataset[Batch]):
@@ -153,7 +154,7 @@ class BatchReader(Dataset[Batch]):
         seed: of the augmentation.
         training: see above.
         strict: an unreadable image is an error.
-        schedule: sizes of the input, and when samples are mixed, in training.
+        schedule: sizes of the input, and when samples are mixed, in training; None changes nothing.
         rates: as for `TrainBatches`: the samples that augmentation mixes in are drawn by them too.
     """
 
@@ -166,27 +167,20 @@ class BatchReader(Dataset[Batch]):
         seed: int = 0,
         training: bool = False,
         strict: bool = False,
-        schedule: Schedule = _ALWAYS_THE_SAME,
+        schedule: Schedule | None = None,
         rates: Shares | None = None,
     ) -> None:
-        self.dataset = dataset
-        self.transform = transform
-        self.preprocessing = preprocessing
-        self.seed = seed
-        self.training = training
-        self.strict = strict or dataset.strict
-        self.schedule = schedule
+        self.dataset, self.transform, self.preprocessing = dataset, transform, preprocessing
+        self.seed, self.training, self.strict = seed, training, strict or dataset.strict
+        self.schedule = schedule or Schedule()
         self._rates_until = None if rates is None else rates.cumsum()
         self._unreadable: set[int] = set()
         self._sent = len(dataset.problems)
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
     def __getitem__(self, key: BatchKey) -> Batch:
-        size = self.schedule.size(key.epoch, key.number) if self.training else None
+        size = self.schedule.size(key.epoch, key.number)
         preprocessing = self.preprocessing if size is None else replace(self.preprocessing, size=size)
-        read = partial(self._sample, key.epoch, preprocessing=preprocessing)
+        read = partial(self._sample, key.epoch, preprocessing)
         times = key.times or [0] * len(key.indices)
         found = [read(index, before, instead=self.training) for index, before in zip(key.indices, times, strict=True)]
         samples = [sample for sample in found if sample is not None]
@@ -197,7 +191,7 @@ class BatchReader(Dataset[Batch]):
         return collate(samples, pad_value=preprocessing.pad_value, problems=problems)
 
     def _sample(
-        self, epoch: int, index: int, times: int, *, preprocessing: Preprocessing, instead: bool
+        self, epoch: int, preprocessing: Preprocessing, index: int, times: int, *, instead: bool
     ) -> Sample | None:
         """Return a transformed sample; in place of an unreadable one the next readable, if there is to be one."""
         again = [times + 1] if times else []  # not 1, which the sizes of batches are drawn with
@@ -205,7 +199,7 @@ class BatchReader(Dataset[Batch]):
             opened: dict[int, Sample] = {}
             rng = np.random.default_rng([self.seed, epoch, index, *again])
             try:
-                sample = self._next_readable(index, opened) if instead else self._open(index, opened)
+                sample = self._open(index, opened, instead=instead)
                 if sample is None:
                     return None
                 if self.training and self.schedule.mixes(epoch):
@@ -223,28 +217,24 @@ class BatchReader(Dataset[Batch]):
             index = int(rng.integers(len(self.dataset)))
         else:
             index = int(np.searchsorted(self._rates_until, rng.uniform(0, self._rates_until[-1]), side="right"))
-        return self._next_readable(index, opened)
+        return cast(Sample, self._open(index, opened, instead=True))
 
-    def _open(self, index: int, opened: dict[int, Sample]) -> Sample | None:
-        if index in self._unreadable:
+    def _open(self, index: int, opened: dict[int, Sample], *, instead: bool) -> Sample | None:
+        """Return a sample; in place of an unreadable one None, or `instead` the next readable."""
+        count = len(self.dataset)
+        for place in (step % count for step in range(index, index + (count if instead else 1))):
+            if place in self._unreadable:
+                continue
+            try:
+                opened[place] = self.dataset[place]
+                return opened[place]
+            except ImageError:
+                if self.strict:
+                    raise
+                self._unreadable.add(place)
+        if not instead:
             return None
-        try:
-            opened[index] = self.dataset[index]
-        except ImageError:
-            if self.strict:
-                raise
-            self._unreadable.add(index)
-            return None
-        return opened[index]
-
-    def _next_readable(self, index: int, opened: dict[int, Sample]) -> Sample:
-        for step in range(len(self.dataset)):
-            sample = self._open((index + step) % len(self.dataset), opened)
-            if sample is not None:
-                return sample
-        raise DataError(
-            f"{self.dataset!r}: none of its {len(self.dataset)} images can be read; e.g. {self.dataset.problems[-1]}"
-        )
+        raise DataError(f"{self.dataset!r}: none of its {count} images can be read; e.g. {self.dataset.problems[-1]}")
 
 
 def _can_be_read(sample: Sample) -> bool:
@@ -264,7 +254,7 @@ class Loader(DataLoader[Batch]):
         num_workers: processes that read; 0 reads in this one.
     """
 
-    def __init__(self, reader: BatchReader, sampler: TrainBatches | EvaluationBatches, *, num_workers: int = 0) -> None:
+    def __init__(self, reader: BatchReader, sampler: Batches, *, num_workers: int = 0) -> None:
         super().__init__(
             reader,
             batch_size=None,  # a key is a whole batch
@@ -275,26 +265,20 @@ class Loader(DataLoader[Batch]):
             pin_memory=torch.cuda.is_available(),
         )
         self.reader = reader
-        self._warned: set[Problem] = set()
+        self._warned = Problems()
 
     def __iter__(self) -> Any:
         return self._watched(super().__iter__())  # the sampler is asked now, not when the first batch is taken
 
     def _watched(self, batches: Any) -> Iterator[Batch]:
+        unread = "; another sample takes its place" if self.reader.training else "; it is not evaluated"
         for batch in batches:
             for problem in batch.problems:
-                self._warn(problem)
+                self.reader.dataset.problems.add(problem)
+                if self._warned.add(problem):
+                    outcome = unread if problem.kind == "unreadable-image" else ""
+                    warnings.warn(f"{problem}{outcome}", DataWarning, stacklevel=2)
             yield batch
-
-    def _warn(self, problem: Problem) -> None:
-        self.reader.dataset.problems.add(problem)
-        if problem in self._warned:
-            return
-        self._warned.add(problem)
-        outcome = ""
-        if problem.kind == "unreadable-image":
-            outcome = "; another sample takes its place" if self.reader.training else "; it is not evaluated"
-        warnings.warn(f"{problem}{outcome}", DataWarning, stacklevel=3)
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing: `TrainBatches` asks where to begin. By this method Lightning knows that a loader can be
@@ -303,11 +287,6 @@ class Loader(DataLoader[Batch]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Do nothing, see `state_dict`."""
-
-
-def _sized(dataset: DetectionDataset) -> Dataset[Any]:
-    """Return something of the same length, which is all that a sampler needs of a data set."""
-    return cast("Dataset[Any]", range(len(dataset)))
 
 
 def _init_worker(worker: int) -> None:

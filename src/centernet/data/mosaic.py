@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from .. import boxes as box_ops
+from ..annotations.problems import check_option
 from ..images import Preprocessing
 from .sample import Sample
-from .transforms import Augment, check_option
+from .transforms import Augment
 
 _CENTRE = (0.25, 0.75)  # where the four parts may meet, in sides of the input
 _BETA = 8.0  # of MixUp's weights, both parameters, as in YOLOX: 95 % lie in 0.27 .. 0.73
@@ -43,7 +44,7 @@ class Mosaic(Augment):
         **augment: of Augment.
 
     Raises:
-        ValueError: a value out of its range; the message names it.
+        DataError: a value out of its range; the message names it.
     """
 
     def __init__(
@@ -57,17 +58,12 @@ class Mosaic(Augment):
     ) -> None:
         super().__init__(**augment)
         for name, value in {"mosaic": mosaic, "mixup": mixup, "close": close}.items():
-            check_option(name, 0 <= value <= 1, "a number in 0..1", value)
+            check_option(f"augmentation.{name}", 0 <= value <= 1, "a number in 0..1", value)
         right = 0 < mosaic_scale[0] <= mosaic_scale[-1]
-        check_option("mosaic_scale", right, "two numbers above 0, the smaller first", mosaic_scale)
-        self.mosaic = mosaic
-        self.mixup = mixup
-        self.close = close
-        self.mosaic_scale = mosaic_scale
-
-    def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
-        smallest = min(self.scale[0], self.mosaic_scale[0]) if self.mosaic else self.scale[0]
-        return self._largest_scale(image_hw, preprocessing, smallest)
+        check_option("augmentation.mosaic_scale", right, "two numbers above 0, the smaller first", mosaic_scale)
+        self.mosaic, self.mixup, self.close, self.mosaic_scale = mosaic, mixup, close, mosaic_scale
+        if mosaic:
+            self.smallest_window = min(self.scale[0], mosaic_scale[0])
 
     def mix(
         self, sample: Sample, draw: Callable[[], Sample], rng: np.random.Generator, preprocessing: Preprocessing
@@ -93,7 +89,10 @@ class Mosaic(Augment):
             right, below = place % 2 == 1, place >= 2
             x1, x2 = (across, width) if right else (0, across)
             y1, y2 = (down, height) if below else (0, down)
-            part = self._part(sample, (y2 - y1, x2 - x1), (right, below), rng, preprocessing)
+            matrix = self.matrix(sample.size_hw, rng, preprocessing, self.mosaic_scale)
+            for axis, room, far in ((0, x2 - x1, right), (1, y2 - y1, below)):
+                _move(matrix[axis], sample.size_hw, room, far, rng)
+            part = self.apply(sample, matrix, (y2 - y1, x2 - x1), rng, preprocessing.pad_value)
             image[y1:y2, x1:x2] = part.image
             if part.amodal:
                 _ignore_centres_outside(part)
@@ -101,24 +100,14 @@ class Mosaic(Augment):
             parts.append(part)
         return _together(parts, image)
 
-    def _part(
-        self,
-        sample: Sample,
-        size_hw: tuple[int, int],
-        far: tuple[bool, bool],
-        rng: np.random.Generator,
-        preprocessing: Preprocessing,
-    ) -> Sample:
-        """Warp an image into one part, of `size_hw`; `far`: it is right of the others, and it is below them."""
-        height, width = sample.size_hw
-        matrix = self.matrix((height, width), rng, preprocessing, scale=self.mosaic_scale)
-        for axis, room in enumerate((size_hw[1], size_hw[0])):
-            across, down = matrix[axis, 0] * width, matrix[axis, 1] * height
-            spare = room - abs(across) - abs(down)  # beside the turned image
-            window = rng.uniform(min(spare, 0), 0)  # drawn in any case: what follows is the same for all sizes
-            start = window if spare < 0 else 0 if far[axis] else spare
-            matrix[axis, 2] = start - min(across, 0) - min(down, 0)
-        return self.apply(sample, matrix, size_hw, rng, preprocessing.pad_value)
+
+def _move(row: Any, size_hw: tuple[int, int], room: int, far: bool, rng: np.random.Generator) -> None:
+    """Shift an image along one axis, whose row of the matrix this is, within its part, which may be the far one."""
+    across, down = row[0] * size_hw[1], row[1] * size_hw[0]
+    spare = room - abs(across) - abs(down)  # beside the turned image
+    window = rng.uniform(min(spare, 0), 0)  # drawn in any case: what follows is the same for all sizes
+    start = window if spare < 0 else 0 if far else spare
+    row[2] = start - min(across, 0) - min(down, 0)
 
 
 def _ignore_centres_outside(part: Sample) -> None:

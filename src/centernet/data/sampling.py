@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ..annotations.problems import DataError, check_option
 from .columns import LabelTable
 from .dataset import DetectionDataset
-from .sample import DataError, Ints, Shares
+from .sample import Bools, Ints, Shares
 
 
 class Sampling:
@@ -37,12 +38,10 @@ class Sampling:
     """
 
     def __init__(self, *, empty: float | None = None, samples: int | None = None) -> None:
-        if empty is not None and not 0 <= empty < 1:
-            raise DataError(f"data.sampling.empty: expected a share from 0 to below 1, or null, got {empty}")
-        if samples is not None and samples < 1:
-            raise DataError(f"data.sampling.samples: expected at least 1, or null, got {samples}")
-        self.empty = empty
-        self.samples = samples
+        right = empty is None or 0 <= empty < 1
+        check_option("data.sampling.empty", right, "a share from 0 to below 1, or null", empty)
+        check_option("data.sampling.samples", samples is None or samples >= 1, "at least 1, or null", samples)
+        self.empty, self.samples = empty, samples
 
     def factors(self, table: LabelTable, count: int) -> Shares:
         """Return how often each of `count` images is to be seen, as far as its classes decide: float64, at least 0.
@@ -59,14 +58,13 @@ class Sampling:
         """
         count, table = len(dataset), dataset.label_table().with_objects()
         rates = self.factors(table, count)
-        sources = dataset.sources
-        if sources is not None:
-            numbers, shares = sources
+        if dataset.sources is not None:
+            numbers, shares = dataset.sources
             totals = np.bincount(numbers, rates, minlength=len(shares))
             shares = np.where(totals > 0, shares, 0)
             rates = rates * (rates.sum() * shares / max(shares.sum(), 1e-300) / np.maximum(totals, 1e-300))[numbers]
         if self.empty is not None:
-            rates = self._with_empty(rates, table, dataset)
+            rates = _with_empty(rates, self.empty, _without_objects(table, count), dataset)
         total = float(rates.sum())
         if total == 0:
             raise DataError(
@@ -74,22 +72,6 @@ class Sampling:
                 "and data.sampling.empty"
             )
         return rates if self.samples is None else rates * (self.samples / total)
-
-    def _with_empty(self, rates: Shares, table: LabelTable, dataset: DetectionDataset) -> Shares:
-        empty = np.ones(len(rates), dtype=np.bool_)
-        empty[table.samples] = False
-        share, totals = float(self.empty or 0), (float(rates[~empty].sum()), float(rates[empty].sum()))
-        if totals[0] == 0 or (totals[1] == 0 and share > 0):
-            which = "with" if totals[0] == 0 else "without"
-            raise DataError(
-                f"data.sampling.empty: a share of {share:g} of images without objects was asked for, but among those "
-                f"of {dataset!r} none is {which} objects; set it to null, or add such images (ImageFolder reads "
-                "images without annotations)"
-            )
-        return np.where(empty, rates * (share / (1 - share) * totals[0] / max(totals[1], 1e-300)), rates)
-
-    def __repr__(self) -> str:
-        return type(self).__name__
 
 
 class RepeatFactors(Sampling):
@@ -109,10 +91,8 @@ class RepeatFactors(Sampling):
 
     def __init__(self, threshold: float, **options: Any) -> None:
         super().__init__(**options)
-        if not 0 < threshold <= 1:
-            raise DataError(
-                f"data.sampling.threshold: expected a share of the images above 0 and up to 1, got {threshold}"
-            )
+        expected = "a share of the images above 0 and up to 1"
+        check_option("data.sampling.threshold", 0 < threshold <= 1, expected, threshold)
         self.threshold = threshold
 
     def factors(self, table: LabelTable, count: int) -> Shares:
@@ -121,9 +101,6 @@ class RepeatFactors(Sampling):
         factors = np.ones(count)
         np.maximum.at(factors, table.samples, repeat[table.labels])
         return factors
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(threshold={self.threshold:g})"
 
 
 class ClassAware(Sampling):
@@ -137,9 +114,25 @@ class ClassAware(Sampling):
     def factors(self, table: LabelTable, count: int) -> Shares:
         images = np.bincount(table.labels)
         chance = np.bincount(table.samples, 1 / images[table.labels], minlength=count)
-        with_objects = np.bincount(table.samples, minlength=count) > 0
-        scale = with_objects.sum() / max(np.count_nonzero(images), 1)
-        return np.where(with_objects, chance * scale, 1.0)
+        empty = _without_objects(table, count)
+        scale = (~empty).sum() / max(np.count_nonzero(images), 1)
+        return np.where(empty, 1.0, chance * scale)
+
+
+def _with_empty(rates: Shares, share: float, empty: Bools, dataset: DetectionDataset) -> Shares:
+    """Give the images without objects their share of the epoch."""
+    some, none = float(rates[~empty].sum()), float(rates[empty].sum())
+    if some == 0 or (none == 0 and share > 0):
+        raise DataError(
+            f"data.sampling.empty: a share of {share:g} of images without objects was asked for, but among those "
+            f"of {dataset!r} none is {'with' if some == 0 else 'without'} objects; set it to null, or add such images "
+            "(ImageFolder reads images without annotations)"
+        )
+    return np.where(empty, rates * (share / (1 - share) * some / max(none, 1e-300)), rates)
+
+
+def _without_objects(table: LabelTable, count: int) -> Bools:
+    return np.bincount(table.samples, minlength=count) == 0
 
 
 def epoch_length(rates: Shares) -> int:
@@ -148,11 +141,7 @@ def epoch_length(rates: Shares) -> int:
 
 
 def draw_epoch(rates: Shares, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Draw the samples of an epoch, in random order.
-
-    Args:
-        rates: float64 N, see `Sampling.rates`.
-        rng: the only source of chance.
+    """Draw the samples of an epoch by the rates of its images, in random order.
 
     Returns:
         int64 L, `epoch_length` indices of images; int64 L, how many times each of these images was drawn before
@@ -178,8 +167,7 @@ def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -
     images = np.bincount(table.labels, minlength=count)
     seen = np.bincount(table.labels, rates[table.samples], minlength=count)
     gain = seen / np.maximum(images, 1)
-    empty = np.ones(len(rates), dtype=np.bool_)
-    empty[table.samples] = False
+    empty = _without_objects(table, len(rates))
     lines = [f"an epoch has {epoch_length(rates)} samples of {np.count_nonzero(rates)} images"]
     classes = [
         f"{dataset.class_names[label]} {images[label]} → {seen[label]:.0f}"
@@ -188,9 +176,8 @@ def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -
     ]
     classes.append(f"without objects {np.count_nonzero(empty)} → {rates[empty].sum():.0f}")
     lines.append(f"  images → samples: {', '.join(classes)}")
-    sources = dataset.sources
-    if sources is not None:
-        numbers, shares = sources
+    if dataset.sources is not None:
+        numbers, shares = dataset.sources
         drawn = np.bincount(numbers, rates, minlength=len(shares)).round().astype(int).tolist()
         known = np.bincount(numbers, minlength=len(shares)).tolist()
         parts = (f"{place}: {a} → {b}" for place, (a, b) in enumerate(zip(known, drawn, strict=True)))

@@ -1,13 +1,15 @@
-"""Changes over a training run: the size of the input from batch to batch, and the end of mixing images."""
+"""Changes over a training run: the size of the input, the end of mixing images, and the place of a resumed run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from .sample import DataError
+from ..annotations.problems import DataWarning, check_option
 
 SizeSchedule = Literal["random", "rising"]
 
@@ -35,12 +37,10 @@ class Schedule:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        expected = f"(height, width), both multiples of {COARSEST_STRIDE} above 0"
         for place, size in enumerate(self.sizes):
-            if any(side < COARSEST_STRIDE or side % COARSEST_STRIDE for side in size):
-                raise DataError(
-                    f"data.sizes[{place}]: expected (height, width), both multiples of {COARSEST_STRIDE} above 0, "
-                    f"got {size}"
-                )
+            right = all(side >= COARSEST_STRIDE and side % COARSEST_STRIDE == 0 for side in size)
+            check_option(f"data.sizes[{place}]", right, expected, size)
 
     @property
     def needs_length(self) -> bool:
@@ -66,12 +66,8 @@ class Schedule:
 
 
 def run_length(trainer: Any, batches: int) -> int | None:
-    """Return the epochs of the run of a Lightning trainer, the one that its steps end in included; None for no limit.
-
-    Args:
-        trainer: for `max_epochs`, `max_steps` and `accumulate_grad_batches`.
-        batches: of an epoch on each device.
-    """
+    """Return the epochs of a Lightning trainer's run, the one that its steps end in included; None for no limit.
+    `batches` are those of an epoch on each device."""
     lengths = []
     if trainer.max_epochs is not None and trainer.max_epochs > 0:
         lengths.append(int(trainer.max_epochs))
@@ -79,3 +75,46 @@ def run_length(trainer: Any, batches: int) -> int | None:
         steps = max(1, -(-batches // trainer.accumulate_grad_batches))
         lengths.append(-(-int(trainer.max_steps) // steps))
     return min(lengths, default=None)
+
+
+@dataclass
+class Progress:
+    """The place of a run in its epochs, which follows from the trainer's total of batches: that is right wherever in an
+    epoch a checkpoint was written.
+
+    Attributes:
+        epoch: the one that began when `start` batches had been trained on in all.
+        start: see `epoch`.
+        resumed: the state of a checkpoint, until the first question.
+        total: the batches that had been trained on when the checkpoint was written.
+    """
+
+    epoch: int = 0
+    start: int = 0
+    resumed: Mapping[str, int] = field(default_factory=dict)
+    total: int = 0
+
+    def place(self, done: int, batches: int) -> tuple[int, int]:
+        """Return the epoch, and how many of its `batches` were trained on, when `done` have been in all."""
+        done = max(done, self.total)
+        if self.resumed:
+            seen, then = self.resumed["batch"], self.resumed["batches"]
+            if seen and then != batches:
+                warnings.warn(
+                    f"resumed after {seen} of {then} batches of an epoch, but with this data set, batch size and "
+                    f"number of devices an epoch has {batches}: it goes on with other images than it would have had",
+                    DataWarning,
+                    stacklevel=2,
+                )
+            self.epoch, self.start, self.resumed = self.resumed["epoch"], done - min(seen, batches), {}
+        epochs, seen = divmod(done - self.start, batches)
+        return self.epoch + epochs, seen
+
+    def begin(self, done: int, batches: int, *, restarting: bool) -> tuple[int, int]:
+        """Return the place to go on at: the next epoch if the last one was cut short, and the run isn't resumed."""
+        epoch, seen = self.place(done, batches)
+        # A schedule that asks for the length of the run has loaders made before the trainer's counters are restored.
+        if seen and not restarting and done >= self.total:
+            self.epoch, self.start = epoch + 1, done
+            return self.epoch, 0
+        return epoch, seen

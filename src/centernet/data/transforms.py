@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from .. import boxes as box_ops
-from ..images import Preprocessing, Window, is_upright, warp, window
+from ..annotations.problems import check_option
+from ..images import Preprocessing, is_upright, warp, window
 from .sample import Pixels, Sample
 
 if TYPE_CHECKING:
@@ -56,25 +57,17 @@ class Transform(ABC):
     def mix(
         self, sample: Sample, draw: Callable[[], Sample], rng: np.random.Generator, preprocessing: Preprocessing
     ) -> Sample:
-        """Transform in training: as a call, with other samples at hand. Without use for them, the call itself.
+        """Transform in training: as a call, with other samples at hand; the call itself where there is no use for them.
 
-        Args:
-            sample: as for a call.
-            draw: gives another random, readable sample of the data set at each call, by numbers from `rng`.
-            rng: as for a call.
-            preprocessing: as for a call.
+        `draw` gives another random, readable sample of the data set at each call, by numbers from `rng`.
         """
         return self(sample, rng, preprocessing)
 
     def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
-        """Return how many pixels of the input a pixel of an image can become at most, along a side.
+        """Return how many pixels of the input a pixel of an image of `image_hw` can become at most, along a side.
 
         No more pixels of the image than this are ever looked at, so a cache may keep it reduced. Infinity, unless a
         transform says otherwise: images are wanted as they are.
-
-        Args:
-            image_hw: (height, width) of the image.
-            preprocessing: as for a call.
         """
         return math.inf
 
@@ -122,7 +115,7 @@ class Augment(Transform):
         min_size: in input pixels, both sides.
 
     Raises:
-        ValueError: a value out of its range; the message names it.
+        DataError: a value out of its range; the message names it.
     """
 
     def __init__(
@@ -143,46 +136,34 @@ class Augment(Transform):
         min_visibility: float = 0.25,
         min_size: float = 1.0,
     ) -> None:
-        check_option("scale", 0 < scale[0] <= scale[-1], "two numbers above 0, the smaller first", scale)
-        check_option("aspect", aspect >= 1, "at least 1", aspect)
-        check_option("shear", 0 <= shear < 60, "degrees from 0 to below 60", shear)
-        for name, value in {"flip": flip, "vertical_flip": vertical_flip, "min_visibility": min_visibility}.items():
-            check_option(name, 0 <= value <= 1, "a number in 0..1", value)
-        for name, value in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
-            check_option(name, 0 <= value < 1, "a number from 0 to below 1", value)
-        for name, value in {"translate": translate, "rotate": rotate, "hue": hue, "min_size": min_size}.items():
-            check_option(name, value >= 0 and math.isfinite(value), "a number of at least 0", value)
-        self.scale = scale
-        self.translate = translate
-        self.aspect = aspect
-        self.rotate = rotate
-        self.shear = shear
-        self.flip = flip
-        self.vertical_flip = vertical_flip
-        self.quarter_turns = quarter_turns
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.hue = hue
-        self.min_visibility = min_visibility
-        self.min_size = min_size
+        shares = {"flip": flip, "vertical_flip": vertical_flip, "min_visibility": min_visibility}
+        colours = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        lengths = {"translate": translate, "rotate": rotate, "hue": hue, "min_size": min_size}
+        for name, value, right, expected in (
+            ("scale", scale, 0 < scale[0] <= scale[-1], "two numbers above 0, the smaller first"),
+            ("aspect", aspect, aspect >= 1, "at least 1"),
+            ("shear", shear, 0 <= shear < 60, "degrees from 0 to below 60"),
+            *((name, value, 0 <= value <= 1, "a number in 0..1") for name, value in shares.items()),
+            *((name, value, 0 <= value < 1, "a number from 0 to below 1") for name, value in colours.items()),
+            *((name, value, 0 <= value < math.inf, "a number of at least 0") for name, value in lengths.items()),
+        ):
+            check_option(f"augmentation.{name}", right, expected, value)
+        self.scale, self.translate, self.aspect = scale, translate, aspect
+        self.rotate, self.shear, self.quarter_turns = rotate, shear, quarter_turns
+        self.flip, self.vertical_flip = flip, vertical_flip
+        self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
+        self.min_visibility, self.min_size = min_visibility, min_size
+        self.smallest_window = scale[0]
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
-        matrix = self.matrix(sample.size_hw, rng, preprocessing)
+        matrix = self.matrix(sample.size_hw, rng, preprocessing, self.scale)
         return self.apply(sample, matrix, preprocessing.size, rng, preprocessing.pad_value)
 
     def apply(
         self, sample: Sample, matrix: Matrix, size_hw: tuple[int, int], rng: np.random.Generator, pad_value: int
     ) -> Sample:
-        """Return the sample warped by a matrix to an image of `size_hw`, with random colours.
-
-        Args:
-            sample: image and boxes in original pixels.
-            matrix: 2×3, from those to the pixels of the result.
-            size_hw: (height, width) of the result.
-            rng: of the colours.
-            pad_value: gray level of what the image does not cover.
-        """
+        """Return the sample warped by a matrix (2×3, from original pixels) to an image of `size_hw`, in random colours;
+        what the image does not cover is of the gray level `pad_value`."""
         (a, b, _), (c, d, _) = matrix.tolist()
         pixels, (scale_x, scale_y) = sample.read(max(math.hypot(a, c), math.hypot(b, d)))
         of_pixels = np.array([scale_x, scale_y, 1])  # the columns of a matrix for them to those of one for the sample
@@ -190,7 +171,7 @@ class Augment(Transform):
         colours = self.colour_matrix(pixels, rng)
         if is_upright(matrix):
             seen = window(pixels, matrix, size_hw)
-            image = _framed(size_hw, seen, pad_value)
+            image = np.full((*size_hw, 3), pad_value, dtype=np.uint8)
             if seen is not None:
                 self._recolour(seen.pixels, colours, image[seen.rows, seen.columns])
                 matrix = seen.matrix
@@ -209,34 +190,21 @@ class Augment(Transform):
             into[:] = image
 
     def largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing) -> float:
-        return self._largest_scale(image_hw, preprocessing, self.scale[0])
-
-    def _largest_scale(self, image_hw: tuple[int, int], preprocessing: Preprocessing, smallest_window: float) -> float:
-        fit = max(
-            fit for turns in ((0, 1) if self.quarter_turns else (0,)) for fit in _fit(image_hw, preprocessing, turns)
-        )
-        return fit / smallest_window * math.sqrt(self.aspect) / math.cos(math.radians(self.shear))
+        fit = max(max(_fit(image_hw, preprocessing, turns)) for turns in range(1 + self.quarter_turns))
+        return fit / self.smallest_window * math.sqrt(self.aspect) / math.cos(math.radians(self.shear))
 
     def matrix(
         self,
         image_hw: tuple[int, int],
         rng: np.random.Generator,
         preprocessing: Preprocessing,
-        *,
-        scale: tuple[float, float] | None = None,
+        scale: tuple[float, float],
     ) -> Matrix:
-        """Return a random 2×3 matrix, float64, from the pixels of an image of `image_hw` to those of the input.
-
-        Args:
-            image_hw: (height, width) of the image.
-            rng: the only source of chance.
-            preprocessing: the input's size, and how images are fitted into it.
-            scale: in place of that of the augmentation.
-        """
+        """Return a random 2×3 matrix, float64, from the pixels of an image to those of the input, with this `scale`."""
         (height, width), (out_height, out_width) = image_hw, preprocessing.size
         turns = int(rng.integers(4)) if self.quarter_turns else 0
         fit_x, fit_y = _fit(image_hw, preprocessing, turns)
-        zoom = 1 / rng.uniform(*(self.scale if scale is None else scale))
+        zoom = 1 / rng.uniform(*scale)
         aspect = self.aspect ** rng.uniform(-0.5, 0.5)
         angle = math.radians(rng.uniform(-self.rotate, self.rotate))
         lean_x, lean_y = (math.tan(math.radians(rng.uniform(-self.shear, self.shear))) for _ in range(2))
@@ -282,33 +250,13 @@ class Augment(Transform):
 
 def _fit(image_hw: tuple[int, int], preprocessing: Preprocessing, turns: int) -> tuple[float, float]:
     """Return the scales across and down by which an image, turned by so many quarters, is fitted into the input."""
-    (height, width), (out_height, out_width) = image_hw, preprocessing.size
-    across, down = (height, width) if turns % 2 else (width, height)
-    fit_x, fit_y = out_width / across, out_height / down
+    across, down = image_hw if turns % 2 else image_hw[::-1]
+    fit_x, fit_y = preprocessing.size[1] / across, preprocessing.size[0] / down
     if preprocessing.resize != "stretch":
         fit_x = fit_y = min(fit_x, fit_y)
     return fit_x, fit_y
 
 
-def _framed(size_hw: tuple[int, int], seen: Window | None, pad_value: int) -> Pixels:
-    """Return an image that is padding around a window, and nothing yet within."""
-    image = np.empty((*size_hw, 3), dtype=np.uint8)
-    if seen is None:
-        image[:] = pad_value
-    else:
-        image[: seen.rows.start] = pad_value
-        image[seen.rows.stop :] = pad_value
-        image[seen.rows, : seen.columns.start] = pad_value
-        image[seen.rows, seen.columns.stop :] = pad_value
-    return image
-
-
 def _rotation(angle: float) -> Matrix:
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
-
-
-def check_option(name: str, right: bool, expected: str, value: Any) -> None:
-    """Raise a ValueError that names an option of the augmentation, unless its value is right."""
-    if not right:
-        raise ValueError(f"augmentation.{name}: expected {expected}, got {value!r}")
