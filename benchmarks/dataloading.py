@@ -30,7 +30,7 @@ import torch
 from PIL import Image
 
 from centernet.data import COCO, Augment, DetectionDataset, Mosaic, Transform
-from centernet.data.cache import Cached, Needs
+from centernet.data.cache import Cached
 from centernet.data.convert import convert
 from centernet.data.loading import BatchKey, BatchReader
 from centernet.images import Preprocessing
@@ -167,9 +167,9 @@ def main() -> None:
         sizes = np.array([(a.height, a.width) for a in map(dataset.annotation, range(count))])
         data = sum(dataset.path(index).stat().st_size for index in range(count))
         shrinks = bool(np.median(sizes.max(axis=1)) > 2 * size)  # what albumentations does by default would alias
-        needs = Needs(Augment(), (Preprocessing((size, size)),))
-        in_memory = Cached(dataset, 4.0, needs=needs)
-        mosaics = Cached(dataset, 4.0, needs=Needs(Mosaic(), needs.inputs))
+        inputs = [Preprocessing((size, size))]
+        in_memory = Cached(dataset, 4.0, transform=Augment(), inputs=inputs)
+        mosaics = Cached(dataset, 4.0, transform=Mosaic(), inputs=inputs)
         side = math.ceil(size / Augment().scale[0])  # what the closest window shows of an image
         begin = time.process_time()
         (annotations,) = convert({"train": dataset}, Path(name) / "small", to="coco", shrink=side).files

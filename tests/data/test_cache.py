@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from centernet.data import VOC, Augment, DataError, DataModule, DataWarning, DetectionDataset, Mosaic, Synthetic
-from centernet.data.cache import Cached, Needs
+from centernet.data.cache import Cached
 from centernet.data.loading import BatchKey, BatchReader
 from centernet.data.sample import Sample
 from centernet.images import ImageError, Preprocessing
@@ -139,8 +139,7 @@ def transformed(dataset: DetectionDataset, transform: Augment, index: int, seed:
 
 @pytest.mark.parametrize("transform", [Augment(scale=(0.8, 1.2)), Mosaic(mosaic_scale=(0.8, 2.0), scale=(0.9, 1.0))])
 def test_larger_images_are_kept_reduced(transform: Augment, photographs: VOC) -> None:
-    needs = Needs(transform, (SMALL, Preprocessing(size=(96, 32))))
-    cached = Cached(photographs, GIB, needs=needs)
+    cached = Cached(photographs, GIB, transform=transform, inputs=[SMALL, Preprocessing(size=(96, 32))])
     scale = 64 / 401 / 0.8
     kept = int(np.ceil(300 * scale) * np.ceil(401 * scale) * 3)
     for index in range(4):
@@ -161,8 +160,7 @@ def test_larger_images_are_kept_reduced(transform: Augment, photographs: VOC) ->
 def test_what_does_not_fit_looks_the_same(photographs: VOC) -> None:
     """So a sample doesn't depend on which worker filled the cache first."""
     transform = Augment()
-    needs = Needs(transform, (SMALL,))
-    all_kept, none_kept = Cached(photographs, GIB, needs=needs), Cached(photographs, 1e-9, needs=needs)
+    all_kept, none_kept = (Cached(photographs, gib, transform=transform, inputs=[SMALL]) for gib in (GIB, 1e-9))
     for _ in range(2):  # when it is kept, and from what is kept
         for index in range(4):
             ours, theirs = (transformed(d, transform, index, index) for d in (all_kept, none_kept))

@@ -32,7 +32,7 @@ import yaml
 
 from .. import boxes as box_ops
 from ..images import Preprocessing
-from .sample import DataError, Pixels, Sample
+from .sample import DataError, Sample
 from .transforms import Resize, Transform
 
 # Bare `dict`: within a type of Any, jsonargparse would make objects of the class paths by itself.
@@ -64,8 +64,7 @@ class Albumentations(Transform):
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
         self.pipeline.set_random_seed(int(rng.integers(2**32)))
         result = self.pipeline(image=sample.image, bboxes=sample.boxes, rows=np.arange(len(sample.boxes)))
-        image = _uint8(result["image"], self)
-        return _fit(sample, image, np.asarray(result["bboxes"]), np.asarray(result["rows"]), rng, preprocessing)
+        return _fit(self, sample, result["image"], result["bboxes"], result["rows"], rng, preprocessing)
 
 
 class TorchvisionV2(Transform):
@@ -97,33 +96,22 @@ class TorchvisionV2(Transform):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             outputs = self.pipeline(inputs)
-        image = _uint8(outputs["image"].permute(1, 2, 0).numpy(), self)
-        return _fit(sample, image, outputs["boxes"].numpy(), outputs["labels"].numpy(), rng, preprocessing)
+        image, boxes, rows = outputs["image"].permute(1, 2, 0), outputs["boxes"], outputs["labels"]
+        return _fit(self, sample, image.numpy(), boxes.numpy(), rows.numpy(), rng, preprocessing)
 
 
-def _fit(
-    sample: Sample,
-    image: Pixels,
-    boxes: Any,
-    rows: Any,
-    rng: np.random.Generator,
-    preprocessing: Preprocessing,
-) -> Sample:
-    """The pipeline's image and what is left of the boxes, fitted into the network's input."""
-    boxes = box_ops.clip(boxes.reshape(-1, 4).astype(np.float32), (image.shape[0], image.shape[1]))
-    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    rows = rows.reshape(-1).astype(np.int64)[kept]
-    return Resize()(sample.select(rows, image=image, boxes=boxes[kept]), rng, preprocessing)
-
-
-def _uint8(image: Any, transform: Transform) -> Pixels:
+def _fit(transform: Transform, sample: Sample, image: Any, boxes: Any, rows: Any, *rest: Any) -> Sample:
+    """Return the pipeline's image and what is left of the boxes, fitted into the network's input."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         form = f"{image.dtype} of shape {tuple(image.shape)}" if hasattr(image, "dtype") else type(image).__name__
         raise DataError(
             f"the pipeline of {type(transform).__name__} returned {form}, expected uint8 H×W×3: leave out transforms "
             "that normalise or make tensors (Normalize, ToFloat, ToDtype, ToTensorV2), the device does that"
         )
-    return np.ascontiguousarray(image)
+    boxes = box_ops.clip(np.asarray(boxes, dtype=np.float32).reshape(-1, 4), (image.shape[0], image.shape[1]))
+    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    rows = np.asarray(rows, dtype=np.int64).reshape(-1)[kept]
+    return Resize()(sample.select(rows, image=np.ascontiguousarray(image), boxes=boxes[kept]), *rest)
 
 
 def _library(name: str, install: str) -> ModuleType:
@@ -144,16 +132,20 @@ def _build(transforms: Pipeline, library: ModuleType) -> list[Any]:
         raise DataError(f"transforms: expected a list of {{class_path, init_args}}, got {transforms!r:.100}")
     specs: list[Any] = transforms
     for place, spec in enumerate(specs):
-        if not (isinstance(spec, dict) and "class_path" in spec):
+        if not _is_spec(spec):
             raise DataError(f"transforms[{place}]: expected {{class_path, init_args}}, got {spec!r:.100}")
-    return [_instance(spec, library, f"transforms[{place}]") for place, spec in enumerate(transforms)]
+    return [_instance(spec, library, f"transforms[{place}]") for place, spec in enumerate(specs)]
+
+
+def _is_spec(value: Any) -> bool:
+    return isinstance(value, dict) and "class_path" in value
 
 
 def _instance(value: Any, library: ModuleType, where: str) -> Any:
-    """The object that a value of a configuration stands for: itself, unless it is or holds a class path."""
+    """Return the object that a value of a configuration stands for: itself, unless it is or holds a class path."""
     if isinstance(value, list):
         return [_instance(item, library, f"{where}[{place}]") for place, item in enumerate(value)]
-    if not (isinstance(value, dict) and "class_path" in value):
+    if not _is_spec(value):
         return value
     unknown = set(value) - {"class_path", "init_args"}
     if unknown:

@@ -9,7 +9,6 @@ import sys
 import warnings
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.heap import Arena
@@ -27,25 +26,12 @@ from .transforms import Transform
 _WORTHWHILE = 0.75  # images are kept reduced only where that makes their sides at least this much shorter
 
 
-@dataclass(frozen=True)
-class Needs:
-    """The size that images are needed in: by a transform, for all inputs that it is called with."""
-
-    transform: Transform
-    inputs: tuple[Preprocessing, ...]
-
-    def scale(self, image_hw: tuple[int, int]) -> float:
-        """Return how many pixels are looked at, at most, for one of an image along a side; 1 where it is wanted
-        whole."""
-        return min(1.0, max(self.transform.largest_scale(image_hw, preprocessing) for preprocessing in self.inputs))
-
-
 class Cached(DetectionDataset):
     """A data set whose images are decoded once, as far as they fit into a budget; the others are read each time.
 
-    They are kept as large as `needs` says: those that are never looked at in full, reduced (so that a photograph takes
-    the room of its part in the input), all others in their own size. Images beyond the budget are reduced in the same
-    way, so what a sample looks like does not depend on whether it is kept. A sample's `image` is always whole.
+    Those that `transform` never looks at in full are kept reduced (so that a photograph takes the room of its part in
+    the input), all others in their own size. Images beyond the budget are reduced in the same way, so what a sample
+    looks like does not depend on whether it is kept. A sample's `image` is always whole.
 
     Processes that are started with it, forked or spawned, share the memory: what one of them decodes, all have. A
     budget larger than the data costs nothing. A copy that is pickled for something else begins anew.
@@ -53,16 +39,24 @@ class Cached(DetectionDataset):
     Args:
         dataset: where from.
         gib: budget in GiB of 2³⁰ bytes.
-        needs: how large images are needed; None keeps all in their own size.
+        transform: the one that images are kept for; None keeps all in their own size.
+        inputs: all that the transform is called with.
 
     Raises:
         DataError: the budget isn't above 0, or the system does not grant it.
     """
 
-    def __init__(self, dataset: DetectionDataset, gib: float, *, needs: Needs | None = None) -> None:
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        gib: float,
+        *,
+        transform: Transform | None = None,
+        inputs: Sequence[Preprocessing] = (),
+    ) -> None:
         super().__init__(dataset.class_names, dataset.columns, **dataset.settings())
         check_option("data.cache_gib", 0 < gib < math.inf, "a number above 0", gib)
-        self.dataset, self.gib, self.needs = dataset, gib, needs
+        self.dataset, self.gib, self.transform, self.inputs = dataset, gib, transform, inputs
         self._store = _SharedImages(len(self), gib)
 
     @property
@@ -91,12 +85,6 @@ class Cached(DetectionDataset):
         image = self.dataset.image(index)
         return LazyImage(image.size_hw, partial(self._read_and_keep, index, image))
 
-    def with_class_names(self, class_names: Sequence[str]) -> DetectionDataset:
-        other = super().with_class_names(class_names)  # with the same memory
-        if isinstance(other, Cached):
-            other.dataset = self.dataset.with_class_names(class_names)
-        return other
-
     def __getstate__(self) -> dict[str, Any]:
         shared = get_spawning_popen() is not None  # pickled for a process that is being started
         return {name: value for name, value in vars(self).items() if shared or name != "_store"}
@@ -111,7 +99,9 @@ class Cached(DetectionDataset):
 
     def _kept_size(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Return (height, width) in which an image is kept."""
-        scale = 1.0 if self.needs is None else self.needs.scale(size_hw)
+        if self.transform is None:
+            return size_hw
+        scale = max(self.transform.largest_scale(size_hw, preprocessing) for preprocessing in self.inputs)
         if scale > _WORTHWHILE:
             return size_hw
         return math.ceil(size_hw[0] * scale), math.ceil(size_hw[1] * scale)

@@ -6,8 +6,8 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -81,26 +81,25 @@ def convert(
     """
     output = Path(output)
     names = tuple(dict.fromkeys(name for dataset in datasets.values() for name in dataset.class_names))
-    targets, ways = ", ".join(get_args(Target)), ", ".join(get_args(ImageFiles))
-    right = shrink is None or (shrink >= 32 and images != "none" and "train" in datasets)
-    for fault, text in (
+    targets, ways = get_args(Target), get_args(ImageFiles)
+    for right, text in (
         (
-            to not in get_args(Target) or images not in get_args(ImageFiles),
-            f"expected one of {targets} and of {ways} for the images, got {to!r} and {images!r}",
+            to in targets and images in ways,
+            f"expected one of {', '.join(targets)} and of {', '.join(ways)} for the images, got {to!r} and {images!r}",
         ),
         (
-            not right,
+            shrink is None or (shrink >= 32 and images != "none" and "train" in datasets),
             "shrink: expected a side of at least 32 pixels, a split named train and images that are written, got "
             f"{shrink}, {', '.join(datasets)} and {images!r}",
         ),
-        (not datasets, "nothing to convert: no split was given"),
+        (datasets, "nothing to convert: no split was given"),
         (
-            output.exists() and (not output.is_dir() or any(output.iterdir())),
+            not output.exists() or (output.is_dir() and not any(output.iterdir())),
             f"{output}: is there and not empty; give a new folder, so that nothing is mixed or written over",
         ),
-        (not names, "the data have no classes, so there is nothing to convert but images"),
+        (names, "the data have no classes, so there is nothing to convert but images"),
     ):
-        if fault:
+        if not right:
             raise DataError(text)
     sources = {split: dataset.with_class_names(names) for split, dataset in datasets.items()}
     job = _Job(output, to, images, names, sources)
@@ -113,24 +112,20 @@ def convert(
     )
 
 
+@dataclass
 class _Job:
     """A conversion under way, and counts of what was lost."""
 
-    def __init__(
-        self,
-        output: Path,
-        to: Target,
-        images: ImageFiles,
-        class_names: tuple[str, ...],
-        sources: Mapping[str, DetectionDataset],
-    ) -> None:
-        self.output, self.to, self.images, self.class_names, self.sources = output, to, images, class_names, sources
-        self.sizes: dict[Path, tuple[int, int]] = {}  # of images that become smaller
-        self.lost: Counter[str] = Counter()
-        self.seen_classes: set[int] = set()
-        self.files: list[Path] = []
-        self.boxes: dict[str, int] = {}
-        self.names = {} if to == "mot" else self._choose_names()
+    output: Path
+    to: Target
+    images: ImageFiles
+    class_names: tuple[str, ...]
+    sources: Mapping[str, DetectionDataset]
+    lost: Counter[str] = field(default_factory=Counter)
+    sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)  # of images that become smaller
+    seen_classes: set[int] = field(default_factory=set)
+    files: list[Path] = field(default_factory=list)
+    boxes: dict[str, int] = field(default_factory=dict)
 
     def shrunk(self, dataset: DetectionDataset, side: int) -> DetectionDataset:
         """Return the training split as it will be, with images of at most `side` pixels along a side."""
@@ -220,7 +215,8 @@ class _Job:
             truths = [replace(video, ids=ids).annotation(frame) for frame in range(len(video))]
             self.files.append(write_mot(folder, names, truths, self.class_names, rate))
 
-    def _choose_names(self) -> dict[Path, str]:
+    @cached_property
+    def names(self) -> dict[Path, str]:
         """A name for each image, of different stems; as many folders before its own name as that needs."""
         paths = list(dict.fromkeys(d.path(index) for d in self.sources.values() for index in range(len(d))))
         for depth in range(1, 5):
@@ -267,8 +263,7 @@ def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
         return
     done: set[str] = set()
     for folder, group in groupby(range(len(dataset)), lambda index: dataset.path(index).parent):
-        indices = list(group)
-        name = folder.name or "video"
+        indices, name = list(group), folder.name or "video"
         name = name if name not in done else f"{name}_{len(done)}"
         done.add(name)
         yield name, range(indices[0], indices[-1] + 1), _UNKNOWN_RATE
@@ -292,20 +287,17 @@ def _losses(job: _Job, datasets: Mapping[str, DetectionDataset]) -> list[str]:
         "unreadable": "images that cannot be read left as large as they are",
         "renamed": "images renamed after their folders, as their own names occur more than once",
     }
-    lines = [f"{job.lost[key]:,} {text}" for key, text in sentences.items() if job.lost[key]]
-    if job.to != "coco" and any(isinstance(dataset, COCO) for dataset in datasets.values()):
-        lines.append(f"ids of images and categories are not kept: {format} has none")
     missing = [name for label, name in enumerate(job.class_names) if label not in job.seen_classes]
-    if job.to == "voc":
-        lines.append("the order of the classes is not kept: VOC has no list of them")
-        if missing:
-            lines.append(f"classes without an object are not kept: {', '.join(missing)}")
-    if job.to == "mot":
-        lines.append("visibility: 1 is written for all; frames are numbered anew from 1")
-    for kind, what in _NOT_READ:
-        if any(isinstance(dataset, kind) for dataset in datasets.values()):
-            lines.append(f"not read from the source: {what}")
+    read_by = {kind for kind, _ in _NOT_READ if any(isinstance(dataset, kind) for dataset in datasets.values())}
+    others: list[tuple[object, str]] = [
+        (job.to != "coco" and COCO in read_by, f"ids of images and categories are not kept: {format} has none"),
+        (job.to == "voc", "the order of the classes is not kept: VOC has no list of them"),
+        (job.to == "voc" and missing, f"classes without an object are not kept: {', '.join(missing)}"),
+        (job.to == "mot", "visibility: 1 is written for all; frames are numbered anew from 1"),
+        *((kind in read_by, f"not read from the source: {what}") for kind, what in _NOT_READ),
+    ]
     for split, dataset in datasets.items():
-        if dataset.problems:
-            lines.append(f"{split}: {len(dataset.problems)} problems of the source; `centernet check` names them")
-    return lines
+        problems = dataset.problems
+        others.append((problems, f"{split}: {len(problems)} problems of the source; `centernet check` names them"))
+    counted = [f"{job.lost[key]:,} {text}" for key, text in sentences.items() if job.lost[key]]
+    return counted + [text for lost, text in others if lost]

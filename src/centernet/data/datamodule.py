@@ -14,7 +14,7 @@ from jsonargparse.typing import lazy_instance
 from ..annotations.problems import check_class_names, check_option
 from ..images import Preprocessing
 from .batch import Batch
-from .cache import Cached, Needs
+from .cache import Cached
 from .combining import Subset
 from .dataset import DetectionDataset
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
@@ -263,8 +263,8 @@ class DataModule(pl.LightningDataModule):
         if self.cache != "memory":
             return dataset
         if self._cached is None or self._cached.dataset is not dataset:  # kept from loader to loader
-            inputs = tuple(replace(self.preprocessing, size=size) for size in self.schedule.sizes)
-            self._cached = Cached(dataset, self.cache_gib, needs=Needs(augmentation, inputs or (self.preprocessing,)))
+            inputs = [replace(self.preprocessing, size=size) for size in self.schedule.sizes] or [self.preprocessing]
+            self._cached = Cached(dataset, self.cache_gib, transform=augmentation, inputs=inputs)
             if self.trainer is None or self.trainer.is_global_zero:
                 self._cached.warn_if_small()
         return self._cached

@@ -121,9 +121,6 @@ def _ignore_centres_outside(part: Sample) -> None:
 
 def _together(samples: Sequence[Sample], image: Any) -> Sample:
     """Return one sample with the boxes of all, and the annotation of the first."""
-    arrays = {
-        name: np.concatenate([getattr(sample, name) for sample in samples])
-        for name in ("boxes", "labels", "ids", "ignore")
-    }
-    amodal = any(sample.amodal for sample in samples)
-    return Sample(image=image, annotation=samples[0].annotation, amodal=amodal, **arrays)
+    names = ("boxes", "labels", "ids", "ignore")
+    arrays = {name: np.concatenate([getattr(sample, name) for sample in samples]) for name in names}
+    return samples[0].replace(image=image, amodal=any(sample.amodal for sample in samples), **arrays)

@@ -132,7 +132,9 @@ def _with_empty(rates: Shares, share: float, empty: Bools, dataset: DetectionDat
 
 
 def _without_objects(table: LabelTable, count: int) -> Bools:
-    return np.bincount(table.samples, minlength=count) == 0
+    empty = np.ones(count, dtype=np.bool_)
+    empty[table.samples] = False
+    return empty
 
 
 def epoch_length(rates: Shares) -> int:
