@@ -114,8 +114,7 @@ class Cached(DetectionDataset):
         pixels, scales = image.read(enough)
         covered = round(pixels.shape[0] / scales[1]), round(pixels.shape[1] / scales[0])
         if max(height, width) < max(pixels.shape[:2]):
-            resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-            pixels = resized.astype(np.uint8, copy=False)
+            pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         kept = _Kept(pixels, image.size_hw, covered)
         self._store.put(index, kept)
         return pixels, kept.scales

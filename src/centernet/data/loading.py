@@ -90,12 +90,10 @@ class TrainBatches(Batches):
     smaller than that, one smaller batch is made of it.
 
     Args:
-        dataset: as for `Batches`.
-        batch_size: as for `Batches`.
+        dataset, batch_size, **options: as for `Batches`.
         rates: float64 N, how often an epoch has each sample (see `sampling`); None has each once.
         position: (epoch, batches already seen in it), asked for when an iteration begins; None takes what `set_epoch`
             said.
-        **options: as for `Batches`.
     """
 
     def __init__(
@@ -183,11 +181,11 @@ class BatchReader(Dataset[Batch]):
         read = partial(self._sample, key.epoch, preprocessing)
         times = key.times or [0] * len(key.indices)
         found = [read(index, before, instead=self.training) for index, before in zip(key.indices, times, strict=True)]
-        samples = [sample for sample in found if sample is not None]
-        if not samples and (sample := read(key.indices[0], 0, instead=True)) is not None:
-            samples = [sample]
+        if all(sample is None for sample in found):
+            found = [read(key.indices[0], 0, instead=True)]
         problems = self.dataset.problems[self._sent :]
         self._sent += len(problems)
+        samples = [sample for sample in found if sample is not None]
         return collate(samples, pad_value=preprocessing.pad_value, problems=problems)
 
     def _sample(
@@ -206,10 +204,10 @@ class BatchReader(Dataset[Batch]):
                     return self.transform.mix(sample, partial(self._draw, rng, opened), rng, preprocessing)
                 return self.transform(sample, rng, preprocessing)
             except ImageError:  # damage that showed only when the image was decoded, perhaps of one mixed in
-                broken = [place for place, sample in opened.items() if not _can_be_read(sample)]
+                broken = {place for place, sample in opened.items() if _is_broken(sample)}
                 if self.strict or not broken:
                     raise
-                self._unreadable.update(broken)  # and from the beginning, as if that had been known
+                self._unreadable |= broken  # and from the beginning, as if that had been known
 
     def _draw(self, rng: np.random.Generator, opened: dict[int, Sample]) -> Sample:
         """Return a sample to mix in."""
@@ -237,12 +235,11 @@ class BatchReader(Dataset[Batch]):
         raise DataError(f"{self.dataset!r}: none of its {count} images can be read; e.g. {self.dataset.problems[-1]}")
 
 
-def _can_be_read(sample: Sample) -> bool:
+def _is_broken(sample: Sample) -> bool:
     try:
-        sample.read()
+        return not sample.read()
     except ImageError:
-        return False
-    return True
+        return True
 
 
 class Loader(DataLoader[Batch]):

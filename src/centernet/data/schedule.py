@@ -80,19 +80,12 @@ def run_length(trainer: Any, batches: int) -> int | None:
 @dataclass
 class Progress:
     """The place of a run in its epochs, which follows from the trainer's total of batches: that is right wherever in an
-    epoch a checkpoint was written.
-
-    Attributes:
-        epoch: the one that began when `start` batches had been trained on in all.
-        start: see `epoch`.
-        resumed: the state of a checkpoint, until the first question.
-        total: the batches that had been trained on when the checkpoint was written.
-    """
+    epoch a checkpoint was written."""
 
     epoch: int = 0
-    start: int = 0
-    resumed: Mapping[str, int] = field(default_factory=dict)
-    total: int = 0
+    start: int = 0  # the batches that had been trained on in all when `epoch` began
+    resumed: Mapping[str, int] = field(default_factory=dict)  # the state of a checkpoint, until the first question
+    total: int = 0  # the batches in all when the checkpoint was written
 
     def place(self, done: int, batches: int) -> tuple[int, int]:
         """Return the epoch, and how many of its `batches` were trained on, when `done` have been in all."""

@@ -76,8 +76,7 @@ class Resize(Transform):
     """The transform of evaluation: as inference does it, and nothing else."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
-        height, width = sample.image.shape[:2]
-        boxes = preprocessing.to_input(sample.boxes, (height, width))
+        boxes = preprocessing.to_input(sample.boxes, sample.size_hw)
         return sample.select(np.arange(len(boxes)), image=preprocessing(sample.image), boxes=boxes)
 
 
