@@ -237,9 +237,10 @@ class BatchReader(Dataset[Batch]):
 
 def _is_broken(sample: Sample) -> bool:
     try:
-        return not sample.read()
+        sample.read()
     except ImageError:
         return True
+    return False
 
 
 class Loader(DataLoader[Batch]):
