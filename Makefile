@@ -13,7 +13,7 @@ DEMO_OUTPUT ?= demo
 
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-slow lint format clean
+.PHONY: help setup demo test test-slow lint format packaged clean
 .DEFAULT_GOAL := help
 
 help:
@@ -52,6 +52,10 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The packaged models as ONNX graphs, anew: after their weights or the exporter have changed.
+packaged: $(VENV)/.installed-dev
+	$(BIN)/python tools/packaged_graph.py
 
 clean:
 	rm -rf "$(VENV)" build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from centernet import CenterNet
 from centernet.export import ExportOptions, export
 from centernet.export.comparison import difference, trial_images
 from centernet.export.quantize import calibration_inputs
-from centernet import CenterNet
 from centernet.images import ImageError
 from centernet.inference.model_metadata import ModelMetadata
 from centernet.inference.opening import open_runtime

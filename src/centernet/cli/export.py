@@ -34,8 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0.
     """
-    from centernet.export import FORMATS, ExportOptions, export
-    from centernet.export.options import check_options, format_of
+    from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 
     parser = _parser()
     given = parser.parse_args(arguments)
@@ -48,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
 
+    from centernet.export import export
     from centernet.network.weights import recorded_figures
 
     network = _load(given.model)

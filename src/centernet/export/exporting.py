@@ -1,4 +1,4 @@
-"""`export`: prepare a detector once, write it in a format, and check the file with the runtime that users open it by."""
+"""`export`: prepare a detector once, write it, and check the file with the runtime that users open it by."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from centernet.images import Preprocessing
 
 Shrink = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(uint8 N×H×W×3, its height and width, those wanted) → float32 N×height×width×3, whole numbers. The result's shape depends on
-values, which each kind of graph states in its own way: `shrink` in TorchScript, `onnx.shrink` in ONNX."""
+"""(uint8 N×H×W×3, its height and width, those wanted) → float32 N×height×width×3, whole numbers. The shape depends on
+values, which each kind of graph says in its own way: TorchScript by `shrink`, ONNX by the operators of `onnx.py`."""
 
 _WEIGHTS = 2048.0  # OpenCV's weights are whole multiples of 1/2048
 

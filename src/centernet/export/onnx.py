@@ -34,8 +34,8 @@ def save(prepared: Prepared, model: Any, path: Path) -> None:
     onnx.helper.set_model_props(model, {KEY: prepared.metadata.to_json()})
     # The shapes between are the exporter's guesses where the letterbox is concerned; readers infer them.
     del model.graph.value_info[:]
-    onnx.checker.check_model(model)
     onnx.save(model, path)
+    onnx.checker.check_model(str(path))  # with the path, as weights may lie beside it
 
 
 def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
@@ -66,6 +66,8 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
             verbose=False,
         )
     assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # the lines of source that made it, with their paths on this machine
     model = program.model_proto
     versions = {entry.domain: entry.version for entry in model.opset_import}
     if versions.get("", 0) != opset:
@@ -97,8 +99,7 @@ _traced_shrink.register_fake(lambda images, wanted: torch.empty_like(images, dty
 
 def _onnx_shrink(images: Any, wanted: Any) -> Any:
     """Say `letterbox.shrink` in ONNX's operators."""
-    from onnx import TensorProto
-    from onnxscript import opset18 as op
+    op, kind = require("onnxscript", "ONNX export").opset18, require("onnx", "ONNX export").TensorProto
 
     def numbers(*values: int) -> Any:
         return op.Constant(value_ints=list(values))
@@ -117,23 +118,26 @@ def _onnx_shrink(images: Any, wanted: Any) -> Any:
         ends = op.Min(op.Mul(op.Add(pixel, one), count), op.Mul(op.Add(cell, one), length))
         share = op.Sub(ends, op.Max(op.Mul(pixel, count), op.Mul(cell, length)))
         share = op.Where(op.Greater(op.Mul(share, numbers(1000)), count), share, zero)
-        weights = op.Div(op.Cast(share, to=TensorProto.FLOAT), op.Cast(count, to=TensorProto.FLOAT))
+        part_of = op.Div(op.Cast(share, to=kind.FLOAT), op.Cast(count, to=kind.FLOAT))
+        # OpenVINO divides by a product with the reciprocal: x / x need not be 1.
+        weights = op.Where(op.Equal(share, count), op.Constant(value_float=1.0), part_of)
         at = op.Reshape(op.Min(pixel, op.Sub(length, one)), numbers(-1))
         taken = op.Reshape(op.Gather(images, at, axis=1), op.Concat(part(shape, 0), count, taps, numbers(-1), axis=0))
-        sums = op.MatMul(op.Unsqueeze(weights, one), op.Cast(taken, to=TensorProto.FLOAT))
+        sums = op.MatMul(op.Unsqueeze(weights, one), op.Cast(taken, to=kind.FLOAT))
         return op.Reshape(sums, op.Concat(part(shape, 0), count, part(shape, 2), numbers(3), axis=0))
 
     def transpose(images: Any) -> Any:
         return op.Transpose(images, perm=[0, 2, 1, 3])
 
-    def area(hw: Any) -> Any:
-        return op.ReduceProd(op.Cast(hw, to=TensorProto.DOUBLE))
-
     rows, columns = part(wanted, 0), part(wanted, 1)
     hw = op.Shape(images, start=1, end=3)
     sums = transpose(area_sums(transpose(area_sums(images, rows)), columns))
-    averages = op.Mul(sums, op.Cast(op.Div(area(wanted), area(hw)), to=TensorProto.FLOAT))
-    halves = op.Cast(op.Equal(op.Mul(wanted, numbers(2)), hw), to=TensorProto.INT32)
-    exact_half = op.Cast(op.ReduceMin(halves), to=TensorProto.BOOL)
+    pixels, cells = op.ReduceProd(hw), op.ReduceProd(wanted)
+    quotient = op.Div(op.Cast(pixels, to=kind.DOUBLE), op.Cast(cells, to=kind.DOUBLE))
+    exact = op.Equal(op.Mod(pixels, cells), numbers(0))
+    area = op.Where(exact, op.Cast(op.Div(pixels, cells), to=kind.FLOAT), op.Cast(quotient, to=kind.FLOAT))
+    averages = op.Mul(sums, op.Reciprocal(area))
+    halves = op.Cast(op.Equal(op.Mul(wanted, numbers(2)), hw), to=kind.INT32)
+    exact_half = op.Cast(op.ReduceMin(halves), to=kind.BOOL)
     up = op.Floor(op.Add(averages, op.Constant(value_float=0.5)))
     return op.Where(exact_half, up, op.Round(averages))

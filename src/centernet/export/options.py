@@ -1,4 +1,4 @@
-"""The options of an export, and the formats that files can have. Without torch: the command reads its help from here."""
+"""The options of an export, and the formats of files. Without torch: the command reads its help from here."""
 
 from __future__ import annotations
 

@@ -44,6 +44,6 @@ def write(prepared: Prepared, path: Path) -> None:
         settings = {
             "aot_inductor.metadata": {KEY: metadata},
             "freezing": True,
-            "cpp.dynamic_threads": True,  # as many as torch is told to use where it runs, not as it may use here and now
+            "cpp.dynamic_threads": True,  # as many as torch is told to use where it runs, not here and now
         }
         torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)

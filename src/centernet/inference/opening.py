@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,9 @@ RUNTIMES = {
     ".ckpt": ("torch_runtime", "load_model", "a checkpoint of `centernet fit`"),
 }
 """Suffix of a model file → the module of this room that is imported for it, the name there, and its format."""
+
+PACKAGED, GRAPH = Path(__file__).resolve().parents[1] / "weights", "model.onnx"
+"""Where the models of the package are, and the file in a model's folder that is opened where torch isn't installed."""
 
 
 class Runtime(Protocol):
@@ -83,6 +87,9 @@ def open_runtime(model: Any, *, device: str | None = None, threads: int | None =
 
 def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
     suffix = path.suffix.lower()
+    graph = PACKAGED / path.name / GRAPH
+    if str(path) == path.name and graph.is_file() and find_spec("torch") is None:
+        path, suffix = graph, graph.suffix
     if path.is_dir() or not suffix:  # a folder, or the name of a model that comes with the package
         from centernet.inference.torch_runtime import load_model
 
