@@ -21,6 +21,7 @@ MOVED = {
     "centernet.models.weighting.": "centernet.network.weighting.",
     "centernet.data.formats.dataset.": "centernet.data.combining.",
     "centernet.data.formats.synthetic_sequences.": "centernet.data.formats.synthetic.",
+    "centernet.data.formats.helmet.": "centernet.data.formats.voc.",
 }
 """Beginnings of class paths that earlier versions wrote into checkpoints, folders and YAML files → those of today."""
 

@@ -125,7 +125,7 @@ def _detect(checkpoint: Path, output: Path) -> Path:
     """Twelve scenes that no training or validation saw, with what was found in them."""
     import cv2
 
-    from centernet.data.formats import Synthetic
+    from centernet.data import Synthetic
     from centernet.drawing import contact_sheet, draw
     from centernet.inference import Detector
 

@@ -22,9 +22,9 @@ from ..annotations.problems import DataError
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
+from . import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
 from .columns import Columns
 from .dataset import DetectionDataset
-from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
 from .sample import Floats, Ints
 
 Target: TypeAlias = Literal["coco", "voc", "yolo", "mot"]

@@ -17,8 +17,8 @@ import yaml
 
 from ..annotations.problems import with_nearest
 from ..images import IMAGE_SUFFIXES
+from . import COCO, MOT, VOC, YOLO, CrowdHuman, ImageFolder, KITTITracking, SafetyHelmet
 from .dataset import DetectionDataset
-from .formats import COCO, MOT, VOC, YOLO, CrowdHuman, ImageFolder, KITTITracking, SafetyHelmet
 from .sample import DataError, DataWarning
 
 Splits: TypeAlias = dict[str, dict[str, Any]]

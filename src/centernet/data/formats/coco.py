@@ -21,23 +21,17 @@ from .layout import NO_FILE, ImageList, find_image_folder, missing, rows_asked_f
 class COCO(DetectionDataset):
     """A data set in COCO's format.
 
-    What is wrong in it is left out and named in `problems` (and in one warning). Images without annotations stay, as
-    examples of background. Boxes that reach over the edge are cut there. Category ids may have gaps: labels are
-    contiguous in the order of the ids, or of `class_names`; the ids are kept in `category_ids` for results in COCO's
-    form. Image ids are kept where all of them are whole numbers.
+    Images without annotations stay, as examples of background. Category ids may have gaps; they are kept in
+    `category_ids` for results in COCO's form. Image ids are kept where all of them are whole numbers.
 
     Args:
         annotations: the JSON file.
-        images: the folder that the file names are relative to; None looks beside the JSON file (the folder itself,
-            ``images``, ``JPEGImages``, a folder of the split's name as in COCO's own layout; the same one level up).
-        class_names: the classes in the order of their labels; annotations of other categories are left out and counted.
-            None takes all categories.
+        images: the folder that the file names are relative to; None looks beside the JSON file and one level up (the
+            folder itself, ``images``, ``JPEGImages``, a folder of the split's name as in COCO's own layout).
+        class_names: None takes all categories, in the order of their ids.
         subset: a text file with one file name a line: only these images.
         require_images: False takes images that are not there as well, to look at the annotations alone.
         strict: the first problem is an error.
-
-    Raises:
-        DataError: no such file, no COCO JSON, no folder of images, or no usable image; with `strict` any problem.
     """
 
     def __init__(
@@ -50,13 +44,12 @@ class COCO(DetectionDataset):
         require_images: bool = True,
         strict: bool = False,
     ) -> None:
-        path, listed_in = Path(annotations), None if subset is None else Path(subset)
-        report = Reports(strict=strict)
+        path, report = Path(annotations), Reports(strict=strict)
         file = read_coco(path, report)
         names = choose_class_names(class_names, file.categories, f"{path}: ", "categories of the file")
-        entries = file.images if listed_in is None else _chosen(file.images, listed_in, report)
+        entries = file.images if subset is None else _chosen(file.images, Path(subset), report)
         try:
-            root = _image_folder(path, None if images is None else Path(images), file.images)
+            root = find_image_folder(path, images, [image.name for image in file.images[:20]])
         except DataError:
             if images is not None or require_images:
                 raise
@@ -64,20 +57,12 @@ class COCO(DetectionDataset):
         rows = rows_asked_for(file.rows, tuple(file.categories), names, path, report)
         listed = ImageList(root, report)
         columns = _columns(replace(file, rows=rows), entries, path, listed, required=require_images)
-        ids, findings = [file.categories[name] for name in names], listed.findings()
-        super().__init__(names, columns, source=listed_in or path, category_ids=ids, **findings)
-
-
-def _image_folder(path: Path, given: Path | None, images: Sequence[CocoImage]) -> Path:
-    above = path.parent.parent
-    split = path.stem.rpartition("_")[2]  # instances_train2017.json
-    folders = [path.parent / name for name in ("", "images", "JPEGImages", split)]
-    folders += [above / name for name in ("images", "JPEGImages", split, f"images/{split}")]
-    return find_image_folder(given, folders, [image.name for image in images[:20]], path)
+        ids, source = [file.categories[name] for name in names], Path(subset or path)
+        super().__init__(names, columns, source=source, category_ids=ids, **listed.findings())
 
 
 def _chosen(images: Sequence[CocoImage], subset: Path, report: Reports) -> list[CocoImage]:
-    """The images that a list of file names asks for, in the order of the list."""
+    """The images that a list of file names asks for, in its order."""
     try:
         lines = text_lines(subset)
     except OSError as error:

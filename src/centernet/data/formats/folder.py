@@ -19,7 +19,7 @@ class ImageFolder(DetectionDataset):
         root: the folder.
         recursive: its subfolders too.
         class_names: of the data that it is used with. In training the images are examples of background only.
-        strict: an unreadable image is an error instead of a problem that leaves it out.
+        strict: the first problem is an error.
     """
 
     def __init__(

@@ -29,8 +29,6 @@ class KITTITracking(DetectionDataset):
     objects more occluded or truncated than the limits. Other types are passed over. An image without rows is an
     example of background; images may have gaps between them.
 
-    What is wrong is left out and named in `problems` (and in one warning).
-
     Args:
         root: the folder that holds ``label_02`` and ``image_02`` (or the one above, with ``training`` in it).
         sequences: names or patterns, such as ``"0001"`` or ``"00*"``; None takes all.
@@ -38,12 +36,6 @@ class KITTITracking(DetectionDataset):
         max_occlusion: 0 visible, 1 partly, 2 largely occluded, 3 unknown.
         max_truncation: 0 inside the image, 1 partly, 2 largely truncated.
         strict: the first problem is an error.
-
-    Attributes:
-        sequences: name, samples and frame rate of each sequence.
-
-    Raises:
-        DataError: no such folder, sequence or class, or no usable image; with `strict` any problem.
     """
 
     def __init__(
@@ -60,7 +52,9 @@ class KITTITracking(DetectionDataset):
         names = choose_class_names(class_names, KITTI_CLASSES, "", "types of KITTI")
         reader = SequenceReader(root, Reports(strict=strict))
         parse = partial(read_truth, names, max_occlusion=max_occlusion, max_truncation=max_truncation)
-        for name in choose_sequences(_sequences(root), sequences, root):
+        found = {path.stem for path in (root / "label_02").glob("*.txt")}
+        found |= {path.name for path in (root / "image_02").iterdir() if path.is_dir()}
+        for name in choose_sequences(sorted(found), sequences, root):
             reader.read(name, root / "label_02" / f"{name}.txt", f"image_02/{name}", parse, frame_rate=_FRAME_RATE)
         columns, findings = reader.columns(), reader.images.findings()
         super().__init__(names, columns, source=root, sequences=reader.sequences, benchmark="kitti", **findings)
@@ -70,13 +64,5 @@ def _root(root: Path) -> Path:
     for folder in (root, root / "training"):
         if (folder / "label_02").is_dir() and (folder / "image_02").is_dir():
             return folder
-    raise DataError(
-        f"{root}: expected the folders label_02 and image_02 in it (or in its folder training); check `root`"
-    )
-
-
-def _sequences(root: Path) -> list[str]:
-    """All that has a label file or a folder of images."""
-    names = {path.stem for path in (root / "label_02").glob("*.txt")}
-    names |= {path.name for path in (root / "image_02").iterdir() if path.is_dir()}
-    return sorted(names)
+    text = "expected the folders label_02 and image_02 in it (or in its folder training); check `root`"
+    raise DataError(f"{root}: {text}")

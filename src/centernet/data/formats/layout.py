@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK = 1 << 16  # boxes that are judged at once
-
-
 NO_FILE = "no such file"
 
 
@@ -32,10 +31,10 @@ class Folder:
 
     def find(self, name: str) -> str | None:
         """Return the real path, relative to the root, of the file `name`; None if it isn't there or lies outside."""
-        parts = name.replace("\\", "/").removeprefix("./").split("/")
+        path = name.replace("\\", "/").removeprefix("./")
+        parts, (folder, _, last) = path.split("/"), path.rpartition("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
             return None
-        folder, last = "/".join(parts[:-1]), parts[-1]
         listing = self.listing(folder)
         found = listing.get(last) or listing.get(last.lower())
         return None if found is None else f"{folder}/{found}".lstrip("/")
@@ -52,20 +51,25 @@ class Folder:
         return self._listings[subfolder]
 
 
-def find_image_folder(given: Path | None, candidates: Sequence[Path], names: Sequence[str], source: Path) -> Path:
-    """Return the folder of the images: the one given, or the first candidate that has one of them.
+def find_image_folder(annotations: Path, given: str | os.PathLike[str] | None, names: Sequence[str]) -> Path:
+    """Return the folder of the images of an annotation file: the one given, or one nearby that has one of `names`.
 
     Raises:
-        DataError: the folder isn't there, or the images that `source` names are in none.
+        DataError: the folder isn't there, or none has one.
     """
-    if given is not None and not given.is_dir():
-        raise DataError(f"{given}: no such folder; `images` is the folder that the images' names are relative to")
-    for folder in candidates if given is None else [given]:
-        if given is not None or any(map(Folder(folder).find, names)):
+    if given is not None:
+        if not Path(given).is_dir():
+            raise DataError(f"{given}: no such folder; `images` is the folder that the images' names are relative to")
+        return Path(given)
+    split = annotations.stem.rpartition("_")[2]  # instances_train2017.json, annotation_train.odgt
+    inside = ("images", "Images", "JPEGImages", "", split, f"images/{split}", f"Images/{split}", f"{split}/Images")
+    folders = [root / name for root in (annotations.parent, annotations.parent.parent) for name in inside]
+    for folder in folders:
+        if any(map(Folder(folder).find, names)):
             return folder
-    tried = ", ".join(map(str, candidates))
     example = f" such as {names[0]!r}" if names else ""
-    raise DataError(f"{source}: its images{example} are in none of {tried}; give their folder as `images`")
+    tried = ", ".join(map(str, folders))
+    raise DataError(f"{annotations}: its images{example} are in none of {tried}; give their folder as `images`")
 
 
 def rows_asked_for(rows: BoxRows, names: Sequence[str], asked: Sequence[str], source: Path, report: Reports) -> BoxRows:

@@ -22,7 +22,7 @@ from ...annotations.problems import DataError, Reports, choose_class_names
 from ..dataset import DetectionDataset
 from .sequences import SequenceReader, choose_sequences
 
-_COPIES = re.compile(r"(.+)-(DPM|FRCNN|SDP)")
+_COPY = re.compile(r"(?<=.)-(DPM|FRCNN|SDP)\Z")
 
 
 class MOT(DetectionDataset):
@@ -33,8 +33,6 @@ class MOT(DetectionDataset):
     person, distractor, reflection (and non motorized vehicle in MOT20). Boxes of classes that are not asked for are
     passed over. A frame without rows is an example of background.
 
-    What is wrong is left out and named in `problems` (and in one warning).
-
     Args:
         root: the folder of the sequences, or of one.
         sequences: names, or patterns such as ``MOT17-*-FRCNN``. None takes all, but of MOT17's three copies of each
@@ -44,14 +42,8 @@ class MOT(DetectionDataset):
         min_visibility: boxes below are to be ignored, 0..1; rows of MOT15 have no visibility.
         part: from which share of each sequence's frames to which: ``[0, .5]`` to train on the first half,
             ``[.5, 1]`` to validate on the second.
-        amodal: boxes that reach over the edge of the image are kept whole (see `DetectionDataset.amodal`), not cut.
+        amodal: boxes are kept whole where they reach over the edges of their images.
         strict: the first problem is an error.
-
-    Attributes:
-        sequences: name, samples and frame rate of each sequence.
-
-    Raises:
-        DataError: no such folder, sequence or class, or no usable image; with `strict` any problem.
     """
 
     def __init__(
@@ -69,9 +61,9 @@ class MOT(DetectionDataset):
         if not 0 <= part[0] < part[1] <= 1:
             raise DataError(f"part: expected two numbers in 0..1, the smaller first, got {part}")
         found = _find_sequences(root)
-        chosen = choose_sequences(_without_copies(found) if sequences is None else list(found), sequences, root)
-        report = Reports(strict=strict)
-        reader = SequenceReader(root, report)
+        firsts = {_COPY.sub("", name): name for name in reversed(found)}.values()
+        chosen = choose_sequences([name for name in found if sequences or name in firsts], sequences, root)
+        reader = SequenceReader(root, report := Reports(strict=strict))
         truths = {name: root / found[name] / "gt" / "gt.txt" for name in chosen}
         own_names = {name: own_class_names(truth) for name, truth in truths.items()}
         names = _class_names(class_names, own_names, root)
@@ -109,14 +101,6 @@ def _find_sequences(root: Path) -> dict[str, str]:
         hint = f"give one of its subfolders as the root: {', '.join(deeper)}" if deeper else "check `root`"
         raise DataError(f"{root}: no sequence here, a folder with seqinfo.ini, gt/gt.txt or img1; {hint}")
     return found
-
-
-def _without_copies(names: Mapping[str, str]) -> list[str]:
-    firsts: dict[str, str] = {}
-    for name in names:
-        copy = _COPIES.fullmatch(name)
-        firsts.setdefault(copy[1] if copy else name, name)
-    return list(firsts.values())
 
 
 def _class_names(given: Sequence[str] | None, own_names: Mapping[str, list[str] | None], root: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the readers of videos share: frames by number, and identities that no two videos share."""
+"""Shared by the readers of videos: frames by number, and identities that no two videos share."""
 
 from __future__ import annotations
 
@@ -64,10 +64,8 @@ class SequenceReader:
             return
         without = rows.images[~np.isin(rows.images, list(frames))].tolist()
         if without:
-            text = (
-                f"the frames {spans(set(without))} have no image in {folder}; their {len(without)} boxes are left out"
-            )
-            self._report(truth, "missing-image", text)
+            text = f"the frames {spans(set(without))} have no image in {folder}"
+            self._report(truth, "missing-image", f"{text}; their {len(without)} boxes are left out")
         inside = [frame for frame in frames if length is None or frame <= length]
         if len(inside) < len(frames):
             text = f"the frames {spans(list(frames)[len(inside) :])} are beyond the seqLength {length} of seqinfo.ini"

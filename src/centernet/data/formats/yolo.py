@@ -30,26 +30,20 @@ _NO_LABELS = {"classes.txt", "obj.names", "labels.txt"}  # lists of names that t
 class YOLO(DetectionDataset):
     """A data set in YOLO's format.
 
-    What is wrong in it is left out and named in `problems` (and in one warning). Boxes that reach over the edge are cut
-    there. Of polygons the boxes around them are taken; where they are mixed with boxes that is named once, since a row
-    that lost its end may look like one.
-
-    No file may lead out of the root: neither ``path`` nor the splits of data.yaml, nor the lines of a list of images.
+    Of polygons the boxes around them are taken; where they are mixed with boxes that is named once, since a row that
+    lost its end may look like one. No file may lead out of the root: neither ``path`` nor the splits of data.yaml, nor
+    the lines of a list of images.
 
     Args:
         data: the ``data.yaml``, or the folder that it is in.
         split: ``train``, ``val`` or ``test``, a key of data.yaml; its value is a folder, a text file with one image a
             line, or a list of these.
         root: the folder of the data; None takes that of data.yaml, or ``path`` inside it.
-        class_names: the classes in the order of their labels; boxes of others are left out and counted. None takes all.
+        class_names: None takes all.
         strict: the first problem is an error.
 
     Attributes:
-        without_labels: images that have no label file, not even an empty one.
-
-    Raises:
-        DataError: no such file or split, no readable YAML, or no usable image, or none with labels where the files of
-            labels are expected; with `strict` any problem.
+        without_labels: images that have no label file, not even an empty one. With no other image it is an error.
     """
 
     def __init__(
@@ -88,33 +82,27 @@ class _Reader:
     def read_split(self, entry: str) -> None:
         """Read a folder of images, or a list of them."""
         inside = inside_path(entry)
-        target = None if inside is None else self.root / inside
-        if inside is None or target is None or not target.exists():
+        target = self.root / (inside or "")
+        if inside is None or not target.exists():
             what = "leads out of the data set" if inside is None else f"is not in {self.root}"
             raise DataError(f"{self.file.path}: {entry!r} {what}; give the folder that it is meant to be in as `root`")
-        if target.is_file():
-            try:
-                lines = text_lines(target)
-            except OSError as error:
-                raise DataError(f"{target}: cannot be opened ({error.strerror})") from error
-            for place, line in enumerate(lines, start=1):
-                if line.strip():
-                    self._read_listed(line.strip(), target, place)
-            return
         try:
+            if target.is_file():
+                for place, line in enumerate(map(str.strip, text_lines(target)), start=1):
+                    if line:
+                        self._read_listed(line, target, place)
+                return
             names = [path.relative_to(self.root).as_posix() for path in list_images(target, recursive=True)]
+        except OSError as error:
+            raise DataError(f"{target}: cannot be opened ({error.strerror})") from error
         except ImageError as error:
             raise DataError(str(error)) from error
         for name in names:
-            self._read_image(name, target)
+            self._read_image(name, target, f"{name} is in two parts of the split")
         self._look_for_orphans(inside, names)
 
     def finish(self, asked: Sequence[str]) -> Columns:
-        """Return all that was read, and report what is known only in the end.
-
-        Raises:
-            DataError: no image has a label file.
-        """
+        """Return all that was read, and report what is known only in the end."""
         path = self.file.path
         rows = rows_asked_for(self._rows.rows(), self.file.names, asked, path, self.report)
         asked_for = set(zip(rows.images.tolist(), rows.places.tolist(), strict=True)) if self._polygons else set()
@@ -125,10 +113,8 @@ class _Reader:
             self.report(path, "bad-row", f"{text}; the boxes around them are used")
         if len(self.images) and self.without_labels == len(self.images):
             name = self.images.names[0]
-            raise DataError(
-                f"{path}: none of the {self.without_labels} images has a label file; for {name} it would be "
-                f"{self.root / label_path(name)}. For images without objects use ImageFolder"
-            )
+            hint = f"for {name} it would be {self.root / label_path(name)}. For images without objects use ImageFolder"
+            raise DataError(f"{path}: none of the {self.without_labels} images has a label file; {hint}")
 
         def where(row: int) -> tuple[Path, str]:
             image = int(rows.images[row])
@@ -148,14 +134,12 @@ class _Reader:
         if found is None:
             text = f"line {place} of {source.name}: {missing(name)}; it is left out"
             self.report(root / name, "missing-image", text)
-        elif found in self._seen:
-            self.report(source, "duplicate", f"line {place} names {line!r} again; it is used once")
         else:
-            self._read_image(found, source)
+            self._read_image(found, source, f"line {place} names {line!r} again")
 
-    def _read_image(self, name: str, source: Path) -> None:
+    def _read_image(self, name: str, source: Path, again: str) -> None:
         if name in self._seen:
-            return self.report(source, "duplicate", f"{name} is in two parts of the split; it is used once")
+            return self.report(source, "duplicate", f"{again}; it is used once")
         self._seen.add(name)
         found = self.images.folder.find(label_path(name))
         path = None if found is None else self.root / found
