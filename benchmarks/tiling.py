@@ -20,7 +20,7 @@ from centernet import Detections, Detector, Preprocessing
 from centernet.boxes import iou
 from centernet.data import COCO
 from centernet.evaluation import CocoEvaluator
-from centernet.inference.onnx_runtime import open_session
+from centernet.inference.exported import open_session
 
 
 class CocoReference:

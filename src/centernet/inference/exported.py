@@ -1,4 +1,4 @@
-"""The base of the runtimes of exported files: from inputs as `Detector` makes them to the file's, and back."""
+"""Exported ONNX and OpenVINO files as runtimes of `Detector`: neither torch nor a configuration is needed."""
 
 from __future__ import annotations
 
@@ -12,27 +12,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from centernet.extras import require
 from centernet.images import Preprocessing
-from centernet.inference.model_metadata import ModelMetadata
+from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+PRECISIONS = {"float32": "f32", "float16": "f32", "bfloat16": "bf16", "int8": "f32"}
+"""Precision of an OpenVINO file → the one that its parts in floating point compute in. Left to itself, OpenVINO takes
+bfloat16 where the processor has it, and then the boxes are not those that were evaluated."""
+
 
 class ExportedRuntime:
-    """A runtime of `Detector` for an exported file, which states what its metadata do. A child sets the attributes and
-    defines `run`.
+    """The base of the runtimes of exported files, which state what the `metadata` of the file do.
 
-    Attributes:
+    A child opens the file, sets `metadata`, and defines `run`.
+
+    Args:
         path: of the file.
-        metadata: of the file.
+        device: where to run, as the runtime names it; None for its default.
+        threads: of the network; None for OMP_NUM_THREADS, else the runtime's choice.
+
+    Raises:
+        ImportError: the package of the runtime isn't installed.
+        ValueError: the file is damaged or another program's, or the device isn't there.
     """
 
-    path: Path
     metadata: ModelMetadata
     class_names, columns, num_detections, tracker = (
         property(attrgetter(f"metadata.{name}")) for name in ("class_names", "columns", "num_detections", "tracker")
     )
+
+    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+        self.path, self.device, self.threads = path, device, threads
 
     def run(self, inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Run the network on inputs of the file's dtype and layout. Returns outputs by name, raw maps or not."""
@@ -48,10 +61,101 @@ class ExportedRuntime:
         """Names of the outputs that are no raw maps."""
         return [name for name in self.metadata.outputs if name not in self.metadata.maps]
 
-    @property
+    @cached_property
     def preprocessing(self) -> Preprocessing:
         """How an image becomes the input."""
         return preprocessing_of(self.metadata)
+
+    @property
+    def size_hw(self) -> tuple[int, int] | None:
+        """(height, width) of all inputs; None where they differ."""
+        return None if self.preprocessing.resize == "keep" else self.preprocessing.size
+
+
+class OnnxRuntime(ExportedRuntime):
+    """Runs an ONNX file by onnxruntime, on "cpu" (the default), or "cuda" ("cuda:1") with onnxruntime-gpu."""
+
+    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+        super().__init__(path, device=device, threads=threads)
+        self.session = open_session(path, device=device, threads=threads)
+        self.metadata = read_metadata(path, self.session.get_modelmeta().custom_metadata_map.get(KEY))
+        names = [output.name for output in self.session.get_outputs()]
+        inputs = [put.name for put in self.session.get_inputs()]
+        if inputs != [INPUT] or not set(self.metadata.outputs) <= set(names):
+            raise ValueError(
+                f"{path}: has the inputs {', '.join(inputs)} and outputs {', '.join(names)}, not {INPUT} and "
+                f"{', '.join(self.metadata.outputs)} as its metadata says; export the model again"
+            )
+
+    def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self.outputs, self.session.run(self.outputs, {INPUT: inputs}), strict=True))
+
+
+class OpenVinoRuntime(ExportedRuntime):
+    """Runs an ``.xml`` file, with the ``.bin`` file beside it, on a device as OpenVINO names it ("cpu", "gpu")."""
+
+    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+        super().__init__(path, device=device, threads=threads)
+        openvino = require("openvino", "running an OpenVINO file")
+        if not path.with_suffix(".bin").is_file():
+            raise ValueError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both files")
+        core = openvino.Core()
+        try:
+            model = core.read_model(path)
+        except Exception as error:
+            raise unreadable(path, error, "an OpenVINO model") from error
+        self.metadata = read_metadata(path, model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None)
+        if self.size_hw is not None:  # a graph of one size runs faster than one of any size
+            model.reshape([1, *self.size_hw, 3] if self.metadata.layout == "NHWC" else [1, 3, *self.size_hw])
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+        options["INFERENCE_PRECISION_HINT"] = PRECISIONS[self.metadata.precision]
+        if thread_count(threads):
+            options["INFERENCE_NUM_THREADS"] = thread_count(threads)
+        try:
+            self.compiled = core.compile_model(model, (device or "cpu").upper(), options)
+        except Exception as error:
+            raise ValueError(
+                f"{path}: OpenVINO cannot run it on the device {device or 'cpu'!r} "
+                f"(there are {', '.join(core.available_devices)}): {str(error).strip().splitlines()[-1]}"
+            ) from error
+
+    def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        results = []
+        for batch in [inputs] if self.size_hw is None else np.split(inputs, len(inputs)):
+            outputs = self.compiled(batch)
+            results.append([np.array(outputs[name]) for name in self.outputs])
+        return dict(zip(self.outputs, map(np.concatenate, zip(*results, strict=True)), strict=True))
+
+
+def open_session(path: Path, *, device: str | None = None, threads: int | None = None) -> Any:
+    """Open any ONNX file as an `onnxruntime.InferenceSession`. Arguments as of `OnnxRuntime`."""
+    onnxruntime = require("onnxruntime", "running an ONNX file")
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = thread_count(threads)
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3  # errors only: a file's odd but harmless parts are not the user's concern
+    # Threads that have nothing to do sleep, and leave the cores to the reading of the next images.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = _providers(device, onnxruntime.get_available_providers())
+    try:
+        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
+    except Exception as error:  # its exceptions have no common base but this
+        raise unreadable(path, error, "an ONNX file") from error
+
+
+def _providers(device: str | None, available: list[str]) -> list[Any]:
+    """Return onnxruntime's names for a device."""
+    name, _, number = (device or "cpu").partition(":")
+    if name == "cpu":
+        return ["CPUExecutionProvider"]
+    if name != "cuda" or (number and not number.isdigit()):
+        raise ValueError(f"device {device!r}: expected 'cpu', 'cuda' or 'cuda:1' for an ONNX file")
+    if "CUDAExecutionProvider" not in available:
+        raise ValueError(
+            f"device {device!r}: this onnxruntime runs on {', '.join(available)} only; "
+            "pip install onnxruntime-gpu in its place"
+        )
+    return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
 
 
 def preprocessing_of(metadata: ModelMetadata) -> Preprocessing:
@@ -69,18 +173,12 @@ def network_input(images: NDArray[np.uint8], metadata: ModelMetadata) -> NDArray
 
 def thread_count(threads: int | None) -> int:
     """Return the threads that a network may use: as given, else OMP_NUM_THREADS, else 0 for the runtime's choice."""
-    if threads is not None:
-        return threads
-    text = os.environ.get("OMP_NUM_THREADS", "")
+    text = os.environ.get("OMP_NUM_THREADS", "") if threads is None else str(threads)
     return int(text) if text.isdigit() else 0
 
 
 def read_metadata(path: Path, text: str | bytes | None) -> ModelMetadata:
-    """Read the metadata of a file from the text under its key.
-
-    Raises:
-        ValueError: nothing stands there, or what no export of this package writes.
-    """
+    """Read the metadata of a file from the text under its key; a ValueError where an export wrote nothing there."""
     if not text:
         raise ValueError(
             f"{path}: the file does not say how images become its input and what its outputs are, as those that "

@@ -35,50 +35,35 @@ X86_INSTRUCTIONS = {"AVX2", "AVX512", "AVX512_VNNI", "AMX_TILE"}
 class ExportedTorchRuntime(ExportedRuntime):
     """Runs what `centernet export` wrote for torch: TorchScript (``.pt``), or a program or compiled package (``.pt2``).
 
-    Args:
-        path: the file. Open only what you trust: the programs in it are run, those of a package as machine code.
-        device: where to run; None for a GPU where there is one. A package runs on what it was compiled for.
-        threads: of the network; None for torch's setting.
-
-    Raises:
-        ImportError: torch isn't installed.
-        ValueError: the file is damaged, another program's, or compiled for another machine or device.
+    Open only what you trust: the programs in it are run, those of a package as machine code. A package runs on the
+    device that it was compiled for; others by default on a GPU where there is one.
     """
 
     def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
         self._torch = require("torch", f"running {path.name}")
-        self.path = path
-        self.threads = threads
-        self.one_size = path.suffix.lower() == ".pt2"
+        super().__init__(path, device=device, threads=threads)
+        is_script = path.suffix.lower() == ".pt"
+        package = None if is_script else _read_archive(path)
         with _quietly():
-            self.module, self.metadata, self.device = _open(path, device)
+            opened = _open_program(path, device, is_script) if package is None else _open_package(path, device, package)
+        self.module, self.metadata, self._place = opened
+        self.one_size = None if is_script else self.metadata.preprocessing.size
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Run the program.
-
-        Raises:
-            ValueError: inputs of another size than the one that a ``.pt2`` takes. Machine code would not notice.
-        """
-        expected = self.metadata.preprocessing.size
+        """Run the program. A ``.pt2`` takes inputs of one size, which is checked: machine code would not notice."""
         height, width = inputs.shape[1:3] if self.metadata.layout == "NHWC" else inputs.shape[2:]
-        if self.one_size and (height, width) != expected:
+        if self.one_size is not None and (height, width) != self.one_size:
             raise ValueError(
-                f"{self.path}: takes inputs of {expected[0]}×{expected[1]} pixels (height×width) alone, got "
+                f"{self.path}: takes inputs of {self.one_size[0]}×{self.one_size[1]} pixels (height×width) alone, got "
                 f"{height}×{width}; ONNX and TorchScript files take any size"
             )
         with self._torch.inference_mode(), torch_threads(self.threads):
-            values = self.module(self._torch.from_numpy(inputs).to(self.device))
+            values = self.module(self._torch.from_numpy(inputs).to(self._place))
         return {name: value.cpu().numpy() for name, value in zip(self.metadata.outputs, values, strict=True)}
 
 
 Opened = tuple[Any, ModelMetadata, "torch.device"]
 """The program of a file, its metadata, and the device that it runs on."""
-
-
-def _open(path: Path, device: str | None) -> Opened:
-    is_script = path.suffix.lower() == ".pt"
-    package = None if is_script else _read_archive(path)
-    return _open_program(path, device, is_script) if package is None else _open_package(path, device, package)
 
 
 def _read_archive(path: Path) -> dict[str, str] | None:

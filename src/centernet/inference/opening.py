@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from centernet.images import Preprocessing
 
 RUNTIMES = {
-    ".onnx": ("onnx_runtime", "OnnxRuntime", "ONNX"),
-    ".xml": ("openvino_runtime", "OpenVinoRuntime", "OpenVINO"),
+    ".onnx": ("exported", "OnnxRuntime", "ONNX"),
+    ".xml": ("exported", "OpenVinoRuntime", "OpenVINO"),
     ".pt2": ("exported_torch_runtime", "ExportedTorchRuntime", "torch.export, or compiled by AOTInductor"),
     ".pt": ("exported_torch_runtime", "ExportedTorchRuntime", "TorchScript"),
     ".ckpt": ("torch_runtime", "load_model", "a checkpoint of `centernet fit`"),

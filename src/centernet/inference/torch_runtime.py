@@ -56,15 +56,7 @@ class TorchRuntime:
         return dict(getattr(self.model, "tracker", None) or {})
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
-        """Detect objects in a batch.
-
-        Args:
-            images: uint8 N×H×W×3 RGB, in the size of the network's input.
-            num_detections: K.
-
-        Returns:
-            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, and the `columns` N×K×….
-        """
+        """Detect objects in a batch, as a `Runtime` does."""
         torch, model = self._torch, self.model
         first = next(model.parameters(), None)
         device = torch.device("cpu") if first is None else first.device
@@ -82,12 +74,9 @@ def to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
 
 
 def load_model(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:
-    """Open a checkpoint, a folder that `save_pretrained` wrote, or a model that comes with the package.
+    """Open a checkpoint, a folder that `save_pretrained` wrote, or a model of the package by its name.
 
-    Args:
-        path: of the checkpoint or folder, or the model's name.
-        device: where to run; None for a GPU where there is one.
-        threads: of the network; None for torch's setting.
+    Other arguments as of `TorchRuntime`, but that without a device a GPU is used where there is one.
     """
     require("torch", f"the model {path.name}")
     from centernet.network import load_network
@@ -108,14 +97,14 @@ def torch_threads(number: int | None) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    if number is None or number == before:
-        yield
-        return
-    torch.set_num_threads(number)
+    changed = number is not None and number != before
+    if changed:
+        torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if changed:
+            torch.set_num_threads(before)
 
 
 @contextmanager
