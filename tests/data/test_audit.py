@@ -290,7 +290,7 @@ def test_a_hundred_thousand_images_stay_below_one_and_a_half_gigabytes(tmp_path:
     output = process.stdout.read()
     process.stdout.close()
     assert process.returncode == 0 and f"{count:,}" in output and "100,000" in output
-    assert 3e8 < most < 1.5e9
+    assert 1e8 < most < 1.5e9  # the lower bound: it was measured at all
 
 
 def memory_of(pid: int) -> int:
