@@ -160,7 +160,7 @@ def convolution(form: str, network: nn.Module, x: torch.Tensor, folder: Path) ->
 
         return eager
     path = folder / "convolution.onnx"
-    with quietly("torch.onnx"):
+    with quietly():
         torch.onnx.export(network, (x,), path, input_names=["x"], dynamo=True, external_data=False, verbose=False)
     array = np.ascontiguousarray(x.numpy())
     if form.startswith("onnxruntime"):

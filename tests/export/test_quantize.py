@@ -11,6 +11,7 @@ import pytest
 from centernet import CenterNet
 from centernet.export import ExportOptions, export
 from centernet.export.comparison import difference, trial_images
+from centernet.export.graph import prepare
 from centernet.export.quantize import calibration_inputs
 from centernet.images import ImageError
 from centernet.inference.model_metadata import ModelMetadata
@@ -81,10 +82,11 @@ def test_what_cannot_be_quantised_is_refused(model: CenterNet, photos: Path, tmp
     assert not (tmp_path / "out.onnx").exists()
 
 
-def test_calibration_takes_images_evenly(photos: Path) -> None:
-    metadata = ModelMetadata()
-    assert len(list(calibration_inputs(photos, metadata, count=100))) == 6
-    three = list(calibration_inputs(photos, metadata, count=3))
-    assert len(three) == 3 and all(x.shape == (1, 512, 512, 3) and x.dtype == np.uint8 for x in three)
+def test_calibration_takes_images_evenly(model: CenterNet, photos: Path) -> None:
+    for count in (100, 3):
+        options = ExportOptions(precision="int8", calibrate=photos, calibration_images=count)
+        inputs = list(calibration_inputs(prepare(model.network, options)))
+        assert len(inputs) == min(6, count)
+        assert all(x.shape == (1, 96, 128, 3) and x.dtype == np.uint8 for x in inputs)
     with pytest.raises(ValueError, match="calibration_images: expected at least 1"):
         ExportOptions(calibration_images=0)

@@ -14,7 +14,6 @@ import torch
 from centernet.export.graph import detached
 from centernet.inference import Detector
 from centernet.inference.opening import open_runtime
-from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import TorchRuntime
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from centernet.data import DetectionDataset
     from centernet.evaluation import CocoResult
+    from centernet.inference.model_metadata import ModelMetadata
     from centernet.network import Network
 
 Arrays = Mapping[str, "NDArray[Any]"]
@@ -39,16 +39,8 @@ is a peak. An untrained network has some such; a file that computes something el
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two lists of detections are apart.
-
-    Attributes:
-        scores: largest difference of matched detections.
-        boxes: of their corners in pixels.
-        columns: of each further output.
-        unmatched: detections of the one without a partner of the same class and score in the other, other than at the
-            lower end of the list, where equal scores make it a matter of chance which are kept.
-        total: detections that were compared.
-    """
+    """The largest differences of two lists of detections: of scores, corners in pixels, and each further output; how
+    many lack a partner of the same class and score in the other list, and how many were compared."""
 
     scores: float
     boxes: float
@@ -62,20 +54,15 @@ class Difference:
         return ", ".join(parts + [f"{self.unmatched} detections without a partner"] * bool(self.unmatched))
 
 
-def accuracy(model: Any, dataset: DetectionDataset, *, batch_size: int = 1) -> CocoResult:
-    """Compute COCO's figures of a model on a labelled data set, by the path that a user's images take.
-
-    Args:
-        model: whatever `Detector` opens.
-        dataset: with the model's classes in its order.
-        batch_size: images that go through the network together.
+def accuracy(model: Any, dataset: DetectionDataset) -> CocoResult:
+    """Compute COCO's figures of whatever `Detector` opens on a labelled data set, by the path of a user's images.
 
     Raises:
-        ValueError: the data set's classes are not the model's.
+        ValueError: the data set's classes are not the model's, or in another order.
     """
     from centernet.evaluation import CocoEvaluator
 
-    detector = Detector(model, score_threshold=0.0, batch_size=batch_size)
+    detector = Detector(model, score_threshold=0.0, batch_size=1)
     if detector.class_names and tuple(detector.class_names) != tuple(dataset.class_names):
         raise ValueError(
             f"the model's classes ({', '.join(detector.class_names[:5])}, …) are not those of the data set "
@@ -92,7 +79,7 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES
     """Compare detections of the same images.
 
     A detection's partner has its label and a score that differs by no more than `score_tolerance`; of several the one
-    with the nearest box. At the lower end of the lists a like score may be another object's, so what counts is from
+    with the nearest box. At the lower end of the lists it is chance which of equal scores are kept: what counts is from
     there up, in either list.
 
     Args:
@@ -128,11 +115,6 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES
 def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None:
     """Open a file as `Detector` does, run it on trial images, compare it with the network, and log the difference.
 
-    Args:
-        path: of the file.
-        network: that was exported.
-        sample_hw: height and width of the sample input.
-
     Raises:
         ValueError: a float32 file whose detections are not the network's.
     """
@@ -156,17 +138,14 @@ def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None
         logger.info("%s: differs from PyTorch by at most %s (%s)", path.name, found, where)
 
 
-def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: Any) -> Arrays:
+def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMetadata) -> Arrays:
     """Return what the network finds in images as the file takes them; with a letterbox, in their pixels."""
     if not metadata.letterbox:
         return reference(images, metadata.num_detections)
-    found = reference(np.stack([metadata.preprocessing(image) for image in images]), metadata.num_detections)
-    rows = [{name: values[i] for name, values in found.items()} for i in range(len(images))]
-    size = (images.shape[1], images.shape[2])
-    moved = [to_detections(row, metadata.columns, metadata.preprocessing, size) for row in rows]
-    return found | {
-        name: np.stack([one.data.get(name, one.bboxes) for one in moved]) for name in ("bboxes", *moved[0].data)
-    }
+    detector = Detector(reference, score_threshold=0.0, num_detections=metadata.num_detections)
+    found = detector([*images])
+    base = {name: np.stack([getattr(one, name) for one in found]) for name in ("bboxes", "labels", "scores")}
+    return base | {name: np.stack([one.data[name] for one in found]) for name in found[0].data}
 
 
 def _trials(runtime: Any, sample_hw: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:

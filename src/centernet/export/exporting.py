@@ -32,8 +32,7 @@ def export(
 
     Args:
         network: the detector; it is left as it is.
-        path: of the file.
-        options: how it is written.
+        path, options: of the file.
         images: a sample input, which decides type and layout: uint8 N×H×W×3 or N×3×H×W (RGB values, normalised in the
             graph), or float32 N×3×H×W (normalised, what the network itself takes); uint8 N×H×W×3 when None. The file
             takes any number and size of images; a ``.pt2`` any number of the sample's size (without one: that of the
@@ -44,10 +43,8 @@ def export(
         The path written.
 
     Raises:
-        ImportError: a package that the format needs isn't installed; the message names the extra that brings it.
-        FileNotFoundError: there is no C++ compiler, which `compile` needs.
-        ValueError: a suffix, sample or option that the format has not; a float32 file that finds something else than
-            the network.
+        ImportError, FileNotFoundError: a package that the format needs isn't installed; there is no C++ compiler.
+        ValueError: a suffix, sample or option that the format has not; a float32 file that finds something else.
     """
     path = Path(path)
     name = format or format_of(path)

@@ -27,18 +27,11 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Prepared:
-    """A detector ready to be written.
+    """A detector ready to be written."""
 
-    Attributes:
-        network: a copy without what only losses need, in evaluation mode, in float32; the writer's to change.
-        metadata: what the file will say of itself.
-        images: a sample input, two images.
-        options: how it is written.
-    """
-
-    network: Network
+    network: Network  # a copy without what only losses need, in evaluation mode, in float32; the writer's to change
     metadata: ModelMetadata
-    images: Tensor
+    images: Tensor  # a sample input, two images
     options: ExportOptions
 
     @property
@@ -88,11 +81,9 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
 
 
 class DetectionGraph(nn.Module):
-    """images → `bboxes`, `labels`, `scores`, what other heads add, and raw maps where asked for: a tuple.
+    """images → `bboxes`, `labels`, `scores`, columns and raw maps as the metadata's `outputs` say: a tuple.
 
-    Args:
-        prepared: a detector; its metadata say what goes in and comes out.
-        shrink: of the letterbox, in the format's own way; see `Letterbox`.
+    With a letterbox, `shrink` is that of the format; see `Letterbox`.
     """
 
     def __init__(self, prepared: Prepared, shrink: Shrink | None = None) -> None:
@@ -103,7 +94,7 @@ class DetectionGraph(nn.Module):
         self.dtype = next(self.network.parameters()).dtype
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images as `metadata` says → tensors in the order of its `outputs`."""
+        """Compute the outputs for images as the metadata say."""
         metadata = self.metadata
         if metadata.dtype == "uint8" and metadata.layout == "NCHW":
             images = images.permute(0, 2, 3, 1)
@@ -145,8 +136,7 @@ def detached(network: Network) -> Network:
 
 
 def lower(prepared: Prepared) -> None:
-    """Convert the network to the file's precision; the ends of its heads stay in float32, as neighbouring scores must
-    not become equal."""
+    """Convert the network to the file's precision, but for the ends of heads: neighbouring scores must not be equal."""
     network, dtype = prepared.network, DTYPES.get(prepared.metadata.precision, torch.float32)
     for part in (network.backbone, network.neck, network.heads):
         part.to(dtype)
@@ -165,21 +155,15 @@ def fold_batch_norms(network: Network) -> None:
     follows: dict[Any, Any] = {}  # norm → convolution
     calls: Counter[nn.Module] = Counter()
 
-    def convolved(module: nn.Module, _: Any, output: Tensor) -> None:
-        made[id(output)] = (module, output)
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         calls[module] += 1
-
-    def normalizes(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        calls[module] += 1
-        if id(inputs[0]) in made:
+        if type(module) is not nn.BatchNorm2d:
+            made[id(output)] = (module, output)
+        elif id(inputs[0]) in made:
             follows[module] = made[id(inputs[0])][0]
 
-    hooks: list[Any] = []
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) or (isinstance(module, nn.ConvTranspose2d) and module.groups == 1):
-            hooks.append(module.register_forward_hook(convolved))
-        elif type(module) is nn.BatchNorm2d:
-            hooks.append(module.register_forward_pre_hook(normalizes))
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d))]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
     side = 4 * network.backbone.out_strides[-1]
     with torch.no_grad():
         network(torch.zeros(1, 3, side, side, dtype=next(network.parameters()).dtype))
@@ -187,8 +171,8 @@ def fold_batch_norms(network: Network) -> None:
         hook.remove()
     parents = {child: (parent, name) for parent in network.modules() for name, child in parent.named_children()}
     for norm, convolution in follows.items():
-        if calls[norm] == calls[convolution] == 1:
-            transposed = isinstance(convolution, nn.ConvTranspose2d)
+        transposed = isinstance(convolution, nn.ConvTranspose2d)
+        if calls[norm] == calls[convolution] == 1 and not (transposed and convolution.groups > 1):
             statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
             convolution.weight, convolution.bias = nn.utils.fuse_conv_bn_weights(
                 convolution.weight, convolution.bias, *statistics, transpose=transposed
@@ -198,18 +182,16 @@ def fold_batch_norms(network: Network) -> None:
 
 
 @contextlib.contextmanager
-def quietly(*loggers: str) -> Iterator[None]:
-    """Silence the deprecation notices and progress of the exporters, which are of no use to who exports."""
-    levels = {name: logging.getLogger(name).level for name in loggers}
-    for name in loggers:
-        logging.getLogger(name).setLevel(logging.ERROR)
+def quietly() -> Iterator[None]:
+    """Silence the notices of deprecation and progress of the exporters, which are of no use to who exports."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        logging.disable(before)
 
 
 def _layout(images: Tensor) -> Layout:

@@ -9,6 +9,7 @@ another).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +20,6 @@ from centernet.images import Preprocessing
 Shrink = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(uint8 N×H×W×3, its height and width, those wanted) → float32 N×height×width×3, whole numbers. The shape depends on
 values, which each kind of graph says in its own way: TorchScript by `shrink`, ONNX by the operators of `onnx.py`."""
-
-_WEIGHTS = 2048.0  # OpenCV's weights are whole multiples of 1/2048
 
 
 class Letterbox(nn.Module):
@@ -50,8 +49,10 @@ class Letterbox(nn.Module):
         if self.preprocessing.resize == "keep":
             unit = torch.ones(4, dtype=torch.float32, device=images.device)
             return self._pad(images), unit, 0 * unit, limits
-        new = self._new_size(hw)
-        start = ((self.size - new) / 2).floor()  # type: ignore[operator]
+        new = size = cast(Tensor, self.size)
+        if self.preprocessing.resize == "letterbox":  # in whole pixels, rounded as `Preprocessing` does
+            new = torch.minimum((hw * (size / hw).amin(0)).round().clamp(min=1), size)
+        start = ((size - new) / 2).floor()
         factor = (hw / new).floor().clamp(min=1)
         reduced = (hw / factor).floor().clamp(min=1)
         images = self.shrink(images, hw.long(), reduced.long())
@@ -59,25 +60,12 @@ class Letterbox(nn.Module):
         scale = (new / hw).flip(0).repeat(2).float()
         return pixels, scale, start.flip(0).repeat(2).float(), limits
 
-    def _new_size(self, hw: Tensor) -> Tensor:
-        """Return height and width of the image in the input, in whole pixels, rounded as `Preprocessing` does."""
-        size: Tensor = self.size  # type: ignore[assignment]
-        if self.preprocessing.resize == "stretch":
-            return size
-        scale = (size / hw).amin(0)
-        return torch.minimum((hw * scale).round().clamp(min=1), size)
-
     def _resize(self, images: Tensor, start: Tensor, new: Tensor, given: Tensor) -> Tensor:
         """Resize images from their size `given` to `new`, with the padding around it."""
-        row, below, up, down, in_rows = _taps(self.rows, start[0], new[0], given[0])  # type: ignore[arg-type]
-        column, right, left_weight, right_weight, in_columns = _taps(
-            self.columns,  # type: ignore[arg-type]
-            start[1],
-            new[1],
-            given[1],
-            at_edges=True,
-        )
-        left_weight, right_weight = (weight[:, None].expand(-1, 3) / 16 for weight in (left_weight, right_weight))
+        cells: tuple[Tensor, Tensor] = (self.rows, self.columns)  # type: ignore[assignment]
+        row, below, up, down, in_rows = _taps(cells[0], start[0], new[0], given[0])
+        column, right, *weights, in_columns = _taps(cells[1], start[1], new[1], given[1], at_edges=True)
+        left_weight, right_weight = (weight[:, None].expand(-1, 3) / 16 for weight in weights)
         lines = images.index_select(2, column) * left_weight + images.index_select(2, right) * right_weight
         lines = _floor(lines)  # N×H×W'×3
         pixels = _weighted(lines, row, up[:, None, None]) + _weighted(lines, below, down[:, None, None])
@@ -130,12 +118,8 @@ def _taps(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the two source pixels of each cell along one axis, their weights (0..2048), and which cells are covered.
 
-    Args:
-        cells: indices along the input's axis, float64.
-        start: first cell that the image covers.
-        length: how many it covers.
-        given: source pixels.
-        at_edges: beyond the outermost centres the outermost pixel alone counts, as OpenCV has it along rows.
+    The image of `given` pixels covers `length` cells from `start` on. `at_edges`, beyond the outermost centres, the
+    outermost pixel alone counts, as OpenCV has it along rows.
     """
     # In whole numbers as long as may be: not every runtime has float64, and OpenCV rounds the position to float32 once.
     double, unit = 2 * (2 * (cells - start).long() + 1) * given.long() - 2 * length.long(), 4 * length.long()
@@ -150,12 +134,11 @@ def _taps(
     second = torch.minimum((first + 1).clamp(min=0), given - 1)
     first = torch.minimum(first.clamp(min=0), given - 1)
     covered = (cells >= start) & (cells < start + length)
-    return first.long(), second.long(), ((1 - fraction) * _WEIGHTS).round(), (fraction * _WEIGHTS).round(), covered
+    return first.long(), second.long(), ((1 - fraction) * 2048).round(), (fraction * 2048).round(), covered
 
 
 def _weighted(lines: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """Return ⌊lines · weights / 65536⌋ at some rows. The products have more bits than float32: in two parts they are
-    exact."""
+    """Return ⌊lines · weights / 65536⌋ at some rows: products of more bits than float32 has, exact in two parts."""
     taken, high = lines.index_select(1, rows), _floor(weights / 64)
     low = _floor(taken * ((weights - 64 * high) / 64))
     return _floor((taken * high + low) / 1024)

@@ -53,7 +53,7 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
     open_dims = {axis: torch.export.Dim.DYNAMIC for axis in (0, height, width)}
     shrink = _shrink_large if branches else _shrink
     graph = DetectionGraph(prepared, shrink if metadata.letterbox else None).eval()
-    with quietly("torch.onnx", "onnxscript", "onnx_ir"):
+    with quietly():
         program = torch.onnx.export(
             graph,
             (prepared.images,),

@@ -57,21 +57,13 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A kind of file."""
 
-    Attributes:
-        suffix: of its files, by which `centernet.inference.opening.RUNTIMES` opens them.
-        module: of this room, whose `write(prepared, path)` writes one.
-        precisions: that a file may have.
-        options: those of `ExportOptions` that not every format has.
-        packages: needed beside torch.
-    """
-
-    suffix: str
-    module: str
+    suffix: str  # by which `centernet.inference.opening.RUNTIMES` opens it
+    module: str  # of this room, whose `write(prepared, path)` writes it
     precisions: tuple[str, ...]
-    options: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # those of `ExportOptions` that not every format has
+    packages: tuple[str, ...] = ()  # needed beside torch
 
 
 FLOATS = ("float32", "float16", "bfloat16")

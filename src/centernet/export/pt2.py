@@ -30,7 +30,7 @@ def write(prepared: Prepared, path: Path) -> None:
     # Images are to become what the file takes: inputs of the sample's size alone.
     preprocessing = replace(prepared.metadata.preprocessing, size=prepared.sample_hw)
     metadata = replace(prepared.metadata, preprocessing=preprocessing).to_json()
-    with quietly("torch.export", "torch._inductor"):
+    with quietly():
         # Open in the number of images alone: of an open size `torch.export` asserts what holds for the sample's.
         program = torch.export.export(
             DetectionGraph(prepared).eval(),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,41 +17,23 @@ from centernet.export.graph import Prepared, quietly
 from centernet.extras import require
 from centernet.images import list_images, read_image
 from centernet.inference.exported import network_input, preprocessing_of
-from centernet.inference.model_metadata import INPUT, ModelMetadata
+from centernet.inference.model_metadata import INPUT
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
-ONNX_OPERATORS = (
-    "Conv",
-    "Add",
-    "Mul",
-    "MaxPool",
-    "AveragePool",
-    "GlobalAveragePool",
-    "Concat",
-    "Resize",
-    "Relu",
-    "Clip",
-)
+OPERATORS = ["Conv", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "Relu", "Clip"]
 """Those that onnxruntime has in integers, or that hand integers on."""
 
 
-def calibration_inputs(
-    folder: str | PathLike[str], metadata: ModelMetadata, *, count: int
-) -> Iterator[NDArray[np.generic]]:
-    """Yield the inputs of a file for up to `count` images of a folder (subfolders too), evenly spaced by name.
-
-    Raises:
-        ImageError: no such folder, no image in it, or one that cannot be read.
-    """
-    files = list_images(folder, recursive=True)
+def calibration_inputs(prepared: Prepared) -> Iterator[NDArray[Any]]:
+    """Yield the inputs of a file for images of the folder `options.calibrate`, evenly spaced by name, one by one."""
+    options, metadata = prepared.options, prepared.metadata
+    files = list_images(str(options.calibrate), recursive=True)
     preprocessing = preprocessing_of(metadata)
-    step = max(1, len(files) // count)
-    for file in files[::step][:count]:
+    for file in files[:: max(1, len(files) // options.calibration_images)][: options.calibration_images]:
         yield network_input(preprocessing(read_image(file))[None], metadata)
 
 
@@ -64,18 +45,16 @@ def quantize(source: Path, prepared: Prepared) -> Any:
     """
     onnx = require("onnx", "int8 export")
     quantization = require("onnxruntime.quantization", "int8 export")
-    options = prepared.options
-    assert options.calibrate is not None
-    inputs = calibration_inputs(options.calibrate, prepared.metadata, count=options.calibration_images)
+    inputs = calibration_inputs(prepared)
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
-        def get_next(self) -> dict[str, NDArray[np.generic]] | None:
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
             array = next(inputs, None)
             return None if array is None else {INPUT: array}
 
-    nodes = onnx.load(source).graph.node
-    inner = _inner([(node.name, node.op_type, list(node.input), list(node.output)) for node in nodes])
-    with tempfile.TemporaryDirectory() as folder, quietly("root", "onnxruntime"):
+    nodes = list(onnx.load(source).graph.node)
+    inner = _inner(nodes)
+    with tempfile.TemporaryDirectory() as folder, quietly():
         simplified, quantized = Path(folder) / "simplified.onnx", Path(folder) / "int8.onnx"
         quantization.quant_pre_process(str(source), simplified, skip_symbolic_shape=True, skip_optimization=True)
         quantization.quantize_static(
@@ -83,7 +62,7 @@ def quantize(source: Path, prepared: Prepared) -> Any:
             quantized,
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=list(ONNX_OPERATORS),
+            op_types_to_quantize=OPERATORS,
             nodes_to_quantize=inner,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
@@ -95,23 +74,19 @@ def quantize(source: Path, prepared: Prepared) -> Any:
     return model
 
 
-def _inner(nodes: Sequence[tuple[str, str, Sequence[str], Sequence[str]]]) -> list[str]:
-    """Return the names of the operators between the first convolution and the last ones of the heads, without these.
-
-    Args:
-        nodes: name, operator, inputs and outputs of each, in an order in which they can run.
-    """
+def _inner(nodes: Sequence[Any]) -> list[str]:
+    """Return the names of the operators between the first convolution and the last ones of the heads, without these."""
     after: set[str] = set()  # values that a convolution has a part in
-    behind: list[str] = []
-    for name, kind, inputs, outputs in nodes:
-        if kind == "Conv" or after.intersection(inputs):
-            after.update(outputs)
-            behind.append(name)
+    behind = []
+    for node in nodes:
+        if node.op_type == "Conv" or after.intersection(node.input):
+            after.update(node.output)
+            behind.append(node.name)
     before: set[str] = set()  # values that a convolution is still to read
     inner: set[str] = set()
-    for name, kind, inputs, outputs in reversed(nodes):
-        if before.intersection(outputs):
-            inner.add(name)
-        if kind == "Conv" or before.intersection(outputs):
-            before.update(inputs)
+    for node in reversed(nodes):
+        if before.intersection(node.output):
+            inner.add(node.name)
+        if node.op_type == "Conv" or before.intersection(node.output):
+            before.update(node.input)
     return [name for name in behind if name in inner]
