@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,25 +49,18 @@ class CocoFile:
         rows: the annotations of these images and categories: `images` are indices of the list, `labels` places among
             the categories, `places` those in the file's own list.
         unreadable: by place: why a box is not four numbers.
+        where: names an annotation by its place in the file's list and its id.
     """
 
     categories: Mapping[str, int]
     images: Sequence[CocoImage]
     rows: BoxRows
     unreadable: Mapping[int, str]
-    _annotations: _Annotations
-
-    def where(self, place: int) -> str:
-        """Name an annotation by its place in the file's list and its id."""
-        return self._annotations.where(place)
+    where: Callable[[int], str]
 
 
 def read_coco(path: Path, report: Reports) -> CocoFile:
-    """Read a file of annotations. Wrong entries are reported and left out.
-
-    Raises:
-        DataError: no such file, or no COCO JSON.
-    """
+    """Read a file of annotations. Wrong entries are reported and left out; a file that is no COCO JSON is an error."""
     lists: dict[str, Any] = {}
     wrong_images: list[str] = []
     try:
@@ -88,10 +81,9 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
     expected = f"{path}: expected an object with the lists images, annotations and categories"
-    if "" in lists and not isinstance(lists[""], dict):
-        kind = type(lists[""]).__name__
-        got = "a list (the form of detection results, not of annotations)" if kind == "list" else kind
-        raise DataError(f"{expected}, got {got}")
+    if not isinstance(whole := lists.get("", {}), dict):
+        results = "a list (the form of detection results, not of annotations)"
+        raise DataError(f"{expected}, got {results if isinstance(whole, list) else type(whole).__name__}")
     for key in ("images", "annotations", "categories"):
         if not isinstance(lists.get(key), (list, _Annotations)):
             raise DataError(f"{expected}; {key!r} is missing or no list. Its keys are {', '.join(lists)}")
@@ -99,7 +91,7 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
     rows = annotations.resolve(lists["images"], categories, path, report)
     for text in wrong_images:
         report(path, "missing-image", f"{text}, expected an object with id and file_name; it is left out")
-    return CocoFile(categories, lists["images"], rows, annotations.unreadable, annotations)
+    return CocoFile(categories, lists["images"], rows, annotations.unreadable, annotations.where)
 
 
 def _is_image(entry: Any) -> bool:
@@ -127,8 +119,10 @@ class _Annotations:
 
     def add(self, place: int, entry: Any) -> None:
         own_id = entry.get("id") if isinstance(entry, dict) else None
-        self._ids.append(own_id if type(own_id) is int and is_whole(own_id) else 0)
-        if type(own_id) is not int or not is_whole(own_id):
+        if type(own_id) is int and is_whole(own_id):
+            self._ids.append(own_id)
+        else:
+            self._ids.append(0)
             self._odd_ids[place] = own_id
         if not isinstance(entry, dict):
             self._wrong.append((place, "bad-box", f"annotations[{place}] is {entry!r:.100}, expected an object"))
@@ -139,14 +133,10 @@ class _Annotations:
             self.unreadable[place] = f"bbox is {entry.get('bbox')!r:.100}, expected four numbers"
         x, y, width, height = box or (math.nan,) * 4
         area = entry.get("area")
-        self._rows.add(
-            _number(self._images, entry.get("image_id")),
-            place,
-            (x, y, x + width, y + height),
-            _number(self._categories, entry.get("category_id")),
-            ignore=bool(entry.get("iscrowd")) or bool(entry.get("ignore")),
-            area=float(area) if isinstance(area, (int, float)) and 0 < area < 1e38 else math.nan,
-        )
+        area = float(area) if isinstance(area, (int, float)) and 0 < area < 1e38 else math.nan
+        image, label = _number(self._images, entry.get("image_id")), _number(self._categories, entry.get("category_id"))
+        ignore = bool(entry.get("iscrowd") or entry.get("ignore"))
+        self._rows.add(image, place, (x, y, x + width, y + height), label, ignore=ignore, area=area)
 
     def where(self, place: int) -> str:
         return f"annotations[{place}] (id {self._odd_ids.get(place, self._ids[place])})"
@@ -160,17 +150,17 @@ class _Annotations:
         rows = self._rows.rows()
         indices = np.array([index_of.get(key, -1) for key in self._images], dtype=np.int64)[rows.images]
         labels = np.array([label_of.get(key, -1) for key in self._categories], dtype=np.int64)[rows.labels]
-        keys = list(self._images), list(self._categories)
-        for row in np.flatnonzero((indices < 0) | (labels < 0)).tolist():
-            place, of_image = int(rows.places[row]), bool(indices[row] < 0)
-            key = keys[0][rows.images[row]] if of_image else keys[1][rows.labels[row]]
-            text = key[0] if isinstance(key, tuple) else repr(key)
-            kind, what = ("unknown-image", "image") if of_image else ("unknown-class", "category")
+        used = (indices >= 0) & (labels >= 0)
+        image_ids, category_ids = list(self._images), list(self._categories)
+        for row in np.flatnonzero(~used).tolist():
+            kind, what, key = "unknown-class", "category", category_ids[rows.labels[row]]
+            if indices[row] < 0:
+                kind, what, key = "unknown-image", "image", image_ids[rows.images[row]]
+            place, text = int(rows.places[row]), key[0] if isinstance(key, tuple) else repr(key)
             self._wrong.append((place, kind, f"{self.where(place)}: no {what} has the id {text:.50}"))
         for _, kind, text in sorted(self._wrong):
             report(path, kind, f"{text}; it is left out")
         self._keys.report(path, report)
-        used = (indices >= 0) & (labels >= 0)
         return replace(rows.select(used), images=indices[used], labels=labels[used])
 
 

@@ -30,11 +30,7 @@ class CrowdHumanFile:
 
 
 def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> CrowdHumanFile:
-    """Read the boxes of a kind, a key of `BOX_KEYS`. Wrong lines and boxes are reported and left out.
-
-    Raises:
-        DataError: no such file, or no line of it in this format.
-    """
+    """Read the boxes of a kind, a key of `BOX_KEYS`. Wrong lines and boxes are reported and left out."""
     lines: dict[str, int] = {}
     rows = RowList()
     keys = UnknownKeys(["tag", "extra", "head_attr", "ignore", *BOX_KEYS.values()])
@@ -44,15 +40,17 @@ def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> CrowdH
         raise DataError(f"{path}: cannot be opened ({error.strerror}); check `annotations`") from error
     for line, text in enumerate(texts, start=1):
         entry = _entry(text, f"line {line}", path, report) if text.strip() else None
-        if entry is not None and entry["ID"] in lines:
-            report(path, "duplicate", f"line {line}: the ID {entry['ID']!r} is there again; it is left out")
-        elif entry is not None:
-            for place, person in enumerate(entry["gtboxes"], start=1):
-                where = f"line {line} ({entry['ID']}), box {place}"
-                wrong = _add_person(rows, len(lines), place, person, where, box, keys)
-                if wrong is not None:
-                    report(path, wrong[0], f"{where}: {wrong[1]}; the box is left out")
-            lines[entry["ID"]] = line
+        if entry is None:
+            continue
+        if (name := entry["ID"]) in lines:
+            report(path, "duplicate", f"line {line}: the ID {name!r} is there again; it is left out")
+            continue
+        for place, person in enumerate(entry["gtboxes"], start=1):
+            where = f"line {line} ({name}), box {place}"
+            wrong = _add_person(rows, len(lines), place, person, where, box, keys)
+            if wrong is not None:
+                report(path, wrong[0], f"{where}: {wrong[1]}; the box is left out")
+        lines[name] = line
     if not lines:
         first = f" The first problem: {report.found[0]}" if report.found else ""
         raise DataError(f"{path}: no line in CrowdHuman's format, a JSON object with ID and gtboxes a line.{first}")

@@ -19,10 +19,7 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
     Yields:
         (key, place in the list, entry) of each entry of a list; (key, None, []) at the beginning of a list, and
         (key, None, value) of any other value. Of a file that holds something else, ("", None, that) in the end.
-
-    Raises:
-        OSError: the file cannot be opened.
-        ValueError, RecursionError: it is no JSON; as `json.load` says it.
+        Errors are those of `json.load`.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -42,28 +39,29 @@ class _Stream:
 
     def entries(self) -> Iterator[tuple[str, int | None, Any]]:
         self._expect("{")
-        another = not self._pass("}")
-        while another:
+        for _ in self._items("}"):
             key = self._value()
             if not isinstance(key, str):
                 raise ValueError("expected a key")
             self._expect(":")
-            if not self._pass("["):
-                yield key, None, self._value()
-            else:
+            if self._pass("["):
                 yield key, None, []
-                place, inside = 0, not self._pass("]")
-                while inside:
+                for place in self._items("]"):
                     yield key, place, self._value()
-                    place, inside = place + 1, self._pass(",")
-                    if not inside:
-                        self._expect("]")
-            another = self._pass(",")
-            if not another:
-                self._expect("}")
+            else:
+                yield key, None, self._value()
         self._pass("")
         if self._at < len(self._text):
             raise ValueError("extra data")
+
+    def _items(self, end: str) -> Iterator[int]:
+        """Count the items of an object or a list; each is read by whoever asks for its number."""
+        place, another = 0, not self._pass(end)
+        while another:
+            yield place
+            place, another = place + 1, self._pass(",")
+            if not another:
+                self._expect(end)
 
     def _pass(self, character: str) -> bool:
         """Pass over white space, and over `character` where it comes next. Returns True if it does."""

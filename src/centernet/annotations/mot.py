@@ -47,12 +47,11 @@ def like_pedestrians(*, mot20: bool) -> tuple[int, ...]:
 
 
 class ClassRules(NamedTuple):
-    """Rules for the boxes of each class of a gt.txt, by its number (0 is none's): the label, -1 to pass over it;
-    whether it is always to be ignored; whether it is to be ignored where the flag is 0."""
+    """Rules for the boxes of each class of a gt.txt, by its number (0 is none's)."""
 
-    labels: NDArray[np.int64]
-    ignore: NDArray[np.bool_]
-    flagged: NDArray[np.bool_]
+    labels: NDArray[np.int64]  # -1 to pass over it
+    ignore: NDArray[np.bool_]  # always
+    flagged: NDArray[np.bool_]  # to be ignored where the flag is 0
 
 
 def class_rules(names: Sequence[str], own: Sequence[str] | None, *, mot20: bool) -> ClassRules:
@@ -84,10 +83,10 @@ def read_truth(rules: ClassRules, path: Path, report: Reports, *, min_visibility
     Boxes less visible than `min_visibility` are to be ignored; a visibility below 0 says that it isn't known.
     """
     table = TextTable.read(path, TRUTH_WIDTHS, separator=",")
-    with_class, with_visibility = table.values.shape[1] in (8, 9), table.values.shape[1] == 9
-    used = [*range(7), *([7] if with_class else []), *([8] if with_visibility else [])]
-    table = table.numbers(report, used=used, whole=[0, 1, *([7] if with_class else [])], what="row of numbers")
-    table = table.without_repeated(report)
+    width = table.values.shape[1]
+    with_class, with_visibility = width in (8, 9), width == 9
+    used, whole = range(width if with_class else 7), [0, 1, 7] if with_class else [0, 1]
+    table = table.numbers(report, used=used, whole=whole, what="row of numbers").without_repeated(report)
     kinds = table.values[:, 7].astype(np.int64) if with_class else np.full(len(table), PEDESTRIAN)
     known = (kinds > 0) & (kinds < len(rules.labels))
     for row in np.flatnonzero(~known).tolist():
@@ -113,21 +112,11 @@ def read_mot_detections(
     """Read a ``det.txt``: detections by the number of the frame, best first, to track without a detector of one's own.
 
     A row is: frame, -1, left, top, width, height, score, and up to three further columns, in any order. Boxes come out
-    as ``x1 y1 x2 y2`` (x1 = left - 1), unclipped; scores as they are, which may be any numbers. All have the label 0.
-
-    Args:
-        path: of the file.
-        class_names: passed on; the first is the class of all boxes.
-        strict: a row that is wrong is an error, instead of being left out and named in a warning.
-
-    Returns:
-        Frames that have no row are not in it.
-
-    Raises:
-        DataError: the file cannot be opened; with `strict` a row that is wrong.
+    as ``x1 y1 x2 y2`` (x1 = left - 1), unclipped; scores as they are, which may be any numbers. All have the label 0,
+    the first of `class_names`. Frames without a row are left out. A row that is wrong is left out and named in a
+    warning, or with `strict` a DataError, as is a file that cannot be opened.
     """
-    path = Path(path)
-    report = Reports(strict=strict)
+    path, report = Path(path), Reports(strict=strict)
     try:
         table = TextTable.read(path, TRUTH_WIDTHS, separator=",")
     except OSError as error:
@@ -145,8 +134,7 @@ def read_mot_detections(
     result = {}
     for frame in np.unique(values[:, 0]).astype(int).tolist():
         rows = values[values[:, 0] == frame]
-        labels = np.zeros(len(rows), dtype=np.int64)
-        boxes = corners(rows).astype(np.float32)
+        boxes, labels = corners(rows).astype(np.float32), np.zeros(len(rows), dtype=np.int64)
         result[frame] = Detections(boxes, labels, rows[:, 6], class_names=tuple(class_names))
     return result
 
@@ -195,21 +183,17 @@ class SequenceInfo:
 
 
 def read_seqinfo(path: Path) -> dict[str, str]:
-    """Return the section [Sequence] of a seqinfo.ini, by keys in lower case.
-
-    Raises:
-        OSError: it cannot be opened.
-        configparser.Error, KeyError: it is no such file.
-    """
+    """Return the section [Sequence] of a seqinfo.ini, by keys in lower case; an OSError, configparser.Error or KeyError
+    where there is none."""
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string("\n".join(text_lines(path)))
     return dict(parser["Sequence"])
 
 
 def result_rows(frame: int, detections: Detections, *, with_classes: bool = False) -> Iterator[str]:
-    """Write the tracks of a frame as rows of MOTChallenge's results: ``frame,id,left,top,width,height,score,-1,-1,-1``.
+    """Write the tracks of a frame, from 1, as rows ``frame,id,left,top,width,height,score,-1,-1,-1`` of results.
 
-    The frame counts from 1. With classes, column 8 is the label + 1, in the place of -1.
+    With classes, column 8 is the label + 1.
     """
     assert detections.track_ids is not None
     kinds = detections.labels + 1 if with_classes else np.full(len(detections), -1)

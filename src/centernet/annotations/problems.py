@@ -19,15 +19,11 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One defect of a data set, and what was done about it.
+    """One defect of a file of a data set: what is wrong, where in the file, and what became of it.
 
-    Attributes:
-        path: the file it is in.
-        kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
-            ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
-            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or
-            ``duplicate``.
-        message: what is wrong, where in the file, and what became of it.
+    The kind is for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``, ``bad-row``, ``size``,
+    ``unreadable-annotation``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``, ``unknown-class``,
+    ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or ``duplicate``.
     """
 
     path: str
@@ -47,11 +43,11 @@ class Problems(list[Problem]):
 
     def add(self, problem: Problem) -> bool:
         """Append a problem unless it is in the list. Returns True if it is new."""
-        new = problem not in self._known
-        if new:
-            self._known.add(problem)
-            self.append(problem)
-        return new
+        if problem in self._known:
+            return False
+        self._known.add(problem)
+        self.append(problem)
+        return True
 
 
 class Reports:
@@ -85,7 +81,7 @@ class UnknownKeys:
     """
 
     def __init__(self, known: Collection[str]) -> None:
-        self._known = frozenset(known)
+        self._known = {_plain(key): key for key in known}
         self._misspelt: dict[frozenset[str], dict[str, str]] = {}  # by the keys of an entry: what each may mean
         self._found: dict[str, tuple[int, str, str]] = {}
 
@@ -93,7 +89,7 @@ class UnknownKeys:
         """Count the misspelt keys of an entry; `where` names it should it be the first."""
         keys = frozenset(keys)
         if keys not in self._misspelt:
-            nearest = {key: self._nearest(key) for key in sorted(keys - self._known)}
+            nearest = {key: _nearest(_plain(key), self._known, 0.75) for key in sorted(keys - {*self._known.values()})}
             self._misspelt[keys] = {key: meant for key, meant in nearest.items() if meant and meant not in keys}
         for key, meant in self._misspelt[keys].items():
             count, first, _ = self._found.get(key, (0, where, meant))
@@ -105,10 +101,14 @@ class UnknownKeys:
             text = f"{first}: unknown key {key!r} (did you mean {meant!r}?), in {count} entries; not used"
             report(path, "unknown-key", text)
 
-    def _nearest(self, key: str) -> str | None:
-        plain = {name.replace("_", "").lower(): name for name in self._known}
-        nearest = difflib.get_close_matches(key.replace("_", "").lower(), list(plain), n=1, cutoff=0.75)
-        return plain[nearest[0]] if nearest else None
+
+def _plain(key: str) -> str:
+    return key.replace("_", "").lower()
+
+
+def _nearest(name: str, known: Mapping[str, str], cutoff: float = 0.6) -> str | None:
+    """The value whose key is most like a name."""
+    return next((known[key] for key in difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 
 def check_option(name: str, right: bool, expected: str, value: object) -> None:
@@ -118,11 +118,7 @@ def check_option(name: str, right: bool, expected: str, value: object) -> None:
 
 
 def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names as a tuple.
-
-    Raises:
-        DataError: one string instead of a list, an empty name, or a name that is there twice.
-    """
+    """Return the names as a tuple; raise a DataError for a string, an empty name, or one that is there twice."""
     if isinstance(class_names, str):
         raise DataError(f"class_names: expected a list of names, got the string {class_names!r}")
     names: tuple[str, ...] = tuple(class_names)
@@ -149,11 +145,8 @@ def choose_class_names(given: Iterable[str] | None, known: Iterable[str], source
 def with_nearest(names: Iterable[str], known: Sequence[str]) -> str:
     """Return the names as text, each with the known name that it may have been meant to be."""
     lower = {name.lower(): name for name in known}
-    texts = []
-    for name in names:
-        nearest = difflib.get_close_matches(name.lower(), list(lower), n=1)
-        texts.append(f"{name!r} (did you mean {lower[nearest[0]]!r}?)" if nearest else repr(name))
-    return ", ".join(texts)
+    meant = {name: _nearest(name.lower(), lower) for name in names}
+    return ", ".join(f"{name!r} (did you mean {other!r}?)" if other else repr(name) for name, other in meant.items())
 
 
 def describe_problems(problems: Sequence[Problem], examples: int) -> list[str]:

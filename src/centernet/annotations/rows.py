@@ -21,27 +21,16 @@ SLIVER = 0.01
 
 @dataclass(frozen=True, eq=False)
 class BoxRows:
-    """N boxes of one or many images, in the order of their file.
+    """N boxes of one or many images, in the order of their file."""
 
-    Attributes:
-        images: int64 N, the image of each: its place among the images, or its frame.
-        places: int64 N, where it is in its file, for messages: a line, or the number of an entry.
-        boxes: float64 N×4, ``x1 y1 x2 y2`` in pixels; counted from 0 unless the parser says otherwise.
-        labels: int64 N; -1: any class.
-        ids: int64 N, identities as the file numbers them; below 0: none.
-        ignore: bool N.
-        areas: float64 N, square pixels; NaN: that of the box.
-        difficulty: int8 N, as in `centernet.data.Annotation`.
-    """
-
-    images: NDArray[np.int64]
-    places: NDArray[np.int64]
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    ids: NDArray[np.int64]
+    images: NDArray[np.int64]  # the image of each: its place among the images, or its frame
+    places: NDArray[np.int64]  # where it is in its file, for messages: a line, or the number of an entry
+    boxes: NDArray[np.float64]  # N×4, x1 y1 x2 y2 in pixels; counted from 0 unless the parser says otherwise
+    labels: NDArray[np.int64]  # -1: any class
+    ids: NDArray[np.int64]  # identities as the file numbers them; below 0: none
     ignore: NDArray[np.bool_]
-    areas: NDArray[np.float64]
-    difficulty: NDArray[np.int8]
+    areas: NDArray[np.float64]  # square pixels; NaN: that of the box
+    difficulty: NDArray[np.int8]  # as in centernet.data.Annotation
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,13 +79,10 @@ class RowList:
 
 
 def are_usable(boxes: NDArray[np.float64], sizes: NDArray[Any], *, first_pixel: int = 0) -> NDArray[np.bool_]:
-    """Tell which boxes can be used: finite, with an area, and at least partly inside their images.
+    """Tell which boxes can be used: finite, with an area, and at least partly inside images of N×2 (height, width).
 
-    Args:
-        boxes: float64 N×4, x1 y1 x2 y2 in the file's own numbers.
-        sizes: N×2, (height, width) of the image of each box.
-        first_pixel: the number of the first pixel. With 1 (inclusive pixels, as VOC has them) a box from a pixel to the
-            same pixel still has no area: that is how labelling tools write a slip of the mouse.
+    Boxes are in the file's own numbers, of which `first_pixel` is that of the first pixel. With 1 (inclusive pixels, as
+    VOC has them) a box from a pixel to itself still has no area: that is how tools write a slip of the mouse.
     """
     low, high = boxes[:, :2], boxes[:, 2:]
     with np.errstate(invalid="ignore"):  # NaN compares as false

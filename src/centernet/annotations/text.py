@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 def number(text: str) -> float:
-    """Return a number as files write it.
-
-    Raises:
-        ValueError: it is none. Python's own ``1_000`` is none either: in a file that is a slip for a point or comma.
-    """
+    """Return a number as files write it; ``1_000`` is a ValueError too: a slip for a point or comma."""
     if "_" in text:
         raise ValueError(f"{text!r} is no number")
     return float(text)
@@ -40,11 +36,7 @@ def four_numbers(values: Any) -> tuple[float, float, float, float] | None:
 
 
 def text_lines(path: Path) -> list[str]:
-    """Return the lines of a text file, without their ends; bytes that are no UTF-8 are kept as they are in file names.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
+    """Return the lines of a text file, without their ends; bytes that are no UTF-8 are kept as in file names."""
     text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     return [line.removesuffix("\r") for line in text.split("\n")]
 
@@ -55,22 +47,14 @@ class TextTable:
 
     Rows of another width are broken (a lost or added separator or line end moves all that follows to another column),
     and left out. Empty lines are passed over.
-
-    Attributes:
-        path: of the file.
-        values: float64 N×W; NaN where a field is no number.
-        lines: int64 N, the line of each row, from 1.
-        words: N words of the column that isn't numbers; empty without such a column.
-        faults: by line, what is wrong: another width, or a field that is no number.
-        texts: all lines of the file.
     """
 
     path: Path
-    values: NDArray[np.float64]
-    lines: NDArray[np.int64]
-    words: NDArray[np.str_]
-    faults: Mapping[int, str]
-    texts: Sequence[str]
+    values: NDArray[np.float64]  # N×W; NaN where a field is no number
+    lines: NDArray[np.int64]  # of each row, from 1
+    words: NDArray[np.str_]  # of the column that isn't numbers; empty without such a column
+    faults: Mapping[int, str]  # by line: another width, or a field that is no number
+    texts: Sequence[str]  # all lines of the file
 
     @classmethod
     def read(
@@ -93,15 +77,14 @@ class TextTable:
         width = next((n for n, _ in Counter(map(len, split.values())).most_common() if n in widths), 0)
         expected = width or " or ".join(map(str, sorted(widths)))
         faults = {n: f"has {len(row)} columns, expected {expected}" for n, row in split.items() if len(row) != width}
-        lines = [line for line in split if line not in faults]
+        lines, numeric = [n for n in split if n not in faults], [n for n in range(width) if n != words_column]
         values = np.full((len(lines), width or max(widths)), np.nan)
         for row, line in enumerate(lines):
-            for column, field in enumerate(split[line]):
-                if column != words_column:
-                    try:
-                        values[row, column] = number(field)
-                    except ValueError as error:
-                        faults[line] = f"is no row of numbers ({error})"
+            for column in numeric:
+                try:
+                    values[row, column] = number(split[line][column])
+                except ValueError as error:
+                    faults[line] = f"is no row of numbers ({error})"
         words = [] if words_column is None else [split[line][words_column] for line in lines]
         return cls(path, values, np.array(lines, dtype=np.int64), np.array(words, np.str_), faults, texts)
 
@@ -124,10 +107,7 @@ class TextTable:
         return f"line {self.lines[row]} (frame {self.values[row, 0]:.0f}, identity {self.values[row, 1]:.0f}{word})"
 
     def numbers(self, report: Reports, *, used: Sequence[int], whole: Sequence[int], what: str) -> TextTable:
-        """Return the rows with numbers in the columns `used`, and whole ones in `whole`; report all others.
-
-        In messages, a good row is a `what`.
-        """
+        """Return the rows with numbers in the columns `used`, whole ones in `whole`; the others are reported."""
         good = np.isfinite(self.values[:, [*used]]).all(axis=1) & self.are_whole(*whole)
         faults = {line: f" {fault}" for line, fault in self.faults.items() if line not in self.lines}
         for line in self.lines[~good].tolist():
@@ -143,12 +123,11 @@ class TextTable:
         again = np.zeros(len(self), dtype=np.bool_)
         again[np.delete(named, first)] = True
         for row in np.flatnonzero(again).tolist():
-            text = f"{self.where(row)}: this identity is in the frame again; it is left out"
-            report(self.path, "duplicate", text)
+            report(self.path, "duplicate", f"{self.where(row)}: this identity is in the frame again; it is left out")
         return self.select(~again)
 
     def check(self) -> None:
-        """Raise a ValueError unless all rows are of one width and hold numbers; it names the first that isn't so."""
+        """Raise a ValueError that names the first row of another width, or with a field that is no number."""
         if self.faults:
             line, fault = min(self.faults.items())
             raise ValueError(f"{self.path}: line {line} {fault}: {self.texts[line - 1].strip():.100}")

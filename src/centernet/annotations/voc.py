@@ -27,18 +27,16 @@ VOC_CLASSES = tuple(_TWENTY.split())
 
 
 class VocObject(NamedTuple):
-    """An object of a file: its class (empty where it has none); xmin ymin xmax ymax as in the file, None where one is
-    missing or no number; whether it is marked difficult; the keys of its entry."""
+    """An object of a file."""
 
-    name: str
-    box: tuple[float, float, float, float] | None
+    name: str  # of its class; empty where it has none
+    box: tuple[float, float, float, float] | None  # xmin ymin xmax ymax as in the file, if all are numbers
     difficult: bool
     keys: tuple[str, ...]
 
 
 class VocFile(NamedTuple):
-    """The contents of a file: (height, width) as stated, None where it is missing, no number or not positive; and its
-    objects, in order."""
+    """The contents of a file; the size is None where it is missing, no number or not positive."""
 
     size_hw: tuple[int, int] | None
     objects: list[VocObject]
@@ -102,18 +100,13 @@ def write_voc(
     path.parent.mkdir(parents=True, exist_ok=True)
     (folder / "Annotations").mkdir(exist_ok=True)
     for name, truth in zip(names, annotations, strict=True):
-        lines = [
-            "<annotation>",
-            f"<filename>{escape(name)}</filename>",
-            f"<size><width>{truth.width}</width><height>{truth.height}</height><depth>3</depth></size>",
-        ]
+        size = f"<size><width>{truth.width}</width><height>{truth.height}</height><depth>3</depth></size>"
+        lines = ["<annotation>", f"<filename>{escape(name)}</filename>", size]
         for (x1, y1, x2, y2), label, ignore in zip(truth.boxes, truth.labels, truth.ignore, strict=True):
             edges = zip(_EDGES, (x1 + 1, y1 + 1, x2, y2), strict=True)
-            bndbox = "".join(f"<{edge}>{value:.{decimals}f}</{edge}>" for edge, value in edges)
-            lines.append(
-                f"<object><name>{escape(class_names[label])}</name><difficult>{int(ignore)}</difficult>"
-                f"<bndbox>{bndbox}</bndbox></object>"
-            )
+            box = "".join(f"<{edge}>{value:.{decimals}f}</{edge}>" for edge, value in edges)
+            kind = f"<name>{escape(class_names[label])}</name><difficult>{int(ignore)}</difficult>"
+            lines.append(f"<object>{kind}<bndbox>{box}</bndbox></object>")
         text = "\n".join([*lines, "</annotation>", ""])
         (folder / "Annotations" / name).with_suffix(".xml").write_text(text, encoding="utf-8")
     path.write_text("".join(f"{Path(name).stem}\n" for name in names), encoding="utf-8")

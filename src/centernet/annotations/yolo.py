@@ -67,17 +67,16 @@ class DataYaml:
 def _names(content: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     names = content["names"]
     if isinstance(names, dict):
-        if set(names) != {str(label) for label in range(len(names))}:
+        numbers = [str(label) for label in range(len(names))]
+        if set(names) != set(numbers):
             raise DataError(f"{path}: names has the keys {', '.join(map(str, names))}, expected 0 .. {len(names) - 1}")
-        names = [names[str(label)] for label in range(len(names))]
+        names = [names[label] for label in numbers]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise DataError(
-            f"{path}: names is {reprlib.repr(names)}, expected a list of names, or numbers from 0 with names"
-        )
-    if content.get("nc", str(len(names))) != str(len(names)):
-        raise DataError(
-            f"{path}: nc is {reprlib.repr(content['nc'])}, but there are {len(names)} names; put one of them right"
-        )
+        text = "expected a list of names, or numbers from 0 with names"
+        raise DataError(f"{path}: names is {reprlib.repr(names)}, {text}")
+    if (count := content.get("nc", str(len(names)))) != str(len(names)):
+        text = f"but there are {len(names)} names; put one of them right"
+        raise DataError(f"{path}: nc is {reprlib.repr(count)}, {text}")
     return check_class_names(names)
 
 
@@ -92,13 +91,10 @@ def inside_path(entry: str) -> str | None:
 
 def label_path(name: str) -> str:
     """Return where the labels of an image are: its name, in the folder where the last ``images`` is ``labels``."""
-    path = PurePosixPath(name)
-    parts = list(path.with_suffix(".txt").parts)
-    for place in reversed(range(len(parts) - 1)):
-        if parts[place] == "images":
-            parts[place] = "labels"
-            break
-    return "/".join(parts)
+    *folders, file = PurePosixPath(name).with_suffix(".txt").parts
+    if "images" in folders:
+        folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
+    return "/".join([*folders, file])
 
 
 def read_labels(
@@ -110,11 +106,7 @@ def read_labels(
     rows: RowList,
     report: Reports,
 ) -> list[int]:
-    """Append the boxes of an image to `rows`; `places` are lines. Of polygons the boxes around them are taken.
-
-    Returns:
-        The lines that are polygons.
-    """
+    """Append the boxes of an image to `rows`; `places` are lines. Returns the lines of polygons, taken as boxes."""
     polygons = []
     for place, line in enumerate(lines, start=1):
         fields = line.split()

@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """The paths of N files in one buffer, with no Python object for each: the folder that their names are relative to,
-    the names in UTF-8 (bytes that are none are kept), and where each ends, after a 0: int64 N + 1."""
+    """The paths of N files in one buffer, with no Python object for each."""
 
     root: Path
-    names: bytes
-    ends: Ints
+    names: bytes  # relative to the root, in UTF-8 (bytes that are none are kept)
+    ends: Ints  # N + 1: where each name ends, after a 0
 
     @classmethod
-    def of(cls, names: Iterable[str], root: Path = Path()) -> Paths:
+    def of(cls, names: Iterable[str | bytes], root: Path = Path()) -> Paths:
         """Store names that are relative to a folder."""
-        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
-        return cls(root, b"".join(encoded), np.cumsum([0, *map(len, encoded)], dtype=np.int64))
+        encoded = [name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape") for name in names]
+        return cls(root, b"".join(encoded), _starts(map(len, encoded)))
 
     def __len__(self) -> int:
         return len(self.ends) - 1
@@ -40,29 +39,33 @@ class Paths:
     def select(self, indices: Ints) -> Paths:
         """Return some of the paths, in the order of `indices`."""
         ends = self.ends.tolist()
-        parts = [self.names[ends[index] : ends[index + 1]] for index in indices.tolist()]
-        return Paths(self.root, b"".join(parts), np.cumsum([0, *map(len, parts)], dtype=np.int64))
+        return Paths.of((self.names[ends[index] : ends[index + 1]] for index in indices.tolist()), self.root)
 
     @classmethod
     def joined(cls, parts: Sequence[Paths]) -> Paths:
         """Return the paths of all parts, one after the other."""
         if len({part.root for part in parts}) > 1:
             return cls.of(str(part[index]) for part in parts for index in range(len(part)))
-        starts = np.cumsum([0, *(len(part.names) for part in parts)])
-        ends = [part.ends[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]
-        return cls(parts[0].root, b"".join(part.names for part in parts), np.concatenate([[0], *ends]))
+        return cls(parts[0].root, b"".join(part.names for part in parts), _chained([part.ends for part in parts]))
+
+
+def _starts(counts: Iterable[int]) -> Ints:
+    """Where each of N things begins whose lengths are given, and where the last ends."""
+    return np.cumsum([0, *counts], dtype=np.int64)
+
+
+def _chained(parts: Sequence[Ints]) -> Ints:
+    """One list of starts made of several."""
+    starts = _starts(part[-1] for part in parts)
+    return np.concatenate([[0], *(part[1:] + start for part, start in zip(parts, starts[:-1], strict=True))])
 
 
 class LabelTable(NamedTuple):
-    """One row for each image and class of which the image has a box; boxes of any class (label -1) aren't in it.
+    """One row for each image and class of which the image has a box; boxes of any class (label -1) aren't in it."""
 
-    Four columns, int64 P: the images, ascending; the labels, ascending within an image; how many boxes are objects, and
-    how many are to be ignored.
-    """
-
-    samples: Ints
-    labels: Ints
-    objects: Ints
+    samples: Ints  # ascending
+    labels: Ints  # ascending within an image
+    objects: Ints  # how many of the boxes are
     ignored: Ints
 
     def with_objects(self) -> LabelTable:
@@ -76,29 +79,16 @@ _BLOCK = 100_000  # images whose boxes are sorted at once: that takes several ti
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """N images with M boxes. The boxes of image i are the rows ``offsets[i]`` to ``offsets[i + 1] - 1``.
+    """N images with M boxes, six fields of which are as in `Annotation`."""
 
-    Attributes:
-        boxes: float32 M×4, as in `Annotation`, like the next five.
-        labels: int64 M.
-        ids: int64 M.
-        ignore: bool M.
-        areas: float32 M.
-        difficulty: int8 M.
-        offsets: int64 N + 1.
-        sizes: int32 N×2, (height, width) of each image.
-        image_ids: int64 N.
-        paths: of the images.
-    """
-
-    boxes: Floats
+    boxes: Floats  # M×4
     labels: Ints
     ids: Ints
     ignore: Bools
     areas: Floats
     difficulty: NDArray[np.int8]
-    offsets: Ints
-    sizes: NDArray[np.int32]
+    offsets: Ints  # N + 1: the boxes of image i are the rows offsets[i] to offsets[i + 1] - 1
+    sizes: NDArray[np.int32]  # N×2, (height, width) of each image
     image_ids: Ints
     paths: Paths
 
@@ -112,7 +102,7 @@ class Columns:
             arrays[name] = np.concatenate([first, *(getattr(item, name) for item in kept)]).astype(dtype, copy=False)
         return cls(
             **arrays,
-            offsets=np.cumsum([0, *map(len, kept)], dtype=np.int64),
+            offsets=_starts(map(len, kept)),
             sizes=np.array([(item.height, item.width) for item in kept], dtype=np.int32).reshape(-1, 2),
             image_ids=np.array([item.image_id for item in kept], dtype=np.int64),
             paths=Paths.of(str(item.path) for item in kept),
@@ -136,10 +126,8 @@ class Columns:
         counts = np.diff(self.offsets)[indices]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         rows = np.repeat(self.offsets[indices] - offsets[:-1], counts) + np.arange(offsets[-1])
-        boxes, paths = self._boxes(rows), self.paths.select(indices)
-        return Columns(
-            **boxes, offsets=offsets, sizes=self.sizes[indices], image_ids=self.image_ids[indices], paths=paths
-        )
+        sizes, image_ids, paths = self.sizes[indices], self.image_ids[indices], self.paths.select(indices)
+        return Columns(**self._boxes(rows), offsets=offsets, sizes=sizes, image_ids=image_ids, paths=paths)
 
     def take(self, rows: Ints) -> Columns:
         """Return the same images with the boxes `rows`, ascending; one that is there twice is doubled."""
@@ -148,11 +136,10 @@ class Columns:
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:
         """Return the images of all parts, one after the other."""
-        starts = np.cumsum([0, *(len(part.labels) for part in parts)])
-        offsets = [part.offsets[1:] + start for part, start in zip(parts, starts[:-1], strict=True)]
         names = (*COLUMNS, "sizes", "image_ids")
         arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return cls(**arrays, offsets=np.concatenate([[0], *offsets]), paths=Paths.joined([p.paths for p in parts]))
+        paths, offsets = Paths.joined([part.paths for part in parts]), _chained([part.offsets for part in parts])
+        return cls(**arrays, offsets=offsets, paths=paths)
 
     def relabelled(self, new_labels: Ints) -> Columns:
         """Make label i into ``new_labels[i]``; -1 (any class) stays."""

@@ -1,4 +1,7 @@
-"""Data sets made of others: parts, several in one, boxes of still images as identities, classes under other names."""
+"""Data sets made of others: parts, several in one, boxes of still images as identities, classes under other names.
+
+Arguments that don't fit the data set are a DataError.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,7 @@ class Subset(DetectionDataset):
 
     Args:
         dataset: where from.
-        indices: of the samples.
-
-    Raises:
-        DataError: no index.
-        IndexError: an index that the data set doesn't have.
+        indices: of the samples, at least one. One that the data set doesn't have is an IndexError.
     """
 
     def __init__(self, dataset: DetectionDataset, indices: Sequence[int] | Ints) -> None:
@@ -59,9 +58,6 @@ class RandomSubset(Subset):
         seed: another seed gives another part.
         rest: the images that the subset with these settings leaves out, as for validation where a data set has no
             split of its own.
-
-    Raises:
-        DataError: not one of `fraction` and `count`, one out of range, or a `rest` without an image.
     """
 
     def __init__(
@@ -75,18 +71,19 @@ class RandomSubset(Subset):
     ) -> None:
         total = len(dataset)
         number = count if count is not None else max(1, round(total * (fraction or 0)))
-        for right, text in (
-            ((fraction is None) != (count is None), f": give either fraction or count, got {fraction} and {count}"),
-            (
-                fraction is None or 0 < fraction <= 1,
-                f".fraction: expected a number above 0 and up to 1, got {fraction}",
-            ),
-            (1 <= number <= total, f".count: expected 1 .. {total}, the images of {dataset!r}, got {count}"),
-            (seed >= 0, f".seed: expected at least 0, got {seed}"),
-            (not (rest and number == total), f".rest: the {number} images are all of {dataset!r}, nothing is left"),
-        ):
-            if not right:
-                raise DataError(f"RandomSubset{text}")
+        wrong = None
+        if (fraction is None) == (count is None):
+            wrong = f": give either fraction or count, got {fraction} and {count}"
+        elif fraction is not None and not 0 < fraction <= 1:
+            wrong = f".fraction: expected a number above 0 and up to 1, got {fraction}"
+        elif not 1 <= number <= total:
+            wrong = f".count: expected 1 .. {total}, the images of {dataset!r}, got {count}"
+        elif seed < 0:
+            wrong = f".seed: expected at least 0, got {seed}"
+        elif rest and number == total:
+            wrong = f".rest: the {number} images are all of {dataset!r}, nothing is left"
+        if wrong is not None:
+            raise DataError(f"RandomSubset{wrong}")
         order = _stratified_order(dataset, np.random.default_rng([seed, total]))
         super().__init__(dataset, np.sort(order[number:] if rest else order[:number]))
 
@@ -103,10 +100,10 @@ class DetectionForTracking(DetectionDataset):
     """
 
     def __init__(self, dataset: DetectionDataset) -> None:
-        columns = dataset.columns
-        ids = np.where(columns.ignore, -1, np.cumsum(~columns.ignore) - 1)
-        settings = dataset.settings() | {"sequences": (), "num_identities": int(np.count_nonzero(~columns.ignore))}
-        super().__init__(dataset.class_names, replace(columns, ids=ids), reader=dataset.reader, **settings)
+        objects = ~dataset.columns.ignore
+        columns = replace(dataset.columns, ids=np.where(objects, np.cumsum(objects) - 1, -1))
+        settings = dataset.settings() | {"sequences": (), "num_identities": int(objects.sum())}
+        super().__init__(dataset.class_names, columns, reader=dataset.reader, **settings)
         self._text = f"DetectionForTracking({dataset!r})"
 
 
@@ -119,22 +116,16 @@ class MapClasses(DetectionDataset):
     Args:
         dataset: of any format.
         classes: new names by old ones; the labels are in the order in which the new names come first.
-
-    Raises:
-        DataError: a class that the data set doesn't have.
     """
 
     def __init__(self, dataset: DetectionDataset, classes: Mapping[str, str]) -> None:
         unknown = [name for name in classes if name not in dataset.class_names]
         if unknown or not classes:
-            raise DataError(
-                f"classes: {with_nearest(unknown, dataset.class_names) or 'nothing'} is not in {dataset!r}, "
-                f"whose classes are {', '.join(dataset.class_names)}"
-            )
-        names = tuple(dict.fromkeys(classes.values()))
-        label_of = {name: label for label, name in enumerate(names)}
-        new_labels = np.array([label_of.get(classes.get(name, ""), -1) for name in dataset.class_names], dtype=np.int64)
-        columns = dataset.columns.relabelled(new_labels)
+            text = f"{with_nearest(unknown, dataset.class_names) or 'nothing'} is not in {dataset!r}"
+            raise DataError(f"classes: {text}, whose classes are {', '.join(dataset.class_names)}")
+        names = list(dict.fromkeys(classes.values()))
+        new = [names.index(classes[name]) if name in classes else -1 for name in dataset.class_names]
+        columns = dataset.columns.relabelled(np.array(new, dtype=np.int64))
         columns = columns.take(np.flatnonzero((columns.labels >= 0) | (dataset.columns.labels == -1)))
         left = np.zeros(dataset.num_identities + 1, dtype=np.bool_)
         left[columns.ids[(columns.ids >= 0) & ~columns.ignore]] = True
@@ -160,10 +151,7 @@ class Concatenated(DetectionDataset):
             they come first.
         weights: how much of an epoch of training each data set is to have, one number each in any unit (``[3, 1]``
             shows the first three times as often as the second, however many images they have; 0 leaves it out of
-            training); None takes every image once. `sources` passes them on to the sampler.
-
-    Raises:
-        DataError: no data set, a class of one of them that isn't in `class_names`, or `weights` that don't fit.
+            training); None takes every image once.
     """
 
     def __init__(
@@ -178,10 +166,8 @@ class Concatenated(DetectionDataset):
         given = [1.0] if weights is None else list(weights)
         right = weights is None or len(given) == len(datasets)
         if not (right and all(math.isfinite(weight) and weight >= 0 for weight in given) and any(given)):
-            raise DataError(
-                f"weights: expected one number of at least 0 for each of the {len(datasets)} data sets, not all of "
-                f"them 0, got {given}"
-            )
+            text = f"one number of at least 0 for each of the {len(datasets)} data sets, not all of them 0"
+            raise DataError(f"weights: expected {text}, got {given}")
         known = dict.fromkeys(name for dataset in datasets for name in dataset.class_names)
         names = tuple(known) if class_names is None else class_names
         parts = [dataset.with_class_names(names) for dataset in datasets]
@@ -189,11 +175,8 @@ class Concatenated(DetectionDataset):
         columns = Columns.joined([part.columns for part in parts])
         identities = np.cumsum([0, *(part.num_identities for part in parts)])
         offsets = np.repeat(identities[:-1], [len(part.columns.ids) for part in parts])
-        columns = replace(
-            columns,
-            ids=np.where(columns.ids >= 0, columns.ids + offsets, -1),
-            image_ids=np.arange(len(columns), dtype=np.int64),
-        )
+        ids = np.where(columns.ids >= 0, columns.ids + offsets, -1)
+        columns = replace(columns, ids=ids, image_ids=np.arange(len(columns), dtype=np.int64))
         readers, benchmarks = [part.reader for part in parts], {part.benchmark for part in parts}
         super().__init__(
             names,
@@ -209,11 +192,6 @@ class Concatenated(DetectionDataset):
         )
         self._text = f"Concatenated({', '.join(map(repr, parts))})"
 
-    def locate(self, index: int) -> tuple[int, int]:
-        """Return which data set sample `index` is from, and its index there; an IndexError if there is none."""
-        self._check(index)
-        return _located(self._starts, index)
-
     def part_indices(self) -> list[range]:
         """Return the indices of each data set's samples."""
         return [range(start, stop) for start, stop in pairwise(self._starts.tolist())]
@@ -224,13 +202,8 @@ def _read_chosen(reader: Callable[[int], LazyImage], indices: Ints, index: int) 
 
 
 def _read_part(parts: Sequence[DetectionDataset], starts: Ints, index: int) -> LazyImage:
-    part, place = _located(starts, index)
-    return parts[part].image(place)
-
-
-def _located(starts: Ints, index: int) -> tuple[int, int]:
     part = int(np.searchsorted(starts, index, side="right")) - 1
-    return part, index - int(starts[part])
+    return parts[part].image(index - int(starts[part]))
 
 
 def _mixed(parts: Sequence[DetectionDataset], weights: Sequence[float] | None) -> Sources | None:
@@ -238,13 +211,10 @@ def _mixed(parts: Sequence[DetectionDataset], weights: Sequence[float] | None) -
     if weights is None and all(part.sources is None for part in parts):
         return None
     whole = np.array([len(part) for part in parts] if weights is None else weights, dtype=np.float64)
-    numbers, shares = [], []
-    count = 0
-    for part, weight in zip(parts, whole / whole.sum(), strict=True):
-        number, share = part.sources or (np.zeros(len(part), dtype=np.int64), np.ones(1))
-        numbers.append(number + count)
-        shares.append(share * weight)
-        count += len(share)
+    sources = [part.sources or Sources(np.zeros(len(part), dtype=np.int64), np.ones(1)) for part in parts]
+    starts = np.cumsum([0, *(len(source.shares) for source in sources)])
+    numbers = [source.numbers + start for source, start in zip(sources, starts[:-1], strict=True)]
+    shares = [source.shares * weight for source, weight in zip(sources, whole / whole.sum(), strict=True)]
     return Sources(np.concatenate(numbers), np.concatenate(shares))
 
 

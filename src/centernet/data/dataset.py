@@ -77,9 +77,6 @@ class DetectionDataset:
 
     Attributes:
         problems: every defect found so far, with what was done about it; reading images may add to it.
-
-    Raises:
-        DataError: wrong `class_names`, or no sample from a source.
     """
 
     def __init__(
@@ -137,10 +134,8 @@ class DetectionDataset:
     def image(self, index: int) -> LazyImage:
         """Return the image of sample `index`, decoded when its pixels are asked for (``image(i).read()[0]``).
 
-        A child whose images are no files of their own defines this one: ``return LazyImage.of(pixels)``.
-
-        Raises:
-            ImageError: it cannot be read. That may show as late as when it is decoded.
+        A child whose images are no files of their own defines this one: ``return LazyImage.of(pixels)``. Here or when
+        it is decoded an ImageError is raised for one that cannot be read.
         """
         return open_image(self.path(index)) if self._reader is None else self._reader(index)
 
@@ -148,12 +143,8 @@ class DetectionDataset:
         """Return sample `index`: its image, decoded when asked for, and copies of its boxes in pixels of the image.
 
         Where the image isn't of the size that the annotation says, the boxes are clipped to the real one; that is a
-        problem, noted once.
-
-        Raises:
-            ImageError: the image cannot be read; noted as a problem. Of damage behind its header as late as when it is
-                decoded.
-            DataError: a problem, if `strict`.
+        problem, noted once, or a DataError if `strict`. An image that cannot be read is noted and an ImageError, of
+        damage behind its header when it is decoded.
         """
         annotation = self.annotation(index)
         with self._noting_unreadable(annotation.path):
@@ -172,17 +163,15 @@ class DetectionDataset:
     def with_class_names(self, class_names: Sequence[str]) -> DetectionDataset:
         """Return the same data with other labels: each box keeps the name of its class and gets that name's place.
 
-        Raises:
-            DataError: a class of this data set isn't in `class_names`.
+        A class of this data set that isn't in `class_names` is a DataError.
         """
         names = check_class_names(class_names)
         missing = [name for name in self.class_names if name not in names]
         if missing:
-            raise DataError(
-                f"{self!r} has classes that are not in the list of classes: {with_nearest(missing, names)}. "
-                f"Its classes: {', '.join(self.class_names)}. The list: {', '.join(names) or 'empty'}. "
-                "Where those boxes are to be left out, give the data set the list as its own class_names"
-            )
+            text = f"{self!r} has classes that are not in the list of classes: {with_nearest(missing, names)}"
+            lists = f"Its classes: {', '.join(self.class_names)}. The list: {', '.join(names) or 'empty'}"
+            hint = "Where those boxes are to be left out, give the data set the list as its own class_names"
+            raise DataError(f"{text}. {lists}. {hint}")
         if names == self.class_names:
             return self
         if type(self).annotation is DetectionDataset.annotation:
@@ -239,9 +228,8 @@ class DetectionDataset:
     def _introduce(self, source: str | Path) -> None:
         if len(self) == 0:
             reasons = "\n".join(describe_problems(self.problems, 5)) or "nothing is listed there"
-            raise DataError(
-                f"{source}: no usable image. {reasons}\nCheck the path and the split, or put right what is named above"
-            )
+            hint = "Check the path and the split, or put right what is named above"
+            raise DataError(f"{source}: no usable image. {reasons}\n{hint}")
         if self.problems:
             text = "\n".join([f"{self!r}: {len(self)} images are used", *describe_problems(self.problems, 5)])
             warnings.warn(text, DataWarning, stacklevel=4)

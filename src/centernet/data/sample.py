@@ -7,7 +7,7 @@ background, and is no false positive in evaluation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,13 +34,11 @@ COLUMNS = ("boxes", "labels", "ids", "ignore", "areas", "difficulty")
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """The stored truth about one image, in original pixels: what evaluation compares with. Its arrays are read-only.
+    """The stored truth about one image, in original pixels of the upright image. Its arrays are read-only.
 
     Attributes:
         path: the image's file; for a rendered image a name that no file has.
         image_id: unique in the data set; for COCO the file's own.
-        height: of the upright image.
-        width: of the upright image.
         boxes: float32 N×4, inside the image; those of an amodal data set may reach over its edges.
         labels: int64 N, an index into the data set's `class_names`; -1 (any class) is allowed where `ignore` is set.
         ids: int64 N, identities; -1 where there is none.
@@ -78,10 +76,7 @@ class Annotation:
 
     def select(self, rows: NDArray[Any], **changes: Any) -> Annotation:
         """Return the annotation with the boxes `rows` (indices or a mask), and with other values for some fields."""
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in COLUMNS:
-            values[name] = values[name][rows]
-        return Annotation(**(values | changes))
+        return replace(self, **({name: getattr(self, name)[rows] for name in COLUMNS} | changes))
 
 
 class Sample:
@@ -135,16 +130,10 @@ class Sample:
     def select(self, rows: NDArray[Any], *, image: Pixels, boxes: Floats, ignore: Bools | None = None) -> Sample:
         """Return the sample with another image, whose boxes are those of `rows` (indices or a mask) in the new pixels.
 
-        Args:
-            rows: which of this sample's boxes survive, in the order of `boxes`.
-            image: uint8 H×W×3.
-            boxes: float32 M×4, one for each row.
-            ignore: bool M; None takes over the flags.
+        Of M rows, `boxes` (float32 M×4) and `ignore` (bool M; None takes over the flags) are in the same order.
         """
-        kept = {name: getattr(self, name)[rows] for name in ("labels", "ids", "ignore")}
-        if ignore is not None:
-            kept["ignore"] = ignore
-        return self.replace(image=image, boxes=boxes, **kept)
+        ignore = self.ignore[rows] if ignore is None else ignore
+        return self.replace(image=image, boxes=boxes, labels=self.labels[rows], ids=self.ids[rows], ignore=ignore)
 
     def replace(self, **changes: Any) -> Sample:
         """Return the sample with other values for some of the constructor's arguments."""
