@@ -89,9 +89,8 @@ def read_truth(rules: ClassRules, path: Path, report: Reports, *, min_visibility
     table = table.numbers(report, used=used, whole=whole, what="row of numbers").without_repeated(report)
     kinds = table.values[:, 7].astype(np.int64) if with_class else np.full(len(table), PEDESTRIAN)
     known = (kinds > 0) & (kinds < len(rules.labels))
-    for row in np.flatnonzero(~known).tolist():
-        text = f"the class {kinds[row]} is none of 1 .. {len(rules.labels) - 1}; it is left out"
-        report(path, "unknown-class", f"{table.where(row)}: {text}")
+    text = f"is none of 1 .. {len(rules.labels) - 1}"
+    table.keep(known, report, "unknown-class", lambda row: f"the class {kinds[row]} {text}")
     wanted = rules.labels[np.where(known, kinds, 0)] >= 0
     table, kinds = table.select(wanted), kinds[wanted]
     ignore = rules.ignore[kinds] | (rules.flagged[kinds] & (table.values[:, 6] == 0))
@@ -141,10 +140,9 @@ def read_mot_detections(
 
 @dataclass(frozen=True)
 class SequenceInfo:
-    """The contents of seqinfo.ini: the folder of the frames, relative to that of the sequence, their number, their
-    (height, width), each None where it is not stated, and how many there are per second."""
+    """The contents of seqinfo.ini; None is not stated."""
 
-    images: str = "img1"
+    images: str = "img1"  # the folder of the frames, relative to that of the sequence
     length: int | None = None
     size_hw: tuple[int, int] | None = None
     frame_rate: float = ASSUMED_RATE

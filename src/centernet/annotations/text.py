@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,9 +122,13 @@ class TextTable:
         _, first = np.unique(self.values[named, :2], axis=0, return_index=True)
         again = np.zeros(len(self), dtype=np.bool_)
         again[np.delete(named, first)] = True
-        for row in np.flatnonzero(again).tolist():
-            report(self.path, "duplicate", f"{self.where(row)}: this identity is in the frame again; it is left out")
-        return self.select(~again)
+        return self.keep(~again, report, "duplicate", lambda row: "this identity is in the frame again")
+
+    def keep(self, good: NDArray[np.bool_], report: Reports, kind: str, fault: Callable[[int], str]) -> TextTable:
+        """Return the good rows; of the others report what is wrong with each."""
+        for row in np.flatnonzero(~good).tolist():
+            report(self.path, kind, f"{self.where(row)}: {fault(row)}; it is left out")
+        return self.select(good)
 
     def check(self) -> None:
         """Raise a ValueError that names the first row of another width, or with a field that is no number."""

@@ -15,37 +15,35 @@ from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
-from ..annotations.problems import with_nearest
+from ..annotations.problems import DataError, DataWarning, with_nearest
+from ..configuration import plain
 from ..images import IMAGE_SUFFIXES
 from . import COCO, MOT, VOC, YOLO, CrowdHuman, ImageFolder, KITTITracking, SafetyHelmet
 from .dataset import DetectionDataset
-from .sample import DataError, DataWarning
 
 Splits: TypeAlias = dict[str, dict[str, Any]]
 """Name of a split → arguments of the reader."""
 
 
 class Format(NamedTuple):
-    """A row of the table: the name by which a person chooses it, its title for reports, the class that reads it, from a
-    folder or file to its splits (empty where it isn't this format), and by what it is recognised, for people."""
+    """A row of the table."""
 
-    name: str
-    title: str
+    name: str  # by which a person chooses it
+    title: str  # for reports
     reader: type[DetectionDataset]
-    recognise: Callable[[Path], Splits]
-    layout: str
+    recognise: Callable[[Path], Splits]  # from a folder or file; empty where it isn't this format
+    layout: str  # by what it is recognised, for people
 
 
 @dataclass
 class Source:
-    """The data of a folder or file: the format as which they are read, arguments of its reader for each split, titles
-    of other formats that fit, and further arguments for all splits."""
+    """The data of a folder or file, and how they are read."""
 
     path: Path
     format: Format
     splits: Splits
-    also: list[str] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
+    also: list[str] = field(default_factory=list)  # titles of other formats that fit
+    options: dict[str, Any] = field(default_factory=dict)  # further arguments for all splits
 
     def arguments(self, split: str) -> dict[str, Any]:
         """Return what the reader is called with; raise a DataError for an option that it doesn't have."""
@@ -56,23 +54,16 @@ class Source:
         return {**self.splits[split], **self.options}
 
     def open(self, split: str) -> DetectionDataset:
-        """Return the data set of a split; what is wrong with it is in its `problems`, without a warning.
-
-        Raises:
-            DataError: it cannot be used at all.
-        """
+        """Return the data set of a split; what is wrong with it is in its `problems`, without a warning."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)
             return self.format.reader(**self.arguments(split))
 
     def section(self, split: str) -> dict[str, Any]:
         """Return the data set of a split as a configuration names it: `class_path` and `init_args`."""
-        plain = {
-            key: str(value) if isinstance(value, Path) else list(value) if isinstance(value, (tuple, list)) else value
-            for key, value in self.arguments(split).items()
-            if key != "require_images"
-        }
-        return {"class_path": self.format.reader.__name__, "init_args": plain}
+        arguments = plain(self.arguments(split))
+        arguments.pop("require_images", None)
+        return {"class_path": self.format.reader.__name__, "init_args": arguments}
 
     def configuration(self) -> str:
         """Return the `data` section of a configuration that trains on it, as YAML; empty without a training split."""
@@ -83,14 +74,9 @@ class Source:
 
 
 def find_format(path: Path, *, name: str | None = None) -> Source:
-    """Find out what the data in a folder are.
+    """Find out what the data in a folder, or in a file that is a data set (COCO's JSON), are.
 
-    Args:
-        path: the folder, or a file that is a data set (COCO's JSON).
-        name: of a format; None takes the first that fits.
-
-    Raises:
-        DataError: no such folder, nothing in it that is known, or not the format that was asked for.
+    Without the name of a format the first that fits is taken. A DataError names what was looked for where none does.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
@@ -188,9 +174,7 @@ def _images(path: Path) -> Splits:
 FORMATS: Sequence[Format] = (
     Format("helmet", "Safety-Helmet-Wearing-Dataset", SafetyHelmet, _helmet, "the folder VOC2028"),
     Format("voc", "Pascal VOC", VOC, _voc, "the folders Annotations and JPEGImages"),
-    Format(
-        "coco", "COCO", COCO, _coco, "*.json with images, annotations and categories (also in annotations, train …)"
-    ),
+    Format("coco", "COCO", COCO, _coco, "*.json with images, annotations, categories (also in annotations, train …)"),
     Format("yolo", "YOLO", YOLO, _yolo, "data.yaml with names"),
     Format("mot", "MOTChallenge", MOT, _mot, "<sequence>/gt/gt.txt (also in train …)"),
     Format("kitti", "KITTI tracking", KITTITracking, _kitti, "the folders label_02 and image_02"),
@@ -199,19 +183,17 @@ FORMATS: Sequence[Format] = (
 )
 
 _ROLES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
+    "train": {"train", "training"},
+    "val": {"val", "valid", "validation", "dev"},
+    "test": {"test", "testing"},
 }
 
 
 def _role(name: str) -> str:
     """``train``, ``val`` or ``test`` where the name of a file or list says so, else the name itself."""
     words = "".join(c if c.isalpha() else " " for c in name.lower()).split()
-    for role, known in _ROLES.items():
-        if any(word in known for word in words):
-            return role
-    return "train" if words in (["trainval"], ["annotations"], ["instances"]) else name
+    roles = [role for role, known in _ROLES.items() if not known.isdisjoint(words)]
+    return next(iter(roles), "train" if words in (["trainval"], ["annotations"], ["instances"]) else name)
 
 
 def _named(found: Splits) -> Splits:

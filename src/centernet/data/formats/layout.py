@@ -141,7 +141,7 @@ class ImageList:
             rows: `images` are indices of this list; -1 leaves a box out without a word. None: no boxes.
             where: from a row to its file and its place there, for messages.
             image_ids: one for each image; None numbers them from 0.
-            amodal: boxes that reach over the edges are kept whole.
+            amodal: boxes are not cut.
             first_pixel: see `are_usable`; with 1 the last pixel is part of the box.
             unreadable: by the place of a row: why it has no box.
         """

@@ -42,16 +42,10 @@ class SequenceReader:
         length: int | None = None,
         part: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        """Read a sequence.
+        """Read a sequence: the boxes of a file, and the images, named by their frames, of a folder of the root.
 
-        Args:
-            name: of the sequence.
-            truth: the file of its boxes, for `parse`, whose `images` are frames.
-            folder: of its images, relative to the root, named by their frames.
-            frame_rate: frames per second.
-            size_hw: of all images; None reads it from each.
-            length: number of the last frame, where it is stated.
-            part: from which share of the frames to which they are used.
+        Where it is stated, `size_hw` is that of all images, and `length` the number of the last frame. `part` is from
+        which share of the frames to which they are used.
         """
         if not truth.is_file():
             self._report(truth, "missing-annotation", "there is no such file; the sequence is left out")
@@ -132,22 +126,17 @@ def numbered_images(folder: Folder, subfolder: str, report: Reports) -> dict[int
 
 
 def choose_sequences(found: Sequence[str], wanted: Sequence[str] | None, root: Path) -> list[str]:
-    """Return the sequences that names or patterns such as ``MOT17-*-FRCNN`` ask for, in the order of `found`.
-
-    Raises:
-        DataError: a name or pattern fits none.
-    """
+    """Return the sequences that names or patterns such as ``MOT17-*-FRCNN`` ask for, in the order of `found`."""
     if wanted is None:
         return list(found)
     if isinstance(wanted, str):
         raise DataError(f"sequences: expected a list of names or patterns, got the string {wanted!r}")
-    missing = [name for name in wanted if not any(fnmatchcase(other, name) for other in found)]
+    fitting = {pattern: [name for name in found if fnmatchcase(name, pattern)] for pattern in wanted}
+    missing = [pattern for pattern, names in fitting.items() if not names]
     if missing or not wanted:
-        raise DataError(
-            f"{root}: sequences has {with_nearest(missing, found) or 'nothing'}, "
-            f"but the sequences there are {', '.join(found)}"
-        )
-    return [name for name in found if any(fnmatchcase(name, pattern) for pattern in wanted)]
+        text = with_nearest(missing, found) or "nothing"
+        raise DataError(f"{root}: sequences has {text}, but the sequences there are {', '.join(found)}")
+    return [name for name in found if any(name in names for names in fitting.values())]
 
 
 def spans(numbers: Collection[int], *, most: int = 4) -> str:
