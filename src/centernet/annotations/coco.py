@@ -20,7 +20,7 @@ from ..boxes import xyxy_to_xywh
 from .json_stream import read_lists
 from .problems import DataError, Reports, UnknownKeys
 from .rows import BoxRows, RowList
-from .text import four_numbers
+from .text import json_box
 
 
 class CocoImage(NamedTuple):
@@ -128,15 +128,14 @@ class _Annotations:
             self._wrong.append((place, "bad-box", f"annotations[{place}] is {entry!r:.100}, expected an object"))
             return
         self._keys.look(entry, f"annotations[{place}]")
-        box = four_numbers(entry.get("bbox"))
+        box = json_box(entry.get("bbox"))
         if box is None:
             self.unreadable[place] = f"bbox is {entry.get('bbox')!r:.100}, expected four numbers"
-        x, y, width, height = box or (math.nan,) * 4
         area = entry.get("area")
         area = float(area) if isinstance(area, (int, float)) and 0 < area < 1e38 else math.nan
         image, label = _number(self._images, entry.get("image_id")), _number(self._categories, entry.get("category_id"))
         ignore = bool(entry.get("iscrowd") or entry.get("ignore"))
-        self._rows.add(image, place, (x, y, x + width, y + height), label, ignore=ignore, area=area)
+        self._rows.add(image, place, box or (math.nan,) * 4, label, ignore=ignore, area=area)
 
     def where(self, place: int) -> str:
         return f"annotations[{place}] (id {self._odd_ids.get(place, self._ids[place])})"

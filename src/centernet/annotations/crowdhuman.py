@@ -8,36 +8,29 @@ reflections, images of people) and those that say ``ignore`` are regions to igno
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .problems import DataError, Reports, UnknownKeys, with_nearest
+from .problems import DataError, Reports, UnknownKeys, opening, with_nearest
 from .rows import BoxRows, RowList
-from .text import four_numbers
+from .text import json_box
 
 BOX_KEYS = {"full": "fbox", "visible": "vbox", "head": "hbox"}
 """Keys of the three boxes, by what they are around."""
 _TAGS = ("person", "mask")
 
 
-@dataclass(frozen=True, eq=False)
-class CrowdHumanFile:
-    """The line of each image, by its ID; and all boxes, whose `places` count from 1 in their line."""
+def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> tuple[dict[str, int], BoxRows]:
+    """Read the boxes of a kind, a key of `BOX_KEYS`. Wrong lines and boxes are reported and left out.
 
-    lines: dict[str, int]
-    rows: BoxRows
-
-
-def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> CrowdHumanFile:
-    """Read the boxes of a kind, a key of `BOX_KEYS`. Wrong lines and boxes are reported and left out."""
+    Returns:
+        The line of each image, by its ID; and all boxes, whose `places` count from 1 in their line.
+    """
     lines: dict[str, int] = {}
     rows = RowList()
     keys = UnknownKeys(["tag", "extra", "head_attr", "ignore", *BOX_KEYS.values()])
-    try:
+    with opening(path, "annotations"):
         texts = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}); check `annotations`") from error
     for line, text in enumerate(texts, start=1):
         entry = _entry(text, f"line {line}", path, report) if text.strip() else None
         if entry is None:
@@ -55,7 +48,7 @@ def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> CrowdH
         first = f" The first problem: {report.found[0]}" if report.found else ""
         raise DataError(f"{path}: no line in CrowdHuman's format, a JSON object with ID and gtboxes a line.{first}")
     keys.report(path, report)
-    return CrowdHumanFile(lines, rows.rows())
+    return lines, rows.rows()
 
 
 def _entry(text: bytes, where: str, path: Path, report: Reports) -> dict[str, Any] | None:
@@ -87,8 +80,8 @@ def _add_person(
     tag, key = person.get("tag"), BOX_KEYS[box]
     if tag not in _TAGS:
         return "unknown-class", f"the tag {with_nearest([str(tag)], _TAGS)} is none of {', '.join(_TAGS)}"
-    numbers = four_numbers(person.get(key))
-    if numbers is None:
+    corners = json_box(person.get(key))
+    if corners is None:
         return "bad-box", f"{key} is {person.get(key)!r:.100}, expected four numbers"
     ignore = tag == "mask"
     for name in ("extra", "head_attr") if box == "head" else ("extra",):
@@ -96,6 +89,5 @@ def _add_person(
         if isinstance(attributes, dict):
             keys.look(attributes, f"{where}, {name}")
             ignore = ignore or bool(attributes.get("ignore"))
-    x, y, width, height = numbers
-    rows.add(image, place, (x, y, x + width, y + height), 0, ignore=ignore)
+    rows.add(image, place, corners, 0, ignore=ignore)
     return None

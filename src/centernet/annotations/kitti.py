@@ -43,9 +43,12 @@ def read_truth(
     table = TextTable.read(path, TRUTH_WIDTHS, words_column=KIND_COLUMN)
     table = table.numbers(report, used=[3, 4, 6, 7, 8, 9], whole=[0, 1], what="row of a label file")
     table = table.without_repeated(report)
-    words, known = table.words, np.isin(table.words, [*KITTI_CLASSES, DONT_CARE])
-    fault = lambda row: f"the type {with_nearest([str(words[row])], KITTI_CLASSES)} is none of KITTI's"  # noqa: E731
-    table = table.keep(known, report, "unknown-class", fault)
+    words = [str(word) for word in table.words]
+
+    def unknown(row: int) -> str:
+        return f"the type {with_nearest([words[row]], KITTI_CLASSES)} is none of KITTI's"
+
+    table = table.keep(np.isin(words, [*KITTI_CLASSES, DONT_CARE]), report, "unknown-class", unknown)
     meant = {kind: kind if kind in names else NEIGHBOURS.get(kind, "") for kind in KITTI_CLASSES}
     label_of = {kind: names.index(name) for kind, name in meant.items() if name in names} | {DONT_CARE: -1}
     table = table.select(np.isin(table.words, list(label_of)))

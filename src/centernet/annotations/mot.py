@@ -19,7 +19,7 @@ import numpy as np
 
 from ..boxes import xyxy_to_xywh
 from ..detections import Detections
-from .problems import DataError, DataWarning, Reports, describe_problems
+from .problems import DataWarning, Reports, describe_problems, opening
 from .rows import BoxRows
 from .text import TextTable, number, text_lines
 
@@ -116,10 +116,8 @@ def read_mot_detections(
     warning, or with `strict` a DataError, as is a file that cannot be opened.
     """
     path, report = Path(path), Reports(strict=strict)
-    try:
+    with opening(path):
         table = TextTable.read(path, TRUTH_WIDTHS, separator=",")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
     table = table.numbers(report, used=range(2, 7), whole=[0], what="row of numbers")
     good = (table.values[:, 4:6] > 0).all(axis=1)
     for row in np.flatnonzero(~good).tolist():

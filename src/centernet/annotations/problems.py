@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,16 @@ class DataWarning(UserWarning):
 
 class DataError(ValueError):
     """A data set that cannot be used; the message names the file, what is wrong and what to do."""
+
+
+@contextmanager
+def opening(path: Path, option: str = "") -> Iterator[None]:
+    """Make a file that cannot be opened a DataError, with the option that names it."""
+    try:
+        yield
+    except OSError as error:
+        hint = f"; check `{option}`" if option else ""
+        raise DataError(f"{path}: cannot be opened ({error.strerror}){hint}") from error
 
 
 @dataclass(frozen=True)

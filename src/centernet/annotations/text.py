@@ -24,15 +24,15 @@ def number(text: str) -> float:
     return float(text)
 
 
-def four_numbers(values: Any) -> tuple[float, float, float, float] | None:
-    """Return the numbers of a box in JSON; None where it isn't a list of four. Numbers as text count, true doesn't."""
+def json_box(values: Any) -> tuple[float, float, float, float] | None:
+    """Return ``x1 y1 x2 y2`` of ``[x, y, width, height]``; None unless it has four numbers, perhaps as text."""
     if not isinstance(values, list) or len(values) != 4 or bool in map(type, values):
         return None
     try:
-        a, b, c, d = (number(value) if isinstance(value, str) else float(value) for value in values)
+        x, y, width, height = (number(value) if isinstance(value, str) else float(value) for value in values)
     except (TypeError, ValueError, OverflowError):
         return None
-    return a, b, c, d
+    return x, y, x + width, y + height
 
 
 def text_lines(path: Path) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from ..boxes import xyxy_to_cxcywh
-from .problems import DataError, Reports, check_class_names
+from .problems import DataError, Reports, check_class_names, opening
 from .rows import RowList, are_usable, describe_fault
 from .text import number
 
@@ -33,10 +33,10 @@ class DataYaml:
     @classmethod
     def read(cls, path: Path) -> DataYaml:
         """Read the file."""
+        with opening(path, "data"):
+            data = path.read_bytes()
         try:
-            content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be opened ({error.strerror}); check `data`") from error
+            content = yaml.load(data.decode("utf-8-sig"), Loader=yaml.BaseLoader)
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise DataError(f"{path}: not valid YAML ({error})") from error
         if not isinstance(content, dict) or "names" not in content:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...annotations.coco import CocoFile, CocoImage, is_whole, read_coco
-from ...annotations.problems import DataError, Reports, choose_class_names
+from ...annotations.problems import DataError, Reports, choose_class_names, opening
 from ...annotations.text import text_lines
 from ..columns import Columns
 from ..dataset import DetectionDataset
@@ -63,10 +63,8 @@ class COCO(DetectionDataset):
 
 def _chosen(images: Sequence[CocoImage], subset: Path, report: Reports) -> list[CocoImage]:
     """The images that a list of file names asks for, in its order."""
-    try:
+    with opening(subset, "subset"):
         lines = text_lines(subset)
-    except OSError as error:
-        raise DataError(f"{subset}: cannot be opened ({error.strerror}); check `subset`") from error
     by_name = {image.name: image for image in images}
     chosen = []
     for name in dict.fromkeys(line.strip() for line in lines if line.strip()):

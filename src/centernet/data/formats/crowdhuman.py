@@ -45,8 +45,8 @@ class CrowdHuman(DetectionDataset):
         path = Path(annotations)
         if box not in BOX_KEYS:
             raise DataError(f"box: expected one of {', '.join(BOX_KEYS)}, got {box!r}")
-        file = read_crowdhuman(path, report := Reports(strict=strict), box=box)
-        names, lines = [*file.lines], [*file.lines.values()]
+        lines, rows = read_crowdhuman(path, report := Reports(strict=strict), box=box)
+        names = list(lines)
         listed = ImageList(find_image_folder(path, images, [f"{name}.jpg" for name in names[:20]]), report)
         indices = np.full(len(names), -1, dtype=np.int64)
         for place, name in enumerate(names):
@@ -54,12 +54,11 @@ class CrowdHuman(DetectionDataset):
             found = next(there, None) or listed.find(f"{name}.jpg")
             if found is not None:
                 indices[place] = listed.add(found)
-        rows = replace(file.rows, images=indices[file.rows.images])
 
         def where(row: int) -> tuple[Path, str]:
-            image = int(file.rows.images[row])
-            return path, f"line {lines[image]} ({names[image]}), box {rows.places[row]}"
+            name = names[rows.images[row]]
+            return path, f"line {lines[name]} ({name}), box {rows.places[row]}"
 
-        columns = listed.columns(rows, where, amodal=amodal)
+        columns = listed.columns(replace(rows, images=indices[rows.images]), where, amodal=amodal)
         name = "head" if box == "head" else "person"
         super().__init__([name], columns, source=path, amodal=amodal, benchmark="crowdhuman", **listed.findings())

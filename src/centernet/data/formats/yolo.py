@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ...annotations.problems import DataError, Reports, choose_class_names
+from ...annotations.problems import DataError, Reports, choose_class_names, opening
 from ...annotations.rows import RowList
 from ...annotations.text import text_lines
 from ...annotations.yolo import DataYaml, inside_path, label_path, read_labels
@@ -86,15 +86,15 @@ class _Reader:
         if inside is None or not target.exists():
             what = "leads out of the data set" if inside is None else f"is not in {self.root}"
             raise DataError(f"{self.file.path}: {entry!r} {what}; give the folder that it is meant to be in as `root`")
+        if target.is_file():
+            with opening(target):
+                lines = text_lines(target)
+            for place, line in enumerate(map(str.strip, lines), start=1):
+                if line:
+                    self._read_listed(line, target, place)
+            return
         try:
-            if target.is_file():
-                for place, line in enumerate(map(str.strip, text_lines(target)), start=1):
-                    if line:
-                        self._read_listed(line, target, place)
-                return
             names = [path.relative_to(self.root).as_posix() for path in list_images(target, recursive=True)]
-        except OSError as error:
-            raise DataError(f"{target}: cannot be opened ({error.strerror})") from error
         except ImageError as error:
             raise DataError(str(error)) from error
         for name in names:
