@@ -117,6 +117,7 @@ def test_identities_of_concatenated_sets_are_distinct(shared: Path, people: Dete
         assert len(indices) == len(part) and len(numbers) == part.num_identities and not numbers & seen
         seen |= numbers
     assert seen == set(range(dataset.num_identities))
+    assert dataset.locate(len(parts[0])) == (1, 0)
     counted = np.sum([part.label_arrays() for part in (*parts, people, still)], axis=0)
     assert np.array_equal(dataset.label_arrays(), counted)
     check_dataset(dataset, samples=6)

@@ -89,14 +89,10 @@ class RandomSubset(Subset):
 
 
 class DetectionForTracking(DetectionDataset):
-    """A data set for training a tracker where nobody followed anything: each box is an identity of its own.
+    """A data set whose boxes, but for those to ignore, are each an identity of its own.
 
     So FairMOT (Zhang et al., 2021, arXiv:2004.01888) learns identities from still images: augmented views of the same
-    object are to be alike, those of others different. Identities that the data set had are not kept. Boxes to ignore
-    have none.
-
-    Args:
-        dataset: of any format.
+    object are to be alike, those of others different.
     """
 
     def __init__(self, dataset: DetectionDataset) -> None:
@@ -110,8 +106,7 @@ class DetectionForTracking(DetectionDataset):
 class MapClasses(DetectionDataset):
     """A data set's boxes of some classes, under other names where wanted; those of all other classes are left out.
 
-    So sets that call the same thing differently (``person``, ``pedestrian``) are brought together. Several classes may
-    become one. Regions to ignore for any class stay. Identities are numbered without gaps.
+    Several classes may become one. Regions to ignore for any class stay. Identities are numbered without gaps.
 
     Args:
         dataset: of any format.
@@ -138,12 +133,9 @@ class MapClasses(DetectionDataset):
 
 
 class Concatenated(DetectionDataset):
-    """Several data sets, one after the other, as one.
+    """Several data sets, one after the other, as one. Classes are matched by name, identities told apart.
 
-    Classes are matched by name. Identities of one data set are told apart from those of all others, so that tracking
-    data and detection data (as `DetectionForTracking`) train together. Image ids are the indices.
-
-    An object of a class that one of the data sets has and another doesn't annotate is background in the latter.
+    Image ids are the indices. An object of a class that a data set doesn't annotate is background there.
 
     Args:
         datasets: at least one.
@@ -192,6 +184,11 @@ class Concatenated(DetectionDataset):
         )
         self._text = f"Concatenated({', '.join(map(repr, parts))})"
 
+    def locate(self, index: int) -> tuple[int, int]:
+        """Return which data set sample `index` is from, and its index there; an IndexError if there is none."""
+        self._check(index)
+        return _located(self._starts, index)
+
     def part_indices(self) -> list[range]:
         """Return the indices of each data set's samples."""
         return [range(start, stop) for start, stop in pairwise(self._starts.tolist())]
@@ -202,8 +199,13 @@ def _read_chosen(reader: Callable[[int], LazyImage], indices: Ints, index: int) 
 
 
 def _read_part(parts: Sequence[DetectionDataset], starts: Ints, index: int) -> LazyImage:
+    part, place = _located(starts, index)
+    return parts[part].image(place)
+
+
+def _located(starts: Ints, index: int) -> tuple[int, int]:
     part = int(np.searchsorted(starts, index, side="right")) - 1
-    return parts[part].image(index - int(starts[part]))
+    return part, index - int(starts[part])
 
 
 def _mixed(parts: Sequence[DetectionDataset], weights: Sequence[float] | None) -> Sources | None:

@@ -60,8 +60,7 @@ class DetectionDataset:
         class_names: what each label means.
         columns: all images and boxes; None where a child defines `__len__` and `annotation`, of which they are then
             made when they are needed.
-        source: where the columns were read from. A data set with a source that has no image is an error, and its
-            problems are said in a warning.
+        source: where the columns were read from. Having no image is an error then, and problems are a warning.
         problems: what was found on the way. A `Problems` is shared: what is found later is added to it.
         strict: a defect is an error, not a warning.
         category_ids: the format's own number of each class, for results in that format; None counts from 1.
@@ -69,11 +68,10 @@ class DetectionDataset:
         amodal: boxes may reach over the edges of their images: they are those of whole objects, and augmentation
             leaves them so.
         sequences: the videos among the samples, for tracking; empty where there are none.
-        sources: what the samples are mixed from; None where they are not, or in no shares of their own.
+        sources: what the samples are mixed from, if in shares of their own.
         reader: gives the image of a sample by its index; None opens the files.
         clipped: how many boxes reached over the edges of their images and were cut there.
-        benchmark: the benchmark whose figures validation gives beside COCO's and Pascal VOC's, a key of
-            `centernet.evaluation.EVALUATORS`; None: no other.
+        benchmark: whose figures validation gives too, a key of `centernet.evaluation.EVALUATORS`.
 
     Attributes:
         problems: every defect found so far, with what was done about it; reading images may add to it.

@@ -14,20 +14,19 @@ from functools import partial
 from pathlib import Path
 
 from ...annotations.kitti import KITTI_CLASSES, read_truth
+from ...annotations.mot import SequenceInfo
 from ...annotations.problems import DataError, Reports, choose_class_names
 from ..dataset import DetectionDataset
 from .sequences import SequenceReader, choose_sequences
 
-_FRAME_RATE = 10.0
+_INFO = SequenceInfo(frame_rate=10.0)
 
 
 class KITTITracking(DetectionDataset):
     """KITTI's tracking sequences, with identities that run from 0 on over all of them.
 
-    To be ignored are DontCare regions (for every class); what the benchmark's evaluation leaves out for being too like
-    a class that is asked for (Van for Car; Person and Person_sitting for Pedestrian) unless it is asked for too; and
-    objects more occluded or truncated than the limits. Other types are passed over. An image without rows is an
-    example of background; images may have gaps between them.
+    To be ignored are DontCare regions (for every class), neighbours of classes that are asked for (`NEIGHBOURS`), and
+    objects more occluded or truncated than the limits. An image without rows is an example of background.
 
     Args:
         root: the folder that holds ``label_02`` and ``image_02`` (or the one above, with ``training`` in it).
@@ -55,7 +54,7 @@ class KITTITracking(DetectionDataset):
         found = {path.stem for path in (root / "label_02").glob("*.txt")}
         found |= {path.name for path in (root / "image_02").iterdir() if path.is_dir()}
         for name in choose_sequences(sorted(found), sequences, root):
-            reader.read(name, root / "label_02" / f"{name}.txt", f"image_02/{name}", parse, frame_rate=_FRAME_RATE)
+            reader.read(name, root / "label_02" / f"{name}.txt", f"image_02/{name}", parse, _INFO)
         columns, findings = reader.columns(), reader.images.findings()
         super().__init__(names, columns, source=root, sequences=reader.sequences, benchmark="kitti", **findings)
 

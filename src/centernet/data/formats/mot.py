@@ -28,10 +28,7 @@ _COPY = re.compile(r"(?<=.)-(DPM|FRCNN|SDP)\Z")
 class MOT(DetectionDataset):
     """Sequences in the MOTChallenge's layout, with identities that run from 0 on over all of them.
 
-    To be ignored are boxes with the flag 0 (where the class is pedestrian), those less visible than `min_visibility`,
-    and, where pedestrians are wanted, the classes that the benchmark's evaluation leaves out: person on vehicle, static
-    person, distractor, reflection (and non motorized vehicle in MOT20). Boxes of classes that are not asked for are
-    passed over. A frame without rows is an example of background.
+    A frame without rows is an example of background. For what is ignored see `class_rules` and docs/datasets.md.
 
     Args:
         root: the folder of the sequences, or of one.
@@ -71,16 +68,9 @@ class MOT(DetectionDataset):
             info = SequenceInfo.read(root / found[name], report)
             if info is not None:
                 rules = class_rules(names, own_names[name], mot20=name.startswith("MOT20"))
-                reader.read(
-                    name,
-                    truths[name],
-                    f"{found[name]}/{info.images}".lstrip("/"),
-                    partial(read_truth, rules, min_visibility=min_visibility),
-                    frame_rate=info.frame_rate,
-                    size_hw=info.size_hw,
-                    length=info.length,
-                    part=part,
-                )
+                parse = partial(read_truth, rules, min_visibility=min_visibility)
+                folder = f"{found[name]}/{info.images}".lstrip("/")
+                reader.read(name, truths[name], folder, parse, info, part)
         columns, videos = reader.columns(amodal=amodal), reader.sequences
         super().__init__(names, columns, source=root, amodal=amodal, sequences=videos, **reader.images.findings())
 

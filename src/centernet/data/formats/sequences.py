@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from ...annotations.mot import SequenceInfo
 from ...annotations.problems import DataError, Reports, with_nearest
 from ...annotations.rows import BoxRows
 from ...images import IMAGE_SUFFIXES
@@ -36,16 +37,12 @@ class SequenceReader:
         truth: Path,
         folder: str,
         parse: Callable[[Path, Reports], BoxRows],
-        *,
-        frame_rate: float,
-        size_hw: tuple[int, int] | None = None,
-        length: int | None = None,
+        info: SequenceInfo,
         part: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         """Read a sequence: the boxes of a file, and the images, named by their frames, of a folder of the root.
 
-        Where it is stated, `size_hw` is that of all images, and `length` the number of the last frame. `part` is from
-        which share of the frames to which they are used.
+        The `part` of the frames that is used is from one share of them to another.
         """
         if not truth.is_file():
             self._report(truth, "missing-annotation", "there is no such file; the sequence is left out")
@@ -60,13 +57,15 @@ class SequenceReader:
         if without:
             text = f"the frames {spans(set(without))} have no image in {folder}"
             self._report(truth, "missing-image", f"{text}; their {len(without)} boxes are left out")
-        inside = [frame for frame in frames if length is None or frame <= length]
+        inside = [frame for frame in frames if info.length is None or frame <= info.length]
         if len(inside) < len(frames):
-            text = f"the frames {spans(list(frames)[len(inside) :])} are beyond the seqLength {length} of seqinfo.ini"
+            text = (
+                f"the frames {spans(list(frames)[len(inside) :])} are beyond the seqLength {info.length} of seqinfo.ini"
+            )
             self._report(path, "missing-annotation", f"{text}; they are left out")
         start, index_of = len(self.images), {}
         for frame in inside[math.floor(part[0] * len(inside)) : math.floor(part[1] * len(inside))]:
-            index = self.images.add(f"{folder}/{frames[frame]}", size_hw)
+            index = self.images.add(f"{folder}/{frames[frame]}", info.size_hw)
             if index >= 0:
                 index_of[frame] = index
                 self._frames.append(frame)
@@ -74,7 +73,7 @@ class SequenceReader:
         if len(self.images) > start:
             self._rows.append(replace(rows, images=indices))
             self._truths.append(truth)
-            self.sequences.append(VideoSequence(name, start, len(self.images), frame_rate))
+            self.sequences.append(VideoSequence(name, start, len(self.images), info.frame_rate))
 
     def columns(self, *, amodal: bool = False) -> Columns:
         """Return all sequences, with identities that run from 0 on, without gaps, over all of them."""

@@ -86,14 +86,8 @@ _EMPTY = " (an image without objects needs an empty one)"
 class SafetyHelmet(VOC):
     """The Safety-Helmet-Wearing-Dataset (https://github.com/njvisionpower/Safety-Helmet-Wearing-Dataset).
 
-    The boxes are those of heads: ``hat`` with a helmet, ``person`` without one. Copies that are still about have boxes
-    of a class ``dog`` in 000377.xml; the author says that these are ``hat`` (issues/18 there), and they are read so.
-
-    Args:
-        root: the folder ``VOC2028``, or the one above it.
-        split: as in `VOC`.
-        difficult: as in `VOC`.
-        strict: the first problem is an error.
+    Options are those of `VOC`; the root may also be the folder above ``VOC2028``. In copies that are still about some
+    boxes are of a class ``dog``; the author says that these are ``hat`` (issues/18 there), and they are read so.
     """
 
     def __init__(

@@ -31,8 +31,7 @@ class YOLO(DetectionDataset):
     """A data set in YOLO's format.
 
     Of polygons the boxes around them are taken; where they are mixed with boxes that is named once, since a row that
-    lost its end may look like one. No file may lead out of the root: neither ``path`` nor the splits of data.yaml, nor
-    the lines of a list of images.
+    lost its end may look like one. No path in a file may lead out of the root.
 
     Args:
         data: the ``data.yaml``, or the folder that it is in.
