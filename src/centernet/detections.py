@@ -58,26 +58,14 @@ class Column:
                 f"{', '.join(get_args(Dtype))}, got {self.kind!r} and {self.dtype!r}"
             )
         last = self.shape[-1] if self.shape else 1
-        moves = self.kind in ("points", "boxes")
-        if moves and (self.dtype != "float32" or (last < 2 if self.kind == "points" else last != 4)):
-            raise ValueError(
-                f"column {self.name}: expected float32 and a last axis of "
-                f"{'x y …' if self.kind == 'points' else 'x1 y1 x2 y2'} for the kind {self.kind}, "
-                f"got {self.dtype} {self.shape}"
-            )
+        for kind, right, axis in (("points", last >= 2, "x y …"), ("boxes", last == 4, "x1 y1 x2 y2")):
+            if self.kind == kind and not (right and self.dtype == "float32"):
+                expected = f"expected float32 and a last axis of {axis} for the kind {kind}"
+                raise ValueError(f"column {self.name}: {expected}, got {self.dtype} {self.shape}")
 
 
 class Detection(NamedTuple):
-    """One object.
-
-    Attributes:
-        bbox: float32 ``x1 y1 x2 y2`` in original pixels.
-        label: place in the class names.
-        score: of the object.
-        name: of its class; the label as text where there are no names.
-        track_id: its identity, or None.
-        data: its entry of each further column.
-    """
+    """One object of `Detections`; `name` is that of its class, or the label as text, `data` has the further columns."""
 
     bbox: NDArray[np.float32]
     label: int
@@ -92,13 +80,8 @@ class Detections:
     """N objects found in one image.
 
     Anything that NumPy can turn into an array may be given; it is checked and converted here, once. Slicing, merging
-    and comparing treat all columns alike; iterating gives one `Detection` an object.
-
-    Args:
-        bboxes, labels, scores, track_ids, class_names: as the attributes.
-        embeddings: N×D, short for a column of the kind `vector` with this name; None for none.
-        columns: as the attribute. What `data` holds without a column is one of the kind `value`.
-        data: as the attribute.
+    and comparing treat all columns alike; iterating gives one `Detection` an object. Embeddings N×D may be given in
+    short: they are a column of the kind `vector` with this name. What `data` holds without a column is a `value`.
 
     Attributes:
         bboxes: N×4 float32 ``x1 y1 x2 y2`` in original pixels, ``x1 <= x2`` and ``y1 <= y2``.
@@ -155,28 +138,26 @@ class Detections:
         put("columns", tuple(described.values()))
         put("data", {c.name: _array(c.name, given[c.name], c.dtype, c.shape, count) for c in self.columns})
 
-        _reject("bboxes", self.bboxes, ~np.isfinite(self.bboxes).all(axis=1), "four finite numbers")
-        inverted = (self.bboxes[:, 0] > self.bboxes[:, 2]) | (self.bboxes[:, 1] > self.bboxes[:, 3])
-        _reject("bboxes", self.bboxes, inverted, "x1 y1 x2 y2 with x1 <= x2 and y1 <= y2")
-        _reject("scores", self.scores, ~np.isfinite(self.scores), "a finite number")
-        if self.class_names:
-            unnamed = (self.labels < 0) | (self.labels >= len(self.class_names))
-            _reject("labels", self.labels, unnamed, f"0..{len(self.class_names) - 1}, a place in class_names")
-        else:
-            _reject("labels", self.labels, self.labels < 0, "0 or more")
+        names, inverted = len(self.class_names), self.bboxes[:, :2] > self.bboxes[:, 2:]
+        unnamed = (self.labels < 0) | (bool(names) & (self.labels >= names))
+        for key, wrong, expected in (
+            ("bboxes", ~np.isfinite(self.bboxes).all(axis=1), "four finite numbers"),
+            ("bboxes", inverted.any(axis=1), "x1 y1 x2 y2 with x1 <= x2 and y1 <= y2"),
+            ("scores", ~np.isfinite(self.scores), "a finite number"),
+            ("labels", unnamed, f"0..{names - 1}, a place in class_names" if names else "0 or more"),
+        ):
+            for row in np.flatnonzero(wrong)[:1].tolist():
+                got = f"row {row} is {getattr(self, key)[row].tolist()} ({int(wrong.sum())} such rows)"
+                raise ValueError(f"{key}: expected {expected}, {got}")
 
     @classmethod
     def empty(cls, class_names: Sequence[str] = ()) -> Detections:
-        """Return Detections without objects."""
+        """Return no objects."""
         return cls([], [], [], class_names=class_names)
 
     @classmethod
     def merge(cls, parts: Sequence[Detections]) -> Detections:
-        """Return the objects of several Detections of one image, one part behind the other.
-
-        Raises:
-            ValueError: parts with objects that differ in their class names or columns.
-        """
+        """Return the objects of several Detections of one image, which have the same class names and columns."""
         filled = [part for part in parts if len(part)] or list(parts[:1])
         if not filled:
             return cls.empty()
@@ -201,8 +182,10 @@ class Detections:
 
     def __getitem__(self, index: int | slice | ArrayLike) -> Detections:
         """Return the objects at a place, in a slice, where a mask is true, or at some indices, always as Detections."""
-        rows = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index, dtype=_index_type(index))]
-        rows = np.atleast_1d(rows)
+        if not isinstance(index, slice):
+            index = np.asarray(index)
+            index = index.astype(np.int64) if index.dtype.kind == "f" and not index.size else index  # an empty list
+        rows = np.atleast_1d(np.arange(len(self))[index])
         return self._with({key: values[rows] for key, values in self._arrays().items()})
 
     def __iter__(self) -> Iterator[Detection]:
@@ -236,26 +219,20 @@ class Detections:
             category_ids: the category of each label. Without it label + 1: COCO's categories begin at 1, and its tools
                 read 0 as background.
         """
-        written = {c.name: _plain(self.data[c.name]) for c in self.columns if c.kind != "vector"}
-        rows = []
-        for i, ((x1, y1, x2, y2), label) in enumerate(zip(self.bboxes.tolist(), self.labels.tolist(), strict=True)):
-            row = {
-                "image_id": image_id,
-                "category_id": label + 1 if category_ids is None else int(category_ids[label]),
-                "bbox": [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)],
-                "score": round(float(self.scores[i]), 6),
-            }
-            if self.track_ids is not None:
-                row["track_id"] = int(self.track_ids[i])
-            rows.append(row | {name: values[i] for name, values in written.items()})
-        return rows
+        boxes, labels = self.bboxes.astype(np.float64), self.labels.tolist()
+        boxes[:, 2:] -= boxes[:, :2]
+        columns: dict[str, list[Any]] = {
+            "image_id": [image_id] * len(self),
+            "category_id": [label + 1 if category_ids is None else int(category_ids[label]) for label in labels],
+            "bbox": [[round(v, 3) for v in box] for box in boxes.tolist()],
+            "score": [round(score, 6) for score in self.scores.tolist()],
+            **({} if self.track_ids is None else {"track_id": self.track_ids.tolist()}),
+            **{c.name: _plain(self.data[c.name]) for c in self.columns if c.kind != "vector"},
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_supervision(self) -> Any:
-        """Return the same as `supervision.Detections`: class names in ``data["class_name"]``, columns by their names.
-
-        Raises:
-            ImportError: the package supervision isn't installed.
-        """
+        """Return them as `supervision.Detections`: class names in ``data["class_name"]``, columns by their names."""
         supervision = require("supervision", "to_supervision()")
         return supervision.Detections(
             xyxy=self.bboxes,
@@ -273,8 +250,7 @@ class Detections:
     def _with(self, arrays: Mapping[str, NDArray[Any]]) -> Detections:
         """Return Detections of the same form that hold other arrays."""
         own: dict[str, Any] = {key: values for key, values in arrays.items() if key not in self.data}
-        data = {name: arrays[name] for name in self.data}
-        return replace(self, **own, data=data)
+        return replace(self, **own, data={name: arrays[name] for name in self.data})
 
     def _form(self) -> tuple[Any, ...]:
         """Return what two Detections have in common that can be merged."""
@@ -308,16 +284,3 @@ def _plain(values: NDArray[Any]) -> list[Any]:
     if values.dtype.kind != "f":
         return list(values.tolist())
     return [round(value, 4) if math.isfinite(value) else None for value in values.tolist()]
-
-
-def _reject(key: str, values: NDArray[Any], wrong: Any, expected: str) -> None:
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"{key}: expected {expected}, row {row} is {values[row].tolist()} ({int(wrong.sum())} such rows)"
-        )
-
-
-def _index_type(index: Any) -> type | None:
-    """Return the type of an empty list of indices, which would become floats."""
-    return np.int64 if not isinstance(index, int) and np.size(index) == 0 and np.asarray(index).dtype != bool else None

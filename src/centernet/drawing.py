@@ -42,14 +42,11 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     Of further columns, boxes are drawn as thin frames, points as dots, and single values stand behind the score.
 
     Args:
-        image: uint8 H×W×3 RGB, not changed.
+        image: uint8 H×W×3 RGB, not changed; another type or shape is a ValueError.
         detections: boxes in the pixels of `image`.
 
     Returns:
         uint8 H×W×3 RGB.
-
-    Raises:
-        ValueError: another type or shape of `image`.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"expected an image uint8 H×W×3, got {image.dtype} {'×'.join(map(str, image.shape))}")
@@ -63,36 +60,31 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
 
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
-    order = np.argsort(detections.scores, kind="stable")
-    kinds = detections.labels if detections.track_ids is None else detections.track_ids
-    colours = [class_colour(int(kind)) for kind in kinds]
-    boxes = [detections.data[column.name] for column in detections.columns if column.kind == "boxes"]
-    points = [detections.data[column.name] for column in detections.columns if column.kind == "points"]
+    objects = sorted(detections, key=lambda one: one.score)
+    colours = [class_colour(one.label if one.track_id is None else one.track_id) for one in objects]
+    boxes, points = (
+        [column.name for column in detections.columns if column.kind == kind] for kind in ("boxes", "points")
+    )
     values = [column.name for column in detections.columns if column.kind == "value" and not column.shape]
-    for i in order:
-        for box in (box for column in boxes for box in column[i].reshape(-1, 4) if np.isfinite(box).all()):
-            _outline(pen, box.clip(-9999, 99999), colours[i], 1, halo)
-        _outline(pen, detections.bboxes[i], colours[i], line, halo)
-        for x, y in (point[:2] for column in points for point in column[i].reshape(-1, column.shape[-1])):
+    for one, colour in zip(objects, colours, strict=True):
+        for box in (box for name in boxes for box in one.data[name].reshape(-1, 4) if np.isfinite(box).all()):
+            _outline(pen, box.clip(-9999, 99999), colour, 1, halo)
+        _outline(pen, one.bbox, colour, line, halo)
+        for x, y, *_ in (xy for name in points for xy in one.data[name].reshape(-1, one.data[name].shape[-1]).tolist()):
             if 0 <= x <= width and 0 <= y <= height:
-                _dot(pen, float(x), float(y), colours[i], line, halo)
+                _dot(pen, x, y, colour, line, halo)
 
     # Labels come after all outlines. The best object chooses its place first, and is drawn last.
-    names = detections.names
     places: list[tuple[Rectangle, str, Colour, int]] = []
-    taken: list[Rectangle] = []
-    for i in order[::-1]:
-        text = f"{names[i]} {detections.scores[i]:.2f}"
-        if detections.track_ids is not None:
-            text = f"#{detections.track_ids[i]} {text}"
-        text = " ".join([text, *(f"{name} {detections.data[name][i]:.3g}" for name in values)])
+    for one, colour in zip(objects[::-1], colours[::-1], strict=True):
+        parts = [one.name, f"{one.score:.2f}", *(f"{name} {one.data[name]:.3g}" for name in values)]
+        text = " ".join(parts if one.track_id is None else [f"#{one.track_id}", *parts])
         size, letters = _chip_size(text, font_size), font_size
-        if size[0] > 1.6 * (detections.bboxes[i, 2] - detections.bboxes[i, 0]):  # small objects have small labels
+        if size[0] > 1.6 * (one.bbox[2] - one.bbox[0]):  # small objects have small labels
             letters = max(9, round(0.72 * font_size))
             size = _chip_size(text, letters)
-        place = _place(detections.bboxes[i], size, (width, height), line, taken)
-        taken.append(place)
-        places.append((place, text, colours[i], letters))
+        place = _place(one.bbox, size, (width, height), line, [other for other, *_ in places])
+        places.append((place, text, colour, letters))
     for place, text, colour, letters in reversed(places):
         _chip(pen, place, text, colour, letters)
     return np.array(canvas)
@@ -101,8 +93,6 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
 class Trails:
     """Draws the ways that objects with identities came as lines behind them that fade.
 
-    Memory is bounded by `length` and the objects of as many frames.
-
     Args:
         length: frames that a trail reaches back.
     """
@@ -110,15 +100,12 @@ class Trails:
     def __init__(self, length: int = 30) -> None:
         if length < 1:
             raise ValueError(f"length: expected at least 1 frame, got {length}")
-        self.length = length
         self._frames: deque[dict[int, tuple[float, float]]] = deque(maxlen=length)
 
     def draw(self, image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
         """Draw the trails of the next frame's objects on a copy; return the frame itself if nothing has an identity.
 
-        Args:
-            image: uint8 H×W×3 RGB, not changed.
-            detections: of the frame, boxes in the pixels of `image`.
+        Arguments are those of `draw`.
         """
         ids = [] if detections.track_ids is None else detections.track_ids.tolist()
         centres = (detections.bboxes[:, :2] + detections.bboxes[:, 2:]) / 2
@@ -168,11 +155,9 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile
     aspect = float(np.median([image.shape[0] / image.shape[1] for image in images]))
     tile_height = max(1, round(tile_width * min(max(aspect, 0.3), 2.0)))
     columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    gap = max(2, tile_width // 50)
-    sheet = np.full(
-        (rows * (tile_height + gap) + gap, columns * (tile_width + gap) + gap, 3), SHEET_GRAY, dtype=np.uint8
-    )
+    rows, gap = math.ceil(len(images) / columns), max(2, tile_width // 50)
+    size = rows * (tile_height + gap) + gap, columns * (tile_width + gap) + gap
+    sheet = np.full((*size, 3), SHEET_GRAY, dtype=np.uint8)
     for i, image in enumerate(images):
         y, x = gap + i // columns * (tile_height + gap), gap + i % columns * (tile_width + gap)
         scale = min(tile_height / image.shape[0], tile_width / image.shape[1])
@@ -204,7 +189,7 @@ def _place(
     width, height = size
     x1, y1, x2, y2 = (round(float(v)) for v in box)
     half = line // 2
-    candidates = [
+    candidates = np.array([
         (x1 - half, y1 - height - half),  # on the upper edge
         (x2 + half - width, y1 - height - half),
         (x1 + half, y1 + half),  # inside
@@ -212,46 +197,32 @@ def _place(
         (x2 + half - width, y2 + half),
         (x1 + half, y2 - half - height),
         (x1 + half, y1 + half + height),
-    ]
-    best, least = None, math.inf
-    for x, y in candidates:
-        inside = (min(max(x, 0), max(0, limits[0] - width)), min(max(y, 0), max(0, limits[1] - height)))
-        place = (*inside, inside[0] + width, inside[1] + height)
-        cost = (
-            sum(_shared(place, other) for other in taken) + abs(inside[0] - x) * height / 4 + abs(inside[1] - y) * width
-        )
-        if cost < least:
-            best, least = place, cost
-    assert best is not None
-    return best
-
-
-def _shared(a: Rectangle, b: Rectangle) -> float:
-    """Return the area that two rectangles share."""
-    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    ])  # fmt: skip
+    low = candidates.clip(0, np.maximum(np.subtract(limits, size), 0))
+    high = low + size
+    others = np.array(taken).reshape(-1, 4)
+    common = np.minimum(high[:, None], others[:, 2:]) - np.maximum(low[:, None], others[:, :2])
+    hidden = common.clip(0).prod(axis=2).sum(axis=1)
+    best = (hidden + abs(low - candidates) @ np.array([height / 4, width])).argmin()
+    left, top = low[best].tolist()
+    return left, top, left + width, top + height
 
 
 def _chip(pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour, font_size: int) -> None:
     x1, y1, x2, y2 = place
     pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour, outline=DARK, width=1)
-    ink = DARK if _luminance(colour) > 0.18 else LIGHT
-    pen.text(
-        (x1 + _padding(font_size), (y1 + y2) / 2), text, fill=ink, font=_font(font_size, _is_plain(text)), anchor="lm"
-    )
+    ink, font = DARK if _luminance(colour) > 0.18 else LIGHT, _font(font_size, text.isascii())
+    pen.text((x1 + _padding(font_size), (y1 + y2) / 2), text, fill=ink, font=font, anchor="lm")
 
 
 def _chip_size(text: str, font_size: int) -> tuple[int, int]:
     """Return width and height of a label: the height is the same for all texts."""
-    width = math.ceil(_font(font_size, _is_plain(text)).getlength(text))
+    width = math.ceil(_font(font_size, text.isascii()).getlength(text))
     return width + 2 * _padding(font_size), round(font_size * 1.35) + 2
 
 
 def _padding(font_size: int) -> int:
     return max(3, round(font_size * 0.35))
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii()
 
 
 @lru_cache(maxsize=16)

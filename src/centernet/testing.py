@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .network.necks import Neck
     from .ops import Peaks
 
-_ARRAYS = {
+_ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "boxes": (np.float32, (4,)),
     "labels": (np.int64, ()),
     "ids": (np.int64, ()),
@@ -32,11 +32,11 @@ _ARRAYS = {
 def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     """Check that a data set keeps the contract that training and evaluation rely on.
 
-    Lengths, types and shapes; boxes with area and inside their pictures (of an amodal data set: reaching into them);
-    labels within `class_names`; identities below `num_identities`, each once in a picture; different image ids;
+    Lengths, types and shapes; boxes with area and inside their images (of an amodal data set: reaching into them);
+    labels within `class_names`; identities below `num_identities`, each once in an image; different image ids;
     sequences of its samples; annotations that are read-only and unchanged after reading and transforming; the same
-    samples again, also after the journey to a worker; augmentation that depends on its random generator alone. A
-    picture that cannot be read must be named in `problems` once that was tried.
+    samples again, also after the journey to a worker; augmentation that depends on its random generator alone. An
+    image that cannot be read must be named in `problems` once that was tried.
 
     Args:
         dataset: of any format.
@@ -87,20 +87,14 @@ def check_annotation(annotation: Annotation, num_classes: int, where: str, *, am
     Args:
         annotation: of any data set.
         num_classes: labels are below it.
-        where: begins the messages.
-        amodal: boxes may reach over the edges of the picture.
-
-    Raises:
-        AssertionError: what is wrong.
+        where: begins the messages of AssertionErrors, which say what is wrong.
+        amodal: boxes may reach over the edges of the image.
     """
     where = f"{where} ({annotation.path})"
     height, width = annotation.height, annotation.width
-    _expect(height > 0 and width > 0, f"{where}: the picture has the size {height}×{width}")
-    _check_arrays(annotation, where)
-    _expect(annotation.areas.dtype == np.float32, f"{where}: areas is {annotation.areas.dtype}, expected float32")
-    _expect(annotation.areas.shape == annotation.labels.shape, f"{where}: areas has the shape {annotation.areas.shape}")
-    boxes = clip(annotation.boxes, (height, width)) if amodal else annotation.boxes
-    _check_values(boxes, annotation.labels, annotation.ignore, (height, width), num_classes, where)
+    _expect(height > 0 and width > 0, f"{where}: the image has the size {height}×{width}")
+    _check_arrays(annotation, where, _ARRAYS | {"areas": (np.float32, ())})
+    _check_values(annotation, (height, width), num_classes, where, amodal)
     _expect(bool((annotation.areas > 0).all()), f"{where}: an area is not above 0")
     for name in (*_ARRAYS, "areas"):
         _expect(not getattr(annotation, name).flags.writeable, f"{where}: {name} can be written to")
@@ -118,7 +112,7 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
         _expect(named, f"{where}: unreadable, but not named in `problems`")
         return
     _expect(sample.image.dtype == np.uint8 and shape[2:] == (3,), f"{where}: the image is no uint8 H×W×3")
-    _check_arrays(sample, where)
+    _check_arrays(sample, where, _ARRAYS)
     truth = sample.annotation
     _expect(shape[:2] == (truth.height, truth.width), f"{where}: the image is {shape}, not what its annotation says")
     check_annotation(truth, classes, where, amodal=dataset.amodal)
@@ -142,17 +136,14 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
 def check_transform(
     transform: Transform, sample: Sample, preprocessing: Preprocessing, num_classes: int, *, amodal: bool = False
 ) -> None:
-    """Check what a transform makes of a sample.
+    """Check what a transform makes of a sample, which must be left as it is; an AssertionError says what is wrong.
 
     Args:
         transform: any.
-        sample: from a data set; must be left as it is.
+        sample: from a data set.
         preprocessing: of a network whose input has a fixed size.
         num_classes: labels are below it.
         amodal: boxes of the result may reach over the edges of the input.
-
-    Raises:
-        AssertionError: what is wrong.
     """
     where = f"{type(transform).__name__} of {sample.annotation.path}"
     before, truth = _copy(sample), _copy(sample.annotation)
@@ -163,18 +154,17 @@ def check_transform(
     expected = (*preprocessing.output_size((sample.image.shape[0], sample.image.shape[1])), 3)
     _expect(result.image.shape == expected, f"{where}: the image is {result.image.shape}, expected {expected}")
     _expect(result.image.dtype == np.uint8, f"{where}: the image is {result.image.dtype}, expected uint8")
-    _check_arrays(result, where)
-    boxes = clip(result.boxes, (expected[0], expected[1])) if amodal else result.boxes
-    _check_values(boxes, result.labels, result.ignore, expected[:2], num_classes, where)
+    _check_arrays(result, where, _ARRAYS)
+    _check_values(result, expected[:2], num_classes, where, amodal)
     kept = set(result.ids.tolist()) - {-1}
     _expect(kept <= set(sample.ids.tolist()), f"{where}: it made up identities")
     again = transform(sample, np.random.default_rng(1), preprocessing)
     _expect(_same(result, again), f"{where}: the same random generator gave another result")
 
 
-def _check_arrays(holder: Annotation | Sample, where: str) -> None:
+def _check_arrays(holder: Annotation | Sample, where: str, arrays: dict[str, tuple[Any, tuple[int, ...]]]) -> None:
     count = len(holder.boxes)
-    for name, (dtype, rest) in _ARRAYS.items():
+    for name, (dtype, rest) in arrays.items():
         array = getattr(holder, name)
         _expect(isinstance(array, np.ndarray), f"{where}: {name} is a {type(array).__name__}, expected an array")
         _expect(array.dtype == dtype, f"{where}: {name} is {array.dtype}, expected {np.dtype(dtype)}")
@@ -182,12 +172,13 @@ def _check_arrays(holder: Annotation | Sample, where: str) -> None:
         _expect(array.shape == shape, f"{where}: {name} has the shape {array.shape}, expected {shape}")
 
 
-def _check_values(boxes: Any, labels: Any, ignore: Any, size_hw: tuple[int, int], classes: int, where: str) -> None:
+def _check_values(holder: Any, size_hw: tuple[int, int], classes: int, where: str, amodal: bool) -> None:
     height, width = size_hw
-    for row, box in enumerate(boxes.tolist()):
+    boxes = clip(holder.boxes, size_hw) if amodal else holder.boxes
+    rows = zip(boxes.tolist(), holder.labels.tolist(), holder.ignore.tolist(), strict=True)
+    for row, (box, label, ignored) in enumerate(rows):
         inside = 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height  # false for NaN
         _expect(inside, f"{where}: box {row} is {box}, expected x1 < x2 and y1 < y2 inside {width}×{height} (W×H)")
-    for row, (label, ignored) in enumerate(zip(labels.tolist(), ignore.tolist(), strict=True)):
         right = 0 <= label < classes or (label == -1 and ignored)
         _expect(right, f"{where}: box {row} has the label {label} of {classes} classes")
 
@@ -216,18 +207,11 @@ def _expect(right: bool, message: str) -> None:
         raise AssertionError(message)
 
 
-# ---------------------------------------------------------------------------------------------- networks
-
-
 def check_backbone(backbone: Backbone, *, size: tuple[int, int] = (64, 96)) -> None:
-    """A backbone's contract: what it says of its maps is so, and every trainable parameter learns.
+    """Check a backbone: what it says of its maps is so, and every trainable parameter learns.
 
-    Args:
-        backbone: in any mode.
-        size: height and width of the trial input, multiples of its coarsest stride.
-
-    Raises:
-        AssertionError: what does not hold.
+    The trial input has the (height, width) `size`, multiples of its coarsest stride. An AssertionError says what does
+    not hold.
     """
     import torch
 
@@ -245,14 +229,11 @@ def check_backbone(backbone: Backbone, *, size: tuple[int, int] = (64, 96)) -> N
 def check_neck(
     build: Callable[[Sequence[int], Sequence[int]], Neck], *, in_channels: Sequence[int] = (16, 24, 32, 40)
 ) -> None:
-    """A neck's contract, on trial maps of stride 4, 8, 16 and 32.
+    """Check a neck, on trial maps of stride 4, 8, 16 and 32; an AssertionError says what does not hold.
 
     Args:
         build: the class, or a partial of it, called with channels and strides.
         in_channels: channels of the trial maps.
-
-    Raises:
-        AssertionError: what does not hold.
     """
     import torch
 
@@ -266,15 +247,12 @@ def check_neck(
 
 
 def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) -> None:
-    """A head's contract: shapes, finite losses for full and empty batches under float32 and bf16, gradients, decode,
-    and that it exports.
+    """Check a head: shapes, finite losses for full and empty batches under float32 and bf16, gradients, decode, and
+    that it exports. An AssertionError says what does not hold.
 
     Args:
         build: the class, or a partial of it, called with channels, stride and the number of classes.
         num_classes: of the trial batch.
-
-    Raises:
-        AssertionError: what does not hold.
     """
     import torch
 
@@ -287,17 +265,21 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     output = head(features)
     assert output.ndim == 4 and output.shape[0] == 2 and tuple(output.shape[2:]) == grid, f"map {tuple(output.shape)}"
 
-    boxes = torch.tensor(
-        [[[4.0, 4, 40, 36], [30, 10, 78, 44], [70.2, 40.1, 71, 41]], [[0, 0, 80, 48.0]] + [[0.0] * 4] * 2]
-    )
-    labels = torch.tensor([[0, num_classes - 1, 0], [0, -1, -1]])
-    nothing = torch.zeros(2, 3, dtype=torch.bool)
-    ids = torch.tensor([[0, 4, 2], [0, -1, -1]])
-    full = {"boxes": boxes, "labels": labels, "ids": ids, "ignore": nothing, "counts": torch.tensor([3, 1])}
-    ignored = full | {"ignore": ~nothing}
-    empty = full | {"counts": torch.tensor([0, 0]), "labels": torch.full_like(labels, -1)}
-    unpadded = {name: value[:, :0] if value.ndim > 1 else torch.zeros_like(value) for name, value in full.items()}
-    for name, batch in {"full": full, "ignored": ignored, "empty": empty, "unpadded": unpadded}.items():
+    boxes = [[[4.0, 4, 40, 36], [30, 10, 78, 44], [70.2, 40.1, 71, 41]], [[0, 0, 80, 48.0]] + [[0.0] * 4] * 2]
+    full = {
+        "boxes": torch.tensor(boxes),
+        "labels": torch.tensor([[0, num_classes - 1, 0], [0, -1, -1]]),
+        "ids": torch.tensor([[0, 4, 2], [0, -1, -1]]),
+        "ignore": torch.zeros(2, 3, dtype=torch.bool),
+        "counts": torch.tensor([3, 1]),
+    }
+    batches = {
+        "full": full,
+        "ignored": full | {"ignore": ~full["ignore"]},
+        "empty": full | {"counts": torch.tensor([0, 0]), "labels": torch.full_like(full["labels"], -1)},
+        "unpadded": {name: value[:, :0] if value.ndim > 1 else torch.zeros_like(value) for name, value in full.items()},
+    }
+    for name, batch in batches.items():
         for bf16 in (False, True):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 raw = head(features)
@@ -333,7 +315,7 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
 
 
 def _check_export(head: Head, features: Tensor, peaks: Peaks) -> None:
-    """What `torch.export` makes of map and decode gives what they give."""
+    """Check that what `torch.export` makes of map and decode gives what they give."""
     import torch
     from torch import nn
 
@@ -356,7 +338,7 @@ def _check_export(head: Head, features: Tensor, peaks: Peaks) -> None:
 
 
 class _FiveIdentities:
-    """What a head asks of the training data."""
+    """Answers what a head asks of the training data."""
 
     num_identities = 5
 
@@ -365,7 +347,7 @@ class _FiveIdentities:
 
 
 def _check_gradients(module: nn.Module, loss: Any, *, moving: bool = True) -> None:
-    """Every trainable parameter has a finite gradient, and, where it should move, one that is not 0."""
+    """Check that every trainable parameter has a finite gradient, and, where it should move, one that is not 0."""
     import torch
 
     module.zero_grad()

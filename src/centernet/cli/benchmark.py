@@ -49,7 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     types: dict[str, OptionType] = {"rounds": positive, "batch_size": positive, "threads": positive, "images": Path}
     add_options(parser, benchmark, ["images", "rounds", "batch_size", "threads", "device"], types=types)
     add_old_name(parser, "--peer", action="append")
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder for benchmark.json; default: none is written"
-    )
+    text = "folder for benchmark.json; default: none is written"
+    parser.add_argument("--output", type=Path, metavar="DIR", help=text)
     return parser

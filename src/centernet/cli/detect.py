@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from centernet.cli.arguments import command_parser, given_options
-from centernet.cli.output import MODEL, Output, add_detector_options, format_list, source_argument
+from centernet.cli.output import Output, add_detector_options, add_output_options, source_argument
 
 if TYPE_CHECKING:
     from centernet.detections import Detections
@@ -37,11 +37,7 @@ heads add (values, points, boxes), but for vectors such as embeddings."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
-
-    Returns:
-        0, or 1 where an image could not be read; the others are written all the same.
-    """
+    """Run the command; 1 where an image could not be read: the others are written all the same."""
     given = _parser().parse_args(arguments)
 
     from centernet.inference import CocoWriter, CsvWriter, Detector, ImageWriter, open_source
@@ -75,17 +71,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("detect", DESCRIPTION, EPILOG)
-    parser.add_argument(
-        "source",
-        nargs="+",
-        metavar="SOURCE",
-        help="image, folder, quoted pattern, video, several files, a camera's number, or the address of a stream",
-    )
-    parser.add_argument("--model", default="voc-lite", help=MODEL)
-    parser.add_argument("--output", type=Path, default=Path("detections"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument(
-        "--format", type=format_list(FORMATS), default="images,json", metavar="LIST",
-        help=f"some of {','.join(FORMATS)}, with commas between; default: %(default)s",
-    )  # fmt: skip
+    text = "image, folder, quoted pattern, video, several files, a camera's number, or the address of a stream"
+    parser.add_argument("source", nargs="+", metavar="SOURCE", help=text)
+    add_output_options(parser, "detections", FORMATS, "images,json", "%(default)s")
     add_detector_options(parser, "score_threshold")
     return parser

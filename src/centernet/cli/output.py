@@ -31,20 +31,26 @@ def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
     types |= {name: positive for name in ("num_detections", "batch_size", "threads")}
     texts = parameter_texts(Detector)
     add_options(parser, Detector, [*names, "num_detections", "batch_size", "classes"], types=types)
-    parser.add_argument(
-        "--region", type=int, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help=texts["region"],
-        default=argparse.SUPPRESS,
-    )  # fmt: skip
-    parser.add_argument(
-        "--tile", type=_side, nargs="?", const=True, metavar="SIDE", help=texts["tile"], default=argparse.SUPPRESS
-    )
+    for name, settings in (
+        ("region", {"type": int, "nargs": 4, "metavar": ("X1", "Y1", "X2", "Y2")}),
+        ("tile", {"type": _side, "nargs": "?", "const": True, "metavar": "SIDE"}),
+    ):
+        parser.add_argument(f"--{name}", help=texts[name], default=argparse.SUPPRESS, **settings)  # type: ignore[arg-type]
     add_options(parser, Detector, ["tile_overlap", "device", "threads"], types=types)
 
 
-def format_list(choices: Sequence[str]) -> OptionType:
-    """Return the type of --format: names out of `choices`, or the former name of images."""
-    known = choice_list(choices)
-    return lambda text: known(",".join("images" if name == "pictures" else name for name in text.split(",")))
+def add_output_options(
+    parser: argparse.ArgumentParser, folder: str, formats: Sequence[str], default: str | None, shown: str
+) -> None:
+    """Add --model, --output and --format, which also takes the former name of images."""
+    known = choice_list(formats)
+    parser.add_argument("--model", default="voc-lite", help=MODEL)
+    parser.add_argument("--output", type=Path, default=Path(folder), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--format", metavar="LIST", default=default,
+        type=lambda text: known(",".join("images" if name == "pictures" else name for name in text.split(","))),
+        help=f"some of {','.join(formats)}, with commas between; default: {shown}",
+    )  # fmt: skip
 
 
 def source_argument(text: str) -> str | int:
@@ -77,16 +83,9 @@ class Output:
         see: Callable[[Detections], None],
         headline: Callable[[str], str],
     ) -> int:
-        """Write all results.
+        """Hand all frames to the writers, and their detections to `see`; return the exit code of the command.
 
-        Args:
-            results: frames and their detections.
-            writers: get every frame, one after the other.
-            see: called with those of each frame.
-            headline: makes the first line of what is said at the end from the number of frames, such as "3 images".
-
-        Returns:
-            The exit code: 0, or 1 where an image could not be read; the others are written all the same.
+        What is said at the end begins with what `headline` makes of the number of frames, such as "3 images".
         """
         from centernet.inference.writers import counted
 

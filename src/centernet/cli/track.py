@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from centernet.cli.arguments import add_options, command_parser, given_options, parameter_texts
-from centernet.cli.output import MODEL, Output, add_detector_options, format_list, source_argument
+from centernet.cli.output import Output, add_detector_options, add_output_options, source_argument
 
 if TYPE_CHECKING:
     from centernet.detections import Detections
@@ -33,11 +33,7 @@ json: one file in COCO's form, with a track_id in each annotation. video: H.264 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
-
-    Returns:
-        0, or 1 where an image could not be read; the others are written all the same.
-    """
+    """Run the command; 1 where an image could not be read: the others are written all the same."""
     parser = _parser()
     given = parser.parse_args(arguments)
     classes: list[str] = getattr(given, "classes", None) or []
@@ -78,33 +74,22 @@ def main(arguments: Sequence[str]) -> int:
     identities: set[int] = set()
 
     def see(tracks: Detections) -> None:
-        assert tracks.track_ids is not None
-        identities.update(tracks.track_ids.tolist())
-
-    def headline(frames: str) -> str:
-        return f"{counted(len(identities), 'identity')} in {frames}"
+        identities.update(one.track_id for one in tracks if one.track_id is not None)
 
     tracked = track(detector, tracker, source, on_error=output.left_out)
-    return output.write(tracked, [writers[name] for name in formats], see, headline)
+    chosen = [writers[name] for name in formats]
+    return output.write(tracked, chosen, see, lambda frames: f"{counted(len(identities), 'identity')} in {frames}")
 
 
 def _parser() -> argparse.ArgumentParser:
     from centernet.tracking import TrackerOptions
 
     parser = command_parser("track", DESCRIPTION, EPILOG)
-    parser.add_argument(
-        "source", nargs="?", metavar="SOURCE",
-        help="video, folder of frames, MOTChallenge sequence, camera's number, or address of a stream",
-    )  # fmt: skip
-    parser.add_argument(
-        "--detections", type=Path, metavar="FILE", help="MOTChallenge's det.txt in the place of a network"
-    )
-    parser.add_argument("--model", default="voc-lite", help=MODEL)
-    parser.add_argument("--output", type=Path, default=Path("tracks"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument(
-        "--format", type=format_list(FORMATS), metavar="LIST",
-        help=f"some of {','.join(FORMATS)}, with commas between; default: mot,video, without SOURCE mot",
-    )  # fmt: skip
+    text = "video, folder of frames, MOTChallenge sequence, camera's number, or address of a stream"
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help=text)
+    text = "MOTChallenge's det.txt in the place of a network"
+    parser.add_argument("--detections", type=Path, metavar="FILE", help=text)
+    add_output_options(parser, "tracks", FORMATS, None, "mot,video, without SOURCE mot")
     parser.add_argument(
         "--frame-rate", type=_rate, metavar="N", help="frames per second; default: what the source says, else 30"
     )
@@ -115,10 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         "--score-threshold", dest="start_score", type=float, metavar="SCORE",
         help="from which on an object starts a track: --high-score and --new-score at once; default: the preset's",
     )  # fmt: skip
-    texts = parameter_texts(TrackerOptions)
-    add_options(
-        group, TrackerOptions, help={name: f"{text.rstrip('.')}; default: the preset's" for name, text in texts.items()}
-    )
+    texts = {
+        name: f"{text.rstrip('.')}; default: the preset's" for name, text in parameter_texts(TrackerOptions).items()
+    }
+    add_options(group, TrackerOptions, help=texts)
     return parser
 
 

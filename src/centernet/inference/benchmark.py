@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from centernet.evaluation.collecting import text_table
 from centernet.images import list_images, read_image
 from centernet.inference.detector import Detector
 from centernet.inference.exported import thread_count
@@ -28,36 +29,16 @@ STAGES = ("decode", "warp", "network", "after")
 and the result."""
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Statistics of one stage done many times, in milliseconds.
-
-    Attributes:
-        median: half of the times are shorter.
-        p95: 95 % are.
-        best: the shortest.
-    """
-
-    median: float
-    p95: float
-    best: float
-
-    @classmethod
-    def of(cls, seconds: Sequence[float]) -> Timing:
-        """Summarise times."""
-        return cls(1000 * statistics.median(seconds), 1000 * float(np.percentile(seconds, 95)), 1000 * min(seconds))
-
-
 @dataclass
 class ModelSpeed:
-    """The measurements of one model.
+    """The measurements of one model. Times are in milliseconds: the `median`, `p95` (95 % are shorter) and the `best`.
 
     Attributes:
         model: its name.
         runtime: that ran it.
         input_size: (height, width) of the network's input.
-        stages: by `STAGES`, one image at a time.
-        latency: one JPEG file to its boxes.
+        stages: the times of each of `STAGES`, one image at a time.
+        latency: of one JPEG file to its boxes.
         images_per_second: JPEG files to boxes, reading ahead, in batches.
         cpu_ms: of all threads, for an image of these.
         network_per_second: images through the network alone, in batches.
@@ -69,23 +50,34 @@ class ModelSpeed:
     model: str
     runtime: str
     input_size: tuple[int, int]
-    stages: dict[str, Timing]
-    latency: Timing
+    stages: dict[str, dict[str, float]]
+    latency: dict[str, float]
     images_per_second: float
     cpu_ms: float
     network_per_second: float
     memory_mib: float | None
     gflop: float | None
 
+    def cells(self) -> dict[str, str]:
+        """Return the column of the table, by the names of its rows."""
+        texts = ("  JPEG to pixels", "  to the input", "  network", "  after it")
+        times = {"one JPEG to boxes, ms (p95)": self.latency}
+        times |= {text: self.stages[key] for text, key in zip(texts, STAGES, strict=True)}
+        return {
+            "runtime": self.runtime,
+            "input": f"{self.input_size[0]}×{self.input_size[1]}",
+            **{text: f"{time['median']:.1f} ({time['p95']:.1f})" for text, time in times.items()},
+            "JPEGs to boxes, a second": f"{self.images_per_second:.1f}",
+            "  CPU ms each": f"{self.cpu_ms:.1f}",
+            "network alone, images a second": f"{self.network_per_second:.1f}",
+            "GFLOP an image": "–" if self.gflop is None else f"{self.gflop:.2f}",
+            "memory added, MiB": "–" if self.memory_mib is None else f"{self.memory_mib:.0f}",
+        }
+
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """The results of models on one machine, at one time.
-
-    Attributes:
-        machine: processor, cores, threads, versions.
-        results: in the order of the models.
-    """
+    """The results of models in their order, and the machine: processor, cores, threads, versions."""
 
     machine: dict[str, Any]
     results: list[ModelSpeed]
@@ -96,26 +88,8 @@ class SpeedReport:
 
     def table(self) -> str:
         """Return a table with a column for each model."""
-        stages = {"decode": "  JPEG to pixels", "warp": "  to the input", "network": "  network", "after": "  after it"}
-        rows: list[tuple[str, Callable[[ModelSpeed], str]]] = [
-            ("runtime", lambda r: r.runtime),
-            ("input", lambda r: f"{r.input_size[0]}×{r.input_size[1]}"),
-            ("one JPEG to boxes, ms (p95)", lambda r: _ms(r.latency)),
-            *((text, lambda r, key=key: _ms(r.stages[key])) for key, text in stages.items()),
-            ("JPEGs to boxes, a second", lambda r: _number(r.images_per_second)),
-            ("  CPU ms each", lambda r: _number(r.cpu_ms)),
-            ("network alone, images a second", lambda r: _number(r.network_per_second)),
-            ("GFLOP an image", lambda r: _number(r.gflop, 2)),
-            ("memory added, MiB", lambda r: _number(r.memory_mib, 0)),
-        ]
-        columns = [["", *(name for name, _ in rows)]]
-        columns += [[result.model, *(text(result) for _, text in rows)] for result in self.results]
-        widths = [max(map(len, column)) for column in columns]
-        lines = []
-        for row in zip(*columns, strict=True):
-            cells = [row[0].ljust(widths[0])]
-            cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-            lines.append("  ".join(cells).rstrip())
+        columns = [{"": result.model, **result.cells()} for result in self.results]
+        lines = text_table([[name, *(column[name] for column in columns)] for name in columns[0]])
         machine = ", ".join(f"{key} {value}" if key != "processor" else value for key, value in self.machine.items())
         return "\n".join([*lines, "", machine])
 
@@ -138,9 +112,6 @@ def benchmark(
         batch_size: for the figures in images a second.
         threads: of the networks; default: the environment's OMP_NUM_THREADS, else that of each runtime.
         device: where they run ("cpu", "cuda"); default: a GPU where there is one, for torch's files.
-
-    Raises:
-        ValueError, ImportError, OSError: what `Detector` says of a model, and what reading says of an image.
     """
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder if images is None else images)
@@ -182,8 +153,7 @@ class _Measured:
     """A model under measurement."""
 
     def __init__(self, detector: Detector, memory: int | None) -> None:
-        self.detector, self.memory = detector, memory
-        self.runtime = detector.runtime
+        self.detector, self.memory, self.runtime = detector, memory, detector.runtime
         self.seconds: dict[str, list[float]] = {key: [] for key in (*STAGES, "latency")}
 
     def look(self, path: Path, *, counts: bool) -> None:
@@ -217,14 +187,20 @@ class _Measured:
             model=Path(self.detector.name).name,
             runtime=type(self.runtime).__name__.removesuffix("Runtime"),
             input_size=(inputs.shape[1], inputs.shape[2]),
-            stages={key: Timing.of(self.seconds[key]) for key in STAGES},
-            latency=Timing.of(self.seconds["latency"]),
+            stages={key: _times(self.seconds[key]) for key in STAGES},
+            latency=_times(self.seconds["latency"]),
             images_per_second=len(files) / stream.seconds,
             cpu_ms=1000 * cpu / len(files),
             network_per_second=batch_size / statistics.median(alone),
             memory_mib=None if self.memory is None else self.memory / 2**20,
             gflop=_gflop(self.runtime, inputs[:1]),
         )
+
+
+def _times(seconds: Sequence[float]) -> dict[str, float]:
+    """Summarise times, in milliseconds."""
+    median, p95, best = np.percentile(seconds, [50, 95, 0]) * 1000
+    return {"median": float(median), "p95": float(p95), "best": float(best)}
 
 
 def _draw_images(folder: Path) -> None:
@@ -252,31 +228,15 @@ def _gflop(runtime: Any, images: NDArray[np.uint8]) -> float | None:
 
 def _resident() -> int:
     """Return the bytes of memory that this process holds; 0 where the system doesn't say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0
-    return pages * int(os.sysconf("SC_PAGE_SIZE"))
+    file = Path("/proc/self/statm")
+    return int(file.read_text().split()[1]) * int(os.sysconf("SC_PAGE_SIZE")) if file.exists() else 0
 
 
 def _machine(threads: int) -> dict[str, Any]:
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
-    except OSError:
-        pass
-    versions = {
-        name: module.__version__
-        for name in ("numpy", "onnxruntime", "openvino", "torch")
-        if (module := sys.modules.get(name)) is not None
-    }
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    processor = next(named, platform.processor() or platform.machine())
+    used = [name for name in ("numpy", "onnxruntime", "openvino", "torch") if name in sys.modules]
+    versions: dict[str, Any] = {name: sys.modules[name].__version__ for name in used}
     return {"processor": processor, "cores": os.cpu_count(), "threads": threads or "all", **versions}
-
-
-def _ms(timing: Timing) -> str:
-    return f"{timing.median:.1f} ({timing.p95:.1f})"
-
-
-def _number(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -82,13 +82,14 @@ class Detector:
         tile: bool | int | tuple[int, int] = False,
         tile_overlap: float = 0.25,
     ) -> None:
-        if not 0 <= score_threshold <= 1:
-            raise ValueError(f"score_threshold: expected 0..1, got {score_threshold}")
-        for key, value in (("num_detections", num_detections), ("batch_size", batch_size), ("threads", threads)):
-            if value is not None and value < 1:
-                raise ValueError(f"{key}: expected at least 1, got {value}")
-        if not 0 <= tile_overlap < 1:
-            raise ValueError(f"tile_overlap: expected at least 0 and less than 1, got {tile_overlap}")
+        counts = {"num_detections": num_detections, "batch_size": batch_size, "threads": threads}
+        for key, value, right, expected in (
+            ("score_threshold", score_threshold, 0 <= score_threshold <= 1, "0..1"),
+            *((key, value, value is None or value >= 1, "at least 1") for key, value in counts.items()),
+            ("tile_overlap", tile_overlap, 0 <= tile_overlap < 1, "at least 0 and less than 1"),
+        ):
+            if not right:
+                raise ValueError(f"{key}: expected {expected}, got {value}")
         self.region = None if region is None else _region(region)
         self.name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
         self.runtime: Runtime = open_runtime(model, device=device, threads=threads)
@@ -100,11 +101,8 @@ class Detector:
         self.tile_overlap = tile_overlap
         self.labels = None if classes is None else class_labels(classes, self.runtime.class_names)
         if most is not None and most < self.num_detections and self.tile is None:
-            warnings.warn(
-                f"the model file gives at most {most} objects an image, not {num_detections}; export it again with "
-                "more",
-                stacklevel=2,
-            )
+            text = f"the model file gives at most {most} objects an image, not {num_detections}; export it again with"
+            warnings.warn(f"{text} more", stacklevel=2)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -118,10 +116,7 @@ class Detector:
 
     @property
     def tracker(self) -> dict[str, Any]:
-        """Arguments of `centernet.tracking.Tracker` that suit the model: `Tracker(**detector.tracker, frame_rate=25)`.
-
-        They are `model.tracker` of the configuration that it was trained by; empty where the model says nothing.
-        """
+        """Arguments of `Tracker` that suit the model, `model.tracker` of its configuration; empty where it has none."""
         return dict(getattr(self.runtime, "tracker", {}))
 
     @overload
@@ -129,10 +124,7 @@ class Detector:
     @overload
     def __call__(self, source: Sequence[Item]) -> list[Detections]: ...
     def __call__(self, source: SourceLike) -> Detections | list[Detections]:
-        """Find the objects in one image, or in each of a list.
-
-        Args:
-            source: the path of an image, a uint8 H×W×3 RGB array, or a list of these.
+        """Find the objects in an image, by its path or as a uint8 H×W×3 RGB array, or in each of a list of these.
 
         Raises:
             ImageError: an image that cannot be read.
@@ -152,17 +144,8 @@ class Detector:
     ) -> Iterator[tuple[Frame, Detections]]:
         """Find the objects in each frame of a source, best first, in the order of the source.
 
-        Memory doesn't grow with the source: some more than two batches of frames are held. The frames of a camera or a
-        stream don't wait for a batch to be full.
-
-        Args:
-            source: what `centernet.inference.open_source` takes: image, folder, pattern, video, array, list, camera or
-                stream.
-            on_error: called for each image that cannot be read, which is then left out; without it the error is
-                raised.
-
-        Raises:
-            SourceError, ImageError: as `frames` does, after everything read before has been given.
+        Some more than two batches of frames are held at most. Those of a camera or a stream don't wait for a whole one.
+        Arguments and errors are those of `centernet.inference.frames`; an error comes after everything read before it.
         """
         for frame, detections in self._run(open_source(source), self.num_detections, on_error):
             yield frame, detections.filter(score_threshold=self.score_threshold)
@@ -177,9 +160,9 @@ class Detector:
         """Return the detections of all frames as arrays, K rows a frame whatever the scores.
 
         Args:
-            source: as for `stream`; a folder's files are sorted by name.
+            source: as for `stream`.
             num_detections: K; the detector's own when None.
-            on_error: called for each image that cannot be read, which is then left out; without it a warning is given.
+            on_error: as for `stream`, but without it a warning is given.
 
         Returns:
             `bboxes` N×K×4 float32 in original pixels, `labels` N×K int64, `scores` N×K float32 (rows beyond what a
@@ -205,28 +188,19 @@ class Detector:
         results = list(self._run(opened, k, on_failure))
         if failed and not results:
             raise SourceError(f"none of the {len(failed)} images could be read; the first: {failed[0]}")
-        stacked = {
-            "bboxes": np.zeros((len(results), k, 4), np.float32),
-            "labels": np.zeros((len(results), k), np.int64),
-            "scores": np.zeros((len(results), k), np.float32),
-        }
+        kinds = {"bboxes": ((4,), np.float32), "labels": ((), np.int64), "scores": ((), np.float32)}
+        stacked = {key: np.zeros((len(results), k, *shape), dtype) for key, (shape, dtype) in kinds.items()}
         for i, (_, detections) in enumerate(results):
             for key, values in stacked.items():
                 values[i, : len(detections)] = getattr(detections, key)
         return {**stacked, "paths": [frame.location for frame, _ in results]}
 
-    # ------------------------------------------------------------------ the way of a frame
-
     def _run(
-        self,
-        source: Source,
-        num_detections: int,
-        on_error: Callable[[ImageError], None] | None,
+        self, source: Source, num_detections: int, on_error: Callable[[ImageError], None] | None
     ) -> Iterator[tuple[Frame, Detections]]:
         """Iterate over frames and their detections, batch by batch; inputs of one size go together."""
-        depth = self.batch_size + 2
-        single = source.kind == "image"
-        ahead = (read_here if single else partial(read_ahead, depth=depth))(source.readers(), self._prepare)
+        read = read_here if source.kind == "image" else partial(read_ahead, depth=self.batch_size + 2)
+        ahead = read(source.readers(), self._prepare)
         waiting: deque[_Pending] = deque()
         batch: list[tuple[_Pending, NDArray[np.uint8]]] = []
         broken: ValueError | None = None
@@ -261,24 +235,16 @@ class Detector:
 
     def _prepare(self, frame: Frame) -> _Pending:
         """Decide in a reading thread where to look, and make the first input."""
-        views = self._views(frame)
-        return _Pending(frame, views, self._input(frame, views[0]))
-
-    def _views(self, frame: Frame) -> NDArray[np.int64]:
-        """Return the parts N×4 of a frame that the network is to see."""
         height, width = frame.size_hw
-        x1, y1, x2, y2 = (0, 0, width, height)
-        if self.region is not None:
-            x1, y1, x2, y2 = np.clip(self.region, 0, [width, height, width, height]).tolist()
-            if x1 >= x2 or y1 >= y2:
-                raise ImageError(
-                    f"{frame.name}: the region {self.region} lies outside of the image of {width}×{height}"
-                )
-        whole = np.array([[x1, y1, x2, y2]], np.int64)
-        if self.tile is None:
-            return whole
-        grid = tiles((y2 - y1, x2 - x1), self.tile, self.tile_overlap) + np.array([x1, y1, x1, y1])
-        return whole if len(grid) == 1 else np.concatenate([whole, grid])
+        whole = np.clip([self.region or (0, 0, width, height)], 0, [width, height, width, height]).astype(np.int64)
+        x1, y1, x2, y2 = whole[0].tolist()
+        if self.region is not None and (x1 >= x2 or y1 >= y2):
+            raise ImageError(f"{frame.name}: the region {self.region} lies outside of the image of {width}×{height}")
+        views = whole
+        if self.tile is not None:
+            grid = tiles((y2 - y1, x2 - x1), self.tile, self.tile_overlap) + np.array([x1, y1, x1, y1])
+            views = whole if len(grid) == 1 else np.concatenate([whole, grid])
+        return _Pending(frame, views, self._input(frame, views[0]))
 
     def _input(self, frame: Frame, view: NDArray[np.int64]) -> NDArray[np.uint8]:
         x1, y1, x2, y2 = view.tolist()
@@ -321,8 +287,8 @@ class Detector:
         """Return the objects of all views of an image, each once, best first."""
         found = Detections.merge(image.found)
         view = np.repeat(np.arange(len(image.views)), [len(part) for part in image.found])
-        height, width = self.tile or (0, 0)
-        overlap = (height * self.tile_overlap, width * self.tile_overlap)
+        assert self.tile is not None
+        overlap = (self.tile[0] * self.tile_overlap, self.tile[1] * self.tile_overlap)
         rows, boxes, scores = merge(found.bboxes, found.labels, found.scores, view, image.views, overlap)
         return replace(found[rows], bboxes=boxes, scores=scores)
 

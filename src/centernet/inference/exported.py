@@ -40,6 +40,7 @@ class ExportedRuntime:
     """
 
     metadata: ModelMetadata
+    one_size = False  # True where all inputs have that of the preprocessing
     class_names, columns, num_detections, tracker = (
         property(attrgetter(f"metadata.{name}")) for name in ("class_names", "columns", "num_detections", "tracker")
     )
@@ -65,11 +66,6 @@ class ExportedRuntime:
     def preprocessing(self) -> Preprocessing:
         """How an image becomes the input."""
         return preprocessing_of(self.metadata)
-
-    @property
-    def size_hw(self) -> tuple[int, int] | None:
-        """(height, width) of all inputs; None where they differ."""
-        return None if self.preprocessing.resize == "keep" else self.preprocessing.size
 
 
 class OnnxRuntime(ExportedRuntime):
@@ -105,8 +101,10 @@ class OpenVinoRuntime(ExportedRuntime):
         except Exception as error:
             raise unreadable(path, error, "an OpenVINO model") from error
         self.metadata = read_metadata(path, model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None)
-        if self.size_hw is not None:  # a graph of one size runs faster than one of any size
-            model.reshape([1, *self.size_hw, 3] if self.metadata.layout == "NHWC" else [1, 3, *self.size_hw])
+        self.one_size = self.preprocessing.resize != "keep"
+        if self.one_size:  # such a graph runs faster than one of any size
+            size_hw = self.preprocessing.size
+            model.reshape([1, *size_hw, 3] if self.metadata.layout == "NHWC" else [1, 3, *size_hw])
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
         options["INFERENCE_PRECISION_HINT"] = PRECISIONS[self.metadata.precision]
         if thread_count(threads):
@@ -121,7 +119,7 @@ class OpenVinoRuntime(ExportedRuntime):
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         results = []
-        for batch in [inputs] if self.size_hw is None else np.split(inputs, len(inputs)):
+        for batch in np.split(inputs, len(inputs)) if self.one_size else [inputs]:
             outputs = self.compiled(batch)
             results.append([np.array(outputs[name]) for name in self.outputs])
         return dict(zip(self.outputs, map(np.concatenate, zip(*results, strict=True)), strict=True))

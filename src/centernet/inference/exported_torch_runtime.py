@@ -47,14 +47,15 @@ class ExportedTorchRuntime(ExportedRuntime):
         with _quietly():
             opened = _open_program(path, device, is_script) if package is None else _open_package(path, device, package)
         self.module, self.metadata, self._place = opened
-        self.one_size = None if is_script else self.metadata.preprocessing.size
+        self.one_size = not is_script
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the program. A ``.pt2`` takes inputs of one size, which is checked: machine code would not notice."""
+        expected = self.metadata.preprocessing.size
         height, width = inputs.shape[1:3] if self.metadata.layout == "NHWC" else inputs.shape[2:]
-        if self.one_size is not None and (height, width) != self.one_size:
+        if self.one_size and (height, width) != expected:
             raise ValueError(
-                f"{self.path}: takes inputs of {self.one_size[0]}×{self.one_size[1]} pixels (height×width) alone, got "
+                f"{self.path}: takes inputs of {expected[0]}×{expected[1]} pixels (height×width) alone, got "
                 f"{height}×{width}; ONNX and TorchScript files take any size"
             )
         with self._torch.inference_mode(), torch_threads(self.threads):
@@ -67,13 +68,10 @@ Opened = tuple[Any, ModelMetadata, "torch.device"]
 
 
 def _read_archive(path: Path) -> dict[str, str] | None:
-    """Return what a package states of itself and of its machine; None for an archive without machine code.
-
-    All checksums are compared on the way: code in which a bit has changed would be run all the same.
-    """
+    """Compare an archive's checksums, and return what a package states of itself; None where it has no machine code."""
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
+            damaged = archive.testzip()  # code in which a bit has changed would be run all the same
             parts = [name for name in archive.namelist() if name.partition("/")[2].startswith(PACKAGE)]
             texts = [archive.read(name) for name in parts if name.endswith("_metadata.json")][:1]
             said = json.loads(texts[0]) if texts else {}

@@ -90,39 +90,33 @@ class ModelMetadata:
         Raises:
             ValueError: the file, the key, and what was expected.
         """
+
+        def wrong(text: str) -> ValueError:
+            return ValueError(f"{source}: the metadata {KEY!r} {text}; export the model again")
+
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise ValueError(f"{source}: the metadata {KEY!r} is no JSON ({error}); export the model again") from error
+            raise wrong(f"is no JSON ({error})") from error
         version = values.pop("version", None) if isinstance(values, dict) else None
         if version not in (1, _VERSION):
-            raise ValueError(
-                f"{source}: the metadata {KEY!r} is not of version {_VERSION} or 1: another version of this package "
-                "wrote the file; export the model again"
-            )
+            raise wrong(f"is not of version {_VERSION} or 1: another version of this package wrote the file")
         if version == 1:
             values = {"tracker": {}, "columns": []} | values  # the first files say nothing of a tracker
-        known = {key: _CHECKS[key](value) for key, value in values.items() if key in _CHECKS}
-        wrong = [key for key in _CHECKS if not known.get(key, False)]
-        if wrong or len(known) < len(values):
-            key = (wrong or [key for key in values if key not in _CHECKS])[0]
-            raise ValueError(
-                f"{source}: the metadata {KEY!r} has {key} = {str(values.get(key, 'nothing'))[:80]!r}, which is not "
-                "what an export writes; export the model again"
-            )
+        for key in [*_CHECKS, *values]:
+            if key not in values or key not in _CHECKS or not _CHECKS[key](values[key]):
+                got = str(values.get(key, "nothing"))[:80]
+                raise wrong(f"has {key} = {got!r}, which is not what an export writes")
         try:
-            preprocessing = Preprocessing.from_dict(values["preprocessing"])
-            columns = tuple(Column(**column) for column in values["columns"])
+            values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
+            values["columns"] = [Column(**column) for column in values["columns"]]
         except (AttributeError, TypeError, ValueError) as error:
-            raise ValueError(f"{source}: the metadata {KEY!r} is damaged ({error}); export the model again") from error
-        lists = {key: tuple(values[key]) for key in ("class_names", "outputs", "maps")}
-        metadata = cls(**(values | lists | {"preprocessing": preprocessing, "columns": columns}))
-        named = [*OUTPUTS, *(column.name for column in columns), *metadata.maps]
+            raise wrong(f"is damaged ({error})") from error
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        metadata = cls(**plain)
+        named = [*OUTPUTS, *(column.name for column in metadata.columns), *metadata.maps]
         if version == _VERSION and sorted(named) != sorted(metadata.outputs):
-            raise ValueError(
-                f"{source}: the metadata {KEY!r} has the outputs {', '.join(metadata.outputs)}, but describes "
-                f"{', '.join(named)}; export the model again"
-            )
+            raise wrong(f"has the outputs {', '.join(metadata.outputs)}, but describes {', '.join(named)}")
         return metadata
 
 

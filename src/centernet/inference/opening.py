@@ -39,12 +39,10 @@ class Runtime(Protocol):
     @property
     def preprocessing(self) -> Preprocessing:
         """How an image becomes the network's input."""
-        ...
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names by label; empty where none are known."""
-        ...
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> Mapping[str, NDArray[Any]]:
         """Return `bboxes` N×K×4 in input pixels, `labels` N×K, `scores` N×K, best first, of uint8 N×H×W×3 RGB inputs.

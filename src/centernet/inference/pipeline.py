@@ -19,8 +19,8 @@ def read_ahead(
 ) -> Iterator[tuple[Future[T], bool]]:
     """Prepare the frames of a source beforehand, and give the results in its order.
 
-    One thread goes through the source, others read its files and prepare them. OpenCV, Pillow and the runtimes let
-    other threads run while they work.
+    One thread goes through the source, whose errors come after everything before them; others read its files and
+    prepare them. OpenCV, Pillow and the runtimes let other threads run while they work.
 
     Args:
         readers: those of a `Source`; closed at the end, also at an early one.
@@ -31,12 +31,10 @@ def read_ahead(
     Yields:
         The result of each frame as a future, which raises the frame's own error; and whether the next frame has been
         taken from the source already.
-
-    Raises:
-        SourceError, ImageError: of the source itself, after everything before it.
     """
     taking = ThreadPoolExecutor(1, "centernet-source")
-    working = ThreadPoolExecutor(workers or min(8, _cores()), "centernet-read")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    working = ThreadPoolExecutor(workers or min(8, cores), "centernet-read")
 
     def take() -> Future[T] | None:
         read = next(readers, None)
@@ -66,8 +64,3 @@ def read_here(
         except Exception as error:  # kept in its place, as threads keep it
             result.set_exception(error)
         yield result, True
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

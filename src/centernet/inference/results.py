@@ -44,28 +44,16 @@ def to_detections(
     described = {column.name: column for column in columns}
     for name in arrays.keys() - described.keys() - set(BASE):
         described[name] = Column(name, "vector", arrays[name].shape[1:])
-    data = {}
+
+    def moved(boxes: NDArray[Any], *, clip: bool) -> NDArray[Any]:
+        boxes = preprocessing.to_original(boxes, size_hw, clip=clip)
+        return boxes + np.array(offset * 2, boxes.dtype) if any(offset) else boxes
+
+    data = {name: arrays[name] for name in described}
     for name, column in described.items():
-        values = arrays[name]
         if column.kind in ("points", "boxes"):
             width = 2 if column.kind == "points" else 4
-            places = np.concatenate([values[..., :width]] * (4 // width), axis=-1)
-            moved = _moved(places, preprocessing, size_hw, offset, clip=False)[..., :width]
-            values = np.concatenate([moved, values[..., width:]], axis=-1)
-        data[name] = values
-    return Detections(
-        _moved(arrays["bboxes"], preprocessing, size_hw, offset, clip=True),
-        arrays["labels"],
-        arrays["scores"],
-        class_names=class_names,
-        columns=tuple(described.values()),
-        data=data,
-    )
-
-
-def _moved(
-    boxes: NDArray[Any], preprocessing: Preprocessing, size_hw: tuple[int, int], offset: tuple[int, int], *, clip: bool
-) -> NDArray[Any]:
-    """Return boxes …×4 in input pixels in those of the image."""
-    boxes = preprocessing.to_original(boxes, size_hw, clip=clip)
-    return boxes + np.array(offset * 2, boxes.dtype) if any(offset) else boxes
+            places = np.concatenate([data[name][..., :width]] * (4 // width), axis=-1)
+            data[name] = np.concatenate([moved(places, clip=False)[..., :width], data[name][..., width:]], axis=-1)
+    boxes, columns = moved(arrays["bboxes"], clip=True), tuple(described.values())
+    return Detections(boxes, arrays["labels"], arrays["scores"], class_names=class_names, columns=columns, data=data)

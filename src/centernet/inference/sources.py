@@ -52,18 +52,16 @@ class Frame:
 
     Args:
         image: uint8 H×W×3, RGB, upright; or a `LazyImage` that is decoded when somebody asks for `image`.
-        name: what to call it: the path inside a folder, the path as it was given in a list or found by a pattern, the
-            name of a single file; ``clip_000012`` for frame 12 of ``clip.mp4``, ``image_000012`` for an array,
-            ``camera_0_000012`` for a camera.
+        name: the path inside a folder, the path as it was given in a list or found by a pattern, the name of a single
+            file; ``clip_000012`` for frame 12 of ``clip.mp4``, ``image_000012`` for an array, ``camera_0_000012`` for
+            a camera.
         path: the file that it was read from (a video's frames share one), or None for an array, a camera and a stream.
         index: its place in the source, from 0; unreadable images that were left out count.
     """
 
     def __init__(self, image: NDArray[np.uint8] | LazyImage, name: str, path: Path | None, index: int) -> None:
         self.lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
-        self.name = name
-        self.path = path
-        self.index = index
+        self.name, self.path, self.index = name, path, index
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -72,11 +70,7 @@ class Frame:
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:
-        """uint8 H×W×3, RGB, upright, in its own size.
-
-        Raises:
-            ImageError: the file is damaged behind its header.
-        """
+        """uint8 H×W×3, RGB, upright, in its own size; an ImageError where a file is damaged behind its header."""
         return self.lazy.read()[0]
 
     @property
@@ -94,15 +88,12 @@ class Frame:
 class Source:
     """A source of frames, as `open_source` found it.
 
-    Attributes:
-        kind: of what was given; `image` is a single one, by its path or as an array.
-        items: paths of images and videos, arrays, the address of a stream or the number of a camera.
-        folder: that the frames are in, for the kind `folder`.
+    Its items are paths of images and videos, arrays, the address of a stream or the number of a camera.
     """
 
-    kind: SourceKind
+    kind: SourceKind  # `image` is a single one, by its path or as an array
     items: Sequence[Item | int]
-    folder: Path | None = None
+    folder: Path | None = None  # of the frames, for the kind `folder`
 
     @property
     def live(self) -> bool:
@@ -140,30 +131,26 @@ class Source:
         """Iterate over functions that open each frame, in order: several may be called at once, in any thread.
 
         The frames of a video, a camera or a stream are read while this is iterated, those of files when they are called
-        for; a file's pixels are decoded when `Frame.image` is.
-
-        Raises:
-            SourceError, ImageError: as `frames` does; from the calls, those of single images.
+        for; a file's pixels are decoded when `Frame.image` is. Errors are those of `frames`.
         """
         index = 0
         for number, item in enumerate(self.items):
             if self.live or _is_video(item):
                 video: Any = item if self.live else Path(item)  # type: ignore[arg-type]
                 for frame in _video(video, index):
-                    yield partial(_there, frame)
+                    yield lambda frame=frame: frame  # type: ignore[misc]
                     index = frame.index + 1
-            elif isinstance(item, (str, os.PathLike)):
-                yield partial(_read_file, Path(item), self._name(Path(item)), index)
-                index += 1
             else:
-                yield partial(_read_array, item, f"image_{number:06d}", index)
+                yield partial(_open_item, item, self._name(item, number), index)
                 index += 1
 
-    def _name(self, path: Path) -> str:
-        """Return the name of a frame by the path of its file."""
+    def _name(self, item: Item | int, number: int) -> str:
+        """Return the name of the frame of an image."""
+        if not isinstance(item, (str, os.PathLike)):
+            return f"image_{number:06d}"
         if self.folder is not None:
-            return path.relative_to(self.folder).as_posix()
-        return path.name if self.kind == "image" else path.as_posix()
+            return Path(item).relative_to(self.folder).as_posix()
+        return Path(item).name if self.kind == "image" else Path(item).as_posix()
 
 
 def open_source(source: SourceLike) -> Source:
@@ -185,10 +172,9 @@ def open_source(source: SourceLike) -> Source:
         return Source("image", [source])
     if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
         return Source("camera", [int(source)])
-    if isinstance(source, str) and _ADDRESS.match(source):
-        return Source("stream", [source])
     if isinstance(source, (str, os.PathLike)):
-        return _open_path(Path(source))
+        is_stream = isinstance(source, str) and _ADDRESS.match(source)
+        return Source("stream", [source]) if is_stream else _open_path(Path(source))
     if isinstance(source, Sequence):
         for item in source:
             _check_item(item)
@@ -206,9 +192,6 @@ def frames(source: SourceLike, *, on_error: Callable[[ImageError], None] | None 
         source: what `open_source` takes.
         on_error: called with the error of each image that cannot be read, which is then left out; without it the
             error is raised.
-
-    Yields:
-        Frames with upright RGB images in their own size.
 
     Raises:
         SourceError: nothing there, or a video, camera or stream that cannot be opened. One that breaks off gives its
@@ -244,8 +227,10 @@ def _open_path(path: Path) -> Source:
         if info is not None and (path / info.images).is_dir():
             path /= info.images
         return Source("folder", list_images(path), path)
-    if path.exists() or not glob.has_magic(str(path)):
-        return Source("video" if _is_video(path) else "image", [_existing(path)])
+    if path.exists():
+        return Source("video" if _is_video(path) else "image", [path])
+    if not glob.has_magic(str(path)):
+        raise SourceError(f"{path}: no such file or folder; check the path")
     matches = sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
     if not matches:
         raise SourceError(f"{path}: no file has such a name; check the pattern, and quote it in a shell")
@@ -273,26 +258,15 @@ def _stated(path: Item | int) -> tuple[int, float | None]:
     return max(0, number), rate if 0.01 < rate < 1000 else None
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise SourceError(f"{path}: no such file or folder; check the path")
-    return path
-
-
-def _there(frame: Frame) -> Frame:
-    return frame
-
-
-def _read_file(path: Path, name: str, index: int) -> Frame:
-    return Frame(open_image(path), name, path, index)
-
-
-def _read_array(array: Any, name: str, index: int) -> Frame:
+def _open_item(item: Any, name: str, index: int) -> Frame:
+    """Open an image by its path, or check an array."""
+    if isinstance(item, (str, os.PathLike)):
+        return Frame(open_image(Path(item)), name, Path(item), index)
     try:
-        check_image(array)
+        check_image(item)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    return Frame(array, name, None, index)
+    return Frame(item, name, None, index)
 
 
 def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
@@ -305,11 +279,8 @@ def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
             raise SourceError(f"{shown}: {hint}")
         announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         number = 0
-        while True:
-            there, image = capture.read()
-            if not there:
-                break
-            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        while (read := capture.read())[0]:
+            rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
             yield Frame(rgb, f"{stem}_{number:06d}", path, first + number)
             number += 1
     if number == 0:
@@ -326,8 +297,10 @@ def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
 def _describe(source: Path | str | int) -> tuple[str, str, str]:
     """Return what a video is called in messages, the stem of its frames' names, and what to do if it gives nothing."""
     if isinstance(source, Path):
-        if not _existing(source).is_file():
-            raise SourceError(f"{source}: not a file")
+        if not source.is_file():
+            raise SourceError(
+                f"{source}: {'not a file' if source.exists() else 'no such file or folder; check the path'}"
+            )
         hint = "OpenCV cannot open this video, or read its frames; play it to see whether it is whole, or convert it"
         return str(source), source.stem, hint
     if isinstance(source, int):
@@ -351,8 +324,8 @@ def _capture(source: Path | str | int) -> Iterator[cv2.VideoCapture]:
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
         if isinstance(source, str):
-            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(TIMEOUT * 1000)]
-            limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(TIMEOUT * 1000)]
+            keys = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC
+            limits = [value for key in keys for value in (key, int(TIMEOUT * 1000))]
             capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
         else:
             capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))

@@ -47,8 +47,7 @@ class StoredDetections:
         self.name, self.tracker = str(path), dict[str, Any]()
         self._by_frame = read_mot_detections(path, class_names=[class_name or "pedestrian"])
         if wrong := [number for number in self._by_frame if not 1 <= number <= MOST_FRAMES]:
-            text = f"expected frames numbered from 1 to {MOST_FRAMES} at most"
-            raise DataError(f"{path}: frame {wrong[0]}: {text}")
+            raise DataError(f"{path}: frame {wrong[0]}: expected frames numbered from 1 to {MOST_FRAMES} at most")
         self.class_names = next((detections.class_names for detections in self._by_frame.values()), ())
         opened = None if source is None else open_source(source)
         folder = self.path.parent

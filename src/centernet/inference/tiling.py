@@ -67,9 +67,7 @@ def merge(
     Where views differ in size, small objects are the smallest views' alone: they see them in more detail.
 
     Args:
-        boxes: M×4 in the image's pixels, each within its view.
-        labels: M.
-        scores: M.
+        boxes, labels, scores: M×4 in the image's pixels, each within its view; M; M.
         view: M, the row of `views` that each box is from.
         views: N×4, ``x1 y1 x2 y2``; together they cover a rectangle, whose own border cuts nothing.
         overlap_hw: height and width that neighbours of the smallest views share: what is no larger is whole in one of
@@ -118,8 +116,7 @@ def _cut(boxes: NDArray[np.float32], view: NDArray[np.int64], views: NDArray[np.
     inner = (views != whole)[view]  # M×4
     sides = views[:, 2:] - views[:, :2]
     near = np.abs(boxes - views[view]) <= EDGE * np.tile(sides, 2)[view]
-    found: NDArray[np.bool_] = np.logical_or.reduce(inner & near, axis=1)
-    return found
+    return np.asarray((inner & near).any(axis=1))
 
 
 def _pairs(
@@ -159,8 +156,7 @@ def _overlapping(views: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[n
 
 
 def _reach(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.bool_]:
-    reached: NDArray[np.bool_] = np.logical_and.reduce([*(boxes[:, :2] < area[2:]).T, *(boxes[:, 2:] > area[:2]).T])
-    return reached
+    return np.asarray(((boxes[:, :2] < area[2:]) & (boxes[:, 2:] > area[:2])).all(axis=1))
 
 
 def _within(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from centernet.detections import Column
-
 
 class TorchRuntime:
     """Runs a CenterNet-like module.
 
     Args:
         model: a module with `preprocessing`, `class_names`, `normalize`, `forward` and `decode_detections` as
-            `centernet.CenterNet` has them. Its mode (training or evaluation) is as before after each call.
+            `centernet.CenterNet` has them. Each call leaves its mode (training or evaluation) as it is.
         device: where to run; None for where the model is.
         threads: of the network; None for torch's setting.
     """
@@ -35,25 +34,11 @@ class TorchRuntime:
         self.model: Any = model if device is None else model.to(self._torch.device(device))
         self.threads = threads
 
-    @property
-    def preprocessing(self) -> Any:
-        """The model's `Preprocessing`."""
-        return self.model.preprocessing
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names by label; empty where the model knows none."""
-        return tuple(self.model.class_names or ())
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns that the model adds to boxes, labels and scores."""
-        return tuple(getattr(self.model, "columns", ()))
-
-    @property
-    def tracker(self) -> dict[str, Any]:
-        """Arguments of `centernet.tracking.Tracker` that suit the model."""
-        return dict(getattr(self.model, "tracker", None) or {})
+    # As of the `Runtime` protocol. The model may change them between calls.
+    preprocessing = property(attrgetter("model.preprocessing"))
+    class_names = property(lambda self: tuple(self.model.class_names or ()))
+    columns = property(lambda self: tuple(getattr(self.model, "columns", ())))
+    tracker = property(lambda self: dict(getattr(self.model, "tracker", None) or {}))
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
         """Detect objects in a batch, as a `Runtime` does."""
@@ -97,13 +82,13 @@ def torch_threads(number: int | None) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    changed = number is not None and number != before
-    if changed:
-        torch.set_num_threads(number)
+    wanted = before if number is None else number
+    if wanted != before:
+        torch.set_num_threads(wanted)
     try:
         yield
     finally:
-        if changed:
+        if wanted != before:
             torch.set_num_threads(before)
 
 

@@ -28,7 +28,6 @@ class Tracking(Protocol):
 
     def update(self, detections: Detections, image: NDArray[np.uint8] | None = None) -> Detections:
         """Return the tracks that the next frame shows, with `track_ids`."""
-        ...
 
 
 def track(
@@ -40,8 +39,8 @@ def track(
 ) -> Iterator[tuple[Frame, Detections]]:
     """Track the objects of a source, frame by frame in the order of time.
 
-    Memory doesn't grow with the source. A frame comes out before the next batch is read, so what was tracked before an
-    interruption or a break of the source has been given.
+    A frame comes out before the next batch is read, so what was tracked before an interruption or a break of the source
+    has been given.
 
     Args:
         detector: finds the objects, or has them. Its score threshold should not be above the tracker's own, best 0.
@@ -49,9 +48,6 @@ def track(
         source: what `centernet.inference.frames` takes; the images of a folder are the frames, by name.
         on_error: called for each image that cannot be read: for the tracker that is a frame without detections.
             Without it the error is raised.
-
-    Yields:
-        Frames, and detections with `track_ids`, boxes in original pixels.
 
     Raises:
         SourceError, ImageError: as `frames` does, after everything read before has been given.
@@ -99,7 +95,7 @@ def make_tracker(
         low = plain.options.low_score
         settings |= {"high_score": start_score, "new_score": start_score}
         settings |= {"low_score": None} if low is not None and low >= start_score else {}
-    return Tracker(**{**settings, **options}, frame_rate=frame_rate)
+    return Tracker(**(settings | options), frame_rate=frame_rate)
 
 
 def collect(tracked: Iterator[tuple[Frame, Detections]]) -> dict[str, list[Any]]:
@@ -111,19 +107,13 @@ def collect(tracked: Iterator[tuple[Frame, Detections]]) -> dict[str, list[Any]]
     """
     columns: dict[str, list[Any]] = {key: [] for key in ("bboxes", "labels", "scores", "track_ids", "paths")}
     for frame, tracks in tracked:
-        assert tracks.track_ids is not None
-        for key in ("bboxes", "labels", "scores", "track_ids"):
-            columns[key].append(getattr(tracks, key))
-        columns["paths"].append(frame.location)
+        for key, values in columns.items():
+            values.append(frame.location if key == "paths" else getattr(tracks, key))
     return columns
 
 
 def class_labels(names: Sequence[str], class_names: Sequence[str]) -> list[int]:
-    """Return the labels of classes by their names.
-
-    Raises:
-        ValueError: a name that isn't there; the message lists those that are, and the nearest.
-    """
+    """Return the labels of classes by their names; a ValueError names those that there are, and the nearest."""
     for name in names:
         if name not in class_names:
             nearest = difflib.get_close_matches(name, class_names, n=1)

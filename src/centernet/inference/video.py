@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,12 +35,11 @@ OPENCV_ENCODERS = ((".webm", "VP80", "VP8"), (".mp4", "mp4v", "MPEG-4"), (".avi"
 INSTALL = "pip install 'centernet[video]'"
 
 
-class _Encoder(Protocol):
+class _Encoder(NamedTuple):
     path: Path
     codec: str
-
-    def write(self, image: NDArray[np.uint8]) -> None: ...
-    def close(self) -> None: ...
+    write: Callable[[NDArray[np.uint8]], None]
+    close: Callable[[], None]
 
 
 class VideoWriter:
@@ -71,11 +72,7 @@ class VideoWriter:
             self._encoder = None
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Draw and encode a frame.
-
-        Raises:
-            OSError: no encoder works, or the file cannot be written.
-        """
+        """Draw and encode a frame; an OSError where no encoder works, or the file cannot be written."""
         drawn = draw(self._trails.draw(frame.image, detections), detections)
         if self._encoder is None:
             height, width = drawn.shape[:2]
@@ -92,7 +89,6 @@ class VideoWriter:
         self._frames += 1
 
     def summary(self) -> str:
-        """Return the path, the number of frames and the codec."""
         hint = "" if self._codec == "H.264" else f"; for H.264: {INSTALL}"
         return f"{self.path} ({counted(self._frames, 'frame')}, {self._codec}{hint})"
 
@@ -106,70 +102,52 @@ def _open(path: Path, size: tuple[int, int], frame_rate: float) -> _Encoder:
     else:
         for name in H264_ENCODERS:
             if name in av.codecs_available:
-                return _PyAV(av, path.with_name(f"{path.name}.mp4"), name, size, frame_rate)
+                return _open_av(av, path.with_name(f"{path.name}.mp4"), name, size, frame_rate)
     for suffix, fourcc, codec in OPENCV_ENCODERS:
-        encoder = _OpenCV(path.with_name(f"{path.name}{suffix}"), fourcc, codec, size, frame_rate)
-        if encoder.opened:
+        file = path.with_name(f"{path.name}{suffix}")
+        with _without_messages():
+            code = cv2.VideoWriter.fourcc(*fourcc)
+            writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, code, frame_rate, size[::-1])
+        if writer.isOpened():
             if codec != "VP8":
-                text = f"{encoder.path}: only an encoder for {codec} was found, which browsers do not play; {INSTALL}"
+                text = f"{file}: only an encoder for {codec} was found, which browsers do not play; {INSTALL}"
                 warnings.warn(text, stacklevel=3)
-            return encoder
+            return _Encoder(file, codec, partial(_write_bgr, writer), writer.release)
     raise OSError(
         f"{path}: no video of {size[1]}×{size[0]} can be written, neither by PyAV nor by OpenCV. Check that its folder "
         f"can be written to; {INSTALL}"
     )
 
 
-class _PyAV:
-    """Writes H.264 in MP4, a fragment every two seconds; when it is finished the file is a plain MP4 again."""
+def _write_bgr(writer: cv2.VideoWriter, image: NDArray[np.uint8]) -> None:
+    writer.write(np.ascontiguousarray(image[..., ::-1]))
 
-    codec = "H.264"
 
-    def __init__(self, av: Any, path: Path, name: str, size: tuple[int, int], frame_rate: float) -> None:
-        self.path = path
-        self._av = av
-        rate = Fraction(frame_rate).limit_denominator(1001)
-        hybrid = av.library_versions["libavformat"] >= (61, 7)  # since FFmpeg 7.1
-        flags = "hybrid_fragmented" if hybrid else "frag_keyframe+empty_moov+default_base_moof"
-        self._container = av.open(str(path), "w", options={"movflags": flags, "flush_packets": "1"})
-        self._stream = self._container.add_stream(name, rate=rate)
-        self._stream.height, self._stream.width = size
-        self._stream.pix_fmt = "yuv420p"  # the one that browsers play
-        self._stream.gop_size = max(1, round(2 * frame_rate))
-        if name == "libx264":
-            self._stream.options = {"crf": "23", "preset": "veryfast"}
-        self._written = 0
+def _open_av(av: Any, path: Path, name: str, size: tuple[int, int], frame_rate: float) -> _Encoder:
+    """Open H.264 in MP4, a fragment every two seconds; when it is finished the file is a plain MP4 again."""
+    hybrid = av.library_versions["libavformat"] >= (61, 7)  # since FFmpeg 7.1
+    flags = "hybrid_fragmented" if hybrid else "frag_keyframe+empty_moov+default_base_moof"
+    container = av.open(str(path), "w", options={"movflags": flags, "flush_packets": "1"})
+    stream = container.add_stream(name, rate=Fraction(frame_rate).limit_denominator(1001))
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"  # the one that browsers play
+    stream.gop_size = max(1, round(2 * frame_rate))
+    if name == "libx264":
+        stream.options = {"crf": "23", "preset": "veryfast"}
+    numbers = count()
 
-    def write(self, image: NDArray[np.uint8]) -> None:
-        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame.pts = self._written
-        self._written += 1
-        self._container.mux(self._stream.encode(frame))
+    def write(image: NDArray[np.uint8]) -> None:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame.pts = next(numbers)
+        container.mux(stream.encode(frame))
 
-    def close(self) -> None:
+    def close() -> None:
         try:
-            self._container.mux(self._stream.encode(None))
+            container.mux(stream.encode(None))
         finally:
-            self._container.close()
+            container.close()
 
-
-class _OpenCV:
-    def __init__(self, path: Path, fourcc: str, codec: str, size: tuple[int, int], frame_rate: float) -> None:
-        self.path = path
-        self.codec = codec
-        with _without_messages():
-            code = cv2.VideoWriter.fourcc(*fourcc)
-            self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, frame_rate, size[::-1])
-
-    @property
-    def opened(self) -> bool:
-        return self._writer.isOpened()
-
-    def write(self, image: NDArray[np.uint8]) -> None:
-        self._writer.write(np.ascontiguousarray(image[..., ::-1]))
-
-    def close(self) -> None:
-        self._writer.release()
+    return _Encoder(path, "H.264", write, close)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -35,11 +36,9 @@ class Writer(Protocol):
     def __exit__(self, *error: object) -> None: ...
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add a frame."""
-        ...
 
     def summary(self) -> str:
         """Return the path and how much was written, for a person."""
-        ...
 
 
 def counted(number: int, noun: str) -> str:
@@ -73,16 +72,10 @@ class ImageWriter:
         """Nothing is open."""
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Draw and save a frame.
-
-        Raises:
-            ValueError: the folder is the one that the image is in, so that an image might be overwritten.
-            OSError: it cannot be written.
-        """
+        """Draw and save a frame; a ValueError where the image is in this folder, and might be overwritten."""
         if frame.path is not None and frame.path.parent.resolve() == self.folder.resolve():
-            raise ValueError(
-                f"{self.folder}: the images themselves are in this folder; choose another for what is drawn"
-            )
+            text = "the images themselves are in this folder; choose another for what is drawn"
+            raise ValueError(f"{self.folder}: {text}")
         path = self.folder / f"{self._free_name(frame)}.jpg"
         drawn = draw(self._trails.draw(frame.image, detections), detections)
         ok, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
@@ -91,7 +84,6 @@ class ImageWriter:
         path.write_bytes(data.tobytes())
 
     def summary(self) -> str:
-        """Return the folder and the number of images."""
         return f"{self.folder} ({counted(len(self._used), 'image')})"
 
     def _free_name(self, frame: Frame) -> str:
@@ -100,22 +92,17 @@ class ImageWriter:
         candidates = [stem, f"{name.parent.name}_{stem}"] if name.parent.name else [stem]
         if name.suffix and stem == name.stem:
             candidates.append(f"{stem}_{name.suffix[1:]}")
-        number = 2
-        while candidates[0].casefold() in self._used:  # some file systems don't tell A from a
-            candidates.pop(0)
-            if not candidates:
-                candidates.append(f"{stem}_{number}")
-                number += 1
-        self._used.add(candidates[0].casefold())
-        return candidates[0]
+        numbered = (f"{stem}_{number}" for number in count(2))
+        free = next(text for text in chain(candidates, numbered) if text.casefold() not in self._used)
+        self._used.add(free.casefold())  # some file systems don't tell A from a
+        return free
 
 
 class CocoWriter:
     """Writes one JSON file in COCO's form: images, categories, and annotations with a score and further columns.
 
-    Category ids are label + 1 in the order of the class names, image ids count from 1, boxes are ``x y w h`` in
-    original pixels. Vectors are left out: an embedding is longer than all the rest. Rows go to two files beside `path`
-    as they come, and become `path` at the end in one step: a file under that name is always whole.
+    Rows are those of `Detections.to_coco`; image ids count from 1. They go to two files beside `path` as they come, and
+    become `path` at the end in one step: a file under that name is always whole.
 
     Args:
         path: of the JSON file; its folder is made if missing.
@@ -126,21 +113,19 @@ class CocoWriter:
         self.path = Path(path)
         self.class_names = tuple(class_names)
         self._labels: set[int] = set()
-        self._images = self._objects = 0
+        self._counts = {"images": 0, "annotations": 0}
         self._parts: dict[str, IO[str]] = {}
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        for key in ("images", "annotations"):
-            self._parts[key] = self._part(key).open("w+", encoding="utf-8")
+        self._parts = {key: self._part(key).open("w+", encoding="utf-8") for key in self._counts}
         return self
 
     def __exit__(self, *error: object) -> None:
         """Put the file together, after an error too."""
         names = self.class_names or [str(label) for label in range(max(self._labels, default=-1) + 1)]
         categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
-        unfinished = self.path.with_name(f"{self.path.name}.part")
-        with unfinished.open("w", encoding="utf-8") as file:
+        with self._part("whole").open("w", encoding="utf-8") as file:
             file.write('{"categories": ' + json.dumps(categories, ensure_ascii=False))
             for key, part in self._parts.items():
                 file.write(f',\n"{key}": [\n')
@@ -148,7 +133,7 @@ class CocoWriter:
                 shutil.copyfileobj(part, file)
                 file.write("\n]")
             file.write("}\n")
-        os.replace(unfinished, self.path)
+        os.replace(file.name, self.path)
         for key, part in self._parts.items():
             part.close()
             with contextlib.suppress(OSError):
@@ -156,32 +141,31 @@ class CocoWriter:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add a frame and its objects."""
-        self._images += 1
         height, width = frame.size_hw
-        image: dict[str, Any] = {"id": self._images, "file_name": frame.name, "height": height, "width": width}
-        self._add("images", image, first=self._images == 1)
-        for row in detections.to_coco(self._images):
-            self._objects += 1
+        self._add("images", {"file_name": frame.name, "height": height, "width": width})
+        for row in detections.to_coco(self._counts["images"]):
             area = round(row["bbox"][2] * row["bbox"][3], 3)
-            self._add("annotations", {"id": self._objects, **row, "area": area, "iscrowd": 0}, first=self._objects == 1)
+            self._add("annotations", {**row, "area": area, "iscrowd": 0})
         if not self.class_names:
             self._labels.update(detections.labels.tolist())
         for part in self._parts.values():
             part.flush()
 
     def summary(self) -> str:
-        """Return the path and the number of objects."""
-        return f"{self.path} ({counted(self._objects, 'object')})"
+        return f"{self.path} ({counted(self._counts['annotations'], 'object')})"
 
     def _part(self, key: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{key}.part")
 
-    def _add(self, key: str, row: dict[str, Any], *, first: bool) -> None:
-        self._parts[key].write(("" if first else ",\n") + json.dumps(row, ensure_ascii=False))
+    def _add(self, key: str, row: dict[str, Any]) -> None:
+        """Write a row, with the next id."""
+        self._counts[key] += 1
+        number = self._counts[key]
+        self._parts[key].write(",\n" * (number > 1) + json.dumps({"id": number, **row}, ensure_ascii=False))
 
 
 class _TextWriter:
-    """Writes rows to a text file that is open from entering to leaving the context."""
+    """Writes rows to a text file, whose folder is made if missing; they are on the disk after each frame."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -207,11 +191,10 @@ class CsvWriter(_TextWriter):
     """Writes a table with one row an object: image, class, score, corners in original pixels, track id where there is
     one, and further columns.
 
-    Rows are on the disk after each frame. Columns of several numbers have a place for each, named by its number;
-    vectors are left out.
+    Columns of several numbers have a place for each, named by its number; vectors are left out.
 
     Args:
-        path: of the CSV file; its folder is made if missing.
+        path: of the CSV file.
         columns: that detections have beside boxes, labels and scores.
     """
 
@@ -224,36 +207,34 @@ class CsvWriter(_TextWriter):
     def __enter__(self) -> Self:
         super().__enter__()
         names = [
-            [column.name] if not column.shape else [f"{column.name}_{i}" for i in range(math.prod(column.shape))]
+            f"{column.name}_{i}" if column.shape else column.name
             for column in self._further
+            for i in range(math.prod(column.shape))
         ]
         self._rows = csv.writer(self._file)
-        self._rows.writerow([*self.COLUMNS, *(name for several in names for name in several)])
+        self._rows.writerow([*self.COLUMNS, *names])
         return self
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the objects of a frame."""
         for one in detections:
-            corners = [round(v, 2) for v in one.bbox.tolist()]
-            track = "" if one.track_id is None else one.track_id
-            further = [round(v, 4) for column in self._further for v in one.data[column.name].reshape(-1).tolist()]
-            self._rows.writerow(
-                [frame.name, frame.index, one.label, one.name, round(one.score, 5), *corners, track, *further]
-            )
+            row = [frame.name, frame.index, one.label, one.name, round(one.score, 5)]
+            row += [*(round(v, 2) for v in one.bbox.tolist()), "" if one.track_id is None else one.track_id]
+            row += [round(v, 4) for column in self._further for v in one.data[column.name].reshape(-1).tolist()]
+            self._rows.writerow(row)
         self._wrote(len(detections))
 
     def summary(self) -> str:
-        """Return the path and the number of rows."""
         return f"{self.path} ({counted(self._count, 'row')})"
 
 
 class MotWriter(_TextWriter):
     """Writes tracks as MOTChallenge takes them: ``frame,id,left,top,width,height,score,-1,-1,-1``, a row an object.
 
-    Frames and pixels count from 1: left is x1 + 1. Rows are on the disk after each frame.
+    Frames and pixels count from 1: left is x1 + 1.
 
     Args:
-        path: of the text file; its folder is made if missing.
+        path: of the text file.
         with_classes: column 8 is the label + 1, in the place of -1: as `centernet evaluate-tracking` reads several
             classes; MOTChallenge's own tools expect -1.
     """
@@ -263,16 +244,11 @@ class MotWriter(_TextWriter):
         self.with_classes = with_classes
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Add the tracks of a frame; its number is its index + 1.
-
-        Raises:
-            ValueError: detections without track ids.
-        """
+        """Add the tracks of a frame; its number is its index + 1. Without track ids it is a ValueError."""
         if detections.track_ids is None:
             raise ValueError(f"{frame.name}: detections without track_ids; a tracker gives them")
         self._file.writelines(result_rows(frame.index + 1, detections, with_classes=self.with_classes))
         self._wrote(len(detections))
 
     def summary(self) -> str:
-        """Return the path, and the number of rows and frames."""
         return f"{self.path} ({counted(self._count, 'row')} of {self._frames} frames)"
