@@ -5,12 +5,14 @@ centernet demo --output demo
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from centernet.cli.arguments import command_parser, positive
 
 CONFIG = Path(__file__).with_name("demo.yaml")
 EPILOG = """example:
@@ -21,15 +23,10 @@ A few minutes on two processor cores; no data, network or GPU is needed."""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the demo; what it wrote is its last output."""
-    parser = argparse.ArgumentParser(
-        prog="centernet demo", description="Train and run a small detector on generated scenes.", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = command_parser("demo", "Train and run a small detector on generated scenes.", EPILOG)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for all that is written")
-    parser.add_argument("--epochs", type=int, help="length of the training, for a quicker look")
+    parser.add_argument("--epochs", type=positive, help="length of the training, for a quicker look")
     given = parser.parse_args(arguments)
-    if given.epochs is not None and given.epochs < 1:
-        parser.error(f"--epochs is {given.epochs}: at least 1")
     start = time.perf_counter()
     output: Path = given.output
     output.mkdir(parents=True, exist_ok=True)
@@ -65,8 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _photograph(output: Path) -> Path:
-    """Matplotlib's sample photograph with what `voc-lite` finds in it."""
-    import cv2
+    """Write matplotlib's sample photograph with the objects that `voc-lite` finds in it."""
     from matplotlib import get_data_path
 
     from centernet.drawing import draw
@@ -76,13 +72,19 @@ def _photograph(output: Path) -> Path:
     image = read_image(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
     found = Detector("voc-lite")(image)
     print("   " + ", ".join(f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)))
-    path = output / "photograph.jpg"
-    cv2.imwrite(str(path), draw(image, found)[..., ::-1])
+    return _write(output / "photograph.jpg", draw(image, found))
+
+
+def _write(path: Path, image: Any) -> Path:
+    """Write an RGB image."""
+    import cv2
+
+    cv2.imwrite(str(path), image[..., ::-1])
     return path
 
 
 def _curves(metrics: Path, path: Path) -> Path:
-    """Loss and AP against epochs, from Lightning's CSV."""
+    """Draw loss and AP against steps, from Lightning's CSV."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -122,9 +124,7 @@ def _figures(run: object, path: Path, *, seconds: float) -> Path:
 
 
 def _detect(checkpoint: Path, output: Path) -> Path:
-    """Twelve scenes that no training or validation saw, with what was found in them."""
-    import cv2
-
+    """Write twelve scenes that no training or validation saw, with the objects that are found in them."""
     from centernet.data import Synthetic
     from centernet.drawing import contact_sheet, draw
     from centernet.inference import Detector
@@ -133,16 +133,14 @@ def _detect(checkpoint: Path, output: Path) -> Path:
     scenes.mkdir(exist_ok=True)
     fresh = Synthetic(12, size=(320, 320), objects=(1, 6), object_size=(0.15, 0.45), seed=2)
     for i in range(len(fresh)):
-        cv2.imwrite(str(scenes / f"scene_{i:02d}.png"), fresh[i].image[..., ::-1])
+        _write(scenes / f"scene_{i:02d}.png", fresh[i].image)
     detector = Detector(checkpoint, score_threshold=0.3)
     drawn = [draw(frame.image, detections) for frame, detections in detector.stream(scenes)]
-    path = output / "contact_sheet.jpg"
-    cv2.imwrite(str(path), contact_sheet(drawn, columns=4)[..., ::-1])
-    return path
+    return _write(output / "contact_sheet.jpg", contact_sheet(drawn, columns=4))
 
 
 def _track(checkpoint: Path, output: Path) -> Path:
-    """A clip of objects that meet and hide one another, with the identities that the tracker gives them."""
+    """Write a clip of objects that meet and hide one another, with the identities that the tracker gives them."""
     from centernet.data import SyntheticSequences
     from centernet.inference import Detector, MotWriter, VideoWriter, track
     from centernet.tracking import Tracker

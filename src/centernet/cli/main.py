@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from centernet.extras import explain
+
 COMMANDS = {
     "fit": "train a model from a configuration",
     "finetune": "train a detector for your own images, starting from a trained one",
@@ -85,23 +87,18 @@ def _run(command: str, arguments: list[str], *, debug: bool) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except ModuleNotFoundError as error:  # of an extra that isn't installed
-        from centernet.extras import explain
-
-        if debug:
-            traceback.print_exc()
-        return _say(str(explain(error, f"centernet {command}")))
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:  # what the library says of data and files
-        if debug:
-            traceback.print_exc()
-        return _say(str(error) or type(error).__name__)
     except Exception as error:
         if debug:
             traceback.print_exc()
-            return PROBLEM
-        return _say(
-            f"{type(error).__name__}: {error}\nThis may be a fault of centernet: --debug shows where it happened"
-        )
+        return _say(_message(error, command))
+
+
+def _message(error: Exception, command: str) -> str:
+    if isinstance(error, ModuleNotFoundError):  # of an extra that isn't installed
+        return str(explain(error, f"centernet {command}"))
+    if isinstance(error, (ValueError, OSError, ImportError, FloatingPointError)):  # data, files, missing packages
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}\nThis may be a fault of centernet: --debug shows where it happened"
 
 
 def _say(message: str) -> int:
@@ -149,7 +146,3 @@ def _plain_messages(debug: bool) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -39,9 +39,6 @@ class EmbeddingHead(Head):
     identities of other data are others.
 
     Args:
-        in_channels: channels of the neck's map.
-        stride: input pixels a cell.
-        num_classes: not used: identities of all classes are told apart by one classifier.
         dim: length of the vector.
         loss: how identities are learned.
         margin: by which another identity is to be farther, for `triplet`.

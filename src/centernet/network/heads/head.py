@@ -27,7 +27,8 @@ class TrainingData(Protocol):
 class Head(nn.Module):
     """A head is built with the neck's channels and stride and the number of classes, and reads one map.
 
-    `__init__(in_channels, stride, num_classes, *, …)`. A head of one's own implements the three methods below, and says
+    `__init__(in_channels, stride, num_classes, *, …)`: channels of the neck's map, input pixels a cell, and the number
+    of classes, which many heads have no use for. A head of one's own implements the three methods below, and says
     in `columns` what it adds to detections: the network, exported files, runtimes, writers and drawing carry it.
     `centernet.testing.check_head` runs the contract over it. One head of a model also has
     `find_peaks(output, num_peaks) -> Peaks`.

@@ -20,9 +20,6 @@ class HeatmapHead(Head):
     """Class scores of every cell, and the peaks among them.
 
     Args:
-        in_channels: channels of the neck's map.
-        stride: input pixels a cell.
-        num_classes: channels of the heatmap.
         radius: `original`, `corrected`, or `ellipse` (TTFNet's).
         min_overlap: IoU that a shifted box keeps, for the first two.
         alpha: share of the box that the ellipse spans.

@@ -23,9 +23,6 @@ class LTRBHead(Head):
     """Left, top, right, bottom of each cell's box, in strides.
 
     Args:
-        in_channels: channels of the neck's map.
-        stride: input pixels a cell.
-        num_classes: not used: a box has no class.
         form: `exponential` or `softplus` of the map; both give positive distances with a gradient everywhere.
         multiplier: strides that a value of 1 stands for.
         sampling: the cells that train a box: `center`, `center3x3`, or `ellipse` (Gaussian weights).

@@ -18,9 +18,6 @@ class SizeOffsetHead(Head):
     """Width, height, offset x and offset y of each cell, in cells; two towers, one map of four channels.
 
     Args:
-        in_channels: channels of the neck's map.
-        stride: input pixels a cell.
-        num_classes: not used: a box has no class.
         loss: `l1` or `smooth_l1`.
         size_weight: of the size's loss.
         offset_weight: of the offset's loss.
