@@ -1,4 +1,4 @@
-"""AP of a model in every form that it can be exported to, on the same pictures, through `Detector`.
+"""AP of a model in every form that it can be exported to, on the same images, through `Detector`.
 
 python benchmarks/exported_accuracy.py --annotations SHARED/data/voc2007/val.json \
     --images SHARED/data/voc2007/JPEGImages --calibrate SHARED/data/voc2007/train.json
@@ -10,53 +10,51 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from centernet import CenterNet
 from centernet.data import COCO
-from centernet.export import (
-    accuracy,
-    convert_to_openvino,
-    export_onnx,
-    export_openvino,
-    export_pt2,
-    export_torchscript,
-    quantize_onnx,
-)
+from centernet.export import ExportOptions, accuracy, export
+from centernet.network import load_network
+
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ONNX float32": ("m.onnx", {}),
+    "ONNX float16": ("m16.onnx", {"precision": "float16"}),
+    "ONNX int8": ("m8.onnx", {"precision": "int8"}),
+    "TorchScript": ("m.pt", {}),
+    "torch.export": ("m.pt2", {}),
+    "OpenVINO float32": ("m.xml", {}),
+    "OpenVINO float16": ("m16.xml", {"precision": "float16"}),
+    "OpenVINO bfloat16": ("mb.xml", {"precision": "bfloat16"}),
+    "OpenVINO int8": ("m8.xml", {"precision": "int8"}),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotations", required=True)
     parser.add_argument("--images", required=True)
-    parser.add_argument("--calibrate", required=True, help="annotations whose pictures set the ranges of int8")
-    parser.add_argument("--count", type=int, default=200, help="of calibration pictures; default: %(default)s")
+    parser.add_argument("--calibrate", required=True, help="annotations whose images set the ranges of int8")
+    parser.add_argument("--count", type=int, default=200, help="of calibration images; default: %(default)s")
     parser.add_argument("--model", default="voc-lite", help="a name, a folder or a checkpoint")
     given = parser.parse_args()
-    model = CenterNet.load_from_checkpoint if given.model.endswith(".ckpt") else CenterNet.from_pretrained
-    model = model(given.model)
+    network = load_network(given.model)
     dataset, calibration = COCO(given.annotations, given.images), COCO(given.calibrate, given.images)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pictures = folder / "calibration"
-        pictures.mkdir()
+        photos = folder / "calibration"
+        photos.mkdir()
         for i in range(0, len(calibration), max(1, len(calibration) // given.count)):
             path = Path(calibration.path(i)).resolve()
-            (pictures / path.name).symlink_to(path)
-        forms: dict[str, Callable[[], object]] = {
-            "PyTorch": lambda: model,
-            "ONNX float32": lambda: export_onnx(model, folder / "m.onnx"),
-            "ONNX float16": lambda: export_onnx(model, folder / "m16.onnx", precision="float16"),
-            "ONNX int8": lambda: quantize_onnx(folder / "m.onnx", folder / "m8.onnx", pictures, count=given.count),
-            "TorchScript": lambda: (export_torchscript(model, folder / "m.pt"), folder / "m.pt")[1],
-            "torch.export": lambda: export_pt2(model, folder / "m.pt2"),
-            "OpenVINO float32": lambda: export_openvino(model, folder / "m.xml"),
-            "OpenVINO bfloat16": lambda: export_openvino(model, folder / "mb.xml", precision="bfloat16"),
-            "OpenVINO int8": lambda: convert_to_openvino(folder / "m8.onnx", folder / "m8.xml"),
-        }
+            (photos / path.name).symlink_to(path)
+        forms: dict[str, Any] = {"PyTorch": lambda: network}
+        for form, (file, options) in FORMS.items():
+            if options.get("precision") == "int8":
+                options = options | {"calibrate": photos, "calibration_images": given.count}
+            forms[form] = partial(export, network, folder / file, ExportOptions(**options))
         reference = 0.0
-        print(f"{len(dataset)} pictures, {len(list(pictures.iterdir()))} for calibration\n")
+        print(f"{len(dataset)} images, {len(list(photos.iterdir()))} for calibration\n")
         print("| form | AP | AP50 | AP − PyTorch's |\n|---|---|---|---|", flush=True)
         for form, make in forms.items():
             try:
