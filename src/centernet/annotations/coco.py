@@ -43,20 +43,15 @@ class CocoImage(NamedTuple):
 class CocoFile:
     """The contents of a file of annotations.
 
-    Attributes:
-        categories: ids by name, in the order of the ids.
-        images: those with a name and an id, in the order of the file.
-        rows: the annotations of these images and categories: `images` are indices of the list, `labels` places among
-            the categories, `places` those in the file's own list.
-        unreadable: by place: why a box is not four numbers.
-        where: names an annotation by its place in the file's list and its id.
+    The `images` of the rows are indices of the list of images, their `labels` places among the categories, and their
+    `places` those in the file's own list.
     """
 
-    categories: Mapping[str, int]
-    images: Sequence[CocoImage]
+    categories: Mapping[str, int]  # ids by name, in the order of the ids
+    images: Sequence[CocoImage]  # those with a name and an id, in the order of the file
     rows: BoxRows
-    unreadable: Mapping[int, str]
-    where: Callable[[int], str]
+    unreadable: Mapping[int, str]  # by place: why a box is not four numbers
+    where: Callable[[int], str]  # names an annotation, from its place
 
 
 def read_coco(path: Path, report: Reports) -> CocoFile:
@@ -140,9 +135,7 @@ class _Annotations:
     def where(self, place: int) -> str:
         return f"annotations[{place}] (id {self._odd_ids.get(place, self._ids[place])})"
 
-    def resolve(
-        self, images: Sequence[CocoImage], categories: Mapping[str, int], path: Path, report: Reports
-    ) -> BoxRows:
+    def resolve(self, images: list[CocoImage], categories: Mapping[str, int], path: Path, report: Reports) -> BoxRows:
         """Bring the annotations to their images and categories; see `CocoFile`."""
         index_of = {image.id: index for index, image in reversed(list(enumerate(images)))}  # the first of two counts
         label_of = {number: label for label, number in enumerate(categories.values())}
@@ -194,13 +187,8 @@ def write_coco(
 ) -> Path:
     """Write annotations_<split>.json; ignored boxes have iscrowd (which COCO's evaluation knows) and ignore set.
 
-    Args:
-        folder: which holds the images in ``images``.
-        split: end of the file's name.
-        names: of the images.
-        annotations: of the images (`centernet.data.Annotation`), labels from 0; their image ids are kept.
-        class_names: what the labels mean.
-        category_ids: their numbers in the file; None counts from 1.
+    The folder holds the images of these names in ``images``; `annotations` are theirs (`centernet.data.Annotation`).
+    Image ids are kept. Categories are numbered from 1 unless their ids are given.
     """
     numbers = range(1, len(class_names) + 1) if category_ids is None else category_ids
     images, entries = [], list[dict[str, Any]]()

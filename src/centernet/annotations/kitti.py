@@ -36,10 +36,7 @@ KIND_COLUMN = 2
 def read_truth(
     names: Sequence[str], path: Path, report: Reports, *, max_occlusion: int, max_truncation: int
 ) -> BoxRows:
-    """Read the rows of a label file that are to become boxes; `images` are the frames as numbered there.
-
-    Objects that are more occluded or truncated than the limits are to be ignored.
-    """
+    """Read the rows of a label file that are to become boxes; `images` are the frames as numbered there."""
     table = TextTable.read(path, TRUTH_WIDTHS, words_column=KIND_COLUMN)
     table = table.numbers(report, used=[3, 4, 6, 7, 8, 9], whole=[0, 1], what="row of a label file")
     table = table.without_repeated(report)

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -150,7 +149,11 @@ class DetectionDataset:
         if image.size_hw != (annotation.height, annotation.width):
             annotation = self._of_size(annotation, *image.size_hw)
         arrays = {name: getattr(annotation, name).copy() for name in ("boxes", "labels", "ids", "ignore")}
-        decode = partial(self._decode, image, annotation.path)
+
+        def decode(scale: float) -> tuple[Pixels, tuple[float, float]]:
+            with self._noting_unreadable(annotation.path):
+                return image.read(scale)
+
         return Sample(LazyImage(image.size_hw, decode), **arrays, annotation=annotation, amodal=self.amodal)
 
     def note(self, problem: Problem) -> None:
@@ -235,10 +238,6 @@ class DetectionDataset:
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {self!r}: expected 0 .. {len(self) - 1}")
-
-    def _decode(self, image: LazyImage, path: Path, scale: float) -> tuple[Pixels, tuple[float, float]]:
-        with self._noting_unreadable(path):
-            return image.read(scale)
 
     @contextmanager
     def _noting_unreadable(self, path: Path) -> Iterator[None]:

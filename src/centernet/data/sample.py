@@ -87,12 +87,11 @@ class Sample:
     Args:
         image: uint8 H×W×3, RGB; or an image that is decoded later.
         boxes: float32 N×4, in the pixels of `image` (not of the file).
-        labels: int64 N, as in Annotation, like the next two.
+        labels: int64 N, as in Annotation, like `ids` and `ignore`.
         ids: int64 N.
         ignore: bool N.
         annotation: the stored truth; transforms pass it on unchanged.
-        amodal: boxes are those of whole objects, over the edges of the image too; augmentation doesn't cut them. The
-            same for a whole data set: what a network is to find must mean the same in all of it.
+        amodal: boxes are those of whole objects, over the edges of the image too; augmentation doesn't cut them.
     """
 
     def __init__(

@@ -127,24 +127,15 @@ class ImageList:
 
     def columns(
         self,
-        rows: BoxRows | None = None,
-        where: Callable[[int], tuple[Path, str]] = lambda row: (Path(), ""),
+        rows: BoxRows | None = None,  # `images` are indices of this list; -1 leaves a box out without a word
+        where: Callable[[int], tuple[Path, str]] = lambda row: (Path(), ""),  # its file and place there, for messages
         *,
-        image_ids: Sequence[int] | None = None,
+        image_ids: Sequence[int] | None = None,  # None numbers them from 0
         amodal: bool = False,
-        first_pixel: int = 0,
-        unreadable: Mapping[int, str] | None = None,
+        first_pixel: int = 0,  # see `are_usable`; with 1 the last pixel is part of the box
+        unreadable: Mapping[int, str] | None = None,  # by the place of a row: why it has no box
     ) -> Columns:
-        """Judge all boxes, cut them at the edges of their images, and put them in the order of the images.
-
-        Args:
-            rows: `images` are indices of this list; -1 leaves a box out without a word. None: no boxes.
-            where: from a row to its file and its place there, for messages.
-            image_ids: one for each image; None numbers them from 0.
-            amodal: boxes are not cut.
-            first_pixel: see `are_usable`; with 1 the last pixel is part of the box.
-            unreadable: by the place of a row: why it has no box.
-        """
+        """Judge all boxes, cut them at the edges of their images, and put them in the order of the images."""
         rows = RowList().rows() if rows is None else rows
         sizes = np.array(self.sizes, dtype=np.int32).reshape(-1, 2)
         order = np.argsort(rows.images, kind="stable")

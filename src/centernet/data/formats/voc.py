@@ -59,10 +59,16 @@ class VOC(DetectionDataset):
         used = []
         for stem in stems:
             image, xml = image_of.get(stem) or image_of.get(stem.lower()), files.find(f"{stem}.xml")
+            if image is None and xml is None:
+                text = f"{stem!r} has neither an image nor an XML file; the sample is left out"
+                report(source, "missing-image", text)
+            elif image is None:
+                text = "no image for its XML file; the sample is left out"
+                report(images.folder.root / f"{stem}.jpg", "missing-image", text)
+            elif xml is None:
+                text = "no XML file for its image; the sample is left out (an image without objects needs an empty one)"
+                report(files.root / f"{stem}.xml", "missing-annotation", text)
             if image is None or xml is None:
-                path = files.root / f"{stem}.xml" if image else images.folder.root / f"{stem}.jpg" if xml else source
-                text = f"{_MISSING[bool(image), bool(xml)].format(stem)}; the sample is left out"
-                report(path, "missing-annotation" if image else "missing-image", text + (_EMPTY if image else ""))
                 continue
             file = read_voc(files.root / xml, report)
             stated = f"{xml} gives no size, or 0×0, in <size>"
@@ -72,15 +78,6 @@ class VOC(DetectionDataset):
                 objects.add(index, xml, file)
         columns, names = objects.finish(images, used)
         super().__init__(names, columns, source=source, **images.findings())
-
-
-_MISSING = {
-    (True, False): "no XML file for its image",
-    (False, True): "no image for its XML file",
-    (False, False): "{!r} has neither an image nor an XML file",
-}
-"""By whether there is an image, and an XML file."""
-_EMPTY = " (an image without objects needs an empty one)"
 
 
 class SafetyHelmet(VOC):
@@ -123,16 +120,17 @@ class _Objects:
         for place, entry in enumerate(file.objects, start=1):
             self.keys.look(entry.keys, f"{xml}, object {place}")
             name = self.rename.get(entry.name, entry.name)
+            where = f"object {place} ({entry.name or 'without a name'})"
             if not name or (self.given is not None and name not in self.given):
                 known = f"; class_names is {', '.join(self.given)}" if self.given else ""
-                wrong = "unknown-class", f"the class {with_nearest([name], self.given or ())} is not known{known}"
+                text = f"the class {with_nearest([name], self.given or ())} is not known{known}"
+                self.report(self.root / xml, "unknown-class", f"{where}: {text}; the box is left out")
             elif entry.box is None:
-                wrong = "bad-box", "no <bndbox> with numbers xmin ymin xmax ymax"
+                text = "no <bndbox> with numbers xmin ymin xmax ymax"
+                self.report(self.root / xml, "bad-box", f"{where}: {text}; the box is left out")
             else:
                 label = self.names.setdefault(entry.name, len(self.names))
                 self.rows.add(image, place, entry.box, label, ignore=self.ignore_difficult and entry.difficult)
-                continue
-            self.report(self.root / xml, wrong[0], f"{_where(place, entry.name)}: {wrong[1]}; the box is left out")
 
     def finish(self, images: ImageList, stems: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
         """Return all boxes, and the classes: those given, or those found in a stable order.
@@ -145,7 +143,7 @@ class _Objects:
         rows, spelt = self.rows.rows(), list(self.names)
 
         def where(row: int) -> tuple[Path, str]:
-            return self.root / self.xml[rows.images[row]], _where(int(rows.places[row]), spelt[rows.labels[row]])
+            return self.root / self.xml[rows.images[row]], f"object {rows.places[row]} ({spelt[rows.labels[row]]})"
 
         columns = images.columns(rows, where, image_ids=image_ids, first_pixel=1)
         meant = [self.rename.get(name, name) for name in spelt]
@@ -195,7 +193,3 @@ def _list_stems(
         elif stem:
             in_order[stem] = None
     return path, in_order
-
-
-def _where(place: int, name: str) -> str:
-    return f"object {place} ({name or 'without a name'})"
