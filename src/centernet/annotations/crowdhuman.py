@@ -59,14 +59,13 @@ def _entry(text: bytes, where: str, path: Path, report: Reports) -> dict[str, An
         report(path, "unreadable-annotation", f"{where} is not valid JSON ({error}); the sample is left out")
         return None
     name = entry.get("ID") if isinstance(entry, dict) else None
+    if isinstance(name, str) and name and isinstance(entry.get("gtboxes"), list):
+        return dict(entry)
+    fault = f" ({name}) has no list gtboxes"
     if not isinstance(name, str) or not name:
         got = f"keys {', '.join(map(repr, entry))}" if isinstance(entry, dict) else f"{entry!r:.100}"
-        fault = f"{where}: expected an object with the text ID and the list gtboxes, got {got:.200}"
-    elif not isinstance(entry.get("gtboxes"), list):
-        fault = f"{where} ({name}) has no list gtboxes"
-    else:
-        return dict(entry)
-    report(path, "unreadable-annotation", f"{fault}; the sample is left out")
+        fault = f": expected an object with the text ID and the list gtboxes, got {got:.200}"
+    report(path, "unreadable-annotation", f"{where}{fault}; the sample is left out")
     return None
 
 

@@ -11,6 +11,7 @@ import configparser
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -158,12 +159,9 @@ class SequenceInfo:
             return cls()
 
         def positive(key: str) -> float | None:
-            try:
-                value = number(values[key.lower()])
-            except (KeyError, ValueError):
-                value = -1.0
-            if 0 < value < 2**31:
-                return value
+            with suppress(KeyError, ValueError):
+                if 0 < (value := number(values[key.lower()])) < 2**31:
+                    return value
             text = f"{key} is {values.get(key.lower(), 'missing')!r:.50}, expected a number above 0"
             report(path, "size" if key.startswith("im") else "bad-row", f"{text}; it is not used")
             return None

@@ -1,4 +1,4 @@
-"""What a data set holds, as arrays: the boxes of all images one after the other, and what is known of each image."""
+"""The contents of a data set as arrays: the boxes of all images one after the other, and the images."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -177,7 +177,7 @@ class Concatenated(DetectionDataset):
             strict=any(dataset.strict for dataset in datasets),
             num_identities=int(identities[-1]),
             amodal=any(dataset.amodal for dataset in datasets),
-            sequences=_joined([part.sequences for part in parts], self._starts[:-1].tolist()),
+            sequences=_joined(parts, self._starts[:-1].tolist()),
             sources=_mixed(parts, weights),
             benchmark=benchmarks.pop() if len(benchmarks) == 1 else None,
             reader=partial(_read_part, parts, self._starts) if any(readers) else None,
@@ -220,16 +220,14 @@ def _mixed(parts: Sequence[DetectionDataset], weights: Sequence[float] | None) -
     return Sources(np.concatenate(numbers), np.concatenate(shares))
 
 
-def _joined(parts: Sequence[tuple[VideoSequence, ...]], starts: Sequence[int]) -> tuple[VideoSequence, ...]:
+def _joined(parts: Sequence[DetectionDataset], starts: Sequence[int]) -> Iterator[VideoSequence]:
     """The videos of all data sets, moved to their places; a name that was there before gets a number."""
-    joined: list[VideoSequence] = []
     counts: Counter[str] = Counter()
-    for sequences, start in zip(parts, starts, strict=True):
-        for video in sequences:
+    for part, start in zip(parts, starts, strict=True):
+        for video in part.sequences:
             counts[video.name] += 1
             name = video.name if counts[video.name] == 1 else f"{video.name} ({counts[video.name]})"
-            joined.append(replace(video, name=name, start=video.start + start, stop=video.stop + start))
-    return tuple(joined)
+            yield replace(video, name=name, start=video.start + start, stop=video.stop + start)
 
 
 def _stratified_order(dataset: DetectionDataset, rng: np.random.Generator) -> Ints:

@@ -20,6 +20,7 @@ from ..configuration import plain
 from ..images import IMAGE_SUFFIXES
 from . import COCO, MOT, VOC, YOLO, CrowdHuman, ImageFolder, KITTITracking, SafetyHelmet
 from .dataset import DetectionDataset
+from .formats.kitti import find_root
 
 Splits: TypeAlias = dict[str, dict[str, Any]]
 """Name of a split → arguments of the reader."""
@@ -151,10 +152,7 @@ def _mot(path: Path) -> Splits:
 
 
 def _kitti(path: Path) -> Splits:
-    for root in (path, path / "training"):
-        if (root / "label_02").is_dir() and (root / "image_02").is_dir():
-            return {"train": {"root": path}}
-    return {}
+    return {"train": {"root": path}} if find_root(path) else {}
 
 
 def _crowdhuman(path: Path) -> Splits:

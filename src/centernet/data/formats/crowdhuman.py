@@ -1,10 +1,4 @@
-"""CrowdHuman (Shao et al., 2018, arXiv:1805.00123; https://www.crowdhuman.org).
-
-Layout::
-
-    root/annotation_train.odgt
-    root/Images/<ID>.jpg
-"""
+"""CrowdHuman (Shao et al., 2018, arXiv:1805.00123; https://www.crowdhuman.org)."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""KITTI's tracking benchmark (Geiger et al., CVPR 2012; https://www.cvlibs.net/datasets/kitti/eval_tracking.php).
-
-Layout::
-
-    root/label_02/0001.txt
-    root/image_02/0001/000000.png        frames count from 0
-"""
+"""KITTI's tracking benchmark (Geiger et al., CVPR 2012; https://www.cvlibs.net/datasets/kitti/eval_tracking.php)."""
 
 from __future__ import annotations
 
@@ -47,21 +41,24 @@ class KITTITracking(DetectionDataset):
         max_truncation: int = 2,
         strict: bool = False,
     ) -> None:
-        root = _root(Path(root))
+        folder = find_root(Path(root))
+        if folder is None:
+            text = "expected the folders label_02 and image_02 in it (or in its folder training); check `root`"
+            raise DataError(f"{root}: {text}")
         names = choose_class_names(class_names, KITTI_CLASSES, "", "types of KITTI")
-        reader = SequenceReader(root, Reports(strict=strict))
+        reader = SequenceReader(folder, Reports(strict=strict))
         parse = partial(read_truth, names, max_occlusion=max_occlusion, max_truncation=max_truncation)
-        found = {path.stem for path in (root / "label_02").glob("*.txt")}
-        found |= {path.name for path in (root / "image_02").iterdir() if path.is_dir()}
-        for name in choose_sequences(sorted(found), sequences, root):
-            reader.read(name, root / "label_02" / f"{name}.txt", f"image_02/{name}", parse, _INFO)
+        found = {path.stem for path in (folder / "label_02").glob("*.txt")}
+        found |= {path.name for path in (folder / "image_02").iterdir() if path.is_dir()}
+        for name in choose_sequences(sorted(found), sequences, folder):
+            reader.read(name, folder / "label_02" / f"{name}.txt", f"image_02/{name}", parse, _INFO)
         columns, findings = reader.columns(), reader.images.findings()
-        super().__init__(names, columns, source=root, sequences=reader.sequences, benchmark="kitti", **findings)
+        super().__init__(names, columns, source=folder, sequences=reader.sequences, benchmark="kitti", **findings)
 
 
-def _root(root: Path) -> Path:
-    for folder in (root, root / "training"):
+def find_root(path: Path) -> Path | None:
+    """Return the folder that holds ``label_02`` and ``image_02``: the one given, or its subfolder ``training``."""
+    for folder in (path, path / "training"):
         if (folder / "label_02").is_dir() and (folder / "image_02").is_dir():
             return folder
-    text = "expected the folders label_02 and image_02 in it (or in its folder training); check `root`"
-    raise DataError(f"{root}: {text}")
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,12 @@ def find_image_folder(annotations: Path, given: str | os.PathLike[str] | None, n
     example = f" such as {names[0]!r}" if names else ""
     tried = ", ".join(map(str, folders))
     raise DataError(f"{annotations}: its images{example} are in none of {tried}; give their folder as `images`")
+
+
+def root_hint(root: Path, inside: Iterable[Path]) -> str:
+    """Say which of the folders inside the root may be the one that was meant."""
+    names = sorted({str(path.relative_to(root)) for path in inside})
+    return f"give one of its subfolders as the root: {', '.join(names)}" if names else "check `root`"
 
 
 def rows_asked_for(rows: BoxRows, names: Sequence[str], asked: Sequence[str], source: Path, report: Reports) -> BoxRows:

@@ -1,13 +1,4 @@
-"""MOTChallenge (https://motchallenge.net; MOT15, 16, 17, 20, and what is written in their form).
-
-Layout::
-
-    root/<sequence>/seqinfo.ini
-    root/<sequence>/img1/000001.jpg      frames count from 1
-    root/<sequence>/gt/gt.txt
-
-Boxes are those of whole people, so they may leave the image.
-"""
+"""MOTChallenge (https://motchallenge.net; MOT15, 16, 17, 20, and what is written in their form)."""
 
 from __future__ import annotations
 
@@ -20,6 +11,7 @@ from pathlib import Path
 from ...annotations.mot import MOT_CLASSES, SequenceInfo, class_rules, own_class_names, read_truth
 from ...annotations.problems import DataError, Reports, choose_class_names
 from ..dataset import DetectionDataset
+from .layout import root_hint
 from .sequences import SequenceReader, choose_sequences
 
 _COPY = re.compile(r"(?<=.)-(DPM|FRCNN|SDP)\Z")
@@ -39,7 +31,7 @@ class MOT(DetectionDataset):
         min_visibility: boxes below are to be ignored, 0..1; rows of MOT15 have no visibility.
         part: from which share of each sequence's frames to which: ``[0, .5]`` to train on the first half,
             ``[.5, 1]`` to validate on the second.
-        amodal: boxes are kept whole where they reach over the edges of their images.
+        amodal: boxes (of whole people) are kept whole where they reach over the edges of their images.
         strict: the first problem is an error.
     """
 
@@ -87,8 +79,7 @@ def _find_sequences(root: Path) -> dict[str, str]:
         return {root.resolve().name: ""}
     found = {folder.name: folder.name for folder in sorted(root.iterdir()) if is_sequence(folder)}
     if not found:
-        deeper = sorted({str(path.parent.relative_to(root)) for path in root.glob("*/*") if is_sequence(path)})
-        hint = f"give one of its subfolders as the root: {', '.join(deeper)}" if deeper else "check `root`"
+        hint = root_hint(root, (path.parent for path in root.glob("*/*") if is_sequence(path)))
         raise DataError(f"{root}: no sequence here, a folder with seqinfo.ini, gt/gt.txt or img1; {hint}")
     return found
 

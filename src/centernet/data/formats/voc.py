@@ -1,11 +1,4 @@
-"""Pascal VOC (The PASCAL Visual Object Classes Challenge; http://host.robots.ox.ac.uk/pascal/VOC).
-
-Layout::
-
-    root/ImageSets/Main/train.txt    one stem a line
-    root/Annotations/<stem>.xml
-    root/JPEGImages/<stem>.jpg       or any other kind of image, in upper or lower case
-"""
+"""Pascal VOC (The PASCAL Visual Object Classes Challenge; http://host.robots.ox.ac.uk/pascal/VOC)."""
 
 from __future__ import annotations
 
@@ -24,7 +17,7 @@ from ...annotations.voc import VOC_CLASSES, VocFile, read_voc
 from ...images import IMAGE_SUFFIXES
 from ..columns import Columns
 from ..dataset import DetectionDataset
-from .layout import Folder, ImageList
+from .layout import Folder, ImageList, root_hint
 
 
 class VOC(DetectionDataset):
@@ -159,11 +152,9 @@ def _images_by_stem(images: Folder, files: Folder, root: Path) -> dict[str, str]
     """Names of the images by their stems, and by their stems in lower case; of a.jpg and a.png the first counts."""
     for folder in (files.root, images.root):
         if not folder.is_dir():
-            inside = [path for depth in ("*", "*/*") for path in sorted(root.glob(f"{depth}/Annotations"))]
-            roots = ", ".join(str(path.parent.relative_to(root)) for path in inside)
-            hint = f"give one of its subfolders as the root: {roots}" if inside else "check `root`"
-            text = f"no such folder, expected VOC's layout with Annotations and JPEGImages; {hint}"
-            raise DataError(f"{folder}: {text}")
+            hint = root_hint(root, (path.parent for n in ("*", "*/*") for path in root.glob(f"{n}/Annotations")))
+            text = "no such folder, expected VOC's layout with Annotations and JPEGImages"
+            raise DataError(f"{folder}: {text}; {hint}")
     names = [name for name in sorted(set(images.listing().values())) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     image_of = {os.path.splitext(name)[0]: name for name in reversed(names)}
     return {stem.lower(): name for stem, name in image_of.items()} | image_of

@@ -1,11 +1,5 @@
 """YOLO's format (https://docs.ultralytics.com/datasets/detect/), what most tools export.
 
-Layouts::
-
-    root/data.yaml                      train: images/train, names: [cat, dog]
-    root/images/train/a.jpg             root/train/images/a.jpg
-    root/labels/train/a.txt             root/train/labels/a.txt
-
 An image without a label file, or with an empty one, is an example of background: so the format says.
 """
 
