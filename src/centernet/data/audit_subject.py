@@ -127,7 +127,7 @@ def parts() -> dict[str, list[str]]:
     from .. import data
 
     bases = {"data sets": DetectionDataset, "augmentation": data.Transform, "sampling": data.Sampling}
-    classes = {name: value for name in data.__all__ if isinstance(value := getattr(data, name), type)}
+    classes = {name: value for name, value in sorted(vars(data).items()) if isinstance(value, type)}
     return {kind: [name for name in classes if issubclass(classes[name], base)] for kind, base in bases.items()}
 
 
