@@ -30,11 +30,14 @@ def opening(path: Path, option: str = "") -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Problem:
-    """One defect of a file of a data set: what is wrong, where in the file, and what became of it.
+    """One defect of a data set, and what was done about it.
 
-    The kind is for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``, ``bad-row``, ``size``,
-    ``unreadable-annotation``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``, ``unknown-class``,
-    ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or ``duplicate``.
+    Attributes:
+        kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
+            ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
+            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or
+            ``duplicate``.
+        message: what is wrong, where in the file, and what became of it.
     """
 
     path: str
