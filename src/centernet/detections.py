@@ -131,8 +131,10 @@ class Detections:
             if given["embeddings"].ndim != 2:
                 raise ValueError(f"embeddings: expected the shape N×D, got {given['embeddings'].shape}")
             described["embeddings"] = Column("embeddings", "vector", given["embeddings"].shape[1:])
+        dtypes: dict[str, Dtype] = {"b": "bool", "i": "int64", "u": "int64"}
         for name in given.keys() - described.keys():
-            described[name] = _described(name, np.asarray(given[name]))
+            array = np.asarray(given[name])
+            described[name] = Column(name, "value", array.shape[1:], dtypes.get(array.dtype.kind, "float32"))
         if missing := described.keys() - given.keys():
             raise ValueError(f"data: expected an array for each column, got none for {', '.join(sorted(missing))}")
         put("columns", tuple(described.values()))
@@ -269,12 +271,6 @@ def _array(key: str, values: Any, dtype: Dtype, shape: tuple[int, ...], count: i
     if count is not None and len(array) != count:
         raise ValueError(f"{key}: expected {count} rows, as many as bboxes, got {len(array)}")
     return np.ascontiguousarray(array, dtype=dtype)
-
-
-def _described(name: str, array: NDArray[Any]) -> Column:
-    """Return the column of an array that comes without one."""
-    dtypes: dict[str, Dtype] = {"b": "bool", "i": "int64", "u": "int64"}
-    return Column(name, "value", array.shape[1:], dtypes.get(array.dtype.kind, "float32"))
 
 
 def _plain(values: NDArray[Any]) -> list[Any]:

@@ -65,7 +65,12 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     for index in range(count):
         annotation = dataset.annotation(index)
         check_annotation(annotation, len(names), f"annotation({index})", amodal=dataset.amodal)
-        _check_identities(annotation.ids, dataset.num_identities, f"annotation({index}) ({annotation.path})")
+        where = f"annotation({index}) ({annotation.path})"
+        known, most = annotation.ids[annotation.ids != -1], dataset.num_identities
+        wrong_ids = known[(known < 0) | (known >= most)][:1]
+        expected = f"-1, or 0 up to num_identities ({most}) without it"
+        _expect(not len(wrong_ids), f"{where}: an identity is {wrong_ids}, expected {expected}")
+        _expect(len(set(known.tolist())) == len(known), f"{where}: an identity is there twice: {known.tolist()}")
         other = image_ids.setdefault(annotation.image_id, index)
         _expect(other == index, f"samples {other} and {index} have the same image_id {annotation.image_id}")
         _expect(dataset.path(index) == annotation.path, f"path({index}) is not that of its annotation")
@@ -181,14 +186,6 @@ def _check_values(holder: Any, size_hw: tuple[int, int], classes: int, where: st
         _expect(inside, f"{where}: box {row} is {box}, expected x1 < x2 and y1 < y2 inside {width}×{height} (W×H)")
         right = 0 <= label < classes or (label == -1 and ignored)
         _expect(right, f"{where}: box {row} has the label {label} of {classes} classes")
-
-
-def _check_identities(ids: Any, count: int, where: str) -> None:
-    known = ids[ids != -1]
-    wrong = known[(known < 0) | (known >= count)]
-    expected = f"-1, or 0 up to num_identities ({count}) without it"
-    _expect(not len(wrong), f"{where}: an identity is {wrong[:1]}, expected {expected}")
-    _expect(len(set(known.tolist())) == len(known), f"{where}: an identity is there twice: {known.tolist()}")
 
 
 def _copy(holder: Annotation | Sample) -> list[Any]:

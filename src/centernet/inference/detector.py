@@ -132,10 +132,10 @@ class Detector:
         """
         opened = open_source(source)
         if opened.kind not in ("image", "list") or opened.is_moving:
-            raise SourceError(
-                f"{source}: more than one image; detector.stream(…) gives its frames one by one with their "
-                "detections, detector.stacked(…) the arrays of a folder"
+            text = (
+                "detector.stream(…) gives its frames one by one with their detections, detector.stacked(…) the arrays"
             )
+            raise SourceError(f"{source}: more than one image; {text} of a folder")
         found = [detections for _, detections in self.stream(opened)]
         return found[0] if opened.kind == "image" else found
 
@@ -258,20 +258,13 @@ class Detector:
         for i, (image, _) in enumerate(batch):
             x1, y1, x2, y2 = image.views[len(image.found)].tolist()
             try:
-                found = to_detections(
-                    {name: values[i] for name, values in outputs.items()},
-                    self.columns,
-                    self.runtime.preprocessing,
-                    (y2 - y1, x2 - x1),
-                    class_names=self.class_names,
-                    offset=(x1, y1),
-                )
+                image.found.append(to_detections(
+                    {name: values[i] for name, values in outputs.items()}, self.columns, self.runtime.preprocessing,
+                    (y2 - y1, x2 - x1), class_names=self.class_names, offset=(x1, y1),
+                ))  # fmt: skip
             except ValueError as error:
-                raise ValueError(
-                    f"{image.frame.name}: the model's output is no detection ({error}); its training diverged, or "
-                    "its class_names are not those it was trained with"
-                ) from error
-            image.found.append(found)
+                text = f"the model's output is no detection ({error}); its training diverged, or its class_names are"
+                raise ValueError(f"{image.frame.name}: {text} not those it was trained with") from error
         batch.clear()
 
     def _finished(self, waiting: deque[_Pending], num_detections: int) -> Iterator[tuple[Frame, Detections]]:

@@ -75,13 +75,11 @@ class OnnxRuntime(ExportedRuntime):
         super().__init__(path, device=device, threads=threads)
         self.session = open_session(path, device=device, threads=threads)
         self.metadata = read_metadata(path, self.session.get_modelmeta().custom_metadata_map.get(KEY))
-        names = [output.name for output in self.session.get_outputs()]
-        inputs = [put.name for put in self.session.get_inputs()]
+        inputs, names = ([put.name for put in ports()] for ports in (self.session.get_inputs, self.session.get_outputs))
         if inputs != [INPUT] or not set(self.metadata.outputs) <= set(names):
-            raise ValueError(
-                f"{path}: has the inputs {', '.join(inputs)} and outputs {', '.join(names)}, not {INPUT} and "
-                f"{', '.join(self.metadata.outputs)} as its metadata says; export the model again"
-            )
+            found = f"the inputs {', '.join(inputs)} and outputs {', '.join(names)}"
+            expected = f"{INPUT} and {', '.join(self.metadata.outputs)} as its metadata says"
+            raise ValueError(f"{path}: has {found}, not {expected}; export the model again")
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return dict(zip(self.outputs, self.session.run(self.outputs, {INPUT: inputs}), strict=True))
@@ -149,10 +147,8 @@ def _providers(device: str | None, available: list[str]) -> list[Any]:
     if name != "cuda" or (number and not number.isdigit()):
         raise ValueError(f"device {device!r}: expected 'cpu', 'cuda' or 'cuda:1' for an ONNX file")
     if "CUDAExecutionProvider" not in available:
-        raise ValueError(
-            f"device {device!r}: this onnxruntime runs on {', '.join(available)} only; "
-            "pip install onnxruntime-gpu in its place"
-        )
+        text = f"this onnxruntime runs on {', '.join(available)} only; pip install onnxruntime-gpu in its place"
+        raise ValueError(f"device {device!r}: {text}")
     return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
 
 

@@ -104,9 +104,8 @@ def _open_package(path: Path, device: str | None, said: Mapping[str, str]) -> Op
     metadata = read_metadata(path, said.get(KEY))
     place = torch.device(said.get("AOTI_DEVICE_KEY", "cpu"))
     if device is not None and torch.device(device).type != place.type:
-        raise ValueError(
-            f"{path}: was compiled for the device {place.type!r} and cannot run on {device!r}; export without --compile"
-        )
+        text = f"was compiled for the device {place.type!r} and cannot run on {device!r}; export without --compile"
+        raise ValueError(f"{path}: {text}")
     _check_machine(path, said)
     try:
         module = torch._inductor.aoti_load_package(str(path))
@@ -129,10 +128,8 @@ def _check_machine(path: Path, said: Mapping[str, str]) -> None:
         lacks = sorted(needed - {name.upper() for name in x86_isa_checker()})
         reason = f"this processor has no {', '.join(lacks)}"
     if lacks:
-        raise ValueError(
-            f"{path}: was compiled for another machine ({built.strip()}; {reason}); compile it here, or export without "
-            "--compile"
-        )
+        text = f"was compiled for another machine ({built.strip()}; {reason}); compile it here, or export without"
+        raise ValueError(f"{path}: {text} --compile")
 
 
 @contextmanager

@@ -124,12 +124,8 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: Any, kind: Any = (int, float)) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _scalar(value: Any) -> bool:
@@ -139,8 +135,8 @@ def _scalar(value: Any) -> bool:
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "class_names": _texts,
     "preprocessing": lambda value: isinstance(value, dict),
-    "stride": _whole,
-    "num_detections": _whole,
+    "stride": lambda value: _number(value, int) and value >= 1,
+    "num_detections": lambda value: _number(value, int) and value >= 1,
     "dtype": lambda value: value in get_args(Dtype),
     "layout": lambda value: value in get_args(Layout),
     "letterbox": lambda value: isinstance(value, bool),

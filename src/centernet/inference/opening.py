@@ -77,10 +77,8 @@ def open_runtime(model: Any, *, device: str | None = None, threads: int | None =
     if callable(model) and hasattr(model, "preprocessing") and hasattr(model, "class_names"):
         runtime: Runtime = model
         return runtime
-    raise TypeError(
-        f"expected a CenterNet, the path of a model file ({', '.join(RUNTIMES)}) or a runtime, "
-        f"got {type(model).__name__}"
-    )
+    expected = f"a CenterNet, the path of a model file ({', '.join(RUNTIMES)}) or a runtime"
+    raise TypeError(f"expected {expected}, got {type(model).__name__}")
 
 
 def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
@@ -99,7 +97,6 @@ def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
         writer = "`centernet fit` prints where it wrote its checkpoints" if suffix == ".ckpt" else "`centernet export`"
         raise FileNotFoundError(f"{path}: no such model file; {writer}" + " writes one" * (suffix != ".ckpt"))
     module, name, _ = RUNTIMES[suffix]
-    runtime: Runtime = getattr(import_module(f"centernet.inference.{module}"), name)(
-        path, device=device, threads=threads
-    )
+    open_file = getattr(import_module(f"centernet.inference.{module}"), name)
+    runtime: Runtime = open_file(path, device=device, threads=threads)
     return runtime

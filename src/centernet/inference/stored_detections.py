@@ -24,20 +24,13 @@ MOST_FRAMES = 10_000_000  # a number beyond is no frame's: four days at 30 frame
 class StoredDetections:
     """The detections of a sequence, by frame.
 
+    A seqinfo.ini (beside the frames, the file or the file's folder) or a video states `frame_rate`, frames per second,
+    and `length`, the number of frames; they are None where nothing does. Of a tracker that suits them nothing is known.
+
     Args:
-        path: of the file.
+        path: of the file. One that cannot be opened, or has numbers that no frame has, is a DataError.
         source: of the frames, what `centernet.inference.open_source` takes; None where they are not at hand.
         class_name: of all boxes; None for pedestrian.
-
-    Attributes:
-        class_names: names by label; empty where there are no detections.
-        tracker: nothing is known of what suits them.
-        frame_rate: frames per second that a seqinfo.ini (beside the frames, the file or the file's folder) or a video
-            states; None where nothing does.
-        length: number of frames, where it is known.
-
-    Raises:
-        DataError: the file cannot be opened, or has numbers that no frame has.
     """
 
     def __init__(

@@ -14,8 +14,6 @@ import numpy as np
 from centernet import boxes as box_ops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 SAME = 0.5
@@ -35,17 +33,14 @@ def tiles(size_hw: tuple[int, int], tile_hw: tuple[int, int], overlap: float = 0
     """Cover an image with equal tiles, evenly spread.
 
     Args:
-        size_hw: (height, width) of the image.
-        tile_hw: (height, width) of a tile; it is cut to the image's where that is smaller.
+        size_hw, tile_hw: (height, width) of the image and of a tile, which is cut to the image's where that is smaller.
         overlap: neighbours share at least this part of their sides, 0 ≤ overlap < 1. Objects up to this size are whole
             in at least one tile.
 
     Returns:
         N×4 int64, ``x1 y1 x2 y2``, row by row.
     """
-    (tops, height), (lefts, width) = (
-        _starts(length, side, overlap) for length, side in zip(size_hw, tile_hw, strict=True)
-    )
+    (tops, height), (lefts, width) = (_starts(size_hw[axis], tile_hw[axis], overlap) for axis in (0, 1))
     y, x = (grid.ravel() for grid in np.meshgrid(tops, lefts, indexing="ij"))
     return np.stack([x, y, x + width, y + height], axis=1)
 
@@ -96,8 +91,7 @@ def merge(
     used = (better != worse) & (same | ~cut[better])
     candidates = (np.arange(len(boxes)) == group) & ~coarse
     used &= candidates[better] & candidates[worse]
-    kept = _first_of_each(candidates, better[used], worse[used])
-    rows = np.flatnonzero(kept)
+    rows = np.flatnonzero(_first_of_each(candidates, better[used], worse[used]))
     rows = rows[np.argsort(-scores[rows], kind="stable")]
     return rows, boxes[rows], scores[rows]
 
@@ -130,7 +124,9 @@ def _pairs(
     rows = [np.flatnonzero(view == v) for v in range(len(views))]
     none, no = np.zeros(0, np.int64), np.zeros(0, bool)
     found: list[tuple[Any, ...]] = [(none, none, no, no)]
-    for a, b, common in _overlapping(views):
+    low, high = np.maximum(views[:, None, :2], views[:, :2]), np.minimum(views[:, None, 2:], views[:, 2:])
+    for a, b in np.argwhere(np.triu((high > low).all(axis=-1), k=1)).tolist():
+        common = np.concatenate([low[a, b], high[a, b]])  # what both see
         i, j = (rows[v][_reach(boxes[rows[v]], common)] for v in (a, b))
         if not len(i) or not len(j):
             continue
@@ -145,14 +141,6 @@ def _pairs(
         found.append((i[p], j[q], same[p, q], best[p, q]))
     first, second, agree, mutual = (np.concatenate(column) for column in zip(*found, strict=True))
     return first, second, agree, mutual
-
-
-def _overlapping(views: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-    """Iterate over pairs of views and the rectangle that both see."""
-    low = np.maximum(views[:, None, :2], views[None, :, :2])
-    high = np.minimum(views[:, None, 2:], views[None, :, 2:])
-    for a, b in np.argwhere(np.triu((high > low).all(axis=-1), k=1)).tolist():
-        yield a, b, np.concatenate([low[a, b], high[a, b]])
 
 
 def _reach(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -77,9 +77,6 @@ def make_tracker(
         start_score: from which on an object starts a track: `high_score` and `new_score` at once, and no second pass
             from there on.
         options: those of `centernet.tracking.TrackerOptions` that differ from the preset's or the model's.
-
-    Raises:
-        TypeError, ValueError: an option that a tracker does not have, or a value that it cannot have.
     """
     settings = detector.tracker if preset is None else {"preset": preset}
     try:
@@ -87,10 +84,8 @@ def make_tracker(
     except (TypeError, ValueError) as error:
         if preset is not None:
             raise
-        raise ValueError(
-            f"{detector.name}: no tracker can be made by what the model says suits it ({error}); choose one by its "
-            "preset (--preset)"
-        ) from error
+        text = f"no tracker can be made by what the model says suits it ({error}); choose one by its preset (--preset)"
+        raise ValueError(f"{detector.name}: {text}") from error
     if start_score is not None:
         low = plain.options.low_score
         settings |= {"high_score": start_score, "new_score": start_score}

@@ -54,11 +54,9 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, frame_rate: float = 30.0, trail_seconds: float = 1.0) -> None:
-        self.path = Path(path)
-        self.frame_rate = frame_rate
+        self.path, self.frame_rate = Path(path), frame_rate
         self._trails = Trails(max(1, round(trail_seconds * frame_rate)))
         self._encoder: _Encoder | None = None
-        self._size = (0, 0)
         self._frames = 0
 
     def __enter__(self) -> Self:
@@ -76,15 +74,14 @@ class VideoWriter:
         drawn = draw(self._trails.draw(frame.image, detections), detections)
         if self._encoder is None:
             height, width = drawn.shape[:2]
-            self._size = height + height % 2, width + width % 2  # H.264 takes even sizes
-            self._encoder = _open(self.path, self._size, self.frame_rate)
+            self._odd = height % 2, width % 2  # H.264 takes even sizes
+            self._encoder = _open(self.path, (height + height % 2, width + width % 2), self.frame_rate)
             self._codec, self.path = self._encoder.codec, self._encoder.path
             self._fit = Preprocessing((height, width), "letterbox", pad_value=0)
         if drawn.shape[:2] != self._fit.size:
             drawn = self._fit(drawn)
-        below, right = self._size[0] - drawn.shape[0], self._size[1] - drawn.shape[1]
-        if below or right:
-            drawn = np.pad(drawn, [(0, below), (0, right), (0, 0)], mode="edge")
+        if any(self._odd):
+            drawn = np.pad(drawn, [(0, self._odd[0]), (0, self._odd[1]), (0, 0)], mode="edge")
         self._encoder.write(drawn)
         self._frames += 1
 
@@ -104,9 +101,8 @@ def _open(path: Path, size: tuple[int, int], frame_rate: float) -> _Encoder:
             if name in av.codecs_available:
                 return _open_av(av, path.with_name(f"{path.name}.mp4"), name, size, frame_rate)
     for suffix, fourcc, codec in OPENCV_ENCODERS:
-        file = path.with_name(f"{path.name}{suffix}")
+        file, code = path.with_name(f"{path.name}{suffix}"), cv2.VideoWriter.fourcc(*fourcc)
         with _without_messages():
-            code = cv2.VideoWriter.fourcc(*fourcc)
             writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, code, frame_rate, size[::-1])
         if writer.isOpened():
             if codec != "VP8":
@@ -156,8 +152,8 @@ def _without_messages() -> Iterator[None]:
     saved = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -59,8 +59,7 @@ class ImageWriter:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, quality: int = 92) -> None:
-        self.folder = Path(folder)
-        self.quality = quality
+        self.folder, self.quality = Path(folder), quality
         self._used: set[str] = set()
         self._trails = Trails()
 
@@ -110,8 +109,7 @@ class CocoWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], class_names: Sequence[str] = ()) -> None:
-        self.path = Path(path)
-        self.class_names = tuple(class_names)
+        self.path, self.class_names = Path(path), tuple(class_names)
         self._labels: set[int] = set()
         self._counts = {"images": 0, "annotations": 0}
         self._parts: dict[str, IO[str]] = {}
@@ -235,8 +233,8 @@ class MotWriter(_TextWriter):
 
     Args:
         path: of the text file.
-        with_classes: column 8 is the label + 1, in the place of -1: as `centernet evaluate-tracking` reads several
-            classes; MOTChallenge's own tools expect -1.
+        with_classes: column 8 is the label + 1, as `centernet evaluate-tracking` reads several classes, in the place
+            of -1, which MOTChallenge's own tools expect.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, with_classes: bool = False) -> None:
