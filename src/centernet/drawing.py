@@ -62,15 +62,14 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     pen = ImageDraw.Draw(canvas)
     objects = sorted(detections, key=lambda one: one.score)
     colours = [class_colour(one.label if one.track_id is None else one.track_id) for one in objects]
-    boxes, points = (
-        [column.name for column in detections.columns if column.kind == kind] for kind in ("boxes", "points")
-    )
+    named = {kind: [c.name for c in detections.columns if c.kind == kind] for kind in ("boxes", "points")}
     values = [column.name for column in detections.columns if column.kind == "value" and not column.shape]
     for one, colour in zip(objects, colours, strict=True):
-        for box in (box for name in boxes for box in one.data[name].reshape(-1, 4) if np.isfinite(box).all()):
+        for box in (box for name in named["boxes"] for box in one.data[name].reshape(-1, 4) if np.isfinite(box).all()):
             _outline(pen, box.clip(-9999, 99999), colour, 1, halo)
         _outline(pen, one.bbox, colour, line, halo)
-        for x, y, *_ in (xy for name in points for xy in one.data[name].reshape(-1, one.data[name].shape[-1]).tolist()):
+        points = [one.data[name].reshape(-1, one.data[name].shape[-1])[:, :2] for name in named["points"]]
+        for x, y in (point for several in points for point in several.tolist()):
             if 0 <= x <= width and 0 <= y <= height:
                 _dot(pen, x, y, colour, line, halo)
 

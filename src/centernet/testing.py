@@ -215,8 +215,7 @@ def check_backbone(backbone: Backbone, *, size: tuple[int, int] = (64, 96)) -> N
     channels, strides = tuple(backbone.out_channels), tuple(backbone.out_strides)
     assert len(channels) == len(strides) > 0, f"{len(channels)} out_channels, {len(strides)} out_strides"
     assert list(strides) == sorted(set(strides)), f"out_strides must ascend, got {strides}"
-    backbone.train()
-    maps = backbone(torch.randn(2, 3, *size))
+    maps = backbone.train()(torch.randn(2, 3, *size))
     shapes = [tuple(x.shape) for x in maps]
     expected = [(2, c, size[0] // s, size[1] // s) for c, s in zip(channels, strides, strict=True)]
     assert shapes == expected, f"maps have the shapes {shapes}, out_channels and out_strides say {expected}"
@@ -290,13 +289,9 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
             _check_gradients(head, sum(terms.values()), moving=name == "full")
 
     index = torch.tensor([[0, 7, 239], [20, 41, 5]])
-    peaks = Peaks(
-        scores=torch.tensor([[0.9, 0.5, 0.1]] * 2),
-        labels=torch.zeros(2, 3, dtype=torch.int64),
-        cells=index,
-        x=(index % grid[1]).float(),
-        y=(index // grid[1]).float(),
-    )
+    scores, labels = torch.tensor([[0.9, 0.5, 0.1]] * 2), torch.zeros(2, 3, dtype=torch.int64)
+    x, y = (index % grid[1]).float(), (index // grid[1]).float()
+    peaks = Peaks(scores=scores, labels=labels, cells=index, x=x, y=y)
     decoded = head.decode(output, peaks)
     shapes = {"bboxes": (4,), "scores": (), **{column.name: column.shape for column in head.columns}}
     dtypes = {column.name: column.dtype for column in head.columns}

@@ -135,8 +135,7 @@ class _Clocked:
     """Something that is called, with the seconds that its last call took."""
 
     def __init__(self, part: Any, **replaced: Any) -> None:
-        self.part = part
-        self.seconds = 0.0
+        self.part, self.seconds = part, 0.0
         self.__dict__ |= replaced
 
     def __getattr__(self, name: str) -> Any:
@@ -158,10 +157,10 @@ class _Measured:
 
     def look(self, path: Path, *, counts: bool) -> None:
         """Time one image, as a whole and in parts."""
-        whole, decode = _Clocked(self.detector), _Clocked(read_image)
+        whole, rest, decode = _Clocked(self.detector), _Clocked(self.detector), _Clocked(read_image)
         whole(path)
         image = decode(path)
-        warp, rest = _Clocked(self.runtime.preprocessing), _Clocked(self.detector)
+        warp = _Clocked(self.runtime.preprocessing)
         network: Any = _Clocked(self.runtime, preprocessing=warp)
         self.detector.runtime = network
         rest(image)
@@ -178,8 +177,7 @@ class _Measured:
         stream()
         cpu = time.process_time() - cpu
         inputs = np.stack([self.runtime.preprocessing(read_image(images[0]))] * batch_size)
-        network = _Clocked(self.runtime)
-        alone = []
+        network, alone = _Clocked(self.runtime), []
         for _ in range(batches):
             network(inputs, self.detector.num_detections)
             alone.append(network.seconds)

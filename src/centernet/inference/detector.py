@@ -95,10 +95,8 @@ class Detector:
         self.runtime: Runtime = open_runtime(model, device=device, threads=threads)
         self.score_threshold = score_threshold
         most = getattr(self.runtime, "num_detections", None)
-        self.num_detections = num_detections or most or 100
-        self.batch_size = batch_size
-        self.tile = _tile_size(tile, self.runtime)
-        self.tile_overlap = tile_overlap
+        self.num_detections, self.batch_size = num_detections or most or 100, batch_size
+        self.tile, self.tile_overlap = _tile_size(tile, self.runtime), tile_overlap
         self.labels = None if classes is None else class_labels(classes, self.runtime.class_names)
         if most is not None and most < self.num_detections and self.tile is None:
             text = f"the model file gives at most {most} objects an image, not {num_detections}; export it again with"
@@ -184,8 +182,7 @@ class Detector:
                 warnings.warn(f"{error} (left out)", stacklevel=5)
 
         opened = open_source(source)
-        on_failure = None if opened.kind == "image" else left_out
-        results = list(self._run(opened, k, on_failure))
+        results = list(self._run(opened, k, None if opened.kind == "image" else left_out))
         if failed and not results:
             raise SourceError(f"none of the {len(failed)} images could be read; the first: {failed[0]}")
         kinds = {"bboxes": ((4,), np.float32), "labels": ((), np.int64), "scores": ((), np.float32)}
@@ -299,7 +296,7 @@ def _tile_size(tile: bool | int | tuple[int, int], runtime: Runtime) -> tuple[in
         return None
     if tile is True:
         return runtime.preprocessing.size
-    height, width = tile if isinstance(tile, tuple) else (tile, tile)
-    if min(height, width) < 32:
+    size_hw = tile if isinstance(tile, tuple) else (tile, tile)
+    if min(size_hw) < 32:
         raise ValueError(f"tile: expected a side, or (height, width), of at least 32 pixels, got {tile}")
-    return height, width
+    return size_hw

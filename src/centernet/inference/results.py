@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from centernet.images import Preprocessing
 
-BASE = ("bboxes", "labels", "scores")
-
 
 def to_detections(
     arrays: Mapping[str, NDArray[Any]],
@@ -42,7 +40,7 @@ def to_detections(
         ValueError: arrays that are no detections.
     """
     described = {column.name: column for column in columns}
-    for name in arrays.keys() - described.keys() - set(BASE):
+    for name in arrays.keys() - described.keys() - {"bboxes", "labels", "scores"}:
         described[name] = Column(name, "vector", arrays[name].shape[1:])
 
     def moved(boxes: NDArray[Any], *, clip: bool) -> NDArray[Any]:

@@ -175,14 +175,15 @@ def open_source(source: SourceLike) -> Source:
     if isinstance(source, (str, os.PathLike)):
         is_stream = isinstance(source, str) and _ADDRESS.match(source)
         return Source("stream", [source]) if is_stream else _open_path(Path(source))
-    if isinstance(source, Sequence):
-        for item in source:
-            _check_item(item)
-        return Source("list", source)
-    raise SourceError(
-        f"expected a path, a uint8 array H×W×3, a list of them, the number of a camera or the address of a stream "
-        f"as the source of images, got {type(source).__name__}"
-    )
+    if not isinstance(source, Sequence):
+        kinds = "a path, a uint8 array H×W×3, a list of them, the number of a camera or the address of a stream"
+        raise SourceError(f"expected {kinds} as the source of images, got {type(source).__name__}")
+    for item in (str(item) for item in source if isinstance(item, (str, os.PathLike))):
+        if _ADDRESS.match(item):
+            raise SourceError(f"{_without_password(item)}: a stream within a list; give it alone")
+        if Path(item).is_dir():
+            raise SourceError(f"{Path(item)}: a folder within a list; give the folder alone, or its files")
+    return Source("list", source)
 
 
 def frames(source: SourceLike, *, on_error: Callable[[ImageError], None] | None = None) -> Iterator[Frame]:
@@ -237,15 +238,6 @@ def _open_path(path: Path) -> Source:
     return Source("pattern", matches)
 
 
-def _check_item(item: Any) -> None:
-    """Raise SourceError for a path that cannot stand in a list."""
-    if isinstance(item, (str, os.PathLike)):
-        if _ADDRESS.match(str(item)):
-            raise SourceError(f"{_without_password(str(item))}: a stream within a list; give it alone")
-        if Path(item).is_dir():
-            raise SourceError(f"{Path(item)}: a folder within a list; give the folder alone, or its files")
-
-
 def _is_video(item: Any) -> bool:
     return isinstance(item, (str, os.PathLike)) and str(item).lower().endswith(VIDEO_SUFFIXES)
 
@@ -271,7 +263,6 @@ def _open_item(item: Any, name: str, index: int) -> Frame:
 
 def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
     """Read the frames of a video, stream or camera, numbered from `first`, named by their place in it."""
-    live = not isinstance(source, Path)
     path = source if isinstance(source, Path) else None
     shown, stem, hint = _describe(source)
     with _capture(source) as capture:
@@ -283,24 +274,22 @@ def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
             rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
             yield Frame(rgb, f"{stem}_{number:06d}", path, first + number)
             number += 1
-    if number == 0:
-        raise SourceError(f"{shown}: not one image came; {hint}")
+    problem = "" if path or announced > 0 else f"no more images came after {number}; those before are kept"
     # Containers state a duration rather than a count: a few frames less is the rule, not a loss.
     if number < announced - max(2, announced // 50):
-        raise SourceError(
-            f"{shown}: the video breaks off after {number} of {announced} frames; those before it are kept"
-        )
-    if live and announced <= 0:
-        raise SourceError(f"{shown}: no more images came after {number}; those before are kept")
+        problem = f"the video breaks off after {number} of {announced} frames; those before it are kept"
+    if number == 0:
+        problem = f"not one image came; {hint}"
+    if problem:
+        raise SourceError(f"{shown}: {problem}")
 
 
 def _describe(source: Path | str | int) -> tuple[str, str, str]:
     """Return what a video is called in messages, the stem of its frames' names, and what to do if it gives nothing."""
     if isinstance(source, Path):
         if not source.is_file():
-            raise SourceError(
-                f"{source}: {'not a file' if source.exists() else 'no such file or folder; check the path'}"
-            )
+            problem = "not a file" if source.exists() else "no such file or folder; check the path"
+            raise SourceError(f"{source}: {problem}")
         hint = "OpenCV cannot open this video, or read its frames; play it to see whether it is whole, or convert it"
         return str(source), source.stem, hint
     if isinstance(source, int):

@@ -1,38 +1,24 @@
-"""Objects with identities from frame to frame: a detector and a tracker over a source of frames.
-
-The tracker is anything with the `update` of `centernet.tracking.Tracker`; nothing here needs torch.
-"""
+"""Objects with identities from frame to frame: a detector and a tracker over a source of frames, without torch."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from centernet.detections import Detections
 from centernet.inference.sources import Frame
 from centernet.tracking import Tracker
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from centernet.images import ImageError
     from centernet.inference.detector import Detector
     from centernet.inference.stored_detections import StoredDetections
 
 
-class Tracking(Protocol):
-    """Anything that gives identities to the detections of frame after frame."""
-
-    def update(self, detections: Detections, image: NDArray[np.uint8] | None = None) -> Detections:
-        """Return the tracks that the next frame shows, with `track_ids`."""
-
-
 def track(
     detector: Detector | StoredDetections,
-    tracker: Tracking,
+    tracker: Tracker,
     source: Any,
     *,
     on_error: Callable[[ImageError], None] | None = None,
@@ -44,7 +30,7 @@ def track(
 
     Args:
         detector: finds the objects, or has them. Its score threshold should not be above the tracker's own, best 0.
-        tracker: as it is; `reset()` it before another source.
+        tracker: or anything with its `update`; `reset()` it before another source.
         source: what `centernet.inference.frames` takes; the images of a folder are the frames, by name.
         on_error: called for each image that cannot be read: for the tracker that is a frame without detections.
             Without it the error is raised.
