@@ -292,9 +292,8 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     scores, labels = torch.tensor([[0.9, 0.5, 0.1]] * 2), torch.zeros(2, 3, dtype=torch.int64)
     x, y = (index % grid[1]).float(), (index // grid[1]).float()
     peaks = Peaks(scores=scores, labels=labels, cells=index, x=x, y=y)
-    decoded = head.decode(output, peaks)
+    decoded, dtypes = head.decode(output, peaks), {column.name: column.dtype for column in head.columns}
     shapes = {"bboxes": (4,), "scores": (), **{column.name: column.shape for column in head.columns}}
-    dtypes = {column.name: column.dtype for column in head.columns}
     missing, unknown = dtypes.keys() - decoded.keys(), decoded.keys() - shapes.keys()
     assert not missing and not unknown, f"decode leaves out the columns {missing}, and gives {unknown} without a column"
     for key, value in decoded.items():
@@ -345,9 +344,7 @@ def _check_gradients(module: nn.Module, loss: Any, *, moving: bool = True) -> No
     module.zero_grad()
     loss.backward()
     for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        assert parameter.grad is not None, f"{name} has no gradient: distributed training would hang"
-        assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
-        if moving:
-            assert parameter.grad.abs().sum() > 0, f"the gradient of {name} is 0"
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"{name} has no gradient: distributed training would hang"
+            assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
+            assert not moving or parameter.grad.abs().sum() > 0, f"the gradient of {name} is 0"

@@ -235,6 +235,6 @@ def _machine(threads: int) -> dict[str, Any]:
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     processor = next(named, platform.processor() or platform.machine())
-    used = [name for name in ("numpy", "onnxruntime", "openvino", "torch") if name in sys.modules]
-    versions: dict[str, Any] = {name: sys.modules[name].__version__ for name in used}
+    used = {name: sys.modules.get(name) for name in ("numpy", "onnxruntime", "openvino", "torch")}
+    versions: dict[str, Any] = {name: module.__version__ for name, module in used.items() if module}
     return {"processor": processor, "cores": os.cpu_count(), "threads": threads or "all", **versions}

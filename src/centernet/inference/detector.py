@@ -59,8 +59,7 @@ class Detector:
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: no such file, or not a model that can be opened; the message says what
-            can. Also an option out of range.
+        FileNotFoundError, ValueError, TypeError: no model that can be opened, or an option out of range.
         ImportError: the model's runtime isn't installed; the message names the extra that brings it.
 
     Example:

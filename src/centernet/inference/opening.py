@@ -63,10 +63,9 @@ def open_runtime(model: Any, *, device: str | None = None, threads: int | None =
         threads: of the network; None for OMP_NUM_THREADS or the runtime's default.
 
     Raises:
-        FileNotFoundError: no such file or name.
-        ValueError: a file that cannot be opened; the message says why, and what can.
+        FileNotFoundError, ValueError, TypeError: no such file or name; a file that cannot be opened, with why, and what
+            can; something else.
         ImportError: a package is missing; the message names the extra that brings it.
-        TypeError: something else.
     """
     if isinstance(model, (str, os.PathLike)):
         return _open_file(Path(model), device, threads)

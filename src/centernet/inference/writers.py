@@ -110,7 +110,7 @@ class CocoWriter:
 
     def __init__(self, path: str | os.PathLike[str], class_names: Sequence[str] = ()) -> None:
         self.path, self.class_names = Path(path), tuple(class_names)
-        self._labels: set[int] = set()
+        self._classes = len(self.class_names)  # the labels that have been seen, where there are no names
         self._counts = {"images": 0, "annotations": 0}
         self._parts: dict[str, IO[str]] = {}
 
@@ -121,7 +121,7 @@ class CocoWriter:
 
     def __exit__(self, *error: object) -> None:
         """Put the file together, after an error too."""
-        names = self.class_names or [str(label) for label in range(max(self._labels, default=-1) + 1)]
+        names = self.class_names or list(map(str, range(self._classes)))
         categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
         with self._part("whole").open("w", encoding="utf-8") as file:
             file.write('{"categories": ' + json.dumps(categories, ensure_ascii=False))
@@ -144,8 +144,7 @@ class CocoWriter:
         for row in detections.to_coco(self._counts["images"]):
             area = round(row["bbox"][2] * row["bbox"][3], 3)
             self._add("annotations", {**row, "area": area, "iscrowd": 0})
-        if not self.class_names:
-            self._labels.update(detections.labels.tolist())
+        self._classes = max(self._classes, int(detections.labels.max(initial=-1)) + 1)
         for part in self._parts.values():
             part.flush()
 
