@@ -91,14 +91,8 @@ def main() -> None:
     model = CenterNet.from_pretrained(given.model)
     print(f"{platform.processor() or platform.machine()}, onnxruntime {onnxruntime.__version__}, one thread")
     peer_name = Path(given.peer).name if given.peer else "YOLO11n"
-    header = (
-        "input",
-        "ours, ms (with decode)",
-        f"{peer_name}, ms (network)",
-        "ours / peer, median of pairs",
-        "best / best",
-    )
-    print(f"| {' | '.join(header)} |\n|---|---|---|---|---|")
+    cells = ("input", "ours, ms (with decode)", f"{peer_name}, ms (network)", "ours / peer, median", "best / best")
+    print(f"| {' | '.join(cells)} |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for size in given.sizes:

@@ -1,6 +1,7 @@
 """Time the way from a folder of JPEGs to detections: `Detector`, and a plain loop.
 
-The plain loop is Pillow, torchvision, eager forward and decode. Both take turns in one run, over the same files; processor time counts all threads of the process.
+The plain loop is Pillow, torchvision, eager forward and decode. Both take turns in one run, over the same files;
+processor time counts all threads of the process.
 
 python benchmarks/pipeline_speed.py --images SHARED/data/coco/images
 """

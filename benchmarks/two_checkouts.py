@@ -4,9 +4,9 @@ python benchmarks/two_checkouts.py OLD NEW --annotations SHARED/data/voc2007/tra
     --images SHARED/data/voc2007/JPEGImages --pairs 10
 
 The rows are the package's own ones of training_throughput.py, dataloading.py, export_speed.py, pipeline_speed.py and
-association.py, and use only names that both checkouts have. A process does the works of a row in turns and takes
-the median of each. Speed is old seconds / new seconds of a pair, so more than 1 is faster: the median of the pairs and its 95 %
-bootstrap interval. Processor time counts user and system, all threads. A checkout against itself shows what is chance.
+association.py, and use only names that both checkouts have. A process does the works of a row in turns and takes the
+median of each. Speed is old / new seconds, so more than 1 is faster: the median of the pairs and its 95 % bootstrap
+interval. Processor time is user and system of all threads. A checkout against itself shows what is chance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Works = dict[str, Callable[[], object]]
 Seconds = dict[str, list[float]]  # of the processor, of the wall clock
-FORMS = {"onnx": "model.onnx", "torchscript": "model.pt"} | ({"openvino": "model.xml"} if find_spec("openvino") else {})
+FORMS = {"onnx": "model.onnx", "torchscript": "model.pt"}
+if find_spec("openvino"):
+    FORMS["openvino"] = "model.xml"
 
 
 def training(given: argparse.Namespace) -> Works:
@@ -41,7 +43,7 @@ def training(given: argparse.Namespace) -> Works:
 
     dataset = COCO(given.annotations, given.images)
     model = network(len(dataset.class_names), 256)
-    steps = {}
+    steps: Works = {}
     for precision in dict.fromkeys(["32-true", choose_precision("cpu")]):
         trained: Any = network(len(dataset.class_names), 256)
         trained = getattr(trained, "network", trained)  # checkouts before `centernet.network` have but the model
