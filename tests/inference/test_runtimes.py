@@ -258,7 +258,8 @@ def test_an_onnx_file_needs_neither_torch_nor_anything_of_training(
         (["benchmark", "MODEL", "--rounds", "2", "--output", "speed"], 0, "wrote speed"),
         (["track", "PHOTOS", "--model", "MODEL", "--format", "mot"], 0, "wrote tracks"),
         (["evaluate-tracking", "--help"], 0, "usage"),
-        (["detect", "PHOTO"], 1, "needs the package torch: pip install 'centernet[train]'"),
+        (["detect", "PHOTO"], 0, "wrote detections"),
+        (["detect", "PHOTO", "--model", "PHOTOS"], 1, "needs the package torch: pip install 'centernet[train]'"),
         (["fit", "--config", "x.yaml"], 1, "pip install 'centernet[train]'"),
     ],
 )
