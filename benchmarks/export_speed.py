@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     model = build_centernet(given.config, overrides=["model.backbone.init_args.pretrained=false"]).eval()
     images = trial_images(1, (given.size, given.size))
     normalized = model.normalize(images.permute(0, 3, 1, 2))

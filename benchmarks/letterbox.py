@@ -5,8 +5,8 @@ python benchmarks/letterbox.py --images SHARED/data/coco/images --formats onnx t
 The images are given as arrays, then mosaics of 12 megapixels made of them, and then the images' own paths, from which
 large JPEG files are decoded at a part of their size: `path` compares each form of the model with itself. An object of a
 score of at least .32 on either side is matched where the other has one of its class with an IoU of at least .9 and a
-score that differs by no more than .02. Files resize in their graphs where the format has a letterbox. Exits
-with 1 where an object is unmatched.
+score that differs by no more than .02. Files resize in their graphs where the format has a letterbox. Exits with 1
+where an object is unmatched.
 """
 
 from __future__ import annotations

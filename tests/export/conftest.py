@@ -65,6 +65,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("photos")
     for i in range(6):
-        picture = trial_images(1, (100 + 7 * i, 140 - 5 * i), seed=i)[0].numpy()
-        Image.fromarray(picture).save(folder / f"{i}.png")
+        image = trial_images(1, (100 + 7 * i, 140 - 5 * i), seed=i)[0].numpy()
+        Image.fromarray(image).save(folder / f"{i}.png")
     return folder

@@ -37,18 +37,18 @@ def parse(output: str) -> Found:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the packaged model's file and a picture in which it finds something: a PNG by another name, so
+    """A folder with the packaged model's file and a image in which it finds something: a PNG by another name, so
     that all decoders give the same pixels."""
     from centernet import CenterNet
 
     folder = tmp_path_factory.mktemp("place")
     model = CenterNet.from_pretrained("voc-lite")
-    picture = trial_images(1, (233, 401))[0].numpy()
-    with torch.no_grad():  # there is no dog in a trial picture: whatever is most like something is taken for it
-        images = torch.from_numpy(model.preprocessing(picture))[None].permute(0, 3, 1, 2)
+    image = trial_images(1, (233, 401))[0].numpy()
+    with torch.no_grad():  # there is no dog in a trial image: whatever is most like something is taken for it
+        images = torch.from_numpy(model.preprocessing(image))[None].permute(0, 3, 1, 2)
         model.heads["heatmap"].layers[-1].bias += 2 - model(model.normalize(images))["heatmap"].max()
     model.to_onnx(folder / "detector.onnx", letterbox=True, num_detections=20)
-    Image.fromarray(picture).save(folder / "photo.jpg", format="PNG")
+    Image.fromarray(image).save(folder / "photo.jpg", format="PNG")
     return folder
 
 

@@ -40,11 +40,11 @@ def expected(model: CenterNet, normalized: torch.Tensor, count: int = 20) -> dic
 
 
 @pytest.mark.parametrize("size", [(1, 96, 128), (3, 61, 70), (2, 160, 50)])
-def test_pictures_of_any_number_and_size(
+def test_images_of_any_number_and_size(
     model: CenterNet, exported: Callable[[str], Path], size: tuple[int, int, int]
 ) -> None:
-    pictures = trial_images(size[0], size[1:])
-    found = difference(expected(model, model.normalize(pictures.permute(0, 3, 1, 2))), run(exported("onnx"), pictures))
+    images = trial_images(size[0], size[1:])
+    found = difference(expected(model, model.normalize(images.permute(0, 3, 1, 2))), run(exported("onnx"), images))
     assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
 
 
@@ -62,18 +62,18 @@ def test_a_normalized_sample_gives_a_file_for_normalized_inputs(model: CenterNet
 
 
 @pytest.mark.parametrize("size_hw", [(96, 128), (61, 70), (133, 101), (50, 180)])
-def test_the_letterbox_gives_boxes_of_the_picture(
+def test_the_letterbox_gives_boxes_of_the_image(
     model: CenterNet, exported: Callable[[str], Path], size_hw: tuple[int, int]
 ) -> None:
-    picture = trial_images(1, size_hw)
-    network_input = model.preprocessing(picture[0].numpy())
+    image = trial_images(1, size_hw)
+    network_input = model.preprocessing(image[0].numpy())
     found = expected(model, model.normalize(torch.from_numpy(network_input)[None].permute(0, 3, 1, 2)))
     found["bboxes"] = model.preprocessing.to_original(found["bboxes"], size_hw)
-    apart = difference(found, run(exported("letterbox"), picture))
+    apart = difference(found, run(exported("letterbox"), image))
     assert apart.scores < 1e-4 and apart.boxes < 0.05 and not apart.unmatched
 
 
-def test_a_large_picture_is_smoothed_before_it_is_reduced(exported: Callable[[str], Path]) -> None:
+def test_a_large_image_is_smoothed_before_it_is_reduced(exported: Callable[[str], Path]) -> None:
     """A pattern finer than the input's pixels is gray, not an alias of it."""
     lines = np.zeros((1, 600, 800, 3), np.uint8)
     lines[:, :, ::2] = 255
@@ -109,10 +109,10 @@ def test_half_precision_is_half_the_size(
         path = model.to_onnx(tmp_path / "half.onnx", num_detections=20, precision="float16")
     assert "differs from PyTorch by at most" in caplog.text
     assert path.stat().st_size < 0.6 * exported("onnx").stat().st_size
-    pictures = trial_images(1, (96, 128))
-    outputs = run(path, pictures)
+    images = trial_images(1, (96, 128))
+    outputs = run(path, images)
     assert outputs["scores"].dtype == np.float32 and outputs["bboxes"].dtype == np.float32
-    apart = difference(expected(model, model.normalize(pictures.permute(0, 3, 1, 2))), outputs, score_tolerance=0.05)
+    apart = difference(expected(model, model.normalize(images.permute(0, 3, 1, 2))), outputs, score_tolerance=0.05)
     assert apart.scores < 0.01
 
 
@@ -141,16 +141,16 @@ def test_what_cannot_be_is_refused(model: CenterNet, tmp_path: Path, options: di
 
 
 def test_suppression_is_a_part_of_the_graph(model: CenterNet, tmp_path: Path) -> None:
-    pictures = trial_images(3, (96, 160))
-    free = run(model.to_onnx(tmp_path / "free.onnx"), pictures)
+    images = trial_images(3, (96, 160))
+    free = run(model.to_onnx(tmp_path / "free.onnx"), images)
     model.nms_iou = 0.3
     try:
         path = model.to_onnx(tmp_path / "m.onnx")
-        encoded = model(model.normalize(pictures.permute(0, 3, 1, 2)))
+        encoded = model(model.normalize(images.permute(0, 3, 1, 2)))
         wanted = {name: value.detach().numpy() for name, value in model.decode_detections(encoded).items()}
     finally:
         model.nms_iou = None
-    got = run(path, pictures)
+    got = run(path, images)
     assert (got["scores"] > 0).sum() < (free["scores"] > 0).sum()  # it had something to do
     found = difference(wanted, got)
     assert found.scores <= 1e-4 and found.boxes <= 0.05 and not found.unmatched, str(found)

@@ -21,17 +21,17 @@ with warnings.catch_warnings():
 pytest.importorskip("onnxscript")
 
 
-def run(path: Path, pictures: torch.Tensor, hint: str = "f32") -> tuple[ModelMetadata, dict[str, Any]]:
+def run(path: Path, images: torch.Tensor, hint: str = "f32") -> tuple[ModelMetadata, dict[str, Any]]:
     graph = openvino.Core().read_model(path)
     metadata = ModelMetadata.from_json(graph.get_rt_info(["centernet"]).astype(str), source=str(path))
     compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": hint})
-    values = compiled({"images": pictures.numpy()})
+    values = compiled({"images": images.numpy()})
     return metadata, {name: values[name] for name in metadata.outputs}
 
 
-def found_by(model: CenterNet, pictures: torch.Tensor) -> dict[str, Any]:
+def found_by(model: CenterNet, images: torch.Tensor) -> dict[str, Any]:
     with torch.inference_mode():
-        encoded = model(model.normalize(pictures.permute(0, 3, 1, 2)))
+        encoded = model(model.normalize(images.permute(0, 3, 1, 2)))
         return {name: value.numpy() for name, value in model.decode_detections(encoded, 20).items()}
 
 
@@ -39,23 +39,23 @@ def found_by(model: CenterNet, pictures: torch.Tensor) -> dict[str, Any]:
 def test_the_file_finds_what_the_model_finds(
     model: CenterNet, exported: Callable[[str], Path], size: tuple[int, int, int]
 ) -> None:
-    pictures = trial_images(size[0], size[1:])
-    metadata, got = run(exported("xml"), pictures)
+    images = trial_images(size[0], size[1:])
+    metadata, got = run(exported("xml"), images)
     assert metadata.class_names == ("cat", "dog") and metadata.precision == "float32"
-    found = difference(found_by(model, pictures), got)
+    found = difference(found_by(model, images), got)
     assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
 
 
 def test_lower_precisions_are_stated_and_near(
     model: CenterNet, tmp_path: Path, exported: Callable[[str], Path]
 ) -> None:
-    pictures = trial_images(1, (96, 128))
+    images = trial_images(1, (96, 128))
     for precision, hint in (("bfloat16", "bf16"), ("float16", "f32")):
         options = ExportOptions(num_detections=20, precision=precision)  # type: ignore[arg-type]
         path = export(model.network, tmp_path / f"{precision}.xml", options)
-        metadata, got = run(path, pictures, hint)
+        metadata, got = run(path, images, hint)
         assert metadata.precision == precision
-        assert difference(found_by(model, pictures), got, score_tolerance=0.1).scores < 0.05
+        assert difference(found_by(model, images), got, score_tolerance=0.1).scores < 0.05
     half, whole = (path.with_suffix(".bin").stat().st_size for path in (tmp_path / "float16.xml", exported("xml")))
     assert half < 0.6 * whole
 

@@ -17,9 +17,9 @@ from centernet.export.comparison import difference, trial_images
 from centernet.inference.model_metadata import ModelMetadata
 
 
-def found_by(model: CenterNet, pictures: torch.Tensor) -> dict[str, object]:
+def found_by(model: CenterNet, images: torch.Tensor) -> dict[str, object]:
     with torch.inference_mode():
-        encoded = model(model.normalize(pictures.permute(0, 3, 1, 2)))
+        encoded = model(model.normalize(images.permute(0, 3, 1, 2)))
         return {name: value.numpy() for name, value in model.decode_detections(encoded, 20).items()}
 
 
@@ -31,10 +31,10 @@ def test_a_program_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) 
         warnings.simplefilter("ignore")
         module = torch.export.load(path, extra_files=extra).module()
     metadata = ModelMetadata.from_json(extra["centernet.json"], source=str(path))
-    assert metadata.preprocessing.size == (64, 160), "pictures are to become what the program takes"
-    pictures = trial_images(3, (64, 160))
-    got = {name: value.detach().numpy() for name, value in zip(metadata.outputs, module(pictures), strict=True)}
-    found = difference(found_by(model, pictures), got)
+    assert metadata.preprocessing.size == (64, 160), "images are to become what the program takes"
+    images = trial_images(3, (64, 160))
+    got = {name: value.detach().numpy() for name, value in zip(metadata.outputs, module(images), strict=True)}
+    found = difference(found_by(model, images), got)
     assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
 
 
@@ -49,9 +49,9 @@ def test_a_package_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) 
     with zipfile.ZipFile(path) as archive:
         code = b"".join(archive.read(name) for name in archive.namelist() if name.endswith(".cpp"))
     assert b"omp parallel" in code and not re.search(rb"num_threads\(\d", code), "as many threads as it is told"
-    pictures = trial_images(2, (96, 128))
-    got = {name: value.numpy() for name, value in zip(metadata.outputs, compiled(pictures), strict=True)}
-    found = difference(found_by(model, pictures), got)
+    images = trial_images(2, (96, 128))
+    got = {name: value.numpy() for name, value in zip(metadata.outputs, compiled(images), strict=True)}
+    found = difference(found_by(model, images), got)
     assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
 
 

@@ -57,10 +57,10 @@ def test_more_rows_are_asked_for_than_a_small_map_has_lines(model: CenterNet) ->
 
 @quiet
 @pytest.mark.parametrize("size_hw", [(61, 70), (133, 101), (500, 390)])
-def test_the_letterbox_takes_pictures_of_any_size(model: CenterNet, size_hw: tuple[int, int]) -> None:
+def test_the_letterbox_takes_images_of_any_size(model: CenterNet, size_hw: tuple[int, int]) -> None:
     traced = model.to_torchscript(letterbox=True, num_detections=20)
-    picture = trial_images(1, size_hw)
-    boxes, _, scores = traced(picture)
+    image = trial_images(1, size_hw)
+    boxes, _, scores = traced(image)
     height, width = size_hw
     assert (boxes >= 0).all() and (boxes <= torch.tensor([width, height, width, height])).all()
     assert (scores.diff() <= 0).all()

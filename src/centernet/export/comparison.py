@@ -151,7 +151,7 @@ def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMe
 def _trials(runtime: Any, sample_hw: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
     """Return numbers and sizes of trial images: the sample's size, an odd one, and large ones where a graph resizes."""
     metadata = runtime.metadata
-    if getattr(runtime, "one_size", False):
+    if runtime.one_size:
         return [(2, metadata.preprocessing.size), (1, metadata.preprocessing.size)]
     least = (int(metadata.num_detections**0.5) + 1) * metadata.stride  # of a side, so that the map has K cells
     height, width = (max(side, least) for side in sample_hw)

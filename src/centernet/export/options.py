@@ -39,7 +39,7 @@ class ExportOptions:
     letterbox: bool = False
     raw_maps: bool = False
     precision: Precision = "float32"
-    calibrate: Path | None = None
+    calibrate: str | Path | None = None
     calibration_images: int = 200
     opset: int | None = None
     compile: bool = False
