@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import inspect
 import json
 import os
 import subprocess
@@ -53,12 +54,19 @@ def training(given: argparse.Namespace) -> Works:
 
 def loading(given: argparse.Namespace) -> Works:
     """Return the reading of 64 images in batches of 16 at 512 px, from files and from memory."""
-    from dataloading import Augment, Cached, Mosaic, Needs, Preprocessing, ours
+    from dataloading import Augment, Cached, Mosaic, Preprocessing, ours
 
     from centernet.data import COCO, RandomSubset
 
     dataset = RandomSubset(COCO(given.annotations, given.images), count=64)
     inputs = (Preprocessing((512, 512)),)
+
+    def kept(transform: Any) -> Any:
+        if "inputs" in inspect.signature(Cached).parameters:
+            return Cached(dataset, 4.0, transform=transform, inputs=inputs)
+        from centernet.data.cache import Needs  # of earlier checkouts
+
+        return Cached(dataset, 4.0, needs=Needs(transform, inputs))
 
     def epoch(pipeline: Callable[[int, list[int]], Any]) -> None:
         for start in range(0, len(dataset), 16):
@@ -66,7 +74,7 @@ def loading(given: argparse.Namespace) -> Works:
 
     works: Works = {}
     for name, transform in (("Augment", Augment()), ("Mosaic", Mosaic(mosaic=1, mixup=0))):
-        cached = Cached(dataset, 4.0, needs=Needs(transform, inputs))
+        cached = kept(transform)
         works[name] = functools.partial(epoch, ours(dataset, 512, transform))
         works[f"{name}, cache: memory"] = functools.partial(epoch, ours(cached, 512, transform))
     return works
