@@ -50,7 +50,7 @@ class Paths:
 
 
 def _starts(counts: Iterable[int]) -> Ints:
-    """Where each of N things begins whose lengths are given, and where the last ends."""
+    """Return the beginnings of N things whose lengths are given, and the end of the last."""
     return np.cumsum([0, *counts], dtype=np.int64)
 
 

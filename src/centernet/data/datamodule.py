@@ -253,7 +253,7 @@ class DataModule(pl.LightningDataModule):
 
     @cached_property
     def _rates(self) -> Shares | None:
-        """How often an epoch has each training sample; None for each once."""
+        """Times that an epoch has each training sample; None for each once."""
         dataset = self._dataset("train")
         if self.sampling is None and dataset.sources is None:
             return None

@@ -196,7 +196,7 @@ class DetectionDataset:
 
     @property
     def reader(self) -> Callable[[int], LazyImage] | None:
-        """What gives the images of a data set made of this one; None: their files."""
+        """Reader of the images of a data set made of this one; None: their files."""
         return self._reader if type(self).image is DetectionDataset.image else self.image
 
     def label_table(self) -> LabelTable:

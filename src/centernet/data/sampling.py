@@ -1,4 +1,4 @@
-"""How often each image is seen in an epoch of training: rare classes, images without objects, mixed sources.
+"""Sampling: the times that an epoch of training sees each image, by rare classes, images without objects, sources.
 
 Everything comes down to one number for each image, its rate: how often an epoch has it on average. An epoch has each
 image as often as its rate says, rounded down or up by chance (a systematic sample: Madow, 1949, Annals of

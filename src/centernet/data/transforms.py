@@ -1,4 +1,4 @@
-"""From an image of any size to the network's input: with chance for training, without for evaluation.
+"""Transforms from an image of any size to the network's input: with chance for training, without for evaluation.
 
 A transform is called as ``transform(sample, rng, preprocessing)`` and returns a new sample of the input's size;
 everything random comes from `rng`. Pixels stay uint8: normalisation is done on the device.

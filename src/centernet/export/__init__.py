@@ -1,4 +1,4 @@
-"""From a trained network to files that other runtimes read; the decode is in each, and each says what it needs."""
+"""Files of a trained network for other runtimes; the decode is in each, and each says what it needs."""
 
 from __future__ import annotations
 

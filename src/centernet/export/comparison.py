@@ -1,4 +1,4 @@
-"""What a file gives to its users against what the network itself finds: on trial images, and in figures."""
+"""Comparison of an exported file, as its users run it, with the network itself: on trial images, and in figures."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ OPSETS = range(18, 24)
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How a detector is written to a file.
+    """The way in which a detector is written to a file.
 
     Attributes:
         num_detections: rows an image; images of fewer cells give fewer.

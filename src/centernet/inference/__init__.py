@@ -1,4 +1,4 @@
-"""From an image, folder or video to boxes in its own pixels: sources of frames, the detector, drawing, writers."""
+"""Detection in images, folders and videos: sources of frames, the detector, writers."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class ExportedRuntime:
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
-        """How an image becomes the input."""
+        """The way from an image to the input."""
         return preprocessing_of(self.metadata)
 
 

@@ -38,7 +38,7 @@ class Runtime(Protocol):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How an image becomes the network's input."""
+        """The way from an image to the network's input."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""From files to columns: finding images and their sizes, judging the boxes that a parser gives."""
+"""Folders and lists of images: their files and sizes, and the judging of the boxes that a parser gives."""
 
 from __future__ import annotations
 

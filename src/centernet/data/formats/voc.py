@@ -163,7 +163,7 @@ def _images_by_stem(images: Folder, files: Folder, root: Path) -> dict[str, str]
 def _list_stems(
     root: Path, split: str | None, files: Folder, image_of: Mapping[str, str], report: Reports
 ) -> tuple[Path, Iterable[str]]:
-    """Where the samples are listed, and their stems in that order."""
+    """Return the place where the samples are listed, and their stems in that order."""
     if split is None:
         stems = {Path(name).stem for name in files.listing().values() if name.lower().endswith(".xml")}
         lower = {stem.lower() for stem in stems}
