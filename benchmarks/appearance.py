@@ -66,9 +66,9 @@ def main() -> None:
         switches[used].append(figures["IDSW"])
         values = " ".join(f"{figures[key]:6.0f}" if key == "IDSW" else f"{figures[key]:6.3f}" for key in FIGURES)
         print(f"{name:<36} {'yes' if used else 'no':<10} {values}")
-    first = switches[True][0]
-    print(f"identity switches with embeddings: {first / switches[False][0]:.2f} of those without, all else the same;")
-    print(f"{first / min(switches[False]):.2f} of those of the setting without them that has the fewest")
+    first, same, fewest = switches[True][0], switches[False][0], min(switches[False])
+    print(f"identity switches with embeddings: {first / max(1, same):.2f} of those without, all else the same;")
+    print(f"{first / max(1, fewest):.2f} of those of the setting without them that has the fewest")
 
 
 def detect(detector: Detector, dataset: SyntheticSequences) -> list[list[Detections]]:

@@ -195,8 +195,8 @@ def main() -> None:
                 for form, file in FORMS.items():
                     command = ["-m", "centernet", "export", "voc-lite", "--format", form, "--output"]
                     in_checkout(checkout, [*command, str(folder / file)], given.threads)
-        print(f"{given.pairs} pairs, threads: {given.threads}\n")
-        print("| row | old, CPU ms | new, CPU ms | speed by processor time | by wall clock |\n|---|---|---|---|---|")
+        print(f"{given.pairs} pairs, threads: {given.threads}\n", flush=True)
+        print("| row | old, CPU ms | new, CPU ms | speed by processor time | by wall clock |\n|---|---|---|---|---|", flush=True)
         for row in rows:
             results: tuple[list[Seconds], list[Seconds]] = ([], [])
             for pair in range(given.pairs):
