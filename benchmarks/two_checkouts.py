@@ -195,8 +195,9 @@ def main() -> None:
                 for form, file in FORMS.items():
                     command = ["-m", "centernet", "export", "voc-lite", "--format", form, "--output"]
                     in_checkout(checkout, [*command, str(folder / file)], given.threads)
-        print(f"{given.pairs} pairs, threads: {given.threads}\n", flush=True)
-        print("| row | old, CPU ms | new, CPU ms | speed by processor time | by wall clock |\n|---|---|---|---|---|", flush=True)
+        print(f"{given.pairs} pairs, threads: {given.threads}\n")
+        header = "| row | old, CPU ms | new, CPU ms | speed by processor time | by wall clock |"
+        print(f"{header}\n|---|---|---|---|---|", flush=True)
         for row in rows:
             results: tuple[list[Seconds], list[Seconds]] = ([], [])
             for pair in range(given.pairs):
