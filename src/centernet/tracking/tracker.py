@@ -97,8 +97,11 @@ class Tracker:
         owner = self._step(boxes, detections.scores.astype(np.float64), detections.labels, embeddings)
         tracks = self.tracks
         rows = self.tracked[tracks.confirmed[self.tracked]]
-        order = owner.argsort()
-        places = order[owner.searchsorted(rows, sorter=order)]
+        data = detections.data
+        if data:  # else there is no need to know which detection is whose
+            order = owner.argsort()
+            places = order[owner.searchsorted(rows, sorter=order)]
+            data = {name: values[places] for name, values in data.items()}
         return Detections(
             self._filter.boxes(tracks.mean[rows]).astype(np.float32),
             tracks.label[rows],
@@ -106,7 +109,7 @@ class Tracker:
             track_ids=tracks.id[rows],
             class_names=detections.class_names,
             columns=detections.columns,
-            data={name: values[places] for name, values in detections.data.items()},
+            data=data,
         )
 
     def _checked_embeddings(self, detections: Detections) -> Array | None:
