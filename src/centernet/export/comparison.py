@@ -149,14 +149,14 @@ def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMe
 
 
 def _trials(runtime: Any, sample_hw: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
-    """Return numbers and sizes of trial images: the sample's size, an odd one, and large ones where a graph resizes."""
+    """Return numbers and sizes of trial images: the sample's size, an odd one, and a large one where a graph resizes."""
     metadata = runtime.metadata
     if runtime.one_size:
         return [(2, metadata.preprocessing.size), (1, metadata.preprocessing.size)]
     least = (int(metadata.num_detections**0.5) + 1) * metadata.stride  # of a side, so that the map has K cells
     height, width = (max(side, least) for side in sample_hw)
     odd = (max(height * 3 // 4 - 5, least), max(width * 7 // 8 - 3, least))
-    large = [(1, (2 * height, 2 * width)), (1, (3 * height + 7, 5 * width // 2))] if metadata.letterbox else []
+    large = [(1, (2 * height, 2 * width))] if metadata.letterbox else []  # whole factors leave no ties of rounding
     return [(2, (height, width)), (1, odd), *large]
 
 
