@@ -149,7 +149,7 @@ def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMe
 
 
 def _trials(runtime: Any, sample_hw: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
-    """Return numbers and sizes of trial images: the sample's size, an odd one, and a large one where a graph resizes."""
+    """Return numbers and sizes of trial images: the sample's size, an odd one, a large one where a graph resizes."""
     metadata = runtime.metadata
     if runtime.one_size:
         return [(2, metadata.preprocessing.size), (1, metadata.preprocessing.size)]
