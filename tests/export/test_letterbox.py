@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from centernet.detections import Column
+from centernet.export import FORMATS, ExportOptions
+from centernet.export.graph import Prepared
 from centernet.export.letterbox import Letterbox, image_size, shrink
 from centernet.images import Preprocessing
+from centernet.inference.model_metadata import OUTPUTS, ModelMetadata
+from centernet.inference.opening import open_runtime
 
 
 def compare(preprocessing: Preprocessing, size_hw: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
@@ -51,6 +60,49 @@ def test_areas_are_opencv_s() -> None:
     expected = cv2.resize(image, (600, 412), interpolation=cv2.INTER_AREA)
     different = got[0].numpy() != expected
     assert different.mean() < 1e-4
+
+
+class Canvas(torch.nn.Module):
+    """Gives its input as a column, in the place of a network."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.backbone, self.neck, self.heads = (torch.nn.Identity() for _ in range(3))
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.preprocessing = preprocessing
+
+    def normalize(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float()
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"canvas": images}
+
+    def decode_detections(self, encoded: dict[str, torch.Tensor], _: int) -> dict[str, torch.Tensor]:
+        scores = encoded["canvas"].amax((2, 3))[:, :1]
+        return {"bboxes": scores[..., None].expand(-1, -1, 4), "labels": scores.long(), "scores": scores} | encoded
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_the_operators_of_onnx_do_the_same(format: str, tmp_path: Path) -> None:
+    """Sizes that shrink by whole factors, by others, along one side alone, and not at all, which comes first, too."""
+    for package in FORMATS[format].packages:
+        pytest.importorskip(package)
+    preprocessing, path = Preprocessing(size=(96, 128)), tmp_path / f"letterbox{FORMATS[format].suffix}"
+    column = Column("canvas", "vector", (96, 128))
+    metadata = ModelMetadata(
+        preprocessing=preprocessing, letterbox=True, outputs=(*OUTPUTS, "canvas"), columns=(column,)
+    )
+    network: Any = Canvas(preprocessing).eval()
+    sample = torch.zeros(2, 96, 128, 3, dtype=torch.uint8)
+    writer = import_module(f"centernet.export.{FORMATS[format].module}")
+    writer.write(Prepared(network, metadata, sample, ExportOptions(letterbox=True)), path)
+    runtime: Any = open_runtime(path)
+    rng = np.random.default_rng(0)
+    for size in ((90, 100), (192, 256), (384, 420), (288, 384), (301, 517), (190, 127), (640, 427), (96, 128)):
+        image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        canvas = runtime(image[None], 3)["canvas"][0].transpose(1, 2, 0)
+        difference = np.abs(canvas - preprocessing(image))
+        assert difference.max() <= 1 and (difference > 0).mean() < 1e-3, size
 
 
 def test_keep_pads_right_and_below() -> None:
