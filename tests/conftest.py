@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 # Set before torch is imported anywhere: the tests run side by side, and threads that fight over cores slow them all.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,3 +35,31 @@ def _seed() -> None:
     torch = sys.modules.get("torch")  # not imported for tests that do without
     if torch is not None:
         torch.manual_seed(0)
+
+
+CONFIG: dict[str, Any] = {
+    "model": {
+        "class_names": ["cat", "dog", "bird"],
+        "backbone": {"class_path": "ResNet", "init_args": {"name": "resnet18"}},
+        "neck": {"class_path": "FPN", "init_args": {"width": 32}},
+        "heads": {
+            "heatmap": {"class_path": "HeatmapHead", "init_args": {"width": 16}},
+            "box": {"class_path": "LTRBHead", "init_args": {"width": 16}},
+        },
+        "preprocessing": {"size": [96, 128]},
+    }
+}
+
+
+@pytest.fixture(scope="session")
+def config() -> dict[str, Any]:
+    """The configuration of `model`."""
+    return CONFIG
+
+
+@pytest.fixture(scope="session")
+def model() -> Any:
+    """A small detector, built once; torch is imported for those who ask for it."""
+    from centernet import build_centernet
+
+    return build_centernet(CONFIG).eval()

@@ -23,7 +23,7 @@ from centernet.data import DataModule
 from centernet.data.audit_subject import parts
 from centernet.models import CenterNet
 from centernet.network.build import PARTS, without_start
-from centernet.network.files import read_checkpoint
+from centernet.network.tensor_files import read_checkpoint
 from centernet.training import (
     EMA,
     ContinuedLog,

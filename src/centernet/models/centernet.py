@@ -16,8 +16,8 @@ from centernet.extras import require
 from centernet.inference import Detector, collect, open_source, track
 from centernet.inference.tracking import make_tracker
 from centernet.network.build import build_network
-from centernet.network.files import read_checkpoint
 from centernet.network.network import Network
+from centernet.network.tensor_files import read_checkpoint
 from centernet.network.weights import load_network, network_of_checkpoint, save_network
 from centernet.training.module import DetectionModule
 

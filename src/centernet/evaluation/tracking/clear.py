@@ -18,7 +18,7 @@ import numpy as np
 
 from ..collecting import Ints
 from ..pairs import EPSILON, best_assignment
-from .comparison import Comparison
+from .matching import Comparison
 
 _ONWARD = 1000.0  # worth of a pair that was together in the frame before: more than any sum of IoU
 

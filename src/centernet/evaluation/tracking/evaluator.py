@@ -8,9 +8,9 @@ from typing import Any
 
 from ..collecting import text_table
 from .clear import clear_figures, clear_sums
-from .comparison import Comparison
 from .hota import hota_figures, hota_sums
 from .identity import identity_figures, identity_sums
+from .matching import Comparison
 from .tracks import Tracks
 
 COMBINED = "COMBINED"

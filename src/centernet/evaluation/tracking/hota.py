@@ -18,7 +18,7 @@ import numpy as np
 
 from ..collecting import Floats
 from ..pairs import EPSILON
-from .comparison import Comparison
+from .matching import Comparison
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 

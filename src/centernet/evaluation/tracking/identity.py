@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .comparison import Comparison
+from .matching import Comparison
 
 COUNTS = ("IDTP", "IDFN", "IDFP")
 

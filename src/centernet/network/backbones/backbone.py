@@ -10,7 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from centernet.network.files import read_weights
+from centernet.network.tensor_files import read_weights
 
 logger = logging.getLogger(__name__)
 
