@@ -14,6 +14,9 @@ import yaml
 
 from centernet.extras import require
 
+PACKAGED = Path(__file__).resolve().parent / "weights"
+"""Folder of the models that come with the package, a folder each."""
+
 MOVED = {
     "centernet.models.backbones.": "centernet.network.backbones.",
     "centernet.models.necks.": "centernet.network.necks.",

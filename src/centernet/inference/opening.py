@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from centernet.configuration import PACKAGED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,8 +27,8 @@ RUNTIMES = {
 }
 """Suffix of a model file → the module of this room that is imported for it, the name there, and its format."""
 
-PACKAGED, GRAPH = Path(__file__).resolve().parents[1] / "weights", "model.onnx"
-"""Where the models of the package are, and the file in a model's folder that is opened where torch isn't installed."""
+GRAPH = "model.onnx"
+"""The file in the folder of a packaged model that is opened where torch isn't installed."""
 
 
 class Runtime(Protocol):

@@ -15,13 +15,12 @@ from typing import Any
 import torch
 import yaml
 
-from centernet.configuration import read_yaml
+from centernet.configuration import PACKAGED, read_yaml
 from centernet.extras import require
 from centernet.network.build import network_of_section, without_start
 from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint, read_weights
 
-PACKAGED = Path(__file__).resolve().parents[1] / "weights"
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
