@@ -60,22 +60,30 @@ class RowList:
     """Rows that grow box by box, with no Python object for each."""
 
     def __init__(self) -> None:
-        self._integers = array("q")  # image, place, label, ignore
+        self._integers = array("q")  # image, place, label, identity, ignore
         self._floats = array("d")  # box, area
 
     def add(
-        self, image: int, place: int, box: Sequence[float], label: int, *, ignore: bool = False, area: float = math.nan
+        self,
+        image: int,
+        place: int,
+        box: Sequence[float],
+        label: int,
+        *,
+        ignore: bool = False,
+        identity: int = -1,
+        area: float = math.nan,
     ) -> None:
-        """Append a box without an identity; see `BoxRows`."""
-        self._integers.extend((image, place, label, ignore))
+        """Append a box; see `BoxRows`."""
+        self._integers.extend((image, place, label, identity, ignore))
         self._floats.extend((*box, area))
 
     def rows(self) -> BoxRows:
         """Return all boxes, of which there will be no more: the columns are views."""
-        images, places, labels, ignore = np.asarray(self._integers, dtype=np.int64).reshape(-1, 4).T
+        images, places, labels, ids, ignore = np.asarray(self._integers, dtype=np.int64).reshape(-1, 5).T
         floats = np.asarray(self._floats, dtype=np.float64).reshape(-1, 5)
-        none, level = np.full(len(images), -1, dtype=np.int64), np.zeros(len(images), dtype=np.int8)
-        return BoxRows(images, places, floats[:, :4], labels, none, ignore != 0, floats[:, 4], level)
+        level = np.zeros(len(images), dtype=np.int8)
+        return BoxRows(images, places, floats[:, :4], labels, ids, ignore != 0, floats[:, 4], level)
 
 
 def are_usable(boxes: NDArray[np.float64], sizes: NDArray[Any], *, first_pixel: int = 0) -> NDArray[np.bool_]:
