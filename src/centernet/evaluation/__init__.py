@@ -3,11 +3,19 @@
 Figures of tracks are in `centernet.evaluation.tracking`.
 """
 
-from .coco import CocoEvaluator, CocoResult, evaluate_coco
-from .collecting import EvaluationResult, Evaluator
-from .crowdhuman import CrowdHumanEvaluator, CrowdHumanResult, evaluate_crowdhuman
-from .kitti import KittiEvaluator, KittiResult, evaluate_kitti
-from .voc import VocEvaluator, VocResult
+from .coco import CocoEvaluator as CocoEvaluator
+from .coco import CocoResult as CocoResult
+from .coco import evaluate_coco as evaluate_coco
+from .collecting import EvaluationResult as EvaluationResult
+from .collecting import Evaluator as Evaluator
+from .crowdhuman import CrowdHumanEvaluator as CrowdHumanEvaluator
+from .crowdhuman import CrowdHumanResult as CrowdHumanResult
+from .crowdhuman import evaluate_crowdhuman as evaluate_crowdhuman
+from .kitti import KittiEvaluator as KittiEvaluator
+from .kitti import KittiResult as KittiResult
+from .kitti import evaluate_kitti as evaluate_kitti
+from .voc import VocEvaluator as VocEvaluator
+from .voc import VocResult as VocResult
 
 EVALUATORS: dict[str, type[Evaluator]] = {
     "coco": CocoEvaluator,
@@ -16,20 +24,3 @@ EVALUATORS: dict[str, type[Evaluator]] = {
     "kitti": KittiEvaluator,
 }
 """Evaluators by benchmark, as a data set names its own (`benchmark`)."""
-
-__all__ = [
-    "EVALUATORS",
-    "CocoEvaluator",
-    "CocoResult",
-    "CrowdHumanEvaluator",
-    "CrowdHumanResult",
-    "EvaluationResult",
-    "Evaluator",
-    "KittiEvaluator",
-    "KittiResult",
-    "VocEvaluator",
-    "VocResult",
-    "evaluate_coco",
-    "evaluate_crowdhuman",
-    "evaluate_kitti",
-]

@@ -1,18 +1,7 @@
 """CrowdHuman's figures: average precision, log-average miss rate MR-2, and Jaccard index JI.
 
-The rules are those of the evaluation that the data set's users share, `lib/evaluate` of CrowdDet (Chu et al., 2020,
-arXiv:2003.09163; https://github.com/xg-chu/CrowdDet):
-
-- All boxes, true ones too, are cut at the image first: x1 and y1 to at most W - 1 and H - 1, x2 and y2 to W and H.
-- The detections of an image are taken by falling score. Each takes the free person with the highest IoU above .5. Only
-  where there is none, it doesn't count if more than half of it lies in a region to ignore.
-- AP is the area under precision over recall, by trapezoids from the first detection on.
-- MR-2 (Dollár et al., 2012) is the geometric mean of the miss rates at nine numbers of false positives per image.
-- JI, for a limit on the scores: in each image the matching of persons and detections with the largest sum of IoU, k
-  pairs above .5; then k / (m + n - k) with m persons and n detections, those without a partner that lie in a region to
-  ignore taken off. The mean over the images that have any, at the best of the limits 0, .1 … .9.
-
-Persons may be wholly hidden behind others, so the truth should be full bodies; read it with ``amodal: true``.
+The rules are those of `lib/evaluate` of CrowdDet (Chu et al., 2020, arXiv:2003.09163): see docs/datasets.md. Persons
+may be wholly hidden behind others, so the truth should be full bodies; read it with ``amodal: true``.
 """
 
 from __future__ import annotations
@@ -21,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -66,8 +55,7 @@ class CrowdHumanResult(EvaluationResult):
         return "\n".join([*lines, *text_table(rates)])
 
 
-@dataclass(frozen=True)
-class _Image:
+class _Image(NamedTuple):
     """One image, boxes ``x1 y1 x2 y2`` cut at its edges: M persons, I regions to ignore, N detections, best first."""
 
     persons: Floats
@@ -193,6 +181,12 @@ def _overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return intersection / (union + _EPSILON), intersection / (area_a[:, None] + _EPSILON)
 
 
+def _close_pairs(image: _Image) -> Floats:
+    """Return the IoU of each detection with each person, 0 where it isn't above the limit."""
+    iou = _overlaps(image.boxes, image.persons)[0]
+    return np.where(iou > _OVERLAP, iou, 0)
+
+
 def _inside_ignored(boxes: Floats, image: _Image) -> Bools:
     largest: Floats = _overlaps(boxes, image.ignored)[1].max(axis=1, initial=0)
     return largest > _OVERLAP
@@ -200,8 +194,7 @@ def _inside_ignored(boxes: Floats, image: _Image) -> Bools:
 
 def _match(image: _Image) -> tuple[Bools, Floats]:
     """Return True for each detection that is a true positive, False for a false one, and their scores."""
-    iou = _overlaps(image.boxes, image.persons)[0]
-    iou[iou <= _OVERLAP] = 0
+    iou = _close_pairs(image)
     hits = np.zeros(len(image.boxes), np.bool_)
     for row in np.flatnonzero(iou.any(axis=1)):  # in the order of the scores; who comes first takes a person away
         best = iou[row].argmax()
@@ -218,17 +211,15 @@ def _jaccard(images: Sequence[_Image]) -> dict[float, float]:
 
     ratios: dict[float, list[float]] = {limit: [] for limit in SCORE_LIMITS}
     for image in images:
-        iou = _overlaps(image.boxes, image.persons)[0]
-        iou[iou <= _OVERLAP] = 0
+        iou = _close_pairs(image)
         free_boxes, free_persons = _inside_ignored(image.boxes, image), _inside_ignored(image.persons, image)
         for limit in SCORE_LIMITS:
             count = int((image.scores > limit).sum())
             rows, columns = linear_sum_assignment(iou[:count], maximize=True)
             pairs = iou[rows, columns] > 0
-            off_boxes, off_persons = free_boxes[:count].copy(), free_persons.copy()
-            off_boxes[rows[pairs]] = False
-            off_persons[columns[pairs]] = False
-            k, n, m = int(pairs.sum()), count - int(off_boxes.sum()), len(off_persons) - int(off_persons.sum())
-            if m or n:
-                ratios[limit].append(k / (m + n - k + _EPSILON))
+            k = int(pairs.sum())
+            alone = count - k - np.delete(free_boxes[:count], rows[pairs]).sum()
+            missed = len(free_persons) - k - np.delete(free_persons, columns[pairs]).sum()
+            if k or alone or missed:
+                ratios[limit].append(k / (k + alone + missed + _EPSILON))
     return {limit: float(np.mean(values)) if values else 0.0 for limit, values in ratios.items()}

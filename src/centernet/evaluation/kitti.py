@@ -1,19 +1,7 @@
 """KITTI's average precision for 2D boxes, with 40 and with 11 recall positions, at three difficulties.
 
-The rules are those of the benchmark's own program (Geiger et al., CVPR 2012; its port in OpenPCDet gives the same):
-
-- An object counts if it is of the class, high enough (more than 40, 25, 25 pixels), and not too occluded (0, 1, 2) or
-  truncated (.15, .3, .5). Objects of the class that are not so, and those of a neighbouring class (Van for Car,
-  Person_sitting for Pedestrian), are to be ignored. A detection below that height is ignored, whatever its class.
-- The objects of a frame choose in the order of the file, among detections that overlap by more than .7 (Car) or .5.
-- First each takes the one with the best score. The scores of these true positives give up to 41 score thresholds, at
-  recalls 1/40 apart.
-- Then, at each threshold, each takes the one with the largest overlap, one to be ignored only if there is no other.
-  What is left over is a false positive unless it lies in a DontCare region by that share of its own area.
-- Precision at a recall is the best at that recall or more. R40 is the mean over 1/40 … 1, R11 that over 0, .1 … 1.
-
-Objects choose in turn, but a frame's choices don't touch another's: the n-th object of every frame chooses at once, at
-all thresholds. Figures are fractions 0 … 1 (KITTI publishes per cent); -1 says that no object counts.
+The rules are those of the benchmark's own program (Geiger et al., CVPR 2012; its port in OpenPCDet gives the same), see
+docs/datasets.md. Figures are fractions 0 … 1 (KITTI publishes per cent); -1 says that no object counts.
 """
 
 from __future__ import annotations
@@ -199,49 +187,37 @@ def _evaluate_class(frames: _Frames, name: str, level: int) -> KittiClassResult:
     state[frames.height < min_height] = _IGNORED
 
     objects = int((truth_state == _COUNTED).sum())
+    precision = np.zeros(_POINTS)
     if objects == 0:
-        return KittiClassResult(name, DIFFICULTIES[level], 0, -1.0, -1.0, (0.0,) * _POINTS)
+        return KittiClassResult(name, DIFFICULTIES[level], 0, -1.0, -1.0, tuple(precision.tolist()))
     used = (frames.pairs.iou > limit) & (truth_state[frames.pairs.truth] >= 0) & (state[frames.pairs.found] >= 0)
     rounds = _rounds(frames, used)
-    lowest = np.array([-np.inf])
-    _, _, scores = _assign(rounds, frames, truth_state, state, lowest, by_score=True)
+    _, _, scores = _assign(rounds, frames, truth_state, state, np.array([-np.inf]), by_score=True)
     thresholds = _thresholds(scores, objects)
     taken, hits, _ = _assign(rounds, frames, truth_state, state, thresholds, by_score=False)
     open_ = (state == _COUNTED) & (frames.dont_care <= limit)
     false = (open_ & (frames.objects.score >= thresholds[:, None]) & ~taken).sum(axis=1)
-    precision = np.zeros(_POINTS)
     precision[: len(thresholds)] = hits / np.maximum(hits + false, 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
-    return KittiClassResult(
-        name=name,
-        difficulty=DIFFICULTIES[level],
-        objects=objects,
-        ap_r40=float(precision[1:].mean()),
-        ap_r11=float(precision[::4].mean()),
-        precision=tuple(precision.tolist()),
-    )
+    ap_r40, ap_r11 = float(precision[1:].mean()), float(precision[::4].mean())
+    return KittiClassResult(name, DIFFICULTIES[level], objects, ap_r40, ap_r11, tuple(precision.tolist()))
 
 
 def _rounds(frames: _Frames, used: Bools) -> list[Ints]:
     """Return the pairs of the first object of each frame, then those of the second, and so on: indices of pairs."""
+    # Objects choose in turn, but a frame's choices don't touch another's: the n-th of every frame choose at once.
     pairs = np.flatnonzero(used)
-    if not len(pairs):
-        return []
     truth = np.unique(frames.pairs.truth[pairs])
     of_frame = frames.objects.truth_image[truth]  # ascending, as the objects are
     turn = np.arange(len(truth)) - np.searchsorted(of_frame, of_frame)
     turn_of_pair = turn[np.searchsorted(truth, frames.pairs.truth[pairs])]
-    return [pairs[turn_of_pair == number] for number in range(int(turn.max()) + 1)]
+    return [pairs[turn_of_pair == number] for number in range(turn.max(initial=-1) + 1)]
 
 
 def _assign(
     rounds: Sequence[Ints], frames: _Frames, truth_state: Ints, state: Ints, thresholds: Floats, *, by_score: bool
 ) -> tuple[Bools, Ints, Floats]:
-    """Give detections to objects at T score thresholds.
-
-    Returns:
-        T×M bool, detections that were taken; T, number of true positives; the scores of these, of all thresholds.
-    """
+    """Give detections to objects at T thresholds: T×M, those taken; T, numbers of true positives; scores of these."""
     taken = np.zeros((len(thresholds), len(frames.objects.score)), np.bool_)
     hits = np.zeros(len(thresholds), np.int64)
     scores = [np.zeros(0)]
@@ -269,14 +245,10 @@ def _assign(
 
 def _thresholds(scores: Floats, objects: int) -> Floats:
     """Return the scores at which the recall comes nearest to 0, 1/40, 2/40 …"""
-    scores = -np.sort(-scores)
-    chosen = []
-    recall = 0.0
-    for place, score in enumerate(scores.tolist()):
-        last = place == len(scores) - 1
-        left, right = (place + 1) / objects, (place + (1 if last else 2)) / objects
-        if not last and right - recall < recall - left:
-            continue
-        chosen.append(score)
-        recall += 1 / (_POINTS - 1)
+    chosen, recall = [], 0.0
+    for place, score in enumerate(np.sort(scores)[::-1].tolist(), start=1):
+        left, right = place / objects, (place + 1) / objects
+        if place == len(scores) or right - recall >= recall - left:
+            chosen.append(score)
+            recall += 1 / (_POINTS - 1)
     return np.array(chosen)

@@ -1,13 +1,7 @@
 """Pascal VOC's average precision at one IoU limit, in both forms: 11-point (2007) and all-point (2010 on).
 
 The rules are those of the development kit's `VOCevaldet.m` (Everingham et al., The Pascal Visual Object Classes
-Challenge, IJCV 2010). The detections of a class are taken by falling score. The true box of the class and image with
-the highest IoU decides about each: below the limit it is a false positive; if that box is to be ignored (difficult) it
-does not count; if an earlier detection took that box it is a false positive, even where another one would fit.
-
-The kit's own boxes are inclusive pixels from 1: its box ``1 1 W H`` is ``0 0 W H`` here, with the same sides. So boxes
-in this package's continuous coordinates give the kit's figures as they are; `inclusive` is for files whose numbers
-were never shifted.
+Challenge, IJCV 2010).
 """
 
 from __future__ import annotations
@@ -19,9 +13,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from centernet.boxes import elementwise_iou
-
 from .collecting import Collected, EvaluationResult, Evaluator, text_table
+from .pairs import Pairs
 
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
@@ -66,7 +59,8 @@ class VocEvaluator(Evaluator):
     Args:
         class_names: the classes, by label.
         iou_threshold: a detection fits a true box from this IoU on.
-        inclusive: a side is ``x2 - x1 + 1`` (see the head of this file).
+        inclusive: a side is ``x2 - x1 + 1``, for files whose numbers were never shifted. The kit's own boxes are
+            inclusive pixels from 1: its ``1 1 W H`` is ``0 0 W H`` in this package, with the same sides.
     """
 
     def __init__(self, class_names: Sequence[str], *, iou_threshold: float = 0.5, inclusive: bool = False) -> None:
@@ -92,23 +86,36 @@ class VocEvaluator(Evaluator):
             results.append(VocClassResult(name, int(objects[i]), ap_11point, ap_allpoint, *counts))
         counting = np.array([(r.ap_11point, r.ap_allpoint) for r in results if r.objects]).reshape(-1, 2)
         means = counting.mean(axis=0).tolist() if len(counting) else (-1.0, -1.0)
-        return VocResult(
-            dict(zip(("mAP_11point", "mAP_allpoint"), means, strict=True)), tuple(results), collected.num_images
-        )
+        stats = dict(zip(("mAP_11point", "mAP_allpoint"), means, strict=True))
+        return VocResult(stats, tuple(results), collected.num_images)
 
 
 def judge(collected: Collected, *, iou_threshold: float, inclusive: bool) -> NDArray[np.int8]:
-    """Judge each detection: a true positive (1), a false positive (0) or not counted (-1), M int8."""
-    # The true box that decides about a detection does not depend on the others; who was first is a question of order.
-    verdicts = np.full(len(collected.score), FALSE_POSITIVE, np.int8)
-    best, iou = _best_truth(collected, inclusive=inclusive)
-    fits = np.flatnonzero(iou >= iou_threshold)
-    ignored = collected.truth_ignore[best[fits]]
-    verdicts[fits[ignored]] = IGNORED
-    claims = fits[~ignored]
-    claims = claims[np.argsort(-collected.score[claims], kind="stable")]
-    _, first = np.unique(best[claims], return_index=True)
-    verdicts[claims[first]] = TRUE_POSITIVE
+    """Judge each detection: a true positive (1), a false positive (0) or not counted (-1), M int8.
+
+    The true box of its class and image with the highest IoU decides about a detection. Below the limit it is a false
+    positive; if that box is to be ignored (difficult) it does not count; if a detection with a higher score took that
+    box it is a false positive, even where another one would fit.
+    """
+    classes = int(max(collected.label.max(initial=-1), collected.truth_label.max(initial=-1))) + 1
+    truth_key = collected.truth_image * classes + collected.truth_label
+    key = collected.image * classes + collected.label
+    truth_order, order = np.argsort(truth_key, kind="stable"), np.argsort(key, kind="stable")
+    truths, boxes = collected.truth_boxes[truth_order], collected.boxes[order]
+    pairs = Pairs.find(truth_key[truth_order], truths, key[order], boxes, inclusive=inclusive)
+    pairs = pairs.where(pairs.iou >= iou_threshold)
+    by_overlap = np.lexsort((pairs.truth, -pairs.iou, pairs.found))
+    _, first = np.unique(pairs.found[by_overlap], return_index=True)
+    best = by_overlap[first]
+    truth, found = truth_order[pairs.truth[best]], order[pairs.found[best]]
+
+    verdicts = np.full(len(key), FALSE_POSITIVE, np.int8)
+    ignored = collected.truth_ignore[truth]
+    verdicts[found[ignored]] = IGNORED
+    truth, found = truth[~ignored], found[~ignored]
+    by_score = np.lexsort((found, -collected.score[found]))
+    _, first = np.unique(truth[by_score], return_index=True)
+    verdicts[found[by_score[first]]] = TRUE_POSITIVE
     return verdicts
 
 
@@ -128,29 +135,3 @@ def average_precision(hits: NDArray[np.bool_], objects: int) -> tuple[float, flo
     # found / objects >= i / 10, in whole numbers: a recall of exactly .3 counts for .3.
     eleven = best[np.searchsorted(10 * found, objects * np.arange(11))]
     return float(eleven.mean()), float(best[:-1][hits].sum() / objects)
-
-
-def _best_truth(collected: Collected, *, inclusive: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the true box of its class and image with the highest IoU, and that IoU, of each detection; -1 if none."""
-    classes = int(max(collected.label.max(initial=-1), collected.truth_label.max(initial=-1))) + 1
-    truth_key = collected.truth_image * classes + collected.truth_label
-    key = collected.image * classes + collected.label
-    truth_order = np.argsort(truth_key, kind="stable")
-    start = np.searchsorted(truth_key[truth_order], key, side="left")
-    count = np.searchsorted(truth_key[truth_order], key, side="right") - start
-
-    # All pairs of a detection and a true box of its image and class, one after the other.
-    detection = np.repeat(np.arange(len(key)), count)
-    first_pair = np.cumsum(count) - count
-    truth = truth_order[np.arange(len(detection)) - np.repeat(first_pair - start, count)]
-    true, found = collected.truth_boxes, collected.boxes
-    iou = elementwise_iou(found[detection], true[truth], inclusive=inclusive)
-
-    best_truth = np.full(len(key), -1, np.int64)
-    best_iou = np.full(len(key), -1.0)
-    some = np.flatnonzero(count)
-    if len(some):
-        best_iou[some] = np.maximum.reduceat(iou, first_pair[some])
-        winners = np.flatnonzero(iou == best_iou[detection])[::-1]  # written last to first: of equals the first stays
-        best_truth[detection[winners]] = truth[winners]
-    return best_truth, best_iou

@@ -1,13 +1,6 @@
-"""The rules of MOTChallenge and KITTI: boxes of their files that count, and boxes to be ignored.
+"""The rules of MOTChallenge and KITTI (see docs/tracking.md): boxes of their files that count, and boxes to be ignored.
 
-MOT15 has no classes: rows with the flag 0 do not count, and nothing is taken out of the results. MOT16, MOT17 and MOT20
-count pedestrians (class 1) whose flag is not 0; results on a person on a vehicle, a static person, a distractor or a
-reflection (2, 7, 8, 12; in MOT20 also on a non motorized vehicle, 6) are taken out. Every other box stands by: where a
-result fits it best, the result is none of the pedestrian beside it.
-
-KITTI counts cars and pedestrians that are not truncated and at most largely occluded (level 2). Results on others of
-the class, or on its neighbour (van; sitting person), are taken out, and so are those on nothing that are at most 25
-pixels high or lie by more than half in a DontCare region.
+Every other box stands by: where a result fits it best, the result is none of the object beside it.
 """
 
 from __future__ import annotations

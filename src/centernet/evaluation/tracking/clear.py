@@ -1,13 +1,7 @@
 """The CLEAR metrics (Bernardin and Stiefelhagen, 2008), as TrackEval counts them, at an IoU of .5.
 
 In each frame true and found boxes are assigned to each other: first as many as possible of the pairs of identities that
-were together in the frame before, then the largest sum of IoU.
-
-    MOTA = (TP - FP - IDSW) / (TP + FN)      MOTP = mean IoU of the TP
-    IDSW  a true track's match has another identity than its match before, however long ago
-    Frag  how many times the tracking of a true track is interrupted and goes on
-    MT, PT, ML  true tracks that are matched in more than .8 of their frames (mostly tracked), in .2 … .8 (partly), and
-          in less than .2 (mostly lost)
+were together in the frame before, then the largest sum of IoU. The figures are described in docs/tracking.md.
 """
 
 from __future__ import annotations
@@ -55,19 +49,14 @@ def clear_sums(compared: Comparison) -> dict[str, float]:
 
 
 def _matches(compared: Comparison) -> tuple[Ints, Ints, Ints, float]:
-    """Return the matches of all frames: time, true track and found track of each; and the sum of their IoU.
-
-    Time counts only frames that have boxes of both: others neither end a match nor interrupt a track.
-    """
+    """Return the matches of all frames: time, true track and found track of each; and the sum of their IoU."""
+    # Time counts only frames that have boxes of both: others neither end a match nor interrupt a track.
     pairs = compared.pairs.where(compared.pairs.iou >= 0.5 - EPSILON)
     truth, found = compared.truth_ids[pairs.truth], compared.found_ids[pairs.found]
     before = np.full(compared.num_truth_ids, -1)  # the found track that each true track had a frame ago
     times, chosen = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for time, (here, rows, columns, shape) in enumerate(pairs.frames()):
         true_here, found_here = truth[here], found[here]
-        if not len(true_here):
-            before.fill(-1)
-            continue
         scores = pairs.iou[here] + _ONWARD * (before[true_here] == found_here)
         matched = best_assignment(scores, rows, columns, shape)
         before.fill(-1)

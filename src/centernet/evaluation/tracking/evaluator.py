@@ -63,9 +63,11 @@ class TrackingResult:
         for class_name, sequences in self.classes.items():
             rows = [[class_name, *heads]]
             for name, figures in sequences.items():
-                rows.append(
-                    [name, *(f"{figures[key]:.3f}" for key in _FRACTIONS), *(f"{figures[key]}" for key in _COUNTS)]
+                fractions, counts = (
+                    [f"{figures[key]:.3f}" for key in _FRACTIONS],
+                    [str(figures[key]) for key in _COUNTS],
                 )
+                rows.append([name, *fractions, *counts])
             lines += [""] * bool(lines) + text_table(rows, least=7)
         return "\n".join(lines)
 

@@ -1,13 +1,7 @@
-"""HOTA, higher order tracking accuracy (Luiten et al., IJCV 2021, arXiv:2009.07736).
+"""HOTA, higher order tracking accuracy (Luiten et al., IJCV 2021, arXiv:2009.07736); the figures: docs/tracking.md.
 
 For each limit alpha = .05, .10 … .95 a pair of boxes is a true positive (TP) if its IoU reaches alpha. Which boxes are
-paired is decided once for all limits, frame by frame: the largest sum of IoU times alignment, where the alignment of a
-true and a found track is the Jaccard index of the two over the whole sequence with overlaps as soft matches.
-
-    DetA = TP / (TP + FN + FP)
-    AssA = mean over the TP of TPA / (TPA + FNA + FPA), where TPA counts the TP of the same two tracks, FNA the other
-           boxes of the true track, FPA those of the found one
-    HOTA = √(DetA · AssA), and then the mean over alpha
+paired is decided once for all limits, frame by frame: the largest sum of IoU times alignment (`hota_sums`).
 """
 
 from __future__ import annotations
@@ -26,7 +20,8 @@ ALPHAS = np.arange(0.05, 0.99, 0.05)
 def hota_sums(compared: Comparison) -> dict[str, Floats]:
     """Return the values that add up over sequences, an array of one number for each alpha.
 
-    They are numbers of boxes, and (``…_sum``) sums over the TP of their IoU and of their association scores.
+    They are numbers of boxes, and (``…_sum``) sums over the TP of their IoU and of their association scores. The
+    alignment of two tracks is their Jaccard index over the whole sequence, with overlaps as soft matches.
     """
     pairs = compared.pairs
     num_truth, num_found = len(compared.truth_ids), len(compared.found_ids)
@@ -80,9 +75,7 @@ def hota_figures(sums: Mapping[str, Floats]) -> dict[str, float | tuple[float, .
     values["OWTA"] = np.sqrt(values["DetRe"] * values["AssA"])
     figures: dict[str, float | tuple[float, ...]] = {}
     for name in ("HOTA", "DetA", "AssA", "LocA", "DetRe", "DetPr", "AssRe", "AssPr", "OWTA"):
-        figures[name] = float(values[name].mean())
-        figures[f"{name}_alpha"] = tuple(values[name].tolist())
-    figures["HOTA(0)"], figures["LocA(0)"] = float(values["HOTA"][0]), float(values["LocA"][0])
-    for name in ("HOTA_TP", "HOTA_FN", "HOTA_FP"):
-        figures[f"{name}_alpha"] = tuple(sums[name].astype(np.int64).tolist())
-    return figures
+        figures |= {name: float(values[name].mean()), f"{name}_alpha": tuple(values[name].tolist())}
+    figures |= {f"{name}(0)": float(values[name][0]) for name in ("HOTA", "LocA")}
+    counts = ("HOTA_TP", "HOTA_FN", "HOTA_FP")
+    return figures | {f"{name}_alpha": tuple(sums[name].astype(np.int64).tolist()) for name in counts}

@@ -1,7 +1,7 @@
 """The identity metrics (Ristani et al., 2016, arXiv:1609.01775), at an IoU of .5.
 
 Each true track is given at most one found track and the other way round, over the whole sequence, so that as many boxes
-as possible agree: IDTP. Then IDF1 = 2 IDTP / (2 IDTP + IDFP + IDFN), IDP = IDTP / (IDTP + IDFP), IDR likewise.
+as possible agree: IDTP.
 """
 
 from __future__ import annotations
@@ -31,11 +31,9 @@ def identity_sums(compared: Comparison) -> dict[str, float]:
 def identity_figures(sums: Mapping[str, float]) -> dict[str, float]:
     """Compute IDF1, IDR and IDP, and return the counts, too."""
     hits, missed, false = (int(sums[name]) for name in COUNTS)
-    return {
+    ratios = {
         "IDF1": hits / max(hits + 0.5 * missed + 0.5 * false, 1),
         "IDR": hits / max(hits + missed, 1),
         "IDP": hits / max(hits + false, 1),
-        "IDTP": hits,
-        "IDFN": missed,
-        "IDFP": false,
     }
+    return {**ratios, "IDTP": hits, "IDFN": missed, "IDFP": false}

@@ -1,13 +1,7 @@
 """Taking out the boxes that do not count, by the rules of MOTChallenge and KITTI, and pairing the others.
 
 The rules are those of TrackEval (https://github.com/JonathonLuiten/TrackEval), which both benchmarks use. They differ
-in the roles that they give the boxes of the truth (`benchmarks`), and are then the same steps:
-
-1. In each frame the true boxes, but for regions, are assigned to the results: the largest sum of IoU among pairs of at
-   least .5.
-2. Results that got a box to be ignored are taken out.
-3. Results that got none are taken out if more than half of them lies within a region, or if they are too small (KITTI).
-4. Only the true boxes that count remain.
+only in the roles that they give the boxes of the truth (`benchmarks`).
 """
 
 from __future__ import annotations
@@ -34,7 +28,11 @@ class Comparison:
 
     @classmethod
     def of(cls, truth: Tracks, found: Tracks, num_frames: int, *, min_height: float | None = None) -> Comparison:
-        """Take out the boxes that do not count, and pair the others; see `TrackingEvaluator.update`."""
+        """Take out the boxes that do not count, and pair the others; see `TrackingEvaluator.update`.
+
+        In each frame the true boxes, but for regions, are assigned to the results. Results that got a box to be ignored
+        are taken out; so are those that got none if more than half of them is in a region, or if they are too small.
+        """
         present, own = truth.role(Role.COUNTED, Role.IGNORED, Role.BYSTANDER), found.role(Role.COUNTED)
         frames, boxes, ids = found.frames[own], found.boxes[own], found.ids[own]
         pairs = Pairs.find(truth.frames[present], truth.boxes[present], frames, boxes)
