@@ -114,11 +114,9 @@ class _Annotations:
 
     def add(self, place: int, entry: Any) -> None:
         own_id = entry.get("id") if isinstance(entry, dict) else None
-        if type(own_id) is int and is_whole(own_id):
-            self._ids.append(own_id)
-        else:
-            self._ids.append(0)
-            self._odd_ids[place] = own_id
+        if not (type(own_id) is int and is_whole(own_id)):
+            self._odd_ids[place], own_id = own_id, 0
+        self._ids.append(own_id)
         if not isinstance(entry, dict):
             self._wrong.append((place, "bad-box", f"annotations[{place}] is {entry!r:.100}, expected an object"))
             return

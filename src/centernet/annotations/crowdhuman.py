@@ -1,8 +1,7 @@
 """CrowdHuman's .odgt files (Shao et al., 2018, arXiv:1805.00123; https://www.crowdhuman.org): one JSON object a line.
 
-Each person has three boxes, ``[x, y, width, height]`` counted from 0: the full body with its hidden parts (`fbox`, it
-may leave the image), its visible part (`vbox`) and the head (`hbox`). Entries with the tag ``mask`` (crowds,
-reflections, images of people) and those that say ``ignore`` are regions to ignore. The file gives no image sizes.
+Boxes are ``[x, y, width, height]`` counted from 0; that of a full body (`fbox`) may leave the image. The tag ``mask``
+(crowds, reflections, images of people) and ``ignore`` make regions to ignore. There are no image sizes.
 """
 
 from __future__ import annotations

@@ -1,24 +1,20 @@
 """KITTI's tracking labels (Geiger et al., CVPR 2012; https://www.cvlibs.net/datasets/kitti/eval_tracking.php).
 
-A row has 17 columns: frame, identity, type, truncated, occluded, alpha, left, top, right, bottom, and seven of the
-object in space; results have a score behind them. Frames count from 0. The corners are taken as they are, as the
-benchmark's own evaluation takes them.
+A row has 17 columns: frame (from 0), identity, type, truncated, occluded, alpha, left, top, right, bottom, and seven of
+the object in space; results have a score behind them. Corners are taken as they are, as by the benchmark.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .problems import Reports, with_nearest
 from .rows import BoxRows
 from .text import TextTable
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person", "Person_sitting", "Cyclist", "Tram", "Misc")
 """The types of objects."""

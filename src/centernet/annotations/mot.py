@@ -14,18 +14,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_xywh
 from ..detections import Detections
 from .problems import DataWarning, Reports, describe_problems, opening
 from .rows import BoxRows
-from .text import TextTable, number, text_lines
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .text import TextTable, filled_lines, number, text_lines
 
 _THIRTEEN = (
     "pedestrian,person on vehicle,car,bicycle,motorbike,non motorized vehicle,static person,distractor,occluder,"
@@ -72,10 +70,9 @@ def class_rules(names: Sequence[str], own: Sequence[str] | None, *, mot20: bool)
 def own_class_names(truth: Path) -> list[str] | None:
     """Return the classes 1, 2, … of a sequence that has a ``labels.txt`` beside its ``gt.txt``."""
     try:
-        lines = text_lines(truth.parent / "labels.txt")
+        return [*filled_lines(truth.parent / "labels.txt").values()]
     except OSError:
         return None
-    return [line.strip() for line in lines if line.strip()]
 
 
 def read_truth(rules: ClassRules, path: Path, report: Reports, *, min_visibility: float = 0.0) -> BoxRows:

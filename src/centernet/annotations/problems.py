@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 
@@ -154,6 +155,20 @@ def choose_class_names(given: Iterable[str] | None, known: Iterable[str], source
         text = with_nearest(unknown, known) or "nothing"
         raise DataError(f"{source}class_names has {text}, but the {what} are {', '.join(known)}")
     return names
+
+
+def choose_sequences(found: Sequence[str], wanted: Sequence[str] | None, root: Path) -> list[str]:
+    """Return the sequences that names or patterns such as ``MOT17-*-FRCNN`` ask for, in the order of `found`."""
+    if wanted is None:
+        return list(found)
+    if isinstance(wanted, str):
+        raise DataError(f"sequences: expected a list of names or patterns, got the string {wanted!r}")
+    fitting = {pattern: [name for name in found if fnmatchcase(name, pattern)] for pattern in wanted}
+    missing = [pattern for pattern, names in fitting.items() if not names]
+    if missing or not wanted:
+        text = with_nearest(missing, found) or "nothing"
+        raise DataError(f"{root}: sequences has {text}, but the sequences there are {', '.join(found)}")
+    return [name for name in found if any(name in names for names in fitting.values())]
 
 
 def with_nearest(names: Iterable[str], known: Sequence[str]) -> str:

@@ -6,14 +6,12 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .text import TextTable
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SLIVER = 0.01
 """Sides below this many pixels count as none: float32 could not hold them at the far edge of a big image."""

@@ -7,14 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .problems import Reports
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def number(text: str) -> float:
@@ -39,6 +37,11 @@ def text_lines(path: Path) -> list[str]:
     """Return the lines of a text file, without their ends; bytes that are no UTF-8 are kept as in file names."""
     text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def filled_lines(path: Path) -> dict[int, str]:
+    """Return the lines of a text file that hold more than white space, without that around them, by number from 1."""
+    return {place: text.strip() for place, text in enumerate(text_lines(path), start=1) if text.strip()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +132,3 @@ class TextTable:
         for row in np.flatnonzero(~good).tolist():
             report(self.path, kind, f"{self.where(row)}: {fault(row)}; it is left out")
         return self.select(good)
-
-    def check(self) -> None:
-        """Raise a ValueError that names the first row of another width, or with a field that is no number."""
-        if self.faults:
-            line, fault = min(self.faults.items())
-            raise ValueError(f"{self.path}: line {line} {fault}: {self.texts[line - 1].strip():.100}")
-
-    def fail(self, row: int, text: str) -> NoReturn:
-        """Raise a ValueError that names the file and the line of a row."""
-        raise ValueError(f"{self.path}: line {self.lines[row]}: {text}")

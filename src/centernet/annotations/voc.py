@@ -1,9 +1,7 @@
-"""Pascal VOC's XML, one file an image (The PASCAL Visual Object Classes Challenge;
-http://host.robots.ox.ac.uk/pascal/VOC).
+"""Pascal VOC's XML, one file an image (http://host.robots.ox.ac.uk/pascal/VOC).
 
 VOC numbers pixels from 1 and includes the last: the corners of a box are xmin - 1, ymin - 1, xmax, ymax elsewhere here.
-Numbers may have decimals. The files are parsed by expat with any document type declaration refused, so no entity can be
-defined in them (neither expanded a billion times nor read from another file).
+Document type declarations are refused, so that no entity is expanded a billion times or read from another file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """YOLO's text files with their ``data.yaml`` (https://docs.ultralytics.com/datasets/detect/).
 
-A row is class, centre x, centre y, width, height, the latter four in shares of the image; or class and the corners of a
-polygon.
+A row is class, centre x, centre y, width, height in shares of the image; or class and the corners of a polygon.
 """
 
 from __future__ import annotations
@@ -46,9 +45,7 @@ class DataYaml:
 
     def entries(self, split: str) -> list[str]:
         """Return the folders and lists of images of a split."""
-        found = self.content.get(split)
-        if split == "val" and found is None:
-            found = self.content.get("valid")
+        found = self.content.get(split, self.content.get("valid") if split == "val" else None)
         entries = found if isinstance(found, list) else [found]
         if not entries or not all(isinstance(entry, str) and entry for entry in entries):
             there = ", ".join(key for key in ("train", "val", "test") if self.content.get(key)) or "none"
@@ -58,10 +55,8 @@ class DataYaml:
 
     def root(self) -> Path:
         """Return the folder of the data: ``path`` inside that of the file, where there is one, or that of the file."""
-        stated = self.content.get("path")
-        inside = inside_path(stated) if isinstance(stated, str) else None
-        folder = self.path.parent
-        return folder / inside if inside and (folder / inside).is_dir() else folder
+        folder = self.path.parent / (inside_path(str(self.content.get("path", ""))) or "")
+        return folder if folder.is_dir() else self.path.parent
 
 
 def _names(content: Mapping[str, Any], path: Path) -> tuple[str, ...]:
@@ -98,7 +93,7 @@ def label_path(name: str) -> str:
 
 
 def read_labels(
-    lines: Iterable[str],
+    lines: Mapping[int, str],
     path: Path,
     image: int,
     size_hw: tuple[int, int],
@@ -108,10 +103,8 @@ def read_labels(
 ) -> list[int]:
     """Append the boxes of an image to `rows`; `places` are lines. Returns the lines of polygons, taken as boxes."""
     polygons = []
-    for place, line in enumerate(lines, start=1):
+    for place, line in lines.items():
         fields = line.split()
-        if not fields:
-            continue
         try:
             kind, *values = map(number, fields)
         except ValueError:
@@ -119,7 +112,7 @@ def read_labels(
         polygon = len(values) >= 6 and len(values) % 2 == 0
         wrong = None
         if not kind.is_integer():
-            wrong = "bad-row", f"{line.strip()!r:.100} is no class and numbers"
+            wrong = "bad-row", f"{line!r:.100} is no class and numbers"
         elif len(values) != 4 and not polygon:
             wrong = "bad-row", f"{len(fields)} numbers, expected 5 (class x y width height) or a polygon"
         elif not 0 <= kind < num_classes:

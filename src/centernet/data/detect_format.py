@@ -1,14 +1,11 @@
-"""Finding out which format the data in a folder have, and which splits there are.
-
-A format is a row of `FORMATS`: its name, the class that reads it, and a function from a folder (or file) to the
-arguments of that class for each split, empty where it isn't this format. The first row that fits is taken.
-"""
+"""Finding out which format the data in a folder have (the first row of `FORMATS` that fits), and its splits."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -49,9 +46,9 @@ class Source:
     def arguments(self, split: str) -> dict[str, Any]:
         """Return what the reader is called with; raise a DataError for an option that it doesn't have."""
         known = inspect.signature(self.format.reader).parameters
-        unknown = [name for name in self.options if name not in known]
-        if unknown:
-            raise DataError(f"{self.format.title} has no option {unknown[0]}")
+        for name in self.options:
+            if name not in known:
+                raise DataError(f"{self.format.title} has no option {name}")
         return {**self.splits[split], **self.options}
 
     def open(self, split: str) -> DetectionDataset:
@@ -129,16 +126,13 @@ def _coco(path: Path) -> Splits:
 
 def _yolo(path: Path) -> Splits:
     for file in [path] if path.is_file() else [path / "data.yaml", *sorted(path.glob("*.y*ml"))]:
-        if file.suffix not in (".yaml", ".yml"):
-            continue
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError, yaml.YAMLError):
-            continue
+        content = None
+        if file.suffix in (".yaml", ".yml"):
+            with suppress(OSError, ValueError, yaml.YAMLError):
+                content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
         if isinstance(content, dict) and "names" in content:
             keys = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
-            splits = [split for split, names in keys.items() if any(content.get(name) for name in names)]
-            return {split: {"data": file, "split": split} for split in splits}
+            return {split: {"data": file, "split": split} for split in keys if any(map(content.get, keys[split]))}
     return {}
 
 
@@ -180,11 +174,7 @@ FORMATS: Sequence[Format] = (
     Format("images", "images without annotations", ImageFolder, _images, "images"),
 )
 
-_ROLES = {
-    "train": {"train", "training"},
-    "val": {"val", "valid", "validation", "dev"},
-    "test": {"test", "testing"},
-}
+_ROLES = {"train": {"train", "training"}, "val": {"val", "valid", "validation", "dev"}, "test": {"test", "testing"}}
 
 
 def _role(name: str) -> str:

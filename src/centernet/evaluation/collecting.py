@@ -181,8 +181,7 @@ class Evaluator(ABC):
         """Add the images of another evaluator, of the same classes, where they are not here yet."""
         if other.class_names != self.class_names:
             raise ValueError(f"cannot merge results for the classes {other.class_names} into {self.class_names}")
-        for image_id, image in other._images.items():
-            self._images.setdefault(image_id, image)
+        self._images = other._images | self._images
 
     def collected(self) -> Collected:
         """Return all images, by rising id, as columns."""

@@ -1,22 +1,17 @@
 """Assigning detections to tracks: the possible pairs, their costs, and the best assignment.
 
-Of N tracks and M detections hardly any two are near each other. So a list of K pairs is computed and kept, as three
-arrays (track, detection, cost), not an N×M matrix.
+Of N tracks and M detections hardly any two are near each other: K pairs (track, detection, cost), no N×M matrix.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Indices = NDArray[np.int64]
-    Mask = NDArray[np.bool_]
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices, Indices, Array]:

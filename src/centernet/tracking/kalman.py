@@ -1,25 +1,18 @@
 """The Kalman filter of box trackers, for all tracks at once.
 
-State of a box: centre x, centre y, shape, height, and their velocities a frame; the shape is the aspect ratio w / h
-(form "xyah": DeepSORT, Wojke et al. 2017, arXiv:1703.07402, and FairMOT, Zhang et al. 2020, arXiv:2004.01888) or the
-width (form "xywh": BoT-SORT, Aharon et al. 2022, arXiv:2206.14651). Noise grows with the size of the box.
-
-Transition, observation and all noise treat the four coordinates alike and apart, so the 8×8 covariance never gains an
-entry between two coordinates: it is four blocks of 2×2. Only those are kept and computed here, with the numbers of the
-full matrices.
+Transition, observation and all noise, which grows with the box, treat the coordinates apart: so the 8×8 covariance is
+four blocks of 2×2. Only those are kept and computed here, with the numbers of the full matrices.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+Array = NDArray[np.float64]
 
 CHI2_95 = 9.4877  # the .95 quantile of the chi-square distribution with four degrees of freedom
 
@@ -46,7 +39,9 @@ class KalmanFilter:
 
     A state is a `mean` N×2×4 (row 0 the coordinates, row 1 their velocities a frame) and a `covariance` N×3×4: for each
     coordinate the variance of its position, its covariance of position and velocity, and the variance of its velocity.
-    The third coordinate is the aspect ratio (`form` "xyah") or the width ("xywh"). All float64.
+    Coordinates are centre x, centre y, shape and height; the shape is the aspect ratio w / h (`form` "xyah": DeepSORT,
+    Wojke et al. 2017, arXiv:1703.07402, and FairMOT) or the width ("xywh": BoT-SORT, Aharon et al. 2022,
+    arXiv:2206.14651). All float64.
     """
 
     form: Literal["xyah", "xywh"] = "xyah"

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..boxes import elementwise_iou
 from ..detections import Detections
-from .association import Matching, appearance_cost, overlapping
+from .association import Array, Indices, Matching, appearance_cost, overlapping
 from .camera import CameraMotion
 from .kalman import KalmanFilter
 from .options import PRESETS, TrackerOptions
 from .states import TrackStates
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Indices = NDArray[np.int64]
 
 
 class Tracker:

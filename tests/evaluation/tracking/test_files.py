@@ -151,7 +151,7 @@ def test_results_or_truth_that_are_not_there(street: Path) -> None:
     ):
         mota(street / "gt", street / "found")
     assert evaluate_tracking(street / "gt", street / "found", sequences=["str*"]).stats["MOTA"] == 1
-    with pytest.raises(ValueError, match="no sequence fits square; there are park, street"):
+    with pytest.raises(ValueError, match="sequences has 'square', but the sequences there are park, street"):
         evaluate_tracking(street / "gt", street / "found", sequences=["square"])
     with pytest.raises(ValueError, match=r"one file of results, but .* has 2 sequences"):
         mota(street / "gt", street / "found/street.txt")

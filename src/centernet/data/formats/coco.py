@@ -12,7 +12,7 @@ import numpy as np
 
 from ...annotations.coco import CocoFile, CocoImage, is_whole, read_coco
 from ...annotations.problems import DataError, Reports, choose_class_names, opening
-from ...annotations.text import text_lines
+from ...annotations.text import filled_lines
 from ..columns import Columns
 from ..dataset import DetectionDataset
 from .layout import NO_FILE, ImageList, find_image_folder, missing, rows_asked_for
@@ -64,15 +64,12 @@ class COCO(DetectionDataset):
 def _chosen(images: Sequence[CocoImage], subset: Path, report: Reports) -> list[CocoImage]:
     """The images that a list of file names asks for, in its order."""
     with opening(subset, "subset"):
-        lines = text_lines(subset)
+        names = dict.fromkeys(filled_lines(subset).values())
     by_name = {image.name: image for image in images}
-    chosen = []
-    for name in dict.fromkeys(line.strip() for line in lines if line.strip()):
-        if name in by_name:
-            chosen.append(by_name[name])
-        else:
+    for name in names:
+        if name not in by_name:
             report(subset, "unknown-image", f"no image of the JSON file has the file name {name!r}; it is left out")
-    return chosen
+    return [by_name[name] for name in names if name in by_name]
 
 
 def _columns(file: CocoFile, images: Sequence[CocoImage], path: Path, listed: ImageList, *, required: bool) -> Columns:

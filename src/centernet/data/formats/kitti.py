@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ...annotations.kitti import KITTI_CLASSES, read_truth
 from ...annotations.mot import SequenceInfo
-from ...annotations.problems import DataError, Reports, choose_class_names
+from ...annotations.problems import DataError, Reports, choose_class_names, choose_sequences
 from ..dataset import DetectionDataset
-from .sequences import SequenceReader, choose_sequences
+from .sequences import SequenceReader
 
 _INFO = SequenceInfo(frame_rate=10.0)
 

@@ -6,17 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...annotations.problems import DataError, Reports
 from ...annotations.rows import BoxRows, RowList, are_usable, describe_fault
 from ...images import ImageError, image_size
 from ..columns import Columns, Paths
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _BLOCK = 1 << 16  # boxes that are judged at once
 NO_FILE = "no such file"

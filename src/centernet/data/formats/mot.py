@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from ...annotations.mot import MOT_CLASSES, SequenceInfo, class_rules, own_class_names, read_truth
-from ...annotations.problems import DataError, Reports, choose_class_names
+from ...annotations.problems import DataError, Reports, choose_class_names, choose_sequences
 from ..dataset import DetectionDataset
 from .layout import root_hint
-from .sequences import SequenceReader, choose_sequences
+from .sequences import SequenceReader
 
 _COPY = re.compile(r"(?<=.)-(DPM|FRCNN|SDP)\Z")
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ...annotations.mot import SequenceInfo
-from ...annotations.problems import DataError, Reports, with_nearest
+from ...annotations.problems import Reports
 from ...annotations.rows import BoxRows
 from ...images import IMAGE_SUFFIXES
 from ..columns import Columns
@@ -59,10 +58,9 @@ class SequenceReader:
             self._report(truth, "missing-image", f"{text}; their {len(without)} boxes are left out")
         inside = [frame for frame in frames if info.length is None or frame <= info.length]
         if len(inside) < len(frames):
-            text = (
-                f"the frames {spans(list(frames)[len(inside) :])} are beyond the seqLength {info.length} of seqinfo.ini"
-            )
-            self._report(path, "missing-annotation", f"{text}; they are left out")
+            beyond = spans(list(frames)[len(inside) :])
+            text = f"the frames {beyond} are beyond the seqLength {info.length} of seqinfo.ini; they are left out"
+            self._report(path, "missing-annotation", text)
         start, index_of = len(self.images), {}
         for frame in inside[math.floor(part[0] * len(inside)) : math.floor(part[1] * len(inside))]:
             index = self.images.add(f"{folder}/{frames[frame]}", info.size_hw)
@@ -124,27 +122,9 @@ def numbered_images(folder: Folder, subfolder: str, report: Reports) -> dict[int
     return dict(sorted(images.items()))
 
 
-def choose_sequences(found: Sequence[str], wanted: Sequence[str] | None, root: Path) -> list[str]:
-    """Return the sequences that names or patterns such as ``MOT17-*-FRCNN`` ask for, in the order of `found`."""
-    if wanted is None:
-        return list(found)
-    if isinstance(wanted, str):
-        raise DataError(f"sequences: expected a list of names or patterns, got the string {wanted!r}")
-    fitting = {pattern: [name for name in found if fnmatchcase(name, pattern)] for pattern in wanted}
-    missing = [pattern for pattern, names in fitting.items() if not names]
-    if missing or not wanted:
-        text = with_nearest(missing, found) or "nothing"
-        raise DataError(f"{root}: sequences has {text}, but the sequences there are {', '.join(found)}")
-    return [name for name in found if any(name in names for names in fitting.values())]
-
-
 def spans(numbers: Collection[int], *, most: int = 4) -> str:
     """Return whole numbers as text, in the manner of ``0-9, 11, 13-20``; the first `most` spans of them."""
-    parts: list[list[int]] = []
-    for value in sorted(numbers):
-        if parts and value == parts[-1][1] + 1:
-            parts[-1][1] = value
-        else:
-            parts.append([value, value])
-    texts = [str(first) if first == last else f"{first}-{last}" for first, last in parts[:most]]
-    return ", ".join([*texts, "..."] if len(parts) > most else texts)
+    values = np.sort(list(numbers))
+    runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
+    texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:most]]
+    return ", ".join([*texts, "..."] if len(runs) > most else texts)

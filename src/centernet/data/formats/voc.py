@@ -12,7 +12,7 @@ import numpy as np
 
 from ...annotations.problems import DataError, Reports, UnknownKeys, check_class_names, with_nearest
 from ...annotations.rows import RowList
-from ...annotations.text import text_lines
+from ...annotations.text import filled_lines
 from ...annotations.voc import VOC_CLASSES, VocFile, read_voc
 from ...images import IMAGE_SUFFIXES
 from ..columns import Columns
@@ -61,14 +61,11 @@ class VOC(DetectionDataset):
             elif xml is None:
                 text = "no XML file for its image; the sample is left out (an image without objects needs an empty one)"
                 report(files.root / f"{stem}.xml", "missing-annotation", text)
-            if image is None or xml is None:
-                continue
-            file = read_voc(files.root / xml, report)
-            stated = f"{xml} gives no size, or 0×0, in <size>"
-            index = -1 if file is None else images.add(image, file.size_hw, stated=stated)
-            if file is not None and index >= 0:
-                used.append(stem)
-                objects.add(index, xml, file)
+            elif (file := read_voc(files.root / xml, report)) is not None:
+                index = images.add(image, file.size_hw, stated=f"{xml} gives no size, or 0×0, in <size>")
+                if index >= 0:
+                    used.append(stem)
+                    objects.add(index, xml, file)
         columns, names = objects.finish(images, used)
         super().__init__(names, columns, source=source, **images.findings())
 
@@ -174,8 +171,7 @@ def _list_stems(
         hint = f"the lists there are {with_nearest(lists, ())}" if lists else "there are none there"
         raise DataError(f"{path}: no such list; {hint}. split=None takes every file in {files.root}")
     in_order: dict[str, None] = {}
-    for place, line in enumerate(text_lines(path), start=1):
-        stem = line.strip()
+    for place, stem in filled_lines(path).items():
         first, _, flag = stem.rpartition(" ")
         if flag in ("-1", "0", "1") and stem not in image_of:  # VOC's lists for one class: "000012 -1"
             stem = first.strip()

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from ...annotations.problems import DataError, Reports, choose_class_names, opening
 from ...annotations.rows import RowList
-from ...annotations.text import text_lines
+from ...annotations.text import filled_lines
 from ...annotations.yolo import DataYaml, inside_path, label_path, read_labels
 from ...images import ImageError, list_images
 from ..columns import Columns
@@ -57,7 +57,7 @@ class YOLO(DetectionDataset):
         for entry in file.entries(split):
             reader.read_split(entry)
         columns = reader.finish(asked)
-        self.without_labels = reader.without_labels
+        self.without_labels = reader.label_files.count(None)
         super().__init__(asked, columns, source=f"{path}, {split}", **reader.images.findings())
 
 
@@ -66,9 +66,8 @@ class _Reader:
 
     def __init__(self, file: DataYaml, images: ImageList) -> None:
         self.file, self.images, self.report, self.root = file, images, images.report, images.folder.root
-        self.without_labels = 0
+        self.label_files: list[Path | None] = []  # of each image
         self._rows = RowList()
-        self._labels: list[Path | None] = []  # of each image
         self._polygons: list[tuple[int, int]] = []  # image and line
         self._seen: set[str] = set()
 
@@ -81,10 +80,9 @@ class _Reader:
             raise DataError(f"{self.file.path}: {entry!r} {what}; give the folder that it is meant to be in as `root`")
         if target.is_file():
             with opening(target):
-                lines = text_lines(target)
-            for place, line in enumerate(map(str.strip, lines), start=1):
-                if line:
-                    self._read_listed(line, target, place)
+                lines = filled_lines(target)
+            for place, line in lines.items():
+                self._read_listed(line, target, place)
             return
         try:
             names = [path.relative_to(self.root).as_posix() for path in list_images(target, recursive=True)]
@@ -101,17 +99,16 @@ class _Reader:
         asked_for = set(zip(rows.images.tolist(), rows.places.tolist(), strict=True)) if self._polygons else set()
         polygons = [polygon for polygon in self._polygons if polygon in asked_for]
         if 0 < len(polygons) < len(rows):
-            first = f"line {polygons[0][1]} of {self._labels[polygons[0][0]]}"
+            first = f"line {polygons[0][1]} of {self.label_files[polygons[0][0]]}"
             text = f"{len(polygons)} polygons among {len(rows) - len(polygons)} boxes, the first: {first}"
             self.report(path, "bad-row", f"{text}; the boxes around them are used")
-        if len(self.images) and self.without_labels == len(self.images):
+        if self.label_files and not any(self.label_files):
             name = self.images.names[0]
             hint = f"for {name} it would be {self.root / label_path(name)}. For images without objects use ImageFolder"
-            raise DataError(f"{path}: none of the {self.without_labels} images has a label file; {hint}")
+            raise DataError(f"{path}: none of the {len(self.images)} images has a label file; {hint}")
 
         def where(row: int) -> tuple[Path, str]:
-            image = int(rows.images[row])
-            return self._labels[image] or path, f"line {rows.places[row]}"
+            return self.label_files[rows.images[row]] or path, f"line {rows.places[row]}"
 
         return self.images.columns(rows, where)
 
@@ -132,23 +129,23 @@ class _Reader:
 
     def _read_image(self, name: str, source: Path, again: str) -> None:
         if name in self._seen:
-            return self.report(source, "duplicate", f"{again}; it is used once")
+            self.report(source, "duplicate", f"{again}; it is used once")
+            return
         self._seen.add(name)
         found = self.images.folder.find(label_path(name))
         path = None if found is None else self.root / found
         try:
-            lines = [] if path is None else text_lines(path)
+            lines = {} if path is None else filled_lines(path)
         except OSError as error:
             text = f"cannot be opened ({error.strerror}); the sample is left out"
-            return self.report(path or self.root, "unreadable-annotation", text)
+            self.report(path or self.root, "unreadable-annotation", text)
+            return
         index = self.images.add(name)
         if index >= 0:
-            self._labels.append(path)
-            self.without_labels += path is None
+            self.label_files.append(path)
             size_hw, classes = self.images.sizes[index], len(self.file.names)
             polygons = read_labels(lines, path or self.root, index, size_hw, classes, self._rows, self.report)
             self._polygons += [(index, line) for line in polygons]
-        return None
 
     def _look_for_orphans(self, inside: str, names: Sequence[str]) -> None:
         """Report label files of a folder that belong to no image."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from centernet.annotations import kitti, mot
 from centernet.annotations.text import TextTable
+from centernet.boxes import xywh_to_xyxy
 
 from .evaluator import TrackingEvaluator, TrackingResult
 from .files import (
@@ -94,7 +95,9 @@ def read_tracks(
     length = (kitti_length if is_kitti else mot_length)(file.truth)
     frames, found_frames = (frame_column(table, 0 if is_kitti else 1, length) for table in (truth, found))
     last = int(max(frames.max(initial=-1), found_frames.max(initial=-1)))
-    boxes, found_boxes = (table.values[:, 6:10] if is_kitti else _mot_boxes(table) for table in (truth, found))
+    boxes, found_boxes = (
+        table.values[:, 6:10] if is_kitti else xywh_to_xyxy(table.values[:, 2:6]) for table in (truth, found)
+    )
     for name in class_names:
         if is_kitti:
             roles, found_roles = _kitti_roles(truth, found, name)
@@ -149,13 +152,6 @@ def _classes(file: SequenceFiles, format: Format) -> tuple[str, ...] | None:
         return _KITTI_TYPES
     own = mot.own_class_names(file.truth) if format != "mot15" and file.truth.name == "gt.txt" else None
     return None if own is None else tuple(own)
-
-
-def _mot_boxes(table: TextTable) -> NDArray[np.float64]:
-    """Return left, top, width, height as ``x1 y1 x2 y2``, in the file's own counting of pixels."""
-    boxes = table.values[:, 2:6].copy()
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes
 
 
 def _mot_roles(truth: TextTable, format: Format, own_class: int | None, min_visibility: float) -> NDArray[np.int8]:

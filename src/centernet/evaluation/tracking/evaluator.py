@@ -141,9 +141,7 @@ class TrackingEvaluator:
         """Add the sequences of another evaluator, of the same classes, where they are not here yet."""
         if other.class_names != self.class_names:
             raise ValueError(f"cannot merge results for the classes {other.class_names} into {self.class_names}")
-        for name, sums in other._sums.items():
-            for sequence, values in sums.items():
-                self._sums[name].setdefault(sequence, values)
+        self._sums = {name: other._sums[name] | sums for name, sums in self._sums.items()}
 
     def compute(self) -> TrackingResult:
         """Compute the figures of all sequences so far, by name, and of all of them together."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centernet.annotations.mot import read_seqinfo
+from centernet.annotations.problems import choose_sequences
 from centernet.annotations.text import TextTable
 
 from ..collecting import Bools, Floats, Ints
@@ -37,7 +37,9 @@ class Length(NamedTuple):
 def read_table(path: Path, widths: Collection[int], words_column: int | None) -> TextTable:
     """Read a file of rows; one that is wrong is a ValueError with its line."""
     table = TextTable.read(path, widths, words_column=words_column)
-    table.check()
+    if table.faults:
+        line, fault = min(table.faults.items())
+        raise ValueError(f"{path}: line {line} {fault}: {table.texts[line - 1].strip():.100}")
     return table
 
 
@@ -45,7 +47,7 @@ def reject(table: TextTable, wrong: Bools, text: Callable[[int], str]) -> None:
     """Raise a ValueError about the first row where the mask is true, if there is any."""
     if wrong.any():
         row = int(np.argmax(wrong))
-        table.fail(row, text(row))
+        raise ValueError(f"{table.path}: line {table.lines[row]}: {text(row)}")
 
 
 def whole_column(table: TextTable, column: int, what: str) -> Ints:
@@ -65,11 +67,9 @@ def frame_column(table: TextTable, first: int, length: Length | None) -> Ints:
     reject(table, frames < 0, lambda row: f"frame {numbers[row]}, but frames count from {first} here")
     if length is not None:
         beyond = frames >= length.frames
-        text = (
-            f"is beyond the {length.frames} frames that {length.path} states, as are {int(beyond.sum())} rows; are "
-            "these the results of this sequence?"
-        )
-        reject(table, beyond, lambda row: f"frame {numbers[row]} {text}")
+        text = f"is beyond the {length.frames} frames that {length.path} states, as are {int(beyond.sum())} rows"
+        hint = "are these the results of this sequence?"
+        reject(table, beyond, lambda row: f"frame {numbers[row]} {text}; {hint}")
     return frames
 
 
@@ -79,17 +79,13 @@ def tracks_of(table: TextTable, frames: Ints, boxes: Floats, roles: NDArray[np.i
     try:
         return Tracks(frames, ids, boxes, roles)
     except RowError as error:
-        table.fail(error.row, error.text)
+        raise ValueError(f"{table.path}: line {table.lines[error.row]}: {error.text}") from error
 
 
 def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = None) -> list[SequenceFiles]:
     """Return the sequences of a benchmark's folder, and a tracker's files for them, as in `evaluate_tracking`."""
     found = _truth_files(truth)
-    if names is not None:
-        missing = [name for name in names if not any(fnmatchcase(other, name) for other in found)]
-        if missing:
-            raise ValueError(f"{truth}: no sequence fits {', '.join(missing)}; there are {', '.join(found)}")
-        found = {name: path for name, path in found.items() if any(fnmatchcase(name, given) for given in names)}
+    found = {name: found[name] for name in choose_sequences(list(found), names, truth)}
     if not results.exists():
         raise ValueError(f"{results}: no such file or folder; expected a tracker's results, SEQUENCE.txt")
     if results.is_file():

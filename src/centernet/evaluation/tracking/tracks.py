@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collecting import Bools, Floats, Ints, Truth
+from centernet.detections import Detections
 
-if TYPE_CHECKING:
-    from centernet.detections import Detections
+from ..collecting import Bools, Floats, Ints, Truth
 
 
 class Role(IntEnum):
