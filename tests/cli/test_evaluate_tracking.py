@@ -47,7 +47,7 @@ def test_kitti_shows_each_class(shared: Path, capsys: pytest.CaptureFixture[str]
     [
         (["--format", "mot18"], 2, "invalid choice"),
         (["--min-visibility", "2"], 2, "not within 0..1"),
-        (["--classes", "dog"], 1, "expected some of pedestrian"),
+        (["--classes", "dog"], 1, "class_names has 'dog', but the classes there are pedestrian"),
         (["--format", "mot17"], 1, "the class in column 8"),
         (["--format", "kitti"], 1, "expected 17"),
         (["--sequences", "MOT17-*"], 1, "no results for 3"),

@@ -22,8 +22,7 @@ _TAGS = ("person", "mask")
 def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> tuple[dict[str, int], BoxRows]:
     """Read the boxes of a kind, a key of `BOX_KEYS`. Wrong lines and boxes are reported and left out.
 
-    Returns:
-        The line of each image, by its ID; and all boxes, whose `places` count from 1 in their line.
+    Returns the line of each image, by its ID; and all boxes, whose `places` count from 1 in their line.
     """
     lines: dict[str, int] = {}
     rows = RowList()

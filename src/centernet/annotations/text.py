@@ -104,11 +104,6 @@ class TextTable:
         words = self.words[rows] if len(self.words) else self.words
         return replace(self, values=self.values[rows], lines=self.lines[rows], words=words)
 
-    def where(self, row: int) -> str:
-        """Name a row that begins with a frame and an identity in a message."""
-        word = f", {self.words[row]:.40}" if len(self.words) else ""
-        return f"line {self.lines[row]} (frame {self.values[row, 0]:.0f}, identity {self.values[row, 1]:.0f}{word})"
-
     def numbers(self, report: Reports, *, used: Sequence[int], whole: Sequence[int], what: str) -> TextTable:
         """Return the rows with numbers in the columns `used`, whole ones in `whole`; the others are reported."""
         good = np.isfinite(self.values[:, [*used]]).all(axis=1) & self.are_whole(*whole)
@@ -128,7 +123,9 @@ class TextTable:
         return self.keep(~again, report, "duplicate", lambda row: "this identity is in the frame again")
 
     def keep(self, good: NDArray[np.bool_], report: Reports, kind: str, fault: Callable[[int], str]) -> TextTable:
-        """Return the good rows; of the others report what is wrong with each."""
+        """Return the good rows; of the others, which begin with a frame and an identity, report what is wrong."""
         for row in np.flatnonzero(~good).tolist():
-            report(self.path, kind, f"{self.where(row)}: {fault(row)}; it is left out")
+            word = f", {self.words[row]:.40}" if len(self.words) else ""
+            where = f"frame {self.values[row, 0]:.0f}, identity {self.values[row, 1]:.0f}{word}"
+            report(self.path, kind, f"line {self.lines[row]} ({where}): {fault(row)}; it is left out")
         return self.select(good)

@@ -41,7 +41,20 @@ class DataYaml:
         if not isinstance(content, dict) or "names" not in content:
             got = f"the keys {', '.join(map(str, content))}" if isinstance(content, dict) else reprlib.repr(content)
             raise DataError(f"{path}: expected the keys names and train, val or test, got {got:.200}")
-        return cls(path, _names(content, path), content)
+        names = content["names"]
+        if isinstance(names, dict):
+            numbers = [str(label) for label in range(len(names))]
+            if set(names) != set(numbers):
+                keys = ", ".join(map(str, names))
+                raise DataError(f"{path}: names has the keys {keys}, expected 0 .. {len(names) - 1}")
+            names = [names[label] for label in numbers]
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            text = "expected a list of names, or numbers from 0 with names"
+            raise DataError(f"{path}: names is {reprlib.repr(names)}, {text}")
+        if (count := content.get("nc", str(len(names)))) != str(len(names)):
+            text = f"but there are {len(names)} names; put one of them right"
+            raise DataError(f"{path}: nc is {reprlib.repr(count)}, {text}")
+        return cls(path, check_class_names(names), content)
 
     def entries(self, split: str) -> list[str]:
         """Return the folders and lists of images of a split."""
@@ -57,22 +70,6 @@ class DataYaml:
         """Return the folder of the data: ``path`` inside that of the file, where there is one, or that of the file."""
         folder = self.path.parent / (inside_path(str(self.content.get("path", ""))) or "")
         return folder if folder.is_dir() else self.path.parent
-
-
-def _names(content: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    names = content["names"]
-    if isinstance(names, dict):
-        numbers = [str(label) for label in range(len(names))]
-        if set(names) != set(numbers):
-            raise DataError(f"{path}: names has the keys {', '.join(map(str, names))}, expected 0 .. {len(names) - 1}")
-        names = [names[label] for label in numbers]
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        text = "expected a list of names, or numbers from 0 with names"
-        raise DataError(f"{path}: names is {reprlib.repr(names)}, {text}")
-    if (count := content.get("nc", str(len(names)))) != str(len(names)):
-        text = f"but there are {len(names)} names; put one of them right"
-        raise DataError(f"{path}: nc is {reprlib.repr(count)}, {text}")
-    return check_class_names(names)
 
 
 def inside_path(entry: str) -> str | None:

@@ -87,13 +87,8 @@ class CocoEvaluator(Evaluator):
         >>> import numpy as np
         >>> from types import SimpleNamespace
         >>> from centernet import Detections
-        >>> truth = SimpleNamespace(
-        ...     image_id=7,
-        ...     boxes=np.array([[10, 10, 60, 50]], np.float32),
-        ...     labels=np.array([1]),
-        ...     ignore=np.array([False]),
-        ...     areas=np.array([2000], np.float32),
-        ... )
+        >>> columns = {"boxes": np.array([[10, 10, 60, 50]]), "labels": np.array([1]), "areas": np.array([2000])}
+        >>> truth = SimpleNamespace(image_id=7, ignore=np.array([False]), **columns)
         >>> evaluator = CocoEvaluator(["cat", "dog"])
         >>> evaluator.update(truth, Detections([[10, 10, 60, 49]], [1], [0.9]))
         >>> round(evaluator.compute().stats["AP"], 3)
@@ -162,15 +157,11 @@ def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
     """Run the library; its ids of images and categories are the indices plus 1, so that none is 0."""
     # Boxes are x y width height here, as in COCO's files: to convert those of a file, to and fro, would round, so that
     # an IoU of exactly .5 might come to lie below the limit.
-    dataset = hotcoco.COCO.from_arrays(
-        [{"id": i + 1} for i in range(collected.num_images)],
-        [{"id": i + 1, "name": name} for i, name in enumerate(class_names)],
-        collected.truth_image + 1,
-        collected.truth_label + 1,
-        collected.truth_boxes,
-        area=collected.truth_area,
-        iscrowd=collected.truth_ignore,
-    )
+    images = [{"id": i + 1} for i in range(collected.num_images)]
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(class_names)]
+    truth = collected.truth_image + 1, collected.truth_label + 1, collected.truth_boxes
+    area, crowd = collected.truth_area, collected.truth_ignore
+    dataset = hotcoco.COCO.from_arrays(images, categories, *truth, area=area, iscrowd=crowd)
     rows = np.column_stack([collected.image + 1, collected.boxes, collected.score, collected.label + 1])
     evaluation = hotcoco.COCOeval(dataset, dataset.load_res(rows), "bbox")
     evaluation.evaluate()
@@ -224,10 +215,8 @@ def _indices(entries: Sequence[Any], key: str, places: Mapping[Any, int], where:
     unknown = [i for i, id_ in enumerate(ids) if id_ not in places]
     if unknown:
         known = ", ".join(map(repr, list(places)[:10])) + (" …" if len(places) > 10 else "")
-        raise ValueError(
-            f"{where}: {len(unknown)} entries have a {key} that the annotations do not list, the first is entry "
-            f"{unknown[0]} with {ids[unknown[0]]!r}; listed are {known}"
-        )
+        first = f"the first is entry {unknown[0]} with {ids[unknown[0]]!r}; listed are {known}"
+        raise ValueError(f"{where}: {len(unknown)} entries have a {key} that the annotations do not list, {first}")
     return np.array([places[id_] for id_ in ids], np.int64)
 
 

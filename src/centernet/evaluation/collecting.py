@@ -162,8 +162,8 @@ class Evaluator(ABC):
             detections.scores.copy(),
             (getattr(truth, "height", np.inf), getattr(truth, "width", np.inf)),
         )
-        if len(set(map(len, image[:5]))) > 1:
-            lengths = dict(zip(("boxes", "labels", "ignore", "areas", "difficulty"), map(len, image[:5]), strict=True))
+        lengths = dict(zip(("boxes", "labels", "ignore", "areas", "difficulty"), map(len, image[:5]), strict=True))
+        if len(set(lengths.values())) > 1:
             raise ValueError(f"truth of image {image_id}: expected arrays of one length, got {lengths}")
         labels = image.truth_label
         self._check_labels(f"truth of image {image_id}", np.where(image.truth_ignore & (labels == -1), 0, labels))
@@ -194,10 +194,9 @@ class Evaluator(ABC):
     def _check_labels(self, where: str, labels: Ints) -> None:
         wrong = np.flatnonzero((labels < 0) | (labels >= len(self.class_names)))
         if len(wrong):
-            raise ValueError(
-                f"{where}: expected labels 0 … {len(self.class_names) - 1} ({len(self.class_names)} classes), "
-                f"row {wrong[0]} is {labels[wrong[0]]}; do the model's classes agree with those of the data?"
-            )
+            expected = f"expected labels 0 … {len(self.class_names) - 1} ({len(self.class_names)} classes)"
+            hint = "do the model's classes agree with those of the data?"
+            raise ValueError(f"{where}: {expected}, row {wrong[0]} is {labels[wrong[0]]}; {hint}")
 
 
 def text_table(rows: Iterable[Sequence[object]], least: int = 8) -> list[str]:

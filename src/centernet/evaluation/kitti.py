@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,8 +139,7 @@ def _read_folder(folder: Path) -> dict[str, list[str]]:
     return frames
 
 
-@dataclass(frozen=True)
-class _Frames:
+class _Frames(NamedTuple):
     """All frames: N objects, M detections, and pairs of these that overlap by more than the lowest limit."""
 
     objects: Collected
@@ -151,23 +150,18 @@ class _Frames:
     dont_care: Floats  # M, the largest share of each detection that lies in one DontCare region
     pairs: Pairs
 
-    @classmethod
-    def of(cls, objects: Collected, label_names: Sequence[str]) -> _Frames:
-        truth_boxes, boxes = objects.truth_boxes, objects.boxes
-        region = objects.truth_label == -1
-        regions = objects.truth_image[region], truth_boxes[region]
-        dont_care = largest_share_inside(*regions, objects.image, boxes)
-        pairs = Pairs.find(objects.truth_image, truth_boxes, objects.image, boxes)
-        pairs = pairs.where(~region[pairs.truth] & (pairs.iou > 0.5))
-        names = np.array([*(name.lower() for name in label_names), _DONT_CARE], np.str_)  # the last is that of -1
-        truth_height, height = truth_boxes[:, 3] - truth_boxes[:, 1], np.abs(boxes[:, 3] - boxes[:, 1])
-        kinds = names[objects.truth_label], names[objects.label]
-        return cls(objects, *kinds, truth_height, height, dont_care, pairs)
-
 
 def _evaluate(collected: Collected, label_names: Sequence[str], class_names: Sequence[str]) -> KittiResult:
     """Compute the figures of some classes; the labels are places in `label_names`."""
-    frames = _Frames.of(collected, label_names)
+    truth_boxes, boxes = collected.truth_boxes, collected.boxes
+    region = collected.truth_label == -1
+    dont_care = largest_share_inside(collected.truth_image[region], truth_boxes[region], collected.image, boxes)
+    pairs = Pairs.find(collected.truth_image, truth_boxes, collected.image, boxes)
+    pairs = pairs.where(~region[pairs.truth] & (pairs.iou > 0.5))
+    names = np.array([*(name.lower() for name in label_names), _DONT_CARE], np.str_)  # the last is that of -1
+    truth_height, height = truth_boxes[:, 3] - truth_boxes[:, 1], np.abs(boxes[:, 3] - boxes[:, 1])
+    kinds = names[collected.truth_label], names[collected.label]
+    frames = _Frames(collected, *kinds, truth_height, height, dont_care, pairs)
     results = [_evaluate_class(frames, name, level) for name in class_names for level in range(len(DIFFICULTIES))]
     stats = {}
     for result in results:

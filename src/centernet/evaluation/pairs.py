@@ -36,10 +36,7 @@ class Pairs:
         *,
         inclusive: bool = False,
     ) -> Pairs:
-        """Find all pairs that overlap; the frames ascend, the boxes are N×4 and M×4 ``x1 y1 x2 y2``.
-
-        With `inclusive` sides count as ``x2 - x1 + 1``.
-        """
+        """Find all pairs that overlap; the frames ascend, the boxes are N×4 and M×4 ``x1 y1 x2 y2`` (see `iou`)."""
         frames = np.intersect1d(truth_frames, found_frames)
         spans = np.concatenate([_row_spans(truth_frames, frames), _row_spans(found_frames, frames)], axis=1)
         # A last box, which overlaps none, stands in where a frame has fewer boxes than another of its batch.

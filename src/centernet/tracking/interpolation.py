@@ -47,11 +47,10 @@ def fill_gaps(frames: Sequence[Detections], *, max_gap: int) -> list[Detections]
     added = values[before[source]] * (1 - part) + values[after[source]] * part
     where = at[before[source]] + place
     by_frame = where.argsort(kind="stable")
-    ends = where[by_frame].searchsorted(np.arange(len(frames) + 1))
+    starts = where[by_frame].searchsorted(np.arange(1, len(frames)))
 
     filled = []
-    for frame, start, end in zip(frames, ends[:-1], ends[1:], strict=True):
-        new = by_frame[start:end]
+    for frame, new in zip(frames, np.split(by_frame, starts), strict=True):
         owner = before[source[new]]
         boxes = np.concatenate([frame.bboxes, added[new, :4].astype(np.float32)])
         scores = np.concatenate([frame.scores, added[new, 4].astype(np.float32)])

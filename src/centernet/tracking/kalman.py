@@ -77,15 +77,12 @@ class KalmanFilter:
 
     def predict(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
         """Return the state one frame later."""
-        position, velocity = mean[:, 0], mean[:, 1]
-        predicted = np.empty_like(mean)
-        np.add(position, velocity, out=predicted[:, 0])
-        predicted[:, 1] = velocity
-        var, cov, var_velocity = covariance[:, 0], covariance[:, 1], covariance[:, 2]
-        spread = np.empty_like(covariance)
+        position, (var, cov, var_velocity) = mean[:, 0], covariance.swapaxes(0, 1)
+        predicted, spread = mean.copy(), covariance.copy()
+        predicted[:, 0] += mean[:, 1]
         spread[:, 0] = var + 2 * cov + var_velocity + self._variances(position, _POSITION)
-        np.add(cov, var_velocity, out=spread[:, 1])
-        spread[:, 2] = var_velocity + self._variances(position, _VELOCITY)
+        spread[:, 1] += var_velocity
+        spread[:, 2] += self._variances(position, _VELOCITY)
         return predicted, spread
 
     def project(self, mean: Array, covariance: Array) -> tuple[Array, Array]:

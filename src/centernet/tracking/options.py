@@ -76,8 +76,7 @@ class TrackerOptions:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            expected = _expected(field.name, str(field.type), value)
-            if expected:
+            if expected := _expected(field.name, str(field.type), value):
                 raise ValueError(f"{field.name}: expected {expected}, got {value!r}")
         if self.low_score is not None and self.low_score >= self.high_score:
             expected = f"less than high_score ({self.high_score:g}), or None for no second pass"

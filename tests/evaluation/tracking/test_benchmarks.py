@@ -143,7 +143,7 @@ def test_results_without_a_class_where_there_are_several(tmp_path: Path) -> None
 
 def test_unknown_classes_are_named(tmp_path: Path, shared: Path) -> None:
     folder = shared / "data/oracles/tracking"
-    with pytest.raises(ValueError, match="classes: boat; expected some of car, van"):
+    with pytest.raises(ValueError, match="class_names has 'boat', but the classes there are car, van"):
         evaluate_tracking(folder / "gt/kitti_label_02", folder / "results/kitti_noisy", class_names=["boat"])
     one = evaluate_tracking(folder / "gt/kitti_label_02", folder / "results/kitti_noisy", class_names=["Car"])
     assert list(one.classes) == ["car"]

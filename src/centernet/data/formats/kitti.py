@@ -58,7 +58,5 @@ class KITTITracking(DetectionDataset):
 
 def find_root(path: Path) -> Path | None:
     """Return the folder that holds ``label_02`` and ``image_02``: the one given, or its subfolder ``training``."""
-    for folder in (path, path / "training"):
-        if (folder / "label_02").is_dir() and (folder / "image_02").is_dir():
-            return folder
-    return None
+    folders = (path, path / "training")
+    return next((f for f in folders if (f / "label_02").is_dir() and (f / "image_02").is_dir()), None)

@@ -50,11 +50,7 @@ class Folder:
 
 
 def find_image_folder(annotations: Path, given: str | os.PathLike[str] | None, names: Sequence[str]) -> Path:
-    """Return the folder of the images of an annotation file: the one given, or one nearby that has one of `names`.
-
-    Raises:
-        DataError: the folder isn't there, or none has one.
-    """
+    """Return the folder of the images of an annotation file: the one given, or one nearby that has one of `names`."""
     if given is not None:
         if not Path(given).is_dir():
             raise DataError(f"{given}: no such folder; `images` is the folder that the images' names are relative to")

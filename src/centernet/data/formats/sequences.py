@@ -25,7 +25,6 @@ class SequenceReader:
     def __init__(self, root: Path, report: Reports) -> None:
         self.images = ImageList(root, report)
         self.sequences: list[VideoSequence] = []
-        self._report = report
         self._truths: list[Path] = []
         self._frames: list[int] = []  # of each image
         self._rows: list[BoxRows] = []
@@ -39,28 +38,26 @@ class SequenceReader:
         info: SequenceInfo,
         part: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        """Read a sequence: the boxes of a file, and the images, named by their frames, of a folder of the root.
-
-        The `part` of the frames that is used is from one share of them to another.
-        """
+        """Read the boxes of a file, and from one share to another of a folder of images named by their frames."""
+        report = self.images.report
         if not truth.is_file():
-            self._report(truth, "missing-annotation", "there is no such file; the sequence is left out")
+            report(truth, "missing-annotation", "there is no such file; the sequence is left out")
             return
-        rows = parse(truth, self._report)
+        rows = parse(truth, report)
         path = self.images.folder.root / folder
-        frames = numbered_images(self.images.folder, folder, self._report)
+        frames = numbered_images(self.images.folder, folder, report)
         if not frames:
-            self._report(path, "missing-image", "no images named by their frames; the sequence is left out")
+            report(path, "missing-image", "no images named by their frames; the sequence is left out")
             return
         without = rows.images[~np.isin(rows.images, list(frames))].tolist()
         if without:
             text = f"the frames {spans(set(without))} have no image in {folder}"
-            self._report(truth, "missing-image", f"{text}; their {len(without)} boxes are left out")
+            report(truth, "missing-image", f"{text}; their {len(without)} boxes are left out")
         inside = [frame for frame in frames if info.length is None or frame <= info.length]
         if len(inside) < len(frames):
             beyond = spans(list(frames)[len(inside) :])
             text = f"the frames {beyond} are beyond the seqLength {info.length} of seqinfo.ini; they are left out"
-            self._report(path, "missing-annotation", text)
+            report(path, "missing-annotation", text)
         start, index_of = len(self.images), {}
         for frame in inside[math.floor(part[0] * len(inside)) : math.floor(part[1] * len(inside))]:
             index = self.images.add(f"{folder}/{frames[frame]}", info.size_hw)

@@ -123,11 +123,9 @@ class _Objects:
                 self.rows.add(image, place, entry.box, label, ignore=self.ignore_difficult and entry.difficult)
 
     def finish(self, images: ImageList, stems: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
-        """Return all boxes, and the classes: those given, or those found in a stable order.
-
-        Images are numbered by their names where all are different numbers (as in VOC), else from 0.
-        """
+        """Return all boxes, and the classes: those given, or those found in a stable order."""
         self.keys.report(self.root, self.report)
+        # Images are numbered by their names where all are different numbers (as in VOC), else from 0.
         numbers = [int(stem) for stem in stems if stem.isdecimal()]
         image_ids = numbers if len(set(numbers)) == len(stems) else None
         rows, spelt = self.rows.rows(), list(self.names)

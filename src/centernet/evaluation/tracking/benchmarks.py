@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centernet.annotations import kitti, mot
+from centernet.annotations.problems import choose_class_names
 from centernet.annotations.text import TextTable
 from centernet.boxes import xywh_to_xyxy
 
@@ -110,11 +111,7 @@ def read_tracks(
 
 
 def find_format(truth: Path) -> Format:
-    """Return the rules that a file of true boxes is written for, by its columns and its name.
-
-    Raises:
-        ValueError: the columns are those of no format.
-    """
+    """Return the rules that a file of true boxes is written for, by its columns and its name; a ValueError if none."""
     with truth.open(encoding="utf-8-sig", errors="replace") as lines:
         first = next((line.strip() for line in lines if line.strip()), "")
     fields = first.rstrip(",").split("," if "," in first else None)
@@ -124,10 +121,10 @@ def find_format(truth: Path) -> Format:
         return "mot20" if any(part.startswith("MOT20") for part in truth.parts[-3:]) else "mot17"
     if len(fields) in (7, 10):
         return "mot15"
-    raise ValueError(
-        f"{truth}: {len(fields)} columns: neither MOTChallenge's (7 to 10, parted by commas) nor KITTI's (17) true "
-        "boxes; `format` says which they are"
+    text = (
+        "neither MOTChallenge's (7 to 10, parted by commas) nor KITTI's (17) true boxes; `format` says which they are"
     )
+    raise ValueError(f"{truth}: {len(fields)} columns: {text}")
 
 
 def _class_names(
@@ -137,13 +134,12 @@ def _class_names(
     if len(kinds) > 1:
         raise ValueError(f"the sequences are of different classes and cannot be evaluated together: {sorted(formats)}")
     known = kinds.pop() or ("pedestrian",)
-    default = _KITTI_DEFAULT if known == _KITTI_TYPES else known
+    if given is None:
+        return _KITTI_DEFAULT if known == _KITTI_TYPES else known
     spelt = {name.lower(): name for name in known}
-    names = default if given is None else tuple(dict.fromkeys(spelt.get(name.lower(), name) for name in given))
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(f"classes: {', '.join(unknown) or 'none'}; expected some of {', '.join(known)}")
-    return names
+    return choose_class_names(
+        dict.fromkeys(spelt.get(name.lower(), name) for name in given), known, "", "classes there"
+    )
 
 
 def _classes(file: SequenceFiles, format: Format) -> tuple[str, ...] | None:

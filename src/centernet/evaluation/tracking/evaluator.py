@@ -63,11 +63,8 @@ class TrackingResult:
         for class_name, sequences in self.classes.items():
             rows = [[class_name, *heads]]
             for name, figures in sequences.items():
-                fractions, counts = (
-                    [f"{figures[key]:.3f}" for key in _FRACTIONS],
-                    [str(figures[key]) for key in _COUNTS],
-                )
-                rows.append([name, *fractions, *counts])
+                fractions = (f"{figures[key]:.3f}" for key in _FRACTIONS)
+                rows.append([name, *fractions, *(str(figures[key]) for key in _COUNTS)])
             lines += [""] * bool(lines) + text_table(rows, least=7)
         return "\n".join(lines)
 
@@ -109,15 +106,10 @@ class TrackingEvaluator:
         class_name: str | None = None,
         min_height: float | None = None,
     ) -> None:
-        """Add a sequence; one that is known already is passed over.
+        """Add a sequence by its name; one that is known already is passed over.
 
-        Args:
-            sequence: its name.
-            truth: of one class, with the roles of its boxes.
-            found: the tracker's boxes of that class, in the same pixels.
-            num_frames: of the sequence.
-            class_name: the class; None for the first.
-            min_height: pixels; results that lie on no box of the truth and are no higher than this don't count (KITTI).
+        The truth, with the roles of its boxes, and the tracker's boxes are of one class, the first where None is given,
+        and in the same pixels. Results on no box of the truth that are at most `min_height` high don't count (KITTI).
 
         Raises:
             ValueError: boxes beyond the last frame, an unknown class, or a sequence of the name COMBINED.
@@ -131,10 +123,8 @@ class TrackingEvaluator:
             raise ValueError(f"a sequence cannot be called {COMBINED}: that is the name of all of them together")
         for what, tracks in (("truth", truth), ("results", found)):
             if len(tracks) and tracks.frames[-1] >= num_frames:
-                raise ValueError(
-                    f"{what} of {sequence}: boxes in frame {tracks.frames[-1]}, but the sequence has {num_frames} "
-                    f"frames, 0 … {num_frames - 1}"
-                )
+                text = f"boxes in frame {tracks.frames[-1]}, but the sequence has {num_frames} frames"
+                raise ValueError(f"{what} of {sequence}: {text}, 0 … {num_frames - 1}")
         self._sums[name][sequence] = _count(Comparison.of(truth, found, num_frames, min_height=min_height))
 
     def merge(self, other: TrackingEvaluator) -> None:

@@ -98,10 +98,9 @@ def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = Non
     there = {path.stem for path in folder.glob("*.txt")}
     missing = [name for name in found if name not in there]
     if missing:
-        raise ValueError(
-            f"{folder}: no results for {len(missing)} of {len(found)} sequences, {_some(missing)}: expected "
-            f"{missing[0]}.txt there (an empty file where nothing was found); there are {_some(sorted(there))}"
-        )
+        text = f"no results for {len(missing)} of {len(found)} sequences, {_some(missing)}"
+        hint = f"expected {missing[0]}.txt there (an empty file where nothing was found)"
+        raise ValueError(f"{folder}: {text}: {hint}; there are {_some(sorted(there))}")
     more = sorted(there - set(found))
     if more and names is None:
         warnings.warn(f"{folder}: {_some(more)} have no truth in {truth} and are not evaluated", stacklevel=3)

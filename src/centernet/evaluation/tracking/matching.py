@@ -28,11 +28,7 @@ class Comparison:
 
     @classmethod
     def of(cls, truth: Tracks, found: Tracks, num_frames: int, *, min_height: float | None = None) -> Comparison:
-        """Take out the boxes that do not count, and pair the others; see `TrackingEvaluator.update`.
-
-        In each frame the true boxes, but for regions, are assigned to the results. Results that got a box to be ignored
-        are taken out; so are those that got none if more than half of them is in a region, or if they are too small.
-        """
+        """Take out the boxes that do not count, and pair the others; see `TrackingEvaluator.update`."""
         present, own = truth.role(Role.COUNTED, Role.IGNORED, Role.BYSTANDER), found.role(Role.COUNTED)
         frames, boxes, ids = found.frames[own], found.boxes[own], found.ids[own]
         pairs = Pairs.find(truth.frames[present], truth.boxes[present], frames, boxes)
