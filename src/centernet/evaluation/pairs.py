@@ -28,24 +28,18 @@ class Pairs:
 
     @classmethod
     def find(
-        cls,
-        truth_frames: Ints,
-        truth_boxes: Floats,
-        found_frames: Ints,
-        found_boxes: Floats,
-        *,
-        inclusive: bool = False,
+        cls, truth_frames: Ints, truth_boxes: Floats, frames: Ints, boxes: Floats, *, inclusive: bool = False
     ) -> Pairs:
         """Find all pairs that overlap; the frames ascend, the boxes are N×4 and M×4 ``x1 y1 x2 y2`` (see `iou`)."""
-        frames = np.intersect1d(truth_frames, found_frames)
-        spans = np.concatenate([_row_spans(truth_frames, frames), _row_spans(found_frames, frames)], axis=1)
+        both = np.intersect1d(truth_frames, frames)
+        spans = np.concatenate([_row_spans(truth_frames, both), _row_spans(frames, both)], axis=1)
         # A last box, which overlaps none, stands in where a frame has fewer boxes than another of its batch.
         nothing = np.array([[0, 0, -1, -1]])
-        truth_boxes, found_boxes = np.concatenate([truth_boxes, nothing]), np.concatenate([found_boxes, nothing])
+        truth_boxes, boxes = np.concatenate([truth_boxes, nothing]), np.concatenate([boxes, nothing])
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         for batch in _batches(spans):
-            rows, columns = _rows(batch[:, :2], len(truth_boxes) - 1), _rows(batch[:, 2:], len(found_boxes) - 1)
-            overlaps = iou(truth_boxes[rows], found_boxes[columns], inclusive=inclusive).reshape(-1)  # F·n·m
+            rows, columns = _rows(batch[:, :2], len(truth_boxes) - 1), _rows(batch[:, 2:], len(boxes) - 1)
+            overlaps = iou(truth_boxes[rows], boxes[columns], inclusive=inclusive).reshape(-1)  # F·n·m
             there = np.flatnonzero(overlaps)
             row, column = np.divmod(there, columns.shape[1])
             frame = row // rows.shape[1]

@@ -121,10 +121,8 @@ def find_format(truth: Path) -> Format:
         return "mot20" if any(part.startswith("MOT20") for part in truth.parts[-3:]) else "mot17"
     if len(fields) in (7, 10):
         return "mot15"
-    text = (
-        "neither MOTChallenge's (7 to 10, parted by commas) nor KITTI's (17) true boxes; `format` says which they are"
-    )
-    raise ValueError(f"{truth}: {len(fields)} columns: {text}")
+    expected = "MOTChallenge's (7 to 10, parted by commas) nor KITTI's (17) true boxes; `format` says which they are"
+    raise ValueError(f"{truth}: {len(fields)} columns: neither {expected}")
 
 
 def _class_names(
@@ -137,9 +135,8 @@ def _class_names(
     if given is None:
         return _KITTI_DEFAULT if known == _KITTI_TYPES else known
     spelt = {name.lower(): name for name in known}
-    return choose_class_names(
-        dict.fromkeys(spelt.get(name.lower(), name) for name in given), known, "", "classes there"
-    )
+    names = dict.fromkeys(spelt.get(name.lower(), name) for name in given)
+    return choose_class_names(names, known, "", "classes there")
 
 
 def _classes(file: SequenceFiles, format: Format) -> tuple[str, ...] | None:

@@ -114,10 +114,9 @@ def _truth_files(root: Path) -> dict[str, Path]:
     if not root.is_dir():
         raise ValueError(f"{root}: no such file or folder; expected the benchmark's true boxes")
     for folders in ([root], sorted(root.iterdir())):
-        candidates = [(folder / "gt" / "gt.txt", folder / "gt.txt") for folder in folders]
-        files = [path for path in (next(filter(Path.is_file, pair), None) for pair in candidates) if path is not None]
+        files = [path for folder in folders for path in (folder / "gt.txt", folder / "gt" / "gt.txt") if path.is_file()]
         if files:
-            return {_sequence_name(path): path for path in files}
+            return {_sequence_name(path): path for path in files}  # of two in one folder that in gt counts
     for folder in (root / "label_02", root / "training" / "label_02", root):
         files = sorted(path for path in folder.glob("*.txt") if path.name != "seqmap.txt")
         if files:
