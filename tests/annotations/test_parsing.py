@@ -16,7 +16,7 @@ from centernet.annotations.json_stream import read_lists
 from centernet.annotations.problems import DataError, Problem, Problems, Reports
 from centernet.annotations.rows import RowList, are_usable, describe_fault
 from centernet.annotations.text import TextTable
-from centernet.evaluation.tracking.files import read_table
+from centernet.evaluation.tracking.benchmarks import read_table
 
 VALUES: list[Any] = ['\ue000\\" ]}', 12, 3.5e-7, True, None, [], {}, [[1, [2]], {"a": [3]}], {"k": "v" * 50}, -0.0, "é"]
 

@@ -1,22 +1,15 @@
-"""Files of the tracking benchmarks: the layouts of their folders, lengths of sequences, tables that must be right."""
+"""Files of the tracking benchmarks: the layouts of their folders, and the lengths of sequences."""
 
 from __future__ import annotations
 
 import configparser
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from centernet.annotations.mot import read_seqinfo
 from centernet.annotations.problems import choose_sequences
-from centernet.annotations.text import TextTable
-
-from ..collecting import Bools, Floats, Ints
-from .tracks import RowError, Tracks
 
 
 class SequenceFiles(NamedTuple):
@@ -32,54 +25,6 @@ class Length(NamedTuple):
 
     frames: int
     path: Path
-
-
-def read_table(path: Path, widths: Collection[int], words_column: int | None) -> TextTable:
-    """Read a file of rows; one that is wrong is a ValueError with its line."""
-    table = TextTable.read(path, widths, words_column=words_column)
-    if table.faults:
-        line, fault = min(table.faults.items())
-        raise ValueError(f"{path}: line {line} {fault}: {table.texts[line - 1].strip():.100}")
-    return table
-
-
-def reject(table: TextTable, wrong: Bools, text: Callable[[int], str]) -> None:
-    """Raise a ValueError about the first row where the mask is true, if there is any."""
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise ValueError(f"{table.path}: line {table.lines[row]}: {text(row)}")
-
-
-def whole_column(table: TextTable, column: int, what: str) -> Ints:
-    """Return a column of whole numbers; anything else in it is a ValueError."""
-    values = table.values[:, column]
-    reject(table, ~table.are_whole(column), lambda row: f"expected a whole number as {what}, got {values[row]:g}")
-    return values.astype(np.int64)
-
-
-def frame_column(table: TextTable, first: int, length: Length | None) -> Ints:
-    """Return the frame of each row (column 1), from 0, where the file counts from `first`.
-
-    A frame that is not in the sequence is a ValueError; without a length (no file states it) none is beyond its end.
-    """
-    numbers = whole_column(table, 0, "the frame")
-    frames = numbers - first
-    reject(table, frames < 0, lambda row: f"frame {numbers[row]}, but frames count from {first} here")
-    if length is not None:
-        beyond = frames >= length.frames
-        text = f"is beyond the {length.frames} frames that {length.path} states, as are {int(beyond.sum())} rows"
-        hint = "are these the results of this sequence?"
-        reject(table, beyond, lambda row: f"frame {numbers[row]} {text}; {hint}")
-    return frames
-
-
-def tracks_of(table: TextTable, frames: Ints, boxes: Floats, roles: NDArray[np.int8]) -> Tracks:
-    """Return the rows as boxes with identities (column 2); what is wrong with them is a ValueError with the line."""
-    ids = whole_column(table, 1, "the identity")
-    try:
-        return Tracks(frames, ids, boxes, roles)
-    except RowError as error:
-        raise ValueError(f"{table.path}: line {table.lines[error.row]}: {error.text}") from error
 
 
 def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = None) -> list[SequenceFiles]:
