@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from types import MappingProxyType
+
+import numpy as np
 
 from ..annotations.problems import Problem
 from ..images import Preprocessing
 from .dataset import DetectionDataset
-from .findings import RARE, DatasetReport, DuplicatePair, SplitReport, counted
-from .near_duplicates import Fingerprints, nearest_pairs, same_files
+from .findings import RARE, DatasetReport, SplitReport, counted
+from .near_duplicates import nearest_pairs, same_files
+from .sample import Pixels
 from .scan import scan
 from .tally import TINY, fit_sizes, repeated_boxes, tally
 
@@ -49,25 +52,26 @@ def audit(
     Raises:
         DataError: a process that read images ended.
     """
-    report = DatasetReport(preprocessing, stride, read_images)
+    order = sorted(datasets, key=lambda name: name != "train")
+    all_names = tuple(dict.fromkeys(name for split in order for name in datasets[split].class_names))
+    report = DatasetReport(preprocessing, stride, read_images, all_names)
     for name, message in failed.items():
         report.add("unusable", name, "", message)
-    fingerprints: dict[str, Fingerprints] = {}
-    for name, dataset in datasets.items():
+    fingerprints: dict[str, Pixels] = {}
+    for name in order:
+        dataset = datasets[name]
         for problem in dataset.problems:
             report.add(problem.kind, name, problem.path, problem.message)
-        columns, problems = dataset.columns, list[tuple[int, Problem]]()
+        columns = dataset.columns.relabelled(np.array([all_names.index(c) for c in dataset.class_names], np.int64))
+        problems: list[tuple[int, Problem]] = []
         if read_images:
             sizes, fingerprints[name], problems = scan(dataset, num_workers=num_workers, progress=progress)
             columns = fit_sizes(columns, sizes, amodal=dataset.amodal)
-        found = [(sample, problem.kind, problem.path, problem.message) for sample, problem in problems]
-        for sample, kind, message in repeated_boxes(columns, dataset.class_names):
-            found.append((sample, kind, str(dataset.path(sample)), message))
-        for sample, kind, path, message in sorted(found, key=lambda entry: entry[0]):
-            report.add(kind, name, path, message, sample)
-        figures = tally(columns, len(dataset.class_names), preprocessing, stride)
-        report.splits.append(SplitReport(name, dataset, columns, figures))
-    report.splits.sort(key=lambda split: split.name != "train")
+        for sample, kind, message in repeated_boxes(columns, all_names):
+            problems.append((sample, Problem(str(dataset.path(sample)), kind, message)))
+        for sample, problem in sorted(problems, key=lambda entry: entry[0]):
+            report.add(problem.kind, name, problem.path, problem.message, sample)
+        report.splits.append(SplitReport(name, dataset, tally(columns, len(all_names), preprocessing, stride)))
     if report.splits:
         _judge_classes(report, class_names, num_classes)
     for split in report.splits:
@@ -93,16 +97,17 @@ def _judge_classes(report: DatasetReport, class_names: Sequence[str] | None, num
             add("class-list", split, f"{_some(lacking)}; {whose} has {_some(names)}")
         if split.tally.images and not split.tally.objects.any() and split.dataset.class_names:
             add("no-objects", split, f"none of its {split.tally.images} images has an object")
-    absent = [name for name in names if not train.objects_of(name)]
+    counts = dict(zip(report.class_names, train.tally.objects.tolist(), strict=True))
+    absent = [name for name in names if not counts.get(name)]
     if absent and train.tally.objects.any():
         add("absent-class", train, f"{len(absent)} of {len(names)} classes: {_some(absent)}")
-    counts = {name: sum(split.objects_of(name) for split in report.splits) for name in report.class_names()}
-    rare = {name: counted(count, "object") for name, count in counts.items() if count <= RARE}
-    for split in report.splits:
-        for name in filter(rare.get, split.dataset.class_names):
-            for sample, (x1, y1, x2, y2) in split.first_of(name):
-                text = f"the class {name!r} has {rare[name]} in all, here [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
-                report.add("rare-class", split.name, split.dataset.path(sample), text, sample)
+    totals = sum(split.tally.objects for split in report.splits)
+    for split, label in product(report.splits, np.flatnonzero(totals <= RARE).tolist()):
+        for sample, (x1, y1, x2, y2) in split.tally.first_of[label]:
+            objects = counted(int(totals[label]), "object")
+            where = f"here [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
+            text = f"the class {report.class_names[label]!r} has {objects} in all, {where}"
+            report.add("rare-class", split.name, split.dataset.path(sample), text, sample)
 
 
 def _judge_boxes(report: DatasetReport, split: SplitReport) -> None:
@@ -133,7 +138,7 @@ def _judge_boxes(report: DatasetReport, split: SplitReport) -> None:
 
 
 def _compare(
-    report: DatasetReport, first: SplitReport, second: SplitReport, fingerprints: Mapping[str, Fingerprints]
+    report: DatasetReport, first: SplitReport, second: SplitReport, fingerprints: Mapping[str, Pixels]
 ) -> None:
     """Report images that two splits share, or nearly share."""
     path = second.dataset.path
@@ -145,7 +150,7 @@ def _compare(
     known = set(same)
     for a, b, alike in nearest_pairs(fingerprints[first.name], fingerprints[second.name]):
         if b not in known:
-            report.pairs.append(DuplicatePair((first.name, a), (second.name, b), alike))
+            report.pairs.append(((first.name, a), (second.name, b), alike))
             text = f"nearly the same as {first.dataset.path(a)} of {first.name} (correlation {alike:.3f})"
             report.add("near-duplicate", second.name, path(b), text, b)
 

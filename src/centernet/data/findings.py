@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..images import Preprocessing
-from .columns import Columns
 from .dataset import DetectionDataset
 from .tally import Tally
 
@@ -65,69 +64,39 @@ _BOX_LEFT_OUT = ("inverted-box", "empty-box", "outside-box", "bad-box", "bad-row
 
 @dataclass(frozen=True)
 class Finding:
-    """Something found in a data set: in which split, which file (or what the split is read from; empty where the
-    message says it), what is wrong, and the number of the sample, None where it has none."""
+    """Something found in a data set."""
 
     severity: Severity
     kind: str
     split: str
-    path: str
+    path: str  # or what the split is read from; empty where the message says it
     message: str
-    sample: int | None = None
+    sample: int | None = None  # its number, where it is about one
 
     def __str__(self) -> str:
         return ": ".join(text for text in (self.split, self.path, self.message) if text)
 
 
-class DuplicatePair(NamedTuple):
-    """Two images of different splits, each (split, sample), that are nearly the same, and how alike, 0..1."""
-
-    first: tuple[str, int]
-    second: tuple[str, int]
-    alike: float
-
-
-@dataclass
-class SplitReport:
-    """One split: its data set, the columns as its images show them, and their figures."""
+class SplitReport(NamedTuple):
+    """One split: its data set, and the figures of its boxes as their images show them, by the report's classes."""
 
     name: str
     dataset: DetectionDataset
-    columns: Columns
     tally: Tally
-
-    def label(self, class_name: str) -> int | None:
-        """Return the label of a class; None where the split doesn't have it."""
-        names = self.dataset.class_names
-        return names.index(class_name) if class_name in names else None
-
-    def objects_of(self, class_name: str) -> int:
-        """Return the number of objects of a class; 0 where the split doesn't have it."""
-        label = self.label(class_name)
-        return 0 if label is None else int(self.tally.objects[label])
-
-    def first_of(self, class_name: str) -> list[tuple[int, list[float]]]:
-        """Return the first objects of a class in some samples: number of the sample, and box in its pixels."""
-        label = self.label(class_name)
-        if label is None:
-            return []
-        rows = self.tally.first_of[label]
-        samples = self.columns.offsets.searchsorted(rows, side="right") - 1
-        return list(zip(samples.tolist(), self.columns.boxes[rows].tolist(), strict=True))
 
 
 @dataclass
 class DatasetReport:
-    """The result of `audit`: the splits that could be read, that which is trained on first, the findings, errors first,
-    and the near-duplicates among them, to look at. Sizes are stated for the network's input and the stride of its
-    output; `read_images` is False where annotations alone were looked at."""
+    """The result of `audit`. Sizes are stated for the network's input and the stride of its output."""
 
     preprocessing: Preprocessing
     stride: int
-    read_images: bool
-    splits: list[SplitReport] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    pairs: list[DuplicatePair] = field(default_factory=list)
+    read_images: bool  # False: annotations alone were looked at
+    class_names: tuple[str, ...]  # of all splits, in the order of the first
+    splits: list[SplitReport] = field(default_factory=list)  # those that could be read; that which is trained on first
+    findings: list[Finding] = field(default_factory=list)  # errors first
+    pairs: list[tuple[tuple[str, int], tuple[str, int], float]] = field(default_factory=list)
+    """Near-duplicates: two images, each (split, sample), and how alike they are, 0..1."""
 
     @property
     def input_size(self) -> str:
@@ -159,10 +128,6 @@ class DatasetReport:
         """Return how many findings leave an image, and how many a box, out of training."""
         kinds = [finding.kind for finding in self.findings if finding.split == split]
         return sum(kind in _IMAGE_LEFT_OUT for kind in kinds), sum(kind in _BOX_LEFT_OUT for kind in kinds)
-
-    def class_names(self) -> list[str]:
-        """Return the class names of all splits, in the order of the first."""
-        return list(dict.fromkeys(name for split in self.splits for name in split.dataset.class_names))
 
     def to_dict(self) -> dict[str, Any]:
         """Return errors and warnings as plain values, for JSON: what to put right."""

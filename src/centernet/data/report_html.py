@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from .. import boxes as box_ops
 from ..images import ImageError
 from .findings import KINDS, DatasetReport, Finding, counted
 from .report_text import report_tables
@@ -52,11 +52,10 @@ def figure(
 
     Boxes are in pixels of the image; label -1 is any class; the heatmap is float32 h×w in 0..1.
     """
-    names = [class_names[label] if label >= 0 else _ANY_CLASS for label in labels.tolist()]
-    corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(float).round(1)
-    shapes = [
-        (*corner, name, flag) for corner, name, flag in zip(corners.tolist(), names, ignore.tolist(), strict=True)
-    ]
+    names = [*class_names, _ANY_CLASS]
+    corners = box_ops.xyxy_to_xywh(boxes).astype(float).round(1)
+    rows = zip(corners.tolist(), labels.tolist(), ignore.tolist(), strict=True)
+    shapes = [(*corner, names[label], flag) for corner, label, flag in rows]
     present = [class_names[label] for label in np.unique(labels[labels >= 0])]
     heat = "" if heatmap is None else _heat(heatmap)
     return Figure(_jpeg(image, width), image.shape[1], image.shape[0], shapes, present, caption, heat)
@@ -72,14 +71,8 @@ def report_as_html(
     configuration: str = "",
 ) -> str:
     """Return the page, with samples of training or why there are none, and YAML to train with."""
-    colours: dict[str, str] = {}
-
-    def colour(name: str) -> str:
-        angle = len(colours) * 137.508 + 205  # the golden angle: neighbours differ
-        return colours.setdefault(name, f"hsl({angle % 360:.0f} 75% 52%)")
-
-    for name in report.class_names():
-        colour(name)
+    names = dict.fromkeys([*report.class_names, *(name for shown in samples for name in shown.classes)])
+    angles = {name: 205 + 137.508 * place for place, name in enumerate(names)}  # the golden angle: neighbours differ
     templates = Environment(
         loader=PackageLoader("centernet"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -92,11 +85,11 @@ def report_as_html(
         without_samples=without_samples,
         configuration=configuration,
         tables=report_tables(report),
-        colour=colour,
+        colours={name: f"hsl({angle % 360:.0f} 75% 52%)" for name, angle in angles.items()},
         kinds=KINDS,
-        figure_of=partial(_figure_of, report),
-        examples=partial(_examples, report),
-        crops=partial(_crops, report),
+        figure_of=_figure_of,
+        examples=_examples,
+        crops=_crops,
     )
 
 
@@ -123,9 +116,9 @@ def _examples(report: DatasetReport, findings: Sequence[Finding]) -> list[Figure
 
 def _crops(report: DatasetReport, class_name: str) -> list[str]:
     """Return some objects of a class, each with a little of what is around it, as sources of an <img>."""
-    found: list[str] = []
+    label, found = report.class_names.index(class_name), list[str]()
     for split in report.splits:
-        for index, (x1, y1, x2, y2) in split.first_of(class_name)[: _EXAMPLES - len(found)]:
+        for index, (x1, y1, x2, y2) in split.tally.first_of[label][: _EXAMPLES - len(found)]:
             try:
                 image = split.dataset.image(index).read()[0]
             except ImageError:

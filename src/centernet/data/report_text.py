@@ -33,12 +33,15 @@ class ReportTable(NamedTuple):
 
 def report_tables(report: DatasetReport) -> dict[str, ReportTable]:
     """Return the figures of the splits, of the classes, and of the sizes on the output grid."""
-    names = [split.name for split in report.splits]
+    names, tallies = [split.name for split in report.splits], [split.tally for split in report.splits]
     figures = [_figures(report, split) for split in report.splits]
     splits = {title: [Cell(column[title]) for column in figures] for title in (figures[0] if figures else ())}
-    by_frequency = sorted(report.class_names(), key=lambda name: -sum(s.objects_of(name) for s in report.splits))
-    classes = {name: [_of_class(split, name) for split in report.splits] for name in by_frequency}
-    counts = np.array([split.tally.cells.sum(axis=0) for split in report.splits]).reshape(-1, len(CELLS) + 1)
+    totals = sum(tally.objects for tally in tallies)
+    classes = {
+        report.class_names[label]: [_of_class(report, split, label) for split in report.splits]
+        for label in (np.argsort(-totals, kind="stable").tolist() if tallies else ())
+    }
+    counts = np.array([tally.cells.sum(axis=0) for tally in tallies]).reshape(-1, len(CELLS) + 1)
     shares = (counts / counts.sum(axis=1, keepdims=True).clip(1)).T
     bins = [f"<{CELLS[0]}", *(f"{a}–{b}" for a, b in pairwise(CELLS)), f"≥{CELLS[-1]}"]
     most = shares.max(initial=1e-9)
@@ -46,8 +49,8 @@ def report_tables(report: DatasetReport) -> dict[str, ReportTable]:
         title: [Cell(f"{share:.1%}", share / most) for share in row]
         for title, row in zip(bins, shares.tolist(), strict=True)
     }
-    grid["share their centre cell"] = [Cell(f"{split.tally.sharing:,}") for split in report.splits]
-    grid["without a peak of their own"] = [Cell(f"{split.tally.hidden:,}") for split in report.splits]
+    grid["share their centre cell"] = [Cell(f"{tally.sharing:,}") for tally in tallies]
+    grid["without a peak of their own"] = [Cell(f"{tally.hidden:,}") for tally in tallies]
     meaning = (
         f"The shorter side of the boxes in cells of the output (input {report.input_size}, stride {report.stride}). "
         "What is smaller than a cell is seldom found."
@@ -78,10 +81,10 @@ def _figures(report: DatasetReport, split: SplitReport) -> dict[str, str]:
     }
 
 
-def _of_class(split: SplitReport, name: str) -> Cell:
-    label, tally = split.label(name), split.tally
-    if label is None:
+def _of_class(report: DatasetReport, split: SplitReport, label: int) -> Cell:
+    if report.class_names[label] not in split.dataset.class_names:
         return Cell("-")
+    tally = split.tally
     ignored = f", {tally.ignored[label]:,} ignored" if tally.ignored[label] else ""
     text = f"{tally.objects[label]:,} ({tally.images_with[label]:,}){ignored}"
     return Cell(text, tally.objects[label] / tally.objects.max(initial=1))
@@ -107,11 +110,8 @@ def report_as_text(report: DatasetReport) -> str:
 def _table_as_text(table: ReportTable) -> str:
     """Columns as wide as their longest entry: the first to the left, the others to the right."""
     rows = [table.header, *([name, *(cell.text for cell in cells)] for name, cells in table.rows.items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        name, *texts = (text.rjust(width) for text, width in zip(row, widths, strict=True))
-        lines.append("  ".join([name.strip().ljust(widths[0]), *texts]).rstrip())
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = ["  ".join([name.ljust(first), *map(str.rjust, texts, others)]).rstrip() for name, *texts in rows]
     return _shortened(f"{table.title}. {table.meaning}".strip(), lines, _ROWS + 1)
 
 

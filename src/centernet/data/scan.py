@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +21,8 @@ from PIL import Image
 from ..annotations.problems import DataError, Problem
 from ..images import ImageError
 from .dataset import DetectionDataset
-from .near_duplicates import THUMBNAIL, Fingerprints, fingerprint
+from .near_duplicates import FINGERPRINT, fingerprint
+from .sample import Pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +34,7 @@ class Scan(NamedTuple):
     """The images of N samples; sizes and fingerprints are 0 where one cannot be read."""
 
     sizes: NDArray[np.int32]  # N×2, the real (height, width)
-    fingerprints: Fingerprints
+    fingerprints: Pixels  # N×320
     problems: list[tuple[int, Problem]]  # number of the sample, and what is wrong with its file
 
 
@@ -47,29 +51,24 @@ def scan(dataset: DetectionDataset, *, num_workers: int = 0, progress: Callable[
     """
     chunks = [range(start, min(start + _CHUNK, len(dataset))) for start in range(0, len(dataset), _CHUNK)]
     parts = [_read(range(0), dataset)]
-    if num_workers == 0 or len(chunks) <= 1:
-        for chunk in chunks:
-            parts.append(_read(chunk, dataset))
-            progress(len(chunk))
-    else:
-        context = multiprocessing.get_context("spawn")  # what has threads (OpenCV, torch) can hang in a fork
-        pool = ProcessPoolExecutor(min(num_workers, len(chunks)), context, initializer=_start, initargs=(dataset,))
+    with ExitStack() as stack:
+        found: Iterator[Scan] = map(partial(_read, dataset=dataset), chunks)
+        if num_workers > 0 and len(chunks) > 1:
+            context = multiprocessing.get_context("spawn")  # what has threads (OpenCV, torch) can hang in a fork
+            pool = ProcessPoolExecutor(min(num_workers, len(chunks)), context, initializer=_start, initargs=(dataset,))
+            stack.callback(pool.shutdown, cancel_futures=True)  # after Ctrl-C too, what has not begun is not waited for
+            found = pool.map(_read, chunks)
         try:
-            for chunk, part in zip(chunks, pool.map(_read, chunks), strict=True):
+            for part in found:
                 parts.append(part)
-                progress(len(chunk))
+                progress(len(part.sizes))
         except BrokenProcessPool as error:
             raise DataError(
                 f"{dataset!r}: a process that read images ended without a word, as for want of memory; "
                 "try again with fewer workers (0 reads in the main process)"
             ) from error
-        finally:  # after Ctrl-C too, what has not begun is not waited for
-            pool.shutdown(cancel_futures=True)
-    return Scan(
-        np.concatenate([part.sizes for part in parts]),
-        Fingerprints(*(np.concatenate(arrays) for arrays in zip(*(part.fingerprints for part in parts), strict=True))),
-        [entry for part in parts for entry in part.problems],
-    )
+    sizes, fingerprints, problems = zip(*parts, strict=True)
+    return Scan(np.concatenate(sizes), np.concatenate(fingerprints), [entry for part in problems for entry in part])
 
 
 _opened: DetectionDataset  # in a process that reads
@@ -86,23 +85,18 @@ def _start(dataset: DetectionDataset) -> None:
 def _read(indices: range, dataset: DetectionDataset | None = None) -> Scan:
     """Read some images of a data set, by default of that of the process."""
     dataset = _opened if dataset is None else dataset
-    count = len(indices)
-    sizes, hashes = np.zeros((count, 2), np.int32), np.zeros(count, np.uint64)
-    thumbnails = np.zeros((count, THUMBNAIL * THUMBNAIL), np.uint8)
+    sizes, fingerprints = np.zeros((len(indices), 2), np.int32), np.zeros((len(indices), FINGERPRINT), np.uint8)
     problems: list[tuple[int, Problem]] = []
     for place, index in enumerate(indices):
         known = len(dataset.problems)
-        try:
+        with suppress(ImageError, DataError):  # noted as a problem; the second comes from strict data sets
             sample = dataset[index]
-            hashes[place], thumbnails[place] = fingerprint(sample.image)
+            fingerprints[place] = fingerprint(sample.image)
             sizes[place] = sample.size_hw
             problems += [(index, problem) for problem in _misnamed(sample.annotation.path)]
-        except (ImageError, DataError):  # noted as a problem; the second comes from strict data sets
-            pass
         for problem in dataset.problems[known:]:
-            kind = "wrong-size" if problem.kind == "size" else problem.kind
-            problems.append((index, Problem(problem.path, kind, problem.message)))
-    return Scan(sizes, Fingerprints(hashes, thumbnails), problems)
+            problems.append((index, replace(problem, kind="wrong-size") if problem.kind == "size" else problem))
+    return Scan(sizes, fingerprints, problems)
 
 
 _LIKE = {"MPO": "JPEG", "DIB": "BMP"}  # several frames in a JPEG, as telephones write; a BMP without its first header
@@ -111,14 +105,12 @@ _LIKE = {"MPO": "JPEG", "DIB": "BMP"}  # several frames in a JPEG, as telephones
 def _misnamed(path: Path) -> list[Problem]:
     """Report an image whose content is of another format than its suffix says."""
     said = Image.registered_extensions().get(path.suffix.lower())
-    if said is None or not path.is_file():
-        return []
     try:
         with Image.open(path) as image:
-            found = image.format or said
-    except Exception:  # an image that only OpenCV knows
+            found = image.format
+    except Exception:  # of an image that is drawn, or that only OpenCV knows
         return []
-    if _LIKE.get(found, found) == _LIKE.get(said, said):
+    if None in (said, found) or _LIKE.get(found, found) == _LIKE.get(said, said):
         return []
     text = f"its content is {found}, its name says {said}; read all the same, but other programs may not"
     return [Problem(str(path), "mislabelled-file", text)]

@@ -41,7 +41,7 @@ class Tally:
     tiny: int  # objects with both sides below `TINY`
     most_objects: int  # of a sample
     sizes: dict[tuple[int, int], int]  # how many images have each (height, width), the most frequent first
-    first_of: list[Ints]  # the rows of the first objects of each class in three samples
+    first_of: list[list[tuple[int, list[float]]]]  # for each class the first object of three samples: sample and box
 
 
 def fit_sizes(columns: Columns, sizes: NDArray[np.int32], *, amodal: bool) -> Columns:
@@ -104,7 +104,10 @@ def tally(columns: Columns, num_classes: int, preprocessing: Preprocessing, stri
         tiny=int(((boxes[:, 2:] - boxes[:, :2]) < TINY).all(axis=1).sum()),
         most_objects=int(in_image.max(initial=0)),
         sizes=dict(zip(map(tuple, sizes[order].tolist()), times[order].tolist(), strict=True)),
-        first_of=[rows[first[start : min(start + _EXAMPLES, stop)]] for start, stop in pairwise(starts)],
+        first_of=[
+            [(int(of[row]), boxes[row].tolist()) for row in first[start : min(start + _EXAMPLES, stop)]]
+            for start, stop in pairwise(starts)
+        ],
     )
 
 
