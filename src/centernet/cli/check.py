@@ -99,7 +99,7 @@ def _configured(content: dict[str, Any], source: str) -> AuditSubject:
         subject.model = {name: getattr(network, name) for name in subject.model}
         head: Any = network.heads[network.finder]
         if hasattr(head, "radius"):
-            subject.radii = lambda targets: targets.radii(head.radius, min_overlap=head.min_overlap, alpha=head.alpha)
+            subject.radii = {"form": head.radius, "min_overlap": head.min_overlap, "alpha": head.alpha}
     return subject
 
 

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from centernet.cli.arguments import add_old_name, add_options, command_parser, given_options, name_list, positive
+from centernet.cli.arguments import add_old_name, add_options, command_parser, given_options, positive
 
 EPILOG = """examples:
   centernet convert-data data/VOC2007 --to coco --output data/voc_as_coco
@@ -24,16 +24,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; what it wrote is its last output."""
     given = _parser().parse_args(arguments)
 
+    from centernet.data import DataError
+    from centernet.data.audit_subject import open_folder
     from centernet.data.convert import convert
-    from centernet.data.detect_format import find_format
 
-    source = find_format(given.source, name=given.format)
-    if given.class_names is not None:
-        source.options["class_names"] = given.class_names
-    also = f"; it looks like {', '.join(source.also)} too (--format chooses)" if source.also else ""
-    print(f"{given.source}: {source.format.title}{also}")
-    datasets = {split: source.open(split) for split in source.splits}
-    result = convert(datasets, **given_options(given, convert))
+    source = open_folder(given.source, **given_options(given, open_folder))
+    print(f"{given.source}: {source.description}")
+    if source.failed:
+        raise DataError("\n".join(source.failed.values()))
+    result = convert(source.datasets, **given_options(given, convert))
     for split, images in result.images.items():
         print(f"{split}: {images:,} images, {result.boxes[split]:,} boxes")
     if result.losses:
@@ -48,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from centernet.data.audit_subject import open_folder
     from centernet.data.convert import convert
 
     parser = command_parser("convert-data", "Write a data set in another format; the source stays as it is.", EPILOG)
@@ -56,8 +56,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     add_options(parser, convert, ("images", "shrink"), types={"shrink": positive})
     add_old_name(parser, "--pictures", dest="images", choices=("link", "copy", "none"))
-    parser.add_argument("--format", help="of the source: voc, coco, yolo, mot, kitti, …; default: found out")
-    parser.add_argument(
-        "--class-names", type=name_list, metavar="LIST", help="only these classes, with commas between, in this order"
-    )
+    add_options(parser, open_folder, ("format", "class_names"))
     return parser

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..configuration import make_parser
 from ..extras import explain as explain_missing
@@ -17,11 +17,6 @@ from .detect_format import find_format
 from .findings import counted
 from .report_html import Figure, figure
 from .sample import DataError, DataWarning
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..ops import Targets
 
 _SAMPLES = 12
 _SPLITS = ("train", "val", "test")
@@ -36,7 +31,7 @@ class AuditSubject:
     failed: dict[str, str] = field(default_factory=dict)  # splits that could not be opened, and why
     model: dict[str, Any] = field(default_factory=dict)  # what is known of the model: arguments of `audit`
     settings: dict[str, Any] = field(default_factory=dict)  # further arguments of `DataModule`
-    radii: Callable[[Targets], Tensor] = lambda targets: targets.radii("ellipse")  # of the targets' blobs
+    radii: dict[str, Any] = field(default_factory=lambda: {"form": "ellipse"})  # arguments of `Targets.radii`
     configuration: str = ""  # YAML that trains on the data
 
     @contextmanager
@@ -63,8 +58,8 @@ def open_folder(
 
     Args:
         path: the folder.
-        format: voc, coco, yolo, mot, …; default: found out.
-        class_names: the classes, with commas between; default: all.
+        format: of the data: voc, coco, yolo, mot, kitti, …; default: found out.
+        class_names: only these classes, with commas between, in this order; default: all.
         size: of the network's input, N or HEIGHTxWIDTH.
         stride: of its output.
         require_images: False lets COCO's images be elsewhere.
@@ -102,24 +97,21 @@ def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
     subject = AuditSubject("a configuration with " + ", ".join(given))
     parser = make_parser(parts())
     parser.add_class_arguments(DataModule, "data", skip=set(_SPLITS), instantiate=False)
-    others = {key: value for key, value in section.items() if key not in _SPLITS}
-    subject.settings = dict(vars(_instantiate(parser, {"data": others}, source).data))
-    subject.model = {key: subject.settings.pop(key) for key in ("preprocessing", "class_names", "num_classes")}
-    subject.model["stride"] = 4
     for split in given:
-        parser = make_parser(parts())
         parser.add_argument(f"--{split}", type=DetectionDataset)
-        with subject.opening(split):
-            subject.datasets[split] = _instantiate(parser, {split: section[split]}, f"{source}: data")[split]
-    return subject
-
-
-def _instantiate(parser: Any, values: dict[str, Any], source: str) -> Any:
+    others = {key: value for key, value in section.items() if key not in _SPLITS}
     try:
-        parsed = parser.parse_object(values)
+        parsed = parser.parse_object({"data": others} | {split: section[split] for split in given})
     except Exception as error:  # jsonargparse's own, which tells the key and what was expected
         raise ValueError(f"{source}: {error}") from error
-    return parser.instantiate(parsed)
+    datasets = {split: type(parsed)({split: parsed.pop(split)}) for split in given}
+    subject.settings = dict(vars(parser.instantiate(parsed).data))
+    subject.model = {key: subject.settings.pop(key) for key in ("preprocessing", "class_names", "num_classes")}
+    subject.model["stride"] = 4
+    for split, dataset in datasets.items():
+        with subject.opening(split):
+            subject.datasets[split] = parser.instantiate(dataset)[split]
+    return subject
 
 
 def parts() -> dict[str, list[str]]:
@@ -141,25 +133,24 @@ def training_samples(subject: AuditSubject) -> tuple[list[Figure], str]:
     train = subject.datasets.get("train")
     if train is None or not train.class_names:
         return [], ""
-    settings = {**subject.settings, "num_workers": 0, "batch_size": min(_SAMPLES, len(train))}
-    settings |= {key: subject.model.get(key) for key in ("preprocessing", "class_names")}
+    model, stride = subject.model, subject.model["stride"]
+    settings = {**subject.settings, "preprocessing": model["preprocessing"], "class_names": model.get("class_names")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # they are in the report
         try:
-            module = DataModule(train, **settings)
+            module = DataModule(train, **settings | {"num_workers": 0, "batch_size": min(_SAMPLES, len(train))})
             batch = next(iter(module.train_dataloader()))
         except DataError:  # the report says why
             return [], ""
-    stride = subject.model["stride"]
-    grid = (-(-batch.images.shape[-2] // stride), -(-batch.images.shape[-1] // stride))
+    height, width = (-(-side // stride) for side in batch.images.shape[-2:])
     boxes = batch.boxes, batch.labels, batch.ignore
-    targets = Targets(*boxes, batch.counts, grid=grid, stride=stride, num_classes=len(module.class_names))
-    heatmaps = targets.heatmap(subject.radii(targets)).amax(1).numpy()
+    targets = Targets(*boxes, batch.counts, grid=(height, width), stride=stride, num_classes=len(module.class_names))
+    heatmaps = targets.heatmap(targets.radii(**subject.radii)).amax(1).numpy()
     figures = []
     for place, count in enumerate(batch.counts.tolist()):
+        pixels = batch.images[place].permute(1, 2, 0).numpy()
         truth, labels, ignore = (column[place, :count].numpy() for column in boxes)
         caption = f"{batch.annotations[place].path.name} · {counted(int((~ignore).sum()), 'object')}"
-        shown = truth, labels, ignore, module.class_names, caption
-        pixels = batch.images[place].permute(1, 2, 0).numpy()
-        figures.append(figure(pixels, *shown, heatmap=heatmaps[place], width=320))
+        shown = pixels, truth, labels, ignore, module.class_names, caption
+        figures.append(figure(*shown, heatmap=heatmaps[place], width=320))
     return figures, ""

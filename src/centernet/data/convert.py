@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,7 @@ from PIL import Image
 from .. import boxes as box_ops
 from ..annotations.coco import write_coco
 from ..annotations.mot import write_mot
-from ..annotations.problems import DataError
+from ..annotations.problems import DataError, check_option
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
@@ -26,6 +26,9 @@ from . import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
 from .columns import Columns
 from .dataset import DetectionDataset
 from .sample import Floats, Ints
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Target: TypeAlias = Literal["coco", "voc", "yolo", "mot"]
 ImageFiles: TypeAlias = Literal["link", "copy", "none"]
@@ -81,35 +84,33 @@ def convert(
     """
     output = Path(output)
     names = tuple(dict.fromkeys(name for dataset in datasets.values() for name in dataset.class_names))
-    targets, ways = get_args(Target), get_args(ImageFiles)
-    for right, text in (
-        (
-            to in targets and images in ways,
-            f"expected one of {', '.join(targets)} and of {', '.join(ways)} for the images, got {to!r} and {images!r}",
-        ),
-        (
-            shrink is None or (shrink >= 32 and images != "none" and "train" in datasets),
-            "shrink: expected a side of at least 32 pixels, a split named train and images that are written, got "
-            f"{shrink}, {', '.join(datasets)} and {images!r}",
-        ),
-        (datasets, "nothing to convert: no split was given"),
-        (
-            not output.exists() or (output.is_dir() and not any(output.iterdir())),
-            f"{output}: is there and not empty; give a new folder, so that nothing is mixed or written over",
-        ),
-        (names, "the data have no classes, so there is nothing to convert but images"),
-    ):
-        if not right:
-            raise DataError(text)
+    check_option("to", to in get_args(Target), f"one of {', '.join(get_args(Target))}", repr(to))
+    check_option("images", images in get_args(ImageFiles), f"one of {', '.join(get_args(ImageFiles))}", repr(images))
+    check_option(
+        "shrink",
+        shrink is None or (shrink >= 32 and images != "none" and "train" in datasets),
+        "a side of at least 32 pixels, a split named train and images that are written",
+        f"{shrink}, {', '.join(datasets)} and {images!r}",
+    )
+    if not datasets:
+        raise DataError("nothing to convert: no split was given")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        advice = "give a new folder, so that nothing is mixed or written over"
+        raise DataError(f"{output}: is there and not empty; {advice}")
+    if not names:
+        raise DataError("the data have no classes, so there is nothing to convert but images")
     sources = {split: dataset.with_class_names(names) for split, dataset in datasets.items()}
     job = _Job(output, to, images, names, sources)
     if shrink is not None:
         sources["train"] = job.shrunk(sources["train"], shrink)
-    for split, dataset in sources.items():
-        (job.write_video if to == "mot" else job.write)(split, dataset, job.as_held(split, dataset.columns))
-    return Conversion(
-        job.files, {split: len(dataset) for split, dataset in sources.items()}, job.boxes, _losses(job, datasets)
-    )
+    held = {split: job.as_held(dataset.columns) for split, dataset in sources.items()}
+    files = [file for split, columns in held.items() for file in job.write(split, columns)]
+    counts = {split: len(columns) for split, columns in held.items()}
+    boxes = {split: len(columns.labels) for split, columns in held.items()}
+    losses = [f"{count:,} {text}" for text, count in job.lost.items() if count]
+    present = set(np.concatenate([columns.labels for columns in held.values()]).tolist())
+    absent = [name for label, name in enumerate(names) if label not in present]
+    return Conversion(files, counts, boxes, losses + _left_behind(datasets, to, absent))
 
 
 @dataclass
@@ -121,81 +122,81 @@ class _Job:
     images: ImageFiles
     class_names: tuple[str, ...]
     sources: Mapping[str, DetectionDataset]
-    lost: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)  # by the sentence that says it
     sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)  # of images that become smaller
-    seen_classes: set[int] = field(default_factory=set)
-    files: list[Path] = field(default_factory=list)
-    boxes: dict[str, int] = field(default_factory=dict)
+
+    def lose(self, what: ArrayLike, sentence: str) -> None:
+        self.lost[sentence] += np.count_nonzero(what)
 
     def shrunk(self, dataset: DetectionDataset, side: int) -> DetectionDataset:
         """Return the training split as it will be, with images of at most `side` pixels along a side."""
-        whole = {d.path(i) for split, d in self.sources.items() if split != "train" for i in range(len(d))}
-        columns = dataset.columns
-        sizes = columns.sizes.copy()
-        for index in np.flatnonzero(columns.sizes.max(axis=1) > side).tolist():
+        whole = {path for split, other in self.sources.items() if split != "train" for path in _paths(other)}
+        columns, sizes = dataset.columns, dataset.columns.sizes.copy()
+        for index in np.flatnonzero(sizes.max(axis=1) > side).tolist():
             if (path := dataset.path(index)) not in whole:
-                height, width = columns.sizes[index] * (side / columns.sizes[index].max())
-                self.sizes[path] = max(1, round(height)), max(1, round(width))
-                sizes[index] = self.sizes[path]
+                sizes[index] = (sizes[index] * (side / sizes[index].max())).round().clip(1)
+                self.sizes[path] = (int(sizes[index, 0]), int(sizes[index, 1]))
         across = (sizes / columns.sizes)[columns.samples()][:, ::-1]
         boxes, areas = columns.boxes * np.tile(across, 2), columns.areas * across.prod(axis=1)
         smaller = replace(columns, sizes=sizes, boxes=boxes.astype(np.float32), areas=areas.astype(np.float32))
         return DetectionDataset(dataset.class_names, smaller, reader=dataset.reader, **dataset.settings())
 
-    def as_held(self, split: str, columns: Columns) -> Columns:
+    def as_held(self, columns: Columns) -> Columns:
         """Return the boxes as the format can hold them; what it cannot is counted."""
+        format, classes = self.to.upper(), np.arange(len(self.class_names))
         if self.to == "yolo":
-            self.lost["ignored"] += int(columns.ignore.sum())
+            self.lose(columns.ignore, "boxes to ignore left out: YOLO has no flag for them, they are background now")
             columns = columns.take(np.flatnonzero(~columns.ignore))
-        anyone, classes = columns.labels < 0, len(self.class_names)
-        rows = np.repeat(np.arange(len(anyone)), np.where(anyone, classes, 1))  # regions of any class: one of each
-        self.lost["any class"] += int(anyone.sum())
-        columns = columns.take(rows)
+        anyone = columns.labels < 0
+        self.lose(anyone, f"regions of any class written once for each of the {len(classes)} classes")
+        columns = columns.take(np.repeat(np.arange(len(anyone)), np.where(anyone, len(classes), 1)))
         labels: Ints = columns.labels.copy()
-        labels[anyone[rows]] = np.tile(np.arange(classes), int(anyone.sum()))
+        labels[labels < 0] = np.tile(classes, np.count_nonzero(anyone))
         columns = replace(columns, labels=labels)
         if self.to in ("voc", "yolo"):
-            self.lost["areas"] += int((np.abs(columns.areas - box_ops.area(columns.boxes)) > 1).sum())
+            other_areas = np.abs(columns.areas - box_ops.area(columns.boxes)) > 1
             limits = np.tile(columns.sizes[columns.samples()][:, ::-1], 2).astype(np.float32)
             boxes = np.clip(columns.boxes, 0, limits)
-            self.lost["clipped"] += int((boxes != columns.boxes).any(axis=1).sum())
+            self.lose((boxes != columns.boxes).any(axis=1), "boxes cut at the edges of their images")
             columns = replace(columns, boxes=boxes)
             columns = self._in_whole_pixels(columns, limits[:, :2]) if self.to == "voc" else columns
+            self.lose(other_areas, f"areas other than those of the boxes (of masks) lost: {format} has none")
         if self.to != "mot":
-            self.lost["identities"] += int((columns.ids >= 0).sum())
-        self.seen_classes.update(np.unique(columns.labels).tolist())
-        self.boxes[split] = len(columns.labels)
+            self.lose(columns.ids >= 0, f"identities lost: {format} has none")
         return columns
 
     def _in_whole_pixels(self, columns: Columns, limits: Floats) -> Columns:
         """Boxes between whole pixels, at least two wide and high: one pixel is written as no area."""
-        old = columns.boxes
-        low, high = np.floor(old[:, :2] + 0.5), np.floor(old[:, 2:] + 0.5)
+        low, high = np.floor(columns.boxes + 0.5).reshape(-1, 2, 2).swapaxes(0, 1)
         thin = high - low < 2
-        middle = (old[:, :2] + old[:, 2:]) / 2
+        middle = (columns.boxes[:, :2] + columns.boxes[:, 2:]) / 2
         low = np.where(thin, np.floor(middle - 0.5).clip(0, np.maximum(limits - 2, 0)), low)
         high = np.where(thin, low + 2, high)
         boxes: Floats = np.concatenate([low, high], axis=1).astype(np.float32)
         fitting = (high <= limits).all(axis=1)
-        self.lost["rounded"] += int((boxes != old).any(axis=1).sum())
-        self.lost["widened"] += int((thin.any(axis=1) & fitting).sum())
-        self.lost["too thin"] += int((~fitting).sum())
+        self.lose((boxes != columns.boxes).any(axis=1), "boxes rounded to whole pixels (numbered from 1)")
+        widened = thin.any(axis=1) & fitting
+        self.lose(widened, "boxes widened to two pixels, the smallest that are read as having an area")
+        self.lose(~fitting, "boxes left out, in images of one pixel")
         return replace(columns, boxes=boxes).take(np.flatnonzero(fitting))
 
-    def write(self, split: str, dataset: DetectionDataset, columns: Columns) -> None:
-        """Write one split in COCO's, VOC's or YOLO's form."""
+    def write(self, split: str, columns: Columns) -> Iterator[Path]:
+        """Write one split; yield the list, JSON file or data.yaml, for MOT the gt.txt of each sequence."""
+        if self.to == "mot":
+            yield from self._write_videos(split, columns)
+            return
+        dataset = self.sources[split]
         folder = self.output / {"coco": "images", "voc": "JPEGImages", "yolo": f"images/{split}"}[self.to]
         folder.mkdir(parents=True, exist_ok=True)
-        names = [self.names[dataset.path(index)] for index in range(len(dataset))]
+        names = [self.names[path] for path in _paths(dataset)]
         for index, name in enumerate(names):
             self._place(dataset, index, folder / name)
         as_coco = partial(write_coco, category_ids=next(iter(self.sources.values())).category_ids)
-        writer: Callable[..., Path] = as_coco if self.to == "coco" else write_voc if self.to == "voc" else write_yolo
-        truths = map(columns.annotation, range(len(columns)))
-        self.files.append(writer(self.output, split, names, truths, self.class_names))
+        writer: Callable[..., Path] = {"coco": as_coco, "voc": write_voc, "yolo": write_yolo}[self.to]
+        yield writer(self.output, split, names, map(columns.annotation, range(len(columns))), self.class_names)
 
-    def write_video(self, split: str, dataset: DetectionDataset, columns: Columns) -> None:
-        """Write one split in MOT's form: a folder for each sequence."""
+    def _write_videos(self, split: str, columns: Columns) -> Iterator[Path]:
+        dataset = self.sources[split]
         for name, indices, rate in _videos(dataset):
             video, folder = columns.select(np.array(indices)), self.output / split / name
             sizes = Counter(map(tuple, video.sizes.tolist()))
@@ -210,22 +211,24 @@ class _Job:
                 self._place(dataset, index, folder / "img1" / file)
             new, ids = (video.ids < 0) & ~video.ignore, video.ids.copy()
             ids[new] = ids.max(initial=-1) + 1 + np.arange(np.count_nonzero(new))
-            self.lost["new identities"] += int(new.sum())
-            self.lost["rate"] += rate == _UNKNOWN_RATE and not dataset.sequences
+            self.lose(new, "objects without an identity got one of their own")
+            unknown = rate == _UNKNOWN_RATE and not dataset.sequences
+            self.lose(unknown, f"sequences of unknown frame rate: {_UNKNOWN_RATE:g} is written")
             truths = [replace(video, ids=ids).annotation(frame) for frame in range(len(video))]
-            self.files.append(write_mot(folder, names, truths, self.class_names, rate))
+            yield write_mot(folder, names, truths, self.class_names, rate)
 
     @cached_property
     def names(self) -> dict[Path, str]:
         """A name for each image, of different stems; as many folders before its own name as that needs."""
-        paths = list(dict.fromkeys(d.path(index) for d in self.sources.values() for index in range(len(d))))
+        paths = list(dict.fromkeys(path for dataset in self.sources.values() for path in _paths(dataset)))
         for depth in range(1, 5):
             names = ["_".join(path.parts[-depth:]) for path in paths]
             if len({Path(name).stem.lower() for name in names}) == len(paths):
                 break
         else:
             names = [f"{number:06d}_{path.name}" for number, path in enumerate(paths, start=1)]
-        self.lost["renamed"] += sum(name != path.name for name, path in zip(names, paths, strict=True))
+        renamed = [name != path.name for name, path in zip(names, paths, strict=True)]
+        self.lose(renamed, "images renamed after their folders, as their own names occur more than once")
         return dict(zip(paths, names, strict=True))
 
     def _place(self, dataset: DetectionDataset, index: int, target: Path) -> None:
@@ -240,11 +243,11 @@ class _Job:
             except ImageError:  # stays what it is
                 if not source.is_file():
                     raise
-                self.lost["unreadable"] += 1
+                self.lose(True, "images that cannot be read left as large as they are")
             else:
                 if source in self.sizes:
                     image = image.resize(self.sizes[source][::-1], Image.Resampling.BOX)
-                    self.lost["shrunk"] += 1
+                    self.lose(True, "training images stored smaller; those of other splits stay whole")
                 format = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
                 return image.save(target, format, quality=95, subsampling=0)
         if self.images == "copy":
@@ -254,6 +257,10 @@ class _Job:
             target.symlink_to(source.resolve())
         except OSError as error:
             raise DataError(f"{target}: no link can be made here ({error}); copy the images instead") from error
+
+
+def _paths(dataset: DetectionDataset) -> Iterator[Path]:
+    return map(dataset.path, range(len(dataset)))
 
 
 def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
@@ -269,35 +276,17 @@ def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
         yield name, range(indices[0], indices[-1] + 1), _UNKNOWN_RATE
 
 
-def _losses(job: _Job, datasets: Mapping[str, DetectionDataset]) -> list[str]:
-    """A sentence for each thing that the new files do not say."""
-    format = job.to.upper()
-    sentences = {
-        "ignored": f"boxes to ignore left out: {format} has no flag for them, they are background now",
-        "any class": f"regions of any class written once for each of the {len(job.class_names)} classes",
-        "clipped": "boxes cut at the edges of their images",
-        "rounded": "boxes rounded to whole pixels (numbered from 1)",
-        "widened": "boxes widened to two pixels, the smallest that are read as having an area",
-        "too thin": "boxes left out, in images of one pixel",
-        "areas": f"areas other than those of the boxes (of masks) lost: {format} has none",
-        "identities": f"identities lost: {format} has none",
-        "new identities": "objects without an identity got one of their own",
-        "rate": f"sequences of unknown frame rate: {_UNKNOWN_RATE:g} is written",
-        "shrunk": "training images stored smaller; those of other splits stay whole",
-        "unreadable": "images that cannot be read left as large as they are",
-        "renamed": "images renamed after their folders, as their own names occur more than once",
-    }
-    missing = [name for label, name in enumerate(job.class_names) if label not in job.seen_classes]
+def _left_behind(datasets: Mapping[str, DetectionDataset], to: Target, absent: Sequence[str]) -> list[str]:
+    """Return a sentence for each thing beside the boxes that the new files do not say."""
     read_by = {kind for kind, _ in _NOT_READ if any(isinstance(dataset, kind) for dataset in datasets.values())}
-    others: list[tuple[object, str]] = [
-        (job.to != "coco" and COCO in read_by, f"ids of images and categories are not kept: {format} has none"),
-        (job.to == "voc", "the order of the classes is not kept: VOC has no list of them"),
-        (job.to == "voc" and missing, f"classes without an object are not kept: {', '.join(missing)}"),
-        (job.to == "mot", "visibility: 1 is written for all; frames are numbered anew from 1"),
+    sentences: list[tuple[object, str]] = [
+        (to != "coco" and COCO in read_by, f"ids of images and categories are not kept: {to.upper()} has none"),
+        (to == "voc", "the order of the classes is not kept: VOC has no list of them"),
+        (to == "voc" and absent, f"classes without an object are not kept: {', '.join(absent)}"),
+        (to == "mot", "visibility: 1 is written for all; frames are numbered anew from 1"),
         *((kind in read_by, f"not read from the source: {what}") for kind, what in _NOT_READ),
     ]
     for split, dataset in datasets.items():
         problems = dataset.problems
-        others.append((problems, f"{split}: {len(problems)} problems of the source; `centernet check` names them"))
-    counted = [f"{job.lost[key]:,} {text}" for key, text in sentences.items() if job.lost[key]]
-    return counted + [text for lost, text in others if lost]
+        sentences.append((problems, f"{split}: {len(problems)} problems of the source; `centernet check` names them"))
+    return [text for lost, text in sentences if lost]
