@@ -67,13 +67,11 @@ def main(arguments: Sequence[str]) -> int:
     print(f"\n{report_as_text(report)}")
     files: dict[Path, str] = {}
     if given.html is not None:
-        samples, reason = training_samples(subject) if read_images else ([], "")
         files[given.html] = report_as_html(
             report,
             title=str(target),
             subtitle=subject.description,
-            samples=samples,
-            without_samples=reason,
+            samples=training_samples(subject) if read_images else (),
             configuration=subject.configuration,
         )
     if given.fix_report is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..annotations.problems import Problem
 from ..images import Preprocessing
 from .dataset import DetectionDataset
-from .findings import RARE, DatasetReport, SplitReport, counted
+from .findings import RARE, DatasetReport, Finding, SplitReport, counted
 from .near_duplicates import nearest_pairs, same_files
 from .sample import Pixels
 from .scan import scan
@@ -55,23 +55,21 @@ def audit(
     order = sorted(datasets, key=lambda name: name != "train")
     all_names = tuple(dict.fromkeys(name for split in order for name in datasets[split].class_names))
     report = DatasetReport(preprocessing, stride, read_images, all_names)
-    for name, message in failed.items():
-        report.add("unusable", name, "", message)
+    report.findings += [Finding("error", "unusable", name, "", message) for name, message in failed.items()]
     fingerprints: dict[str, Pixels] = {}
     for name in order:
         dataset = datasets[name]
-        for problem in dataset.problems:
-            report.add(problem.kind, name, problem.path, problem.message)
+        known, found = list(dataset.problems), list[tuple[int, Problem]]()
         columns = dataset.columns.relabelled(np.array([all_names.index(c) for c in dataset.class_names], np.int64))
-        problems: list[tuple[int, Problem]] = []
         if read_images:
-            sizes, fingerprints[name], problems = scan(dataset, num_workers=num_workers, progress=progress)
+            sizes, fingerprints[name], found = scan(dataset, num_workers=num_workers, progress=progress)
             columns = fit_sizes(columns, sizes, amodal=dataset.amodal)
-        for sample, kind, message in repeated_boxes(columns, all_names):
-            problems.append((sample, Problem(str(dataset.path(sample)), kind, message)))
-        for sample, problem in sorted(problems, key=lambda entry: entry[0]):
-            report.add(problem.kind, name, problem.path, problem.message, sample)
-        report.splits.append(SplitReport(name, dataset, tally(columns, len(all_names), preprocessing, stride)))
+        split = SplitReport(name, dataset, tally(columns, len(all_names), preprocessing, stride))
+        report.splits.append(split)
+        for problem in known:
+            report.add(problem.kind, split, problem.message, path=problem.path)
+        for sample, problem in sorted([*found, *repeated_boxes(columns, all_names)], key=lambda entry: entry[0]):
+            report.add(problem.kind, split, problem.message, sample, path=problem.path)
     if report.splits:
         _judge_classes(report, class_names, num_classes)
     for split in report.splits:
@@ -84,67 +82,57 @@ def audit(
 
 
 def _judge_classes(report: DatasetReport, class_names: Sequence[str] | None, num_classes: int | None) -> None:
-    def add(kind: str, split: SplitReport, message: str) -> None:
-        report.add(kind, split.name, repr(split.dataset), message)
-
     train = report.splits[0]
     names = train.dataset.class_names if class_names is None else tuple(class_names)
     if num_classes is not None and num_classes != len(names):
-        add("class-count", train, f"the model has {num_classes} classes, the data {len(names)}: {_some(names)}")
+        report.add("class-count", train, f"the model has {num_classes} classes, the data {len(names)}: {_some(names)}")
     for split in report.splits:
         if lacking := [name for name in split.dataset.class_names if name not in names]:
             whose = train.name if class_names is None else "the model"
-            add("class-list", split, f"{_some(lacking)}; {whose} has {_some(names)}")
+            report.add("class-list", split, f"{_some(lacking)}; {whose} has {_some(names)}")
         if split.tally.images and not split.tally.objects.any() and split.dataset.class_names:
-            add("no-objects", split, f"none of its {split.tally.images} images has an object")
+            report.add("no-objects", split, f"none of its {split.tally.images} images has an object")
     counts = dict(zip(report.class_names, train.tally.objects.tolist(), strict=True))
     absent = [name for name in names if not counts.get(name)]
     if absent and train.tally.objects.any():
-        add("absent-class", train, f"{len(absent)} of {len(names)} classes: {_some(absent)}")
-    totals = sum(split.tally.objects for split in report.splits)
+        report.add("absent-class", train, f"{len(absent)} of {len(names)} classes: {_some(absent)}")
+    totals = np.sum([split.tally.objects for split in report.splits], axis=0)
     for split, label in product(report.splits, np.flatnonzero(totals <= RARE).tolist()):
         for sample, (x1, y1, x2, y2) in split.tally.first_of[label]:
-            objects = counted(int(totals[label]), "object")
-            where = f"here [{x1:g}, {y1:g}, {x2:g}, {y2:g}]"
-            text = f"the class {report.class_names[label]!r} has {objects} in all, {where}"
-            report.add("rare-class", split.name, split.dataset.path(sample), text, sample)
+            text = f"the class {report.class_names[label]!r} has {counted(int(totals[label]), 'object')} in all"
+            report.add("rare-class", split, f"{text}, here [{x1:g}, {y1:g}, {x2:g}, {y2:g}]", sample)
 
 
 def _judge_boxes(report: DatasetReport, split: SplitReport) -> None:
-    def add(kind: str, message: str, *, note: bool = False) -> None:
-        report.add(kind, split.name, repr(split.dataset), message, note=note)
-
     figures, clipped, objects = split.tally, split.dataset.clipped, int(split.tally.objects.sum())
     if not objects:
         return
     where = f"(input {report.input_size}, stride {report.stride})"
     if 2 * figures.tiny > objects:
-        add(
-            "normalised-boxes",
-            f"{figures.tiny} of {objects} objects are smaller than {TINY} pixels of their images in both directions",
-        )
+        text = f"{figures.tiny} of {objects} objects are smaller than {TINY} pixels of their images in both directions"
+        report.add("normalised-boxes", split, text)
     if clipped:
         boxes = objects + int(figures.ignored.sum())
         text = f"{clipped} of {boxes} boxes ({clipped / boxes:.1%}) reached over the edge of their images"
-        add("box-convention", text, note=clipped < CLIPPED_SHARE * boxes)
+        report.add("box-convention", split, text, note=clipped < CLIPPED_SHARE * boxes)
     if below := int(figures.cells[:, 0].sum()):
         text = f"{below} of {objects} objects ({below / objects:.1%}) have a side shorter than a cell {where}"
-        add("small-objects", text, note=below < SMALL_SHARE * objects)
+        report.add("small-objects", split, text, note=below < SMALL_SHARE * objects)
     if sharing := figures.sharing:
         text = f"{sharing} of {objects} objects ({sharing / objects:.1%}) share their centre cell with another"
         if figures.hidden:
             text += f"; {figures.hidden} have no peak of their own, as the other is of the same class"
-        add("shared-cell", f"{text} {where}", note=figures.hidden < SMALL_SHARE * objects)
+        report.add("shared-cell", split, f"{text} {where}", note=figures.hidden < SMALL_SHARE * objects)
 
 
 def _compare(
     report: DatasetReport, first: SplitReport, second: SplitReport, fingerprints: Mapping[str, Pixels]
 ) -> None:
     """Report images that two splits share, or nearly share."""
-    path = second.dataset.path
-    same = [index for index in same_files(first.dataset, second.dataset) if path(index).is_file()]  # none that is drawn
+    # An image that is drawn has no file.
+    same = [index for index in same_files(first.dataset, second.dataset) if second.dataset.path(index).is_file()]
     for index in same:
-        report.add("same-image", second.name, path(index), f"the image is in {first.name} as well", index)
+        report.add("same-image", second, f"the image is in {first.name} as well", index)
     if not report.read_images:
         return
     known = set(same)
@@ -152,7 +140,7 @@ def _compare(
         if b not in known:
             report.pairs.append(((first.name, a), (second.name, b), alike))
             text = f"nearly the same as {first.dataset.path(a)} of {first.name} (correlation {alike:.3f})"
-            report.add("near-duplicate", second.name, path(b), text, b)
+            report.add("near-duplicate", second, text, b)
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:

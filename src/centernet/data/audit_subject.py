@@ -123,16 +123,16 @@ def parts() -> dict[str, list[str]]:
     return {kind: [name for name in classes if issubclass(classes[name], base)] for kind, base in bases.items()}
 
 
-def training_samples(subject: AuditSubject) -> tuple[list[Figure], str]:
-    """Return the first samples of the first epoch, with the heatmaps that they are trained with, or none and why."""
+def training_samples(subject: AuditSubject) -> list[Figure] | str:
+    """Return the first samples of the first epoch, with the heatmaps to be predicted, or why there are none."""
     try:
         from ..ops import Targets
         from .datamodule import DataModule
     except ModuleNotFoundError as error:
-        return [], f"Left out: {explain_missing(error, 'showing what training sees')}."
+        return f"Left out: {explain_missing(error, 'showing what training sees')}."
     train = subject.datasets.get("train")
     if train is None or not train.class_names:
-        return [], ""
+        return []
     model, stride = subject.model, subject.model["stride"]
     settings = {**subject.settings, "preprocessing": model["preprocessing"], "class_names": model.get("class_names")}
     with warnings.catch_warnings():
@@ -141,7 +141,7 @@ def training_samples(subject: AuditSubject) -> tuple[list[Figure], str]:
             module = DataModule(train, **settings | {"num_workers": 0, "batch_size": min(_SAMPLES, len(train))})
             batch = next(iter(module.train_dataloader()))
         except DataError:  # the report says why
-            return [], ""
+            return []
     height, width = (-(-side // stride) for side in batch.images.shape[-2:])
     boxes = batch.boxes, batch.labels, batch.ignore
     targets = Targets(*boxes, batch.counts, grid=(height, width), stride=stride, num_classes=len(module.class_names))
@@ -153,4 +153,4 @@ def training_samples(subject: AuditSubject) -> tuple[list[Figure], str]:
         caption = f"{batch.annotations[place].path.name} · {counted(int((~ignore).sum()), 'object')}"
         shown = pixels, truth, labels, ignore, module.class_names, caption
         figures.append(figure(*shown, heatmap=heatmaps[place], width=320))
-    return figures, ""
+    return figures

@@ -126,7 +126,7 @@ class _Job:
     sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)  # of images that become smaller
 
     def lose(self, what: ArrayLike, sentence: str) -> None:
-        self.lost[sentence] += np.count_nonzero(what)
+        self.lost[sentence] += int(np.count_nonzero(what))
 
     def shrunk(self, dataset: DetectionDataset, side: int) -> DetectionDataset:
         """Return the training split as it will be, with images of at most `side` pixels along a side."""
@@ -192,8 +192,10 @@ class _Job:
         for index, name in enumerate(names):
             self._place(dataset, index, folder / name)
         as_coco = partial(write_coco, category_ids=next(iter(self.sources.values())).category_ids)
-        writer: Callable[..., Path] = {"coco": as_coco, "voc": write_voc, "yolo": write_yolo}[self.to]
-        yield writer(self.output, split, names, map(columns.annotation, range(len(columns))), self.class_names)
+        writers: dict[str, Callable[..., Path]] = {"coco": as_coco, "voc": write_voc, "yolo": write_yolo}
+        yield writers[self.to](
+            self.output, split, names, map(columns.annotation, range(len(columns))), self.class_names
+        )
 
     def _write_videos(self, split: str, columns: Columns) -> Iterator[Path]:
         dataset = self.sources[split]
@@ -221,12 +223,9 @@ class _Job:
     def names(self) -> dict[Path, str]:
         """A name for each image, of different stems; as many folders before its own name as that needs."""
         paths = list(dict.fromkeys(path for dataset in self.sources.values() for path in _paths(dataset)))
-        for depth in range(1, 5):
-            names = ["_".join(path.parts[-depth:]) for path in paths]
-            if len({Path(name).stem.lower() for name in names}) == len(paths):
-                break
-        else:
-            names = [f"{number:06d}_{path.name}" for number, path in enumerate(paths, start=1)]
+        candidates = [["_".join(path.parts[-depth:]) for path in paths] for depth in range(1, 5)]
+        candidates.append([f"{number:06d}_{path.name}" for number, path in enumerate(paths, start=1)])
+        names = next(names for names in candidates if len({Path(name).stem.lower() for name in names}) == len(paths))
         renamed = [name != path.name for name, path in zip(names, paths, strict=True)]
         self.lose(renamed, "images renamed after their folders, as their own names occur more than once")
         return dict(zip(paths, names, strict=True))

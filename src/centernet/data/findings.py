@@ -105,12 +105,12 @@ class DatasetReport:
         return "as large as the image" if self.preprocessing.resize == "keep" else f"{height}×{width}"
 
     def add(
-        self, kind: str, split: str, path: object, message: str, sample: int | None = None, *, note: bool = False
+        self, kind: str, split: SplitReport, message: str, sample: int | None = None, path: str = "", note: bool = False
     ) -> None:
-        """Add a finding; a `note` is not as severe as its kind."""
-        severity: Severity = "warning" if kind in _WARNINGS else "error"
-        severity = "note" if note or kind in _NOTES else severity
-        self.findings.append(Finding(severity, kind, split, str(path), message, sample))
+        """Add a finding about a split or a sample of it; a `note` is not as severe as its kind."""
+        severity: Severity = "note" if note or kind in _NOTES else "warning" if kind in _WARNINGS else "error"
+        path = path or (repr(split.dataset) if sample is None else str(split.dataset.path(sample)))
+        self.findings.append(Finding(severity, kind, split.name, path, message, sample))
 
     def count(self, severity: Severity) -> int:
         """Return the number of findings of a severity."""

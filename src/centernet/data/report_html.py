@@ -1,13 +1,11 @@
-"""The report on data sets as one page that needs nothing else: images are embedded, boxes are drawn by the browser.
-
-The page's template escapes all text that comes from files.
-"""
+"""The report on data sets as one page that needs nothing else: images are embedded, boxes are drawn by the browser."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,16 +23,15 @@ _ANY_CLASS = "any class"
 
 
 class Figure(NamedTuple):
-    """An image of some (width, height) for the page, with its boxes (x, y, width, height, class name, ignored), the
-    classes among them, and a heatmap to lay over it or nothing. Images are sources of an <img>."""
+    """An image for the page."""
 
-    source: str
+    source: str  # of an <img>
     width: int
     height: int
-    boxes: list[tuple[float, float, float, float, str, bool]]
-    classes: list[str]
+    boxes: list[tuple[float, float, float, float, str, bool]]  # x, y, width, height, class name, ignored
+    classes: list[str]  # among them
     caption: str
-    heat: str
+    heat: str  # a heatmap to lay over it, as the source of an <img>; or nothing
 
 
 def figure(
@@ -66,23 +63,21 @@ def report_as_html(
     *,
     title: str,
     subtitle: str = "",
-    samples: Sequence[Figure] = (),
-    without_samples: str = "",
+    samples: Sequence[Figure] | str = (),
     configuration: str = "",
 ) -> str:
     """Return the page, with samples of training or why there are none, and YAML to train with."""
-    names = dict.fromkeys([*report.class_names, *(name for shown in samples for name in shown.classes)])
+    figures = () if isinstance(samples, str) else samples
+    names = dict.fromkeys([*report.class_names, *(name for shown in figures for name in shown.classes)])
     angles = {name: 205 + 137.508 * place for place, name in enumerate(names)}  # the golden angle: neighbours differ
-    templates = Environment(
-        loader=PackageLoader("centernet"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    loader = PackageLoader("centernet")
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     templates.filters["counted"] = counted
     return templates.get_template("dataset_report.html").render(
         report=report,
         title=title,
         subtitle=subtitle,
         samples=samples,
-        without_samples=without_samples,
         configuration=configuration,
         tables=report_tables(report),
         colours={name: f"hsl({angle % 360:.0f} 75% 52%)" for name, angle in angles.items()},
@@ -98,11 +93,10 @@ def _figure_of(report: DatasetReport, name: str, index: int, with_split: bool = 
     dataset = next(split.dataset for split in report.splits if split.name == name)
     truth = dataset.annotation(index)
     caption = f"{name}: {truth.path.name}" if with_split else truth.path.name
-    try:
-        image = dataset.image(index).read()[0]
-    except ImageError:
-        return None
-    return figure(image, truth.boxes, truth.labels, truth.ignore, dataset.class_names, caption)
+    shown = truth.boxes, truth.labels, truth.ignore, dataset.class_names, caption
+    with suppress(ImageError):
+        return figure(dataset.image(index).read()[0], *shown)
+    return None
 
 
 def _examples(report: DatasetReport, findings: Sequence[Finding]) -> list[Figure]:
@@ -119,15 +113,12 @@ def _crops(report: DatasetReport, class_name: str) -> list[str]:
     label, found = report.class_names.index(class_name), list[str]()
     for split in report.splits:
         for index, (x1, y1, x2, y2) in split.tally.first_of[label][: _EXAMPLES - len(found)]:
-            try:
-                image = split.dataset.image(index).read()[0]
-            except ImageError:
-                continue
             margin = 2 + 0.1 * max(x2 - x1, y2 - y1)
             left, top = max(0, int(x1 - margin)), max(0, int(y1 - margin))
-            crop = image[top : int(y2 + margin) + 1, left : int(x2 + margin) + 1]
-            if crop.size:
-                found.append(_jpeg(crop, 96, 64))
+            with suppress(ImageError):
+                image = split.dataset.image(index).read()[0]
+                crop = image[top : int(y2 + margin) + 1, left : int(x2 + margin) + 1]
+                found += [_jpeg(crop, 96, 64)] if crop.size else []
     return found
 
 

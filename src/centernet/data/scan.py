@@ -110,7 +110,7 @@ def _misnamed(path: Path) -> list[Problem]:
             found = image.format
     except Exception:  # of an image that is drawn, or that only OpenCV knows
         return []
-    if None in (said, found) or _LIKE.get(found, found) == _LIKE.get(said, said):
+    if said is None or found is None or _LIKE.get(found, found) == _LIKE.get(said, said):
         return []
     text = f"its content is {found}, its name says {said}; read all the same, but other programs may not"
     return [Problem(str(path), "mislabelled-file", text)]

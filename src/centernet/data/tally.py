@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import boxes as box_ops
+from ..annotations.problems import Problem
 from ..images import Preprocessing
 from .columns import Columns
 from .sample import Ints
@@ -111,25 +112,25 @@ def tally(columns: Columns, num_classes: int, preprocessing: Preprocessing, stri
     )
 
 
-def repeated_boxes(columns: Columns, class_names: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+def repeated_boxes(columns: Columns, class_names: Sequence[str]) -> Iterator[tuple[int, Problem]]:
     """Find objects with the same box, to the pixel; not those that are hardly larger than one.
 
     Yields:
-        The sample, the kind of the finding, and its message.
+        The sample, and what is wrong with it.
     """
     rows = np.flatnonzero(~columns.ignore & (columns.boxes[:, 2:] - columns.boxes[:, :2] >= TINY).all(axis=1))
     of, rounded = columns.samples()[rows], columns.boxes[rows].round()
     order = np.lexsort((*rounded.T[::-1], of))
     new = (np.diff(of[order]) != 0) | (np.diff(rounded[order], axis=0) != 0).any(axis=1)
-    starts = np.flatnonzero(np.concatenate([[True], new, [True]])) if len(rows) else np.zeros(1, np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], new, [True]]))
     for place in np.flatnonzero(np.diff(starts) > 1):
         same = order[starts[place] : starts[place + 1]]
-        x1, y1, x2, y2 = columns.boxes[rows[same[0]]].tolist()
-        where = f"[{x1:g}, {y1:g}, {x2:g}, {y2:g}] (x1 y1 x2 y2)"
+        sample, (x1, y1, x2, y2) = int(of[same[0]]), columns.boxes[rows[same[0]]].tolist()
+        path, where = str(columns.paths[sample]), f"[{x1:g}, {y1:g}, {x2:g}, {y2:g}] (x1 y1 x2 y2)"
         times = Counter(class_names[label] for label in columns.labels[rows[same]])
         for name, count in times.items():
             if count > 1:
                 text = f"{count} objects {name!r} with the same box {where}; each counts in evaluation"
-                yield int(of[same[0]]), "duplicate-box", text
+                yield sample, Problem(path, "duplicate-box", text)
         if len(times) > 1:
-            yield int(of[same[0]]), "ambiguous-box", f"the same box {where} is {' and '.join(map(repr, times))}"
+            yield sample, Problem(path, "ambiguous-box", f"the same box {where} is {' and '.join(map(repr, times))}")
