@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 64  # images that a process reads before it reports
 
+_Read: TypeAlias = "tuple[tuple[int, int], Pixels, list[Problem]]"
+"""Size, fingerprint and problems of an image."""
+
 
 class Scan(NamedTuple):
     """The images of N samples; sizes and fingerprints are 0 where one cannot be read."""
@@ -44,31 +47,32 @@ def scan(dataset: DetectionDataset, *, num_workers: int = 0, progress: Callable[
     Args:
         dataset: of any format. What is found in its images is not added to its own problems where processes read.
         num_workers: processes that read; 0 reads in this one.
-        progress: called with the number of images after each part.
+        progress: called with 1 after each image.
 
     Raises:
         DataError: a process ended without a word.
     """
-    chunks = [range(start, min(start + _CHUNK, len(dataset))) for start in range(0, len(dataset), _CHUNK)]
-    parts = [_read(range(0), dataset)]
+    count = len(dataset)
+    result = Scan(np.zeros((count, 2), np.int32), np.zeros((count, FINGERPRINT), np.uint8), [])
     with ExitStack() as stack:
-        found: Iterator[Scan] = map(partial(_read, dataset=dataset), chunks)
-        if num_workers > 0 and len(chunks) > 1:
+        found: Iterator[_Read] = map(partial(_read, dataset=dataset), range(count))
+        if num_workers > 0 and count > _CHUNK:
             context = multiprocessing.get_context("spawn")  # what has threads (OpenCV, torch) can hang in a fork
-            pool = ProcessPoolExecutor(min(num_workers, len(chunks)), context, initializer=_start, initargs=(dataset,))
+            workers = min(num_workers, -(-count // _CHUNK))
+            pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(dataset,))
             stack.callback(pool.shutdown, cancel_futures=True)  # after Ctrl-C too, what has not begun is not waited for
-            found = pool.map(_read, chunks)
+            found = pool.map(_read, range(count), chunksize=_CHUNK)
         try:
-            for part in found:
-                parts.append(part)
-                progress(len(part.sizes))
+            for index, (size, mark, problems) in enumerate(found):
+                result.sizes[index], result.fingerprints[index] = size, mark
+                result.problems.extend((index, problem) for problem in problems)
+                progress(1)
         except BrokenProcessPool as error:
             raise DataError(
                 f"{dataset!r}: a process that read images ended without a word, as for want of memory; "
                 "try again with fewer workers (0 reads in the main process)"
             ) from error
-    sizes, fingerprints, problems = zip(*parts, strict=True)
-    return Scan(np.concatenate(sizes), np.concatenate(fingerprints), [entry for part in problems for entry in part])
+    return result
 
 
 _opened: DetectionDataset  # in a process that reads
@@ -82,21 +86,16 @@ def _start(dataset: DetectionDataset) -> None:
     warnings.simplefilter("ignore")  # of damaged EXIF blocks and the like; what matters is a problem
 
 
-def _read(indices: range, dataset: DetectionDataset | None = None) -> Scan:
-    """Read some images of a data set, by default of that of the process."""
+def _read(index: int, dataset: DetectionDataset | None = None) -> _Read:
+    """Read an image of a data set, by default of that of the process."""
     dataset = _opened if dataset is None else dataset
-    sizes, fingerprints = np.zeros((len(indices), 2), np.int32), np.zeros((len(indices), FINGERPRINT), np.uint8)
-    problems: list[tuple[int, Problem]] = []
-    for place, index in enumerate(indices):
-        known = len(dataset.problems)
-        with suppress(ImageError, DataError):  # noted as a problem; the second comes from strict data sets
-            sample = dataset[index]
-            fingerprints[place] = fingerprint(sample.image)
-            sizes[place] = sample.size_hw
-            problems += [(index, problem) for problem in _misnamed(sample.annotation.path)]
-        for problem in dataset.problems[known:]:
-            problems.append((index, replace(problem, kind="wrong-size") if problem.kind == "size" else problem))
-    return Scan(sizes, fingerprints, problems)
+    known, problems = len(dataset.problems), list[Problem]()
+    size, mark = (0, 0), np.zeros(FINGERPRINT, np.uint8)
+    with suppress(ImageError, DataError):  # noted as a problem; the second comes from strict data sets
+        sample = dataset[index]
+        mark, size, problems = fingerprint(sample.image), sample.size_hw, _misnamed(sample.annotation.path)
+    noted = dataset.problems[known:]
+    return size, mark, problems + [replace(p, kind="wrong-size") if p.kind == "size" else p for p in noted]
 
 
 _LIKE = {"MPO": "JPEG", "DIB": "BMP"}  # several frames in a JPEG, as telephones write; a BMP without its first header

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,8 +105,7 @@ def tally(columns: Columns, num_classes: int, preprocessing: Preprocessing, stri
         most_objects=int(in_image.max(initial=0)),
         sizes=dict(zip(map(tuple, sizes[order].tolist()), times[order].tolist(), strict=True)),
         first_of=[
-            [(int(of[row]), boxes[row].tolist()) for row in first[start : min(start + _EXAMPLES, stop)]]
-            for start, stop in pairwise(starts)
+            [(int(of[i]), boxes[i].tolist()) for i in part[:_EXAMPLES]] for part in np.split(first, starts[1:-1])
         ],
     )
 
