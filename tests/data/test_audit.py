@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet.data import COCO, VOC, DetectionDataset, Synthetic
+from centernet.data import COCO, VOC, DetectionDataset, ImageFolder, Synthetic
 from centernet.data.audit import audit
 from centernet.data.findings import KINDS, DatasetReport
 from centernet.data.report_text import report_as_text
@@ -134,6 +134,12 @@ def test_classes_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_a_split_without_objects(tmp_path: Path) -> None:
     assert "no-objects" in kinds(audit({"train": write_coco(tmp_path, [])}))
+
+
+def test_images_without_any_class(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    report = audit({"train": ImageFolder(tmp_path)})
+    assert report.splits[0].tally.images == 1 and report_as_text(report).endswith("nothing wrong was found")
 
 
 def test_images_in_both_splits(tmp_path: Path) -> None:

@@ -93,24 +93,24 @@ def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
     """
     from .datamodule import DataModule
 
-    given = [split for split in _SPLITS if section.get(split) is not None]
+    values = {key: value for key, value in section.items() if value is not None or key not in _SPLITS}
+    given = [split for split in _SPLITS if split in values]
     subject = AuditSubject("a configuration with " + ", ".join(given))
     parser = make_parser(parts())
     parser.add_class_arguments(DataModule, "data", skip=set(_SPLITS), instantiate=False)
     for split in given:
-        parser.add_argument(f"--{split}", type=DetectionDataset)
-    others = {key: value for key, value in section.items() if key not in _SPLITS}
+        parser.add_argument(f"--data.{split}", type=DetectionDataset)
     try:
-        parsed = parser.parse_object({"data": others} | {split: section[split] for split in given})
+        parsed = parser.parse_object({"data": values})
     except Exception as error:  # jsonargparse's own, which tells the key and what was expected
         raise ValueError(f"{source}: {error}") from error
-    datasets = {split: type(parsed)({split: parsed.pop(split)}) for split in given}
+    datasets = {split: type(parsed)({f"data.{split}": parsed.data.pop(split)}) for split in given}
     subject.settings = dict(vars(parser.instantiate(parsed).data))
     subject.model = {key: subject.settings.pop(key) for key in ("preprocessing", "class_names", "num_classes")}
     subject.model["stride"] = 4
     for split, dataset in datasets.items():
         with subject.opening(split):
-            subject.datasets[split] = parser.instantiate(dataset)[split]
+            subject.datasets[split] = parser.instantiate(dataset).data[split]
     return subject
 
 

@@ -98,7 +98,7 @@ def tally(columns: Columns, num_classes: int, preprocessing: Preprocessing, stri
         objects=np.bincount(labels, minlength=num_classes),
         ignored=np.bincount(columns.labels[columns.ignore] % (num_classes + 1), minlength=num_classes + 1),
         images_with=np.diff(starts),
-        cells=cells.reshape(num_classes, -1),
+        cells=cells.reshape(num_classes, len(CELLS) + 1),
         sharing=int((sharers[group] > 1).sum()),
         hidden=len(rows) - len(np.unique(centre * num_classes + labels)),
         tiny=int(((boxes[:, 2:] - boxes[:, :2]) < TINY).all(axis=1).sum()),
