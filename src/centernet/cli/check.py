@@ -1,7 +1,4 @@
-"""`centernet check CONFIG_OR_FOLDER`: name what is wrong with data sets, before training on them.
-
-centernet check data/VOC2007 --html report.html
-"""
+"""`centernet check CONFIG_OR_FOLDER`: name what is wrong with data sets, before training on them."""
 
 from __future__ import annotations
 
@@ -11,13 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from centernet.cli.arguments import add_options, command_parser, given_options, positive, size
 from centernet.cli.progress import Progress
-
-if TYPE_CHECKING:
-    from centernet.data.audit_subject import AuditSubject
 
 FOLDER_OPTIONS = ("format", "class_names", "size", "stride")
 EPILOG = """examples:
@@ -41,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from centernet.configuration import read_yaml
     from centernet.data.audit import audit
-    from centernet.data.audit_subject import open_folder, training_samples
+    from centernet.data.audit_subject import open_configuration, open_folder, training_samples
     from centernet.data.report_html import report_as_html
     from centernet.data.report_text import report_as_text
 
@@ -52,7 +45,11 @@ def main(arguments: Sequence[str]) -> int:
     elif wrong := [name.replace("_", "-") for name in FOLDER_OPTIONS if hasattr(given, name)]:
         parser.error(f"--{wrong[0]} is for folders; {target} is a configuration, which says it")
     else:
-        subject = _configured(content, str(target))
+        subject = open_configuration(content, source=str(target))
+        if content.get("model") is not None:
+            from centernet.network.build import network_of_section, without_start
+
+            subject.use_network(network_of_section(without_start(content["model"]), source=str(target)))
     print(f"{target}: {subject.description}")
     progress = Progress(sum(map(len, subject.datasets.values())), unit="images")
     report = audit(
@@ -82,23 +79,6 @@ def main(arguments: Sequence[str]) -> int:
     if files:
         print("wrote " + " and ".join(map(str, files)))
     return 1 if report.count("error") else 0
-
-
-def _configured(content: dict[str, Any], source: str) -> AuditSubject:
-    from centernet.data.audit_subject import open_section
-
-    if not isinstance(content.get("data"), dict):
-        raise ValueError(f"{source} has no `data` section (it has: {', '.join(map(str, content)) or 'nothing'})")
-    subject = open_section(content["data"], source=source)
-    if content.get("model") is not None:
-        from centernet.network.build import network_of_section, without_start
-
-        network = network_of_section(without_start(content["model"]), source=source)
-        subject.model = {name: getattr(network, name) for name in subject.model}
-        head: Any = network.heads[network.finder]
-        if hasattr(head, "radius"):
-            subject.radii = {"form": head.radius, "min_overlap": head.min_overlap, "alpha": head.alpha}
-    return subject
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,4 @@
-"""`centernet convert-data SOURCE`: write a data set in another format, or with smaller training images.
-
-centernet convert-data data/VOC2007 --to coco --output data/voc_as_coco
-"""
+"""`centernet convert-data SOURCE`: write a data set in another format, or with smaller training images."""
 
 from __future__ import annotations
 

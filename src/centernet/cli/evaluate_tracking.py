@@ -1,7 +1,4 @@
-"""`centernet evaluate-tracking GT RESULTS`: HOTA, MOTA, IDF1 and their kin of a tracker's files.
-
-centernet evaluate-tracking data/MOT17/train tracks --output figures
-"""
+"""`centernet evaluate-tracking GT RESULTS`: HOTA, MOTA, IDF1 and their kin of a tracker's files."""
 
 from __future__ import annotations
 

@@ -44,6 +44,13 @@ class AuditSubject:
             except (DataError, OSError) as error:
                 self.failed[split] = str(error)
 
+    def use_network(self, network: Any) -> None:
+        """Take over what a `centernet.network.Network` says of its input, its classes and its targets."""
+        self.model = {name: getattr(network, name) for name in self.model}
+        head = network.heads[network.finder]
+        if hasattr(head, "radius"):
+            self.radii = {"form": head.radius, "min_overlap": head.min_overlap, "alpha": head.alpha}
+
 
 def open_folder(
     path: Path,
@@ -81,19 +88,17 @@ def open_folder(
     return subject
 
 
-def open_section(section: Mapping[str, Any], *, source: str) -> AuditSubject:
-    """Open the data sets of a `data` section.
-
-    Args:
-        section: as in the YAML file.
-        source: begins the messages.
+def open_configuration(content: Mapping[str, Any], *, source: str) -> AuditSubject:
+    """Open the data sets of the `data` section of a YAML file.
 
     Raises:
-        ValueError: an unknown key or class, or a value of the wrong type.
+        ValueError: no such section, an unknown key or class, or a value of the wrong type; `source` begins the message.
     """
     from .datamodule import DataModule
 
-    values = {key: value for key, value in section.items() if value is not None or key not in _SPLITS}
+    if not isinstance(content.get("data"), dict):
+        raise ValueError(f"{source} has no `data` section (it has: {', '.join(map(str, content)) or 'nothing'})")
+    values = {key: value for key, value in content["data"].items() if value is not None or key not in _SPLITS}
     given = [split for split in _SPLITS if split in values]
     subject = AuditSubject("a configuration with " + ", ".join(given))
     parser = make_parser(parts())

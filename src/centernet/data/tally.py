@@ -53,8 +53,6 @@ def fit_sizes(columns: Columns, sizes: NDArray[np.int32], *, amodal: bool) -> Co
         amodal: boxes that reach into the image stay whole.
     """
     rows = np.flatnonzero((sizes != columns.sizes).any(axis=1)[columns.samples()])
-    if not len(rows):
-        return replace(columns, sizes=sizes)
     boxes, keep = columns.boxes.copy(), np.ones(len(columns.boxes), np.bool_)
     height, width = sizes[columns.samples()[rows]].T
     clipped = box_ops.clip(boxes[rows], (height, width))
