@@ -14,7 +14,6 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 RARE = 2
 """A class with so few objects, or fewer, is likelier a wrong label than something to learn."""
 
-
 _ERRORS = {
     "unusable": "splits that cannot be used. Nothing of them can be read.",
     "missing-image": "missing images. The samples are left out.",

@@ -39,11 +39,9 @@ def same_files(first: DetectionDataset, second: DetectionDataset) -> list[int]:
 
 
 def nearest_pairs(first: Pixels, second: Pixels) -> list[tuple[int, int, float]]:
-    """Find for each image of `second` the most alike of its near-duplicates in `first`.
+    """Find for each fingerprint of `second` (uint8 N×320) the most alike of its near-duplicates in `first`.
 
-    Args:
-        first: fingerprints, uint8 N×320. Images of one gray level all over are like nothing.
-        second: the same.
+    Images of one gray level all over are like nothing.
 
     Returns:
         Places in the first and the second, and the correlation of their thumbnails in 0..1; most alike first.
