@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+# mypy: disable-error-code="no-any-return"
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -53,8 +55,7 @@ def cxcywh_to_xyxy(boxes: Array) -> Array:
 def area(boxes: Array) -> Array:
     """Compute the areas (…) of boxes (…×4), in square units of the boxes; an inverted box has none."""
     x1, y1, x2, y2 = _columns(boxes)
-    areas: Array = _positive(x2 - x1) * _positive(y2 - y1)
-    return areas
+    return _positive(x2 - x1) * _positive(y2 - y1)
 
 
 def clip(boxes: Array, size_hw: tuple[Any, Any]) -> Array:
@@ -74,8 +75,7 @@ def transform(boxes: Array, matrix: Any) -> Array:
     The matrix is 2×3, or one for each image of a batch (…×2×3): ``x' = m00 x + m01 y + m02``. NumPy boxes are mapped in
     float64 and returned in their own (floating) type.
     """
-    boxes = _floating(boxes)
-    xp = _namespace(boxes)
+    boxes, xp = _floating(boxes), _namespace(boxes)
     m = np.asarray(matrix, np.float64) if xp is np else xp.as_tensor(matrix, dtype=boxes.dtype, device=boxes.device)
     m = m[..., None]  # …×2×3×1: each entry broadcasts over the N boxes of its image
     x1, y1, x2, y2 = _columns(boxes)
@@ -86,8 +86,7 @@ def transform(boxes: Array, matrix: Any) -> Array:
         low.append(xp.minimum(ax, bx) + xp.minimum(ay, by) + m[..., row, 2, :])
         high.append(xp.maximum(ax, bx) + xp.maximum(ay, by) + m[..., row, 2, :])
     mapped: Any = _stack(boxes, *low, *high)
-    result: Array = mapped.astype(boxes.dtype) if xp is np else mapped
-    return result
+    return mapped.astype(boxes.dtype) if xp is np else mapped
 
 
 def iou(a: Array, b: Array, *, inclusive: bool = False) -> Array:
@@ -97,9 +96,7 @@ def iou(a: Array, b: Array, *, inclusive: bool = False) -> Array:
     Returns …×N×M in [0, 1]; 0 where neither box has area.
     """
     a, b = _precise(a), _precise(b)
-    intersection, union = _intersection_and_union(a[..., :, None, :], b[..., None, :, :], inclusive)
-    overlaps: Array = _divide(intersection, union)
-    return overlaps
+    return _divide(*_intersection_and_union(a[..., :, None, :], b[..., None, :, :], inclusive))
 
 
 def intersection_over_area(a: Array, b: Array) -> Array:
@@ -109,8 +106,7 @@ def intersection_over_area(a: Array, b: Array) -> Array:
     """
     a, b = _precise(a), _precise(b)
     intersection, _ = _intersection_and_union(a[..., :, None, :], b[..., None, :, :], inclusive=False)
-    shares: Array = _divide(intersection, area(a)[..., None])
-    return shares
+    return _divide(intersection, area(a)[..., None])
 
 
 def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: bool = False) -> Array:
@@ -137,7 +133,7 @@ def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: boo
         raise ValueError(f"unknown kind of IoU {kind!r}: expected 'iou', 'giou', 'diou' or 'ciou'")
     a, b = _precise(a), _precise(b)
     intersection, union = _intersection_and_union(a, b, inclusive)
-    value: Array = _divide(intersection, union)
+    value = _divide(intersection, union)
     if kind == "iou":
         return value
 
@@ -149,11 +145,10 @@ def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: boo
     around_h = _positive(xp.maximum(ay2, by2) - xp.minimum(ay1, by1) + extra)
     if kind == "giou":
         around = around_w * around_h
-        giou: Array = value - _divide(around - union, around)
-        return giou
+        return value - _divide(around - union, around)
 
     distance = ((bx1 + bx2 - ax1 - ax2) / 2) ** 2 + ((by1 + by2 - ay1 - ay2) / 2) ** 2
-    diou: Array = value - _divide(distance, around_w**2 + around_h**2)
+    diou = value - _divide(distance, around_w**2 + around_h**2)
     if kind == "diou":
         return diou
 
@@ -162,8 +157,7 @@ def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: boo
     angle_a = xp.arctan2(_at_least(ax2 - ax1 + extra, tiny), _at_least(ay2 - ay1 + extra, tiny))
     angle_b = xp.arctan2(_at_least(bx2 - bx1 + extra, tiny), _at_least(by2 - by1 + extra, tiny))
     v = (4 / math.pi**2) * (angle_b - angle_a) ** 2
-    ciou: Array = diou - _divide(v, 1 - value + v) * v
-    return ciou
+    return diou - _divide(v, 1 - value + v) * v
 
 
 def _intersection_and_union(a: Any, b: Any, inclusive: bool) -> tuple[Any, Any]:
@@ -207,24 +201,21 @@ def _columns(boxes: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _stack(like: Array, *columns: Any) -> Array:
-    stacked: Array = _namespace(like).stack(columns, -1)
-    return stacked
+    return _namespace(like).stack(columns, -1)
 
 
-def _floating(boxes: Any) -> Any:
-    """Convert integer boxes to float32 (differences of unsigned integers wrap around); return others as they are."""
-    if isinstance(boxes, np.ndarray):
-        return boxes if boxes.dtype.kind == "f" else boxes.astype(np.float32)
-    _namespace(boxes)
-    return boxes if boxes.is_floating_point() else boxes.float()
+def _floating(boxes: Any, least: int = 1) -> Any:
+    """Convert integer boxes to float32 (differences of unsigned ones wrap around), and floats of fewer bytes too."""
+    numpy = _namespace(boxes) is np
+    floating = boxes.dtype.kind == "f" if numpy else boxes.is_floating_point()
+    if floating and boxes.dtype.itemsize >= least:
+        return boxes
+    return boxes.astype(np.float32) if numpy else boxes.float()
 
 
 def _precise(boxes: Any) -> Any:
     """Convert boxes to at least float32: areas overflow float16 and lose their differences in bfloat16."""
-    boxes = _floating(boxes)
-    if boxes.dtype.itemsize >= 4:
-        return boxes
-    return boxes.astype(np.float32) if isinstance(boxes, np.ndarray) else boxes.float()
+    return _floating(boxes, least=4)
 
 
 def _epsilon(array: Any) -> float:
