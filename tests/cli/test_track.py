@@ -14,8 +14,7 @@ import pytest
 
 from centernet.cli.main import main
 from centernet.images import Preprocessing, read_image
-from centernet.inference import torch_runtime
-from centernet.inference import tracking as inference_tracking
+from centernet.inference import torch_runtime, tracking as inference_tracking
 from centernet.tracking import PRESETS, TrackerOptions
 
 

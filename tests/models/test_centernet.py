@@ -27,8 +27,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_the_same_objects_from_the_repository_root() -> None:
-    from src.models import CenterNet as RootCenterNet
-    from src.models import build_centernet as root_build
+    from src.models import CenterNet as RootCenterNet, build_centernet as root_build
 
     assert RootCenterNet is CenterNet
     assert root_build is build_centernet

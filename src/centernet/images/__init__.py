@@ -6,25 +6,14 @@ and the centre of its first pixel is at (.5, .5); OpenCV's pixel indices (first 
 
 from __future__ import annotations
 
-from .listing import IMAGE_SUFFIXES, list_images
-from .preprocessing import Preprocessing, ResizeRule
-from .reading import ImageError, ImageSource, LazyImage, check_image, image_size, open_image, read_image
-from .warping import Window, is_upright, warp, window
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "ImageError",
-    "ImageSource",
-    "LazyImage",
-    "Preprocessing",
-    "ResizeRule",
-    "Window",
-    "check_image",
-    "image_size",
-    "is_upright",
-    "list_images",
-    "open_image",
-    "read_image",
-    "warp",
-    "window",
-]
+from .listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES, list_images as list_images
+from .preprocessing import Preprocessing as Preprocessing
+from .reading import (
+    ImageError as ImageError,
+    LazyImage as LazyImage,
+    check_image as check_image,
+    image_size as image_size,
+    open_image as open_image,
+    read_image as read_image,
+)
+from .warping import is_upright as is_upright, warp as warp, window as window

@@ -44,14 +44,13 @@ class Preprocessing:
     divisor: int = 32
 
     def __post_init__(self) -> None:
-        def put(key: str, value: Any) -> None:
-            object.__setattr__(self, key, value)
-
-        put("size", _numbers("size", self.size, 2, "two whole numbers of pixels (height, width)", whole=True))
-        put("mean", _numbers("mean", self.mean, 3, "three numbers (red, green, blue)"))
-        put("std", _numbers("std", self.std, 3, "three numbers above 0 (red, green, blue)"))
-        for key in ("pad_value", "divisor"):
-            put(key, _numbers(key, (getattr(self, key),), 1, "a whole number", whole=True)[0])
+        vars(self).update(  # the class is frozen
+            size=_numbers("size", self.size, 2, "two whole numbers of pixels (height, width)", whole=True),
+            mean=_numbers("mean", self.mean, 3, "three numbers (red, green, blue)"),
+            std=_numbers("std", self.std, 3, "three numbers above 0 (red, green, blue)"),
+            pad_value=_numbers("pad_value", (self.pad_value,), 1, "a whole number", whole=True)[0],
+            divisor=_numbers("divisor", (self.divisor,), 1, "a whole number", whole=True)[0],
+        )
         rules = get_args(ResizeRule)
         for key, wrong, expected in (
             ("size", min(self.size) < 1, "(height, width) of at least 1"),

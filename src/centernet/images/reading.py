@@ -78,11 +78,7 @@ class LazyImage:
     @classmethod
     def of(cls, pixels: NDArray[np.uint8]) -> LazyImage:
         """Wrap an image that is decoded already, uint8 H×W×3."""
-        return cls((pixels.shape[0], pixels.shape[1]), partial(_in_its_own_size, pixels))
-
-
-def _in_its_own_size(pixels: NDArray[np.uint8], scale: float) -> Scaled:
-    return pixels, (1.0, 1.0)
+        return cls((pixels.shape[0], pixels.shape[1]), lambda scale: (pixels, (1.0, 1.0)))
 
 
 def read_image(source: ImageSource) -> NDArray[np.uint8]:
@@ -114,12 +110,7 @@ def open_image(source: ImageSource) -> LazyImage:
     Raises:
         ImageError: as `read_image`; damage behind the header is found when the pixels are read.
     """
-    name, file = _open(source)
-    try:
-        header = _read_header(name, file)
-    except UnidentifiedImageError:
-        return LazyImage.of(_read_with_opencv(name, file))
-    return LazyImage(header.size_hw, partial(_decode, name, file, header))
+    return _lazy(*_open(source))
 
 
 def image_size(source: ImageSource) -> tuple[int, int]:
@@ -128,11 +119,7 @@ def image_size(source: ImageSource) -> tuple[int, int]:
     Raises:
         ImageError: no such file, empty, or not an image. Damage behind the header is not seen.
     """
-    name, file = _open(source, header_only=True)
-    try:
-        return _read_header(name, file).size_hw
-    except UnidentifiedImageError:
-        return LazyImage.of(_read_with_opencv(name, file)).size_hw
+    return _lazy(*_open(source, header_only=True)).size_hw
 
 
 def check_image(image: Any) -> None:
@@ -160,6 +147,14 @@ class _Header(NamedTuple):
             if factor * scale <= 1 + 1e-6 and factor <= min(height, width) and exact:
                 return factor
         return 1
+
+
+def _lazy(name: str, file: str | io.BytesIO) -> LazyImage:
+    try:
+        header = _read_header(name, file)
+    except UnidentifiedImageError:
+        return LazyImage.of(_read_with_opencv(name, file))
+    return LazyImage(header.size_hw, partial(_decode, name, file, header))
 
 
 def _read_header(name: str, file: str | io.BytesIO) -> _Header:
