@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -68,10 +69,9 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
         for box in (box for name in named["boxes"] for box in one.data[name].reshape(-1, 4) if np.isfinite(box).all()):
             _outline(pen, box.clip(-9999, 99999), colour, 1, halo)
         _outline(pen, one.bbox, colour, line, halo)
-        points = [one.data[name].reshape(-1, one.data[name].shape[-1])[:, :2] for name in named["points"]]
-        for x, y in (point for several in points for point in several.tolist()):
+        for x, y in (point for name in named["points"] for point in one.data[name][..., :2].reshape(-1, 2).tolist()):
             if 0 <= x <= width and 0 <= y <= height:
-                _dot(pen, x, y, colour, line, halo)
+                pen.circle((x, y), 1.5 * line, fill=colour, outline=DARK, width=halo)
 
     # Labels come after all outlines. The best object chooses its place first, and is drawn last.
     places: list[tuple[Rectangle, str, Colour, int]] = []
@@ -114,15 +114,12 @@ class Trails:
             return image
         canvas = image.copy()
         width = max(1, round(math.sqrt(image.shape[0] * image.shape[1]) / 320))
-        for age in range(len(self._frames) - 1):  # from the oldest on, each piece stronger than the one before
-            before, after = self._frames[age], self._frames[age + 1]
-            share = (age + 1) / (len(self._frames) - 1)
+        for number, (before, after) in enumerate(pairwise(self._frames), start=1):  # the newest is the strongest
+            thickness = max(1, round(width * (0.5 + number / (len(self._frames) - 1))))
             for identity in before.keys() & after.keys() & here.keys():
-                ends = [tuple(round(v * 16) for v in frame[identity]) for frame in (before, after)]
-                colour, thickness = class_colour(identity), max(1, round(width * (0.5 + share)))
-                cv2.line(canvas, ends[0], ends[1], colour, thickness, cv2.LINE_AA, 4)
-        faded = cv2.addWeighted(canvas, 0.75, image, 0.25, 0)
-        return np.asarray(faded, dtype=np.uint8)
+                begin, end = (tuple(round(v * 16) for v in frame[identity]) for frame in (before, after))
+                cv2.line(canvas, begin, end, class_colour(identity), thickness, cv2.LINE_AA, 4)
+        return np.asarray(cv2.addWeighted(canvas, 0.75, image, 0.25, 0), dtype=np.uint8)
 
 
 @lru_cache(maxsize=1024)
@@ -173,12 +170,6 @@ def _outline(pen: ImageDraw.ImageDraw, box: NDArray[np.float32], colour: Colour,
         x1, y1 = (round(float(v) - width / 2) for v in box[:2])
         x2, y2 = (round(float(v) + width / 2) - 1 for v in box[2:])  # Pillow's corners belong to the rectangle
         pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
-
-
-def _dot(pen: ImageDraw.ImageDraw, x: float, y: float, colour: Colour, line: int, halo: int) -> None:
-    """Draw a point, within a thin dark ring."""
-    radius = 1.5 * line
-    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=DARK, width=halo)
 
 
 def _place(
