@@ -238,13 +238,15 @@ def test_each_epoch_has_every_sample_once_in_another_order() -> None:
         orders.append([index for key in batches for index in key.indices])
         assert sorted(orders[-1]) == list(range(12))
     assert len({tuple(order) for order in orders}) == 5
-    assert TrainBatches(scenes(12), 3, seed=2).batches(0) != TrainBatches(scenes(12), 3, seed=1).batches(0)
+    assert list(TrainBatches(scenes(12), 3, seed=2)) != list(TrainBatches(scenes(12), 3, seed=1))
 
 
 @pytest.mark.parametrize("samples", [1, 3, 11, 12, 13])
 def test_two_devices_share_the_batches_of_one(samples: int) -> None:
-    one = TrainBatches(scenes(samples), 6, seed=1).batches(2)
-    two = [TrainBatches(scenes(samples), 3, seed=1, devices=2, rank=rank).batches(2) for rank in (0, 1)]
+    one = list(TrainBatches(scenes(samples), 6, seed=1, position=lambda: (2, 0)))
+    two = [
+        list(TrainBatches(scenes(samples), 3, seed=1, devices=2, rank=rank, position=lambda: (2, 0))) for rank in (0, 1)
+    ]
     assert len(two[0]) == len(two[1]) == len(one)
     for whole, first, second in zip(one, *two, strict=True):
         assert len(first.indices) == len(second.indices) > 0
@@ -454,8 +456,8 @@ def test_overfit_batches_of_the_trainer_are_refused(tmp_path: Path) -> None:
 def test_limited_epochs_go_through_new_orders(tmp_path: Path) -> None:
     model = Recorder()
     trainer(tmp_path, max_epochs=3, limit_train_batches=2).fit(model, data())
-    sampler = TrainBatches(scenes(11), 3, seed=5)
-    expected = [sorted(key.indices) for epoch in range(3) for key in sampler.batches(epoch)[:2]]
+    epochs = [TrainBatches(scenes(11), 3, seed=5, position=lambda epoch=epoch: (epoch, 0)) for epoch in range(3)]
+    expected = [sorted(key.indices) for batches in epochs for key in list(batches)[:2]]
     assert [sorted(ids) for ids, *_ in model.seen] == expected
 
 

@@ -207,8 +207,11 @@ SMALL = Preprocessing(size=(32, 32))
 def test_devices_share_the_batches_of_one(batch_size: int) -> None:
     rates = np.random.default_rng(0).uniform(0, 4, 90)
     dataset = Listed([[0]] * 90)
-    one = TrainBatches(dataset, 2 * batch_size, rates=rates, seed=3).batches(5)
-    two = [TrainBatches(dataset, batch_size, rates=rates, seed=3, devices=2, rank=r).batches(5) for r in (0, 1)]
+    one = list(TrainBatches(dataset, 2 * batch_size, rates=rates, seed=3, position=lambda: (5, 0)))
+    two = [
+        list(TrainBatches(dataset, batch_size, rates=rates, seed=3, devices=2, rank=r, position=lambda: (5, 0)))
+        for r in (0, 1)
+    ]
     assert len(one) == len(two[0]) == len(two[1]) == len(TrainBatches(dataset, 2 * batch_size, rates=rates))
     for whole, *shares in zip(one, *two, strict=True):
         seen = [pair for key in shares for pair in zip(key.indices, key.times or (), strict=True)]
@@ -222,7 +225,7 @@ def test_epochs_are_those_of_seed_and_epoch() -> None:
     dataset = Listed([[0]] * 200)
 
     def epoch(number: int, seed: int = 1) -> list[Any]:
-        return TrainBatches(dataset, 7, rates=rates, seed=seed).batches(number)
+        return list(TrainBatches(dataset, 7, rates=rates, seed=seed, position=lambda: (number, 0)))
 
     assert epoch(3) == epoch(3) != epoch(4) and epoch(3) != epoch(3, seed=2)
     assert len(epoch(3)) == len(epoch(4))
@@ -411,7 +414,7 @@ def test_the_examples_of_the_documentation_build(workplace: Path, number: int) -
     assert 0 < len(next(iter(loader))) <= 16
     saved = parser.dump(parsed, skip_none=False)  # as beside the figures of a run
     again = parser.instantiate(parser.parse_string(saved)).data
-    assert again.train_dataloader().sampler.batches(2) == loader.sampler.batches(2)
+    assert list(again.train_dataloader().sampler) == list(loader.sampler)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

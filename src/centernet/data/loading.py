@@ -1,9 +1,6 @@
 """Loaders: the samples of each batch on each device, and how they are read.
 
-Epoch and indices travel to the worker, so that augmentation depends on (seed, epoch, index) alone, and on how often the
-epoch had that sample before: not on the number of workers or devices, nor on what a worker did before. The number of
-the batch travels with them, for its size. Batches, too, are those of (seed, epoch): B samples on each of W devices are
-together the W·B samples that one device with that batch size would see.
+Batches are those of (seed, epoch): B samples on each of W devices are together the W·B that one device would see.
 """
 
 from __future__ import annotations
@@ -24,14 +21,16 @@ from ..annotations.problems import DataError, DataWarning, Problems
 from ..images import ImageError, Preprocessing
 from .batch import Batch, collate
 from .dataset import DetectionDataset
-from .sample import Ints, Sample, Shares
+from .sample import Sample, Shares
 from .sampling import draw_epoch, epoch_length
 from .schedule import Schedule
 from .transforms import Transform
 
 
 class BatchKey(NamedTuple):
-    """The samples that a batch is made of.
+    """The samples that a batch is made of; all that a worker is told.
+
+    So augmentation depends on (seed, epoch, index) and `times` alone, not on workers, devices, or what was read before.
 
     Attributes:
         epoch: from 0.
@@ -114,28 +113,14 @@ class TrainBatches(Batches):
         return max(1, self.samples // (self.batch_size * self.num_replicas))
 
     def __iter__(self) -> Iterator[BatchKey]:
-        return self._keys(*(self.position() or (self.epoch, 0)))
-
-    def batches(self, epoch: int) -> list[BatchKey]:
-        """Return all batches of an epoch on this device."""
-        return list(self._keys(epoch, 0))
-
-    def _keys(self, epoch: int, start: int) -> Iterator[BatchKey]:
+        epoch, start = self.position() or (self.epoch, 0)
         rng = np.random.default_rng([self.seed, epoch])
-        if self.rates is None:
-            indices, times = self._shared(rng.permutation(self.samples)), None
-        else:
-            indices, times = map(self._shared, draw_epoch(self.rates, rng))
-        for number in range(start, len(indices)):
-            before = None if times is None else times[number].tolist()
-            yield BatchKey(epoch, number, indices[number].tolist(), before)
-
-    def _shared(self, order: Ints) -> Ints:
-        """Return this device's part of an epoch: int64, batches × samples."""
+        drawn = [rng.permutation(self.samples)] if self.rates is None else draw_epoch(self.rates, rng)
         # Where there are not enough for one batch on all devices, it is smaller, and a few samples are there twice.
         share = min(self.batch_size, math.ceil(self.samples / self.num_replicas))
-        chunks = np.resize(order, (len(self), self.num_replicas, share))
-        return chunks[:, self.rank].copy()  # not a view of all that the other devices have
+        shape = len(self), self.num_replicas, share
+        mine = [np.resize(whole, shape)[:, self.rank].copy() for whole in drawn]  # no views of what other devices have
+        return (BatchKey(epoch, n, *(part[n].tolist() for part in mine)) for n in range(start, len(self)))
 
 
 class BatchReader(Dataset[Batch]):
@@ -287,5 +272,5 @@ class Loader(DataLoader[Batch]):
         """Do nothing, see `state_dict`."""
 
 
-def _init_worker(worker: int) -> None:
+def _init_worker(_worker: int) -> None:
     cv2.setNumThreads(0)  # the workers are the threads
