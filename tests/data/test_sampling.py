@@ -372,7 +372,7 @@ def test_label_tables_agree_with_the_annotations(shared: Path) -> None:
             for label, ignored in zip(annotation.labels.tolist(), annotation.ignore.tolist(), strict=True):
                 if label >= 0:
                     expected[index, label, ignored] += 1
-        table = dataset.label_table()
+        table = dataset.columns.label_table()
         found = {}
         rows = (table.samples, table.labels, table.objects, table.ignored)
         for sample, label, objects, ignored in zip(*(column.tolist() for column in rows), strict=True):

@@ -1,20 +1,7 @@
-"""Pipelines of other libraries in place of Augment, written in YAML as lists of classes:
+"""Pipelines of other libraries in place of Augment, written in YAML as lists of classes.
 
-.. code-block:: yaml
-
-    augmentation:
-      class_path: centernet.data.Albumentations
-      init_args:
-        transforms:
-          - {class_path: RandomResizedCrop, init_args: {size: [512, 512], scale: [0.3, 1.0]}}
-          - class_path: OneOf
-            init_args:
-              p: 0.3
-              transforms: [{class_path: GaussianBlur}, {class_path: CLAHE}]
-
-Leave normalisation and conversion to tensors out of them: both are done on the device. What a pipeline returns is
-fitted into the network's input as inference does it. Identities and ignore flags follow their boxes; boxes of which a
-pipeline leaves nothing are dropped.
+Identities and ignore flags follow their boxes; boxes of which a pipeline leaves nothing are dropped. What it returns is
+fitted into the network's input as inference does it.
 """
 
 from __future__ import annotations
@@ -54,12 +41,10 @@ class Albumentations(Transform):
     def __init__(self, transforms: Pipeline) -> None:
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask PyPI for its newest version when imported
         library = _library("albumentations", "pip install 'centernet[albumentations]'")
-        bbox_params = library.BboxParams(
-            format="pascal_voc", label_fields=["rows"], clip=True, filter_invalid_bboxes=True
-        )
+        boxes = library.BboxParams(format="pascal_voc", label_fields=["rows"], clip=True, filter_invalid_bboxes=True)
         with warnings.catch_warnings():  # that boxes stay where they are is right for a pipeline of colours alone
             warnings.filterwarnings("ignore", message="Got processor for bboxes, but no transform")
-            self.pipeline = library.Compose(_build(transforms, library), bbox_params=bbox_params)
+            self.pipeline = library.Compose(_build(transforms, library), bbox_params=boxes)
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
         self.pipeline.set_random_seed(int(rng.integers(2**32)))
@@ -85,19 +70,17 @@ class TorchvisionV2(Transform):
         import torch
         from torchvision import tv_tensors
 
-        height, width = sample.image.shape[:2]
+        boxes: Any = torch.from_numpy(sample.boxes)
         inputs = {
             "image": tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)),
-            "boxes": tv_tensors.BoundingBoxes(
-                torch.from_numpy(sample.boxes), format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(height, width)
-            ),
-            "labels": torch.arange(len(sample.boxes)),  # SanitizeBoundingBoxes drops from both
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=sample.size_hw),
+            "labels": torch.arange(len(boxes)),  # SanitizeBoundingBoxes drops from both
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             outputs = self.pipeline(inputs)
-        image, boxes, rows = outputs["image"].permute(1, 2, 0), outputs["boxes"], outputs["labels"]
-        return _fit(self, sample, image.numpy(), boxes.numpy(), rows.numpy(), rng, preprocessing)
+        image, boxes, rows = (outputs[name].numpy() for name in ("image", "boxes", "labels"))
+        return _fit(self, sample, image.transpose(1, 2, 0), boxes, rows, rng, preprocessing)
 
 
 def _fit(transform: Transform, sample: Sample, image: Any, boxes: Any, rows: Any, *rest: Any) -> Sample:
@@ -109,7 +92,7 @@ def _fit(transform: Transform, sample: Sample, image: Any, boxes: Any, rows: Any
             "that normalise or make tensors (Normalize, ToFloat, ToDtype, ToTensorV2), the device does that"
         )
     boxes = box_ops.clip(np.asarray(boxes, dtype=np.float32).reshape(-1, 4), (image.shape[0], image.shape[1]))
-    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    kept = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     rows = np.asarray(rows, dtype=np.int64).reshape(-1)[kept]
     return Resize()(sample.select(rows, image=np.ascontiguousarray(image), boxes=boxes[kept]), *rest)
 
@@ -130,11 +113,11 @@ def _build(transforms: Pipeline, library: ModuleType) -> list[Any]:
             raise DataError(f"{path}: cannot be read as a YAML list of transforms ({error})") from error
     if not isinstance(transforms, list):
         raise DataError(f"transforms: expected a list of {{class_path, init_args}}, got {transforms!r:.100}")
-    specs: list[Any] = transforms
-    for place, spec in enumerate(specs):
+    for place, spec in enumerate(transforms):
         if not _is_spec(spec):
             raise DataError(f"transforms[{place}]: expected {{class_path, init_args}}, got {spec!r:.100}")
-    return [_instance(spec, library, f"transforms[{place}]") for place, spec in enumerate(specs)]
+    made: list[Any] = _instance(transforms, library, "transforms")
+    return made
 
 
 def _is_spec(value: Any) -> bool:

@@ -232,7 +232,7 @@ def _joined(parts: Sequence[DetectionDataset], starts: Sequence[int]) -> Iterato
 
 def _stratified_order(dataset: DetectionDataset, rng: np.random.Generator) -> Ints:
     """The indices in an order whose every beginning has about the same share of each group of images."""
-    table = dataset.label_table().with_objects()
+    table = dataset.columns.label_table().with_objects()
     classes = len(dataset.class_names)
     by_frequency = np.argsort(np.argsort(np.bincount(table.labels, minlength=classes), kind="stable"), kind="stable")
     groups = np.full(len(dataset), classes, dtype=np.int64)  # without objects

@@ -93,20 +93,13 @@ class DataModule(pl.LightningDataModule):
         datasets = {name: dataset for name, dataset in given.items() if dataset is not None}
         if not datasets:
             raise DataError("data: give at least one of train, val and test")
-        for name, right, expected, value in (
-            ("batch_size", batch_size >= 1, "at least 1", batch_size),
-            ("num_workers", num_workers >= 0, "at least 0", num_workers),
-            ("seed", seed >= 0, "at least 0", seed),
-            ("cache_gib", cache_gib > 0, "a number above 0", cache_gib),
-            (
-                "sizes",
-                sizes is None or (len(sizes) > 0 and preprocessing.resize != "keep"),
-                "at least one (height, width), or null, and preprocessing.resize other than 'keep', which leaves "
-                "images their size",
-                f"{sizes} with {preprocessing.resize!r}",
-            ),
-        ):
-            check_option(f"data.{name}", right, expected, value)
+        check_option("data.batch_size", batch_size >= 1, "at least 1", batch_size)
+        check_option("data.num_workers", num_workers >= 0, "at least 0", num_workers)
+        check_option("data.seed", seed >= 0, "at least 0", seed)
+        check_option("data.cache_gib", cache_gib > 0, "a number above 0", cache_gib)
+        right = sizes is None or (len(sizes) > 0 and preprocessing.resize != "keep")
+        expected = "at least one (height, width), or null, and preprocessing.resize other than 'keep', which leaves"
+        check_option("data.sizes", right, f"{expected} images their size", f"{sizes} with {preprocessing.resize!r}")
         if cache == "disk" or cache_dir is not None:
             warnings.warn(
                 "data.cache: images are no longer kept on disk while training. Store them once at the size of training "

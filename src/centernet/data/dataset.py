@@ -1,8 +1,7 @@
 """The one class of data sets: columns, what they mean, and a way to the images.
 
-A format is a child whose constructor makes the columns (`formats`); so are data sets made of others (`combining`). A
-data set of one's own hands over columns, or defines `__len__` and `annotation`; `centernet.testing.check_dataset` tells
-whether it keeps the contract.
+A data set of one's own hands over columns, or defines `__len__` and `annotation`; `centernet.testing.check_dataset`
+tells whether it keeps the contract.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from ..annotations.problems import (
     with_nearest,
 )
 from ..images import ImageError, LazyImage, open_image
-from .columns import Columns, LabelTable
+from .columns import Columns
 from .sample import Annotation, Ints, Pixels, Sample, Shares
 
 
@@ -199,18 +198,14 @@ class DetectionDataset:
         """Reader of the images of a data set made of this one; None: their files."""
         return self._reader if type(self).image is DetectionDataset.image else self.image
 
-    def label_table(self) -> LabelTable:
-        """Count which classes are in which samples."""
-        return self.columns.label_table()
-
     def label_arrays(self) -> tuple[Ints, Ints, Ints]:
         """For each class: objects, ignored boxes, and samples with at least one of either. Three int64 arrays."""
-        table, classes = self.label_table(), len(self.class_names)
+        table, classes = self.columns.label_table(), len(self.class_names)
         weights = (table.objects, table.ignored, np.ones(len(table.labels)))
         objects, ignored, samples = (np.bincount(table.labels, n, minlength=classes).astype(np.int64) for n in weights)
         return objects, ignored, samples
 
-    def summary(self, *, examples: int = 5) -> str:
+    def summary(self) -> str:
         """Return counts by class, and the first problems, as text of a few lines."""
         objects, ignored, samples = self.label_arrays()
         lines = [f"{self!r}: {len(self)} images, {objects.sum()} objects, {ignored.sum()} ignored boxes"]
@@ -221,7 +216,7 @@ class DetectionDataset:
         else:
             text = ", ".join(f"{name} {count}" for name, count in zip(self.class_names, objects, strict=True))
             lines += textwrap.wrap(f"objects: {text}", 100, initial_indent="  ", subsequent_indent="  ")
-        return "\n".join([*lines, *describe_problems(self.problems, examples)])
+        return "\n".join([*lines, *describe_problems(self.problems, 5)])
 
     def __repr__(self) -> str:
         return self._text
@@ -248,13 +243,12 @@ class DetectionDataset:
             raise
 
     def _of_size(self, annotation: Annotation, height: int, width: int) -> Annotation:
-        """The annotation for an image that turned out to have another size."""
-        stated, found = f"{annotation.height}×{annotation.width}", f"{height}×{width}"
+        """Return the annotation for an image that turned out to have another size."""
         clipped = box_ops.clip(annotation.boxes, (height, width))
-        keep = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
-        lost = f", {np.count_nonzero(~keep)} of {len(keep)} boxes left out" if not keep.all() else ""
-        done = "boxes kept whole" if self.amodal else "boxes clipped to the image"
-        text = f"the annotation says {stated} pixels (height×width), the upright image has {found}; {done}{lost}"
+        keep = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+        text = f"the annotation says {annotation.height}×{annotation.width} pixels (height×width), the upright image "
+        text += f"has {height}×{width}; boxes {'kept whole' if self.amodal else 'clipped to the image'}"
+        text += "" if keep.all() else f", {np.count_nonzero(~keep)} of {len(keep)} boxes left out"
         self.note(Problem(str(annotation.path), "size", text))
         boxes = annotation.boxes if self.amodal else clipped
         return annotation.select(keep, height=height, width=width, boxes=boxes[keep])

@@ -1,10 +1,7 @@
-"""Sampling: the times that an epoch of training sees each image, by rare classes, images without objects, sources.
+"""Sampling: an image's rate is how often an epoch of training has it on average, and an epoch rounds it by chance.
 
-Everything comes down to one number for each image, its rate: how often an epoch has it on average. An epoch has each
-image as often as its rate says, rounded down or up by chance (a systematic sample: Madow, 1949, Annals of
-Mathematical Statistics 20), in random order. So all epochs have the same length, no image with a rate of 1 or more is
-ever missed, and the average over epochs is the rate (times what rounds the length up). All of it is a function of
-(seed, epoch), and a few passes over arrays as long as the data set.
+That is a systematic sample (Madow, 1949, Annals of Mathematical Statistics 20), a function of (seed, epoch): all epochs
+have the same length, and none misses an image with a rate of 1 or more.
 """
 
 from __future__ import annotations
@@ -56,15 +53,23 @@ class Sampling:
         Raises:
             DataError: the data set lacks what an option asks for.
         """
-        count, table = len(dataset), dataset.label_table().with_objects()
+        count, table = len(dataset), dataset.columns.label_table().with_objects()
         rates = self.factors(table, count)
         if dataset.sources is not None:
             numbers, shares = dataset.sources
             totals = np.bincount(numbers, rates, minlength=len(shares))
             shares = np.where(totals > 0, shares, 0)
             rates = rates * (rates.sum() * shares / max(shares.sum(), 1e-300) / np.maximum(totals, 1e-300))[numbers]
-        if self.empty is not None:
-            rates = _with_empty(rates, self.empty, _without_objects(table, count), dataset)
+        if self.empty is not None:  # those with objects keep their rates
+            empty = _without_objects(table, count)
+            some, none = float(rates[~empty].sum()), float(rates[empty].sum())
+            if some == 0 or (none == 0 and self.empty > 0):
+                raise DataError(
+                    f"data.sampling.empty: a share of {self.empty:g} of images without objects was asked for, but "
+                    f"among those of {dataset!r} none is {'with' if some == 0 else 'without'} objects; set it to null, "
+                    "or add such images (ImageFolder reads images without annotations)"
+                )
+            rates = np.where(empty, rates * (self.empty / (1 - self.empty) * some / max(none, 1e-300)), rates)
         total = float(rates.sum())
         if total == 0:
             raise DataError(
@@ -84,9 +89,6 @@ class RepeatFactors(Sampling):
         threshold: classes in a smaller share of the images, in (0, 1], are repeated. LVIS takes 0.001, for 1,203
             classes; with 20 classes it is rather 0.05.
         **options: of Sampling.
-
-    Raises:
-        DataError: an option out of its range.
     """
 
     def __init__(self, threshold: float, **options: Any) -> None:
@@ -119,21 +121,8 @@ class ClassAware(Sampling):
         return np.where(empty, 1.0, chance * scale)
 
 
-def _with_empty(rates: Shares, share: float, empty: Bools, dataset: DetectionDataset) -> Shares:
-    """Give the images without objects their share of the epoch."""
-    some, none = float(rates[~empty].sum()), float(rates[empty].sum())
-    if some == 0 or (none == 0 and share > 0):
-        raise DataError(
-            f"data.sampling.empty: a share of {share:g} of images without objects was asked for, but among those "
-            f"of {dataset!r} none is {'with' if some == 0 else 'without'} objects; set it to null, or add such images "
-            "(ImageFolder reads images without annotations)"
-        )
-    return np.where(empty, rates * (share / (1 - share) * some / max(none, 1e-300)), rates)
-
-
 def _without_objects(table: LabelTable, count: int) -> Bools:
-    empty = np.ones(count, dtype=np.bool_)
-    empty[table.samples] = False
+    empty: Bools = np.bincount(table.samples, minlength=count) == 0
     return empty
 
 
@@ -162,21 +151,21 @@ def draw_epoch(rates: Shares, rng: np.random.Generator) -> tuple[Ints, Ints]:
     return np.repeat(images, counts)[order], times[order]
 
 
-def describe_rates(dataset: DetectionDataset, rates: Shares, *, most: int = 5) -> str:
-    """Describe what an epoch consists of, beside what the data set holds, and the classes whose share grows most."""
-    table = dataset.label_table().with_objects()
+def describe_rates(dataset: DetectionDataset, rates: Shares) -> str:
+    """Describe what an epoch consists of, beside what the data set holds, and the five classes that gain most."""
+    table = dataset.columns.label_table().with_objects()
     count = len(dataset.class_names)
     images = np.bincount(table.labels, minlength=count)
     seen = np.bincount(table.labels, rates[table.samples], minlength=count)
     gain = seen / np.maximum(images, 1)
-    empty = _without_objects(table, len(rates))
-    lines = [f"an epoch has {epoch_length(rates)} samples of {np.count_nonzero(rates)} images"]
     classes = [
         f"{dataset.class_names[label]} {images[label]} → {seen[label]:.0f}"
-        for label in np.argsort(-gain, kind="stable")[:most]
+        for label in np.argsort(-gain, kind="stable")[:5]
         if gain[label] > 1.005 * rates.mean()
     ]
+    empty = _without_objects(table, len(rates))
     classes.append(f"without objects {np.count_nonzero(empty)} → {rates[empty].sum():.0f}")
+    lines = [f"an epoch has {epoch_length(rates)} samples of {np.count_nonzero(rates)} images"]
     lines.append(f"  images → samples: {', '.join(classes)}")
     if dataset.sources is not None:
         numbers, shares = dataset.sources

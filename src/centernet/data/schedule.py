@@ -68,13 +68,9 @@ class Schedule:
 def run_length(trainer: Any, batches: int) -> int | None:
     """Return the epochs of a Lightning trainer's run, the one that its steps end in included; None for no limit.
     `batches` are those of an epoch on each device."""
-    lengths = []
-    if trainer.max_epochs is not None and trainer.max_epochs > 0:
-        lengths.append(int(trainer.max_epochs))
-    if trainer.max_steps > 0:
-        steps = max(1, -(-batches // trainer.accumulate_grad_batches))
-        lengths.append(-(-int(trainer.max_steps) // steps))
-    return min(lengths, default=None)
+    steps = max(1, -(-batches // trainer.accumulate_grad_batches))
+    lengths = trainer.max_epochs or -1, -(-trainer.max_steps // steps)
+    return min((int(length) for length in lengths if length > 0), default=None)
 
 
 @dataclass

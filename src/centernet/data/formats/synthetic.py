@@ -12,7 +12,7 @@ from PIL import Image
 
 from ... import boxes as box_ops
 from ...annotations.coco import write_coco
-from ...annotations.problems import DataError, choose_class_names
+from ...annotations.problems import check_option, choose_class_names
 from ...annotations.voc import write_voc
 from ...images import LazyImage
 from ..dataset import DetectionDataset, VideoSequence
@@ -53,12 +53,12 @@ class Synthetic(DetectionDataset):
         max_hidden: float = 0.7,
     ) -> None:
         super().__init__(choose_class_names(class_names, SHAPES, "shapes: " if self.whole else "", "shapes to draw"))
-        _expect("num_images", num_images, num_images >= 1, "at least 1")
-        _expect("size", size, min(size) >= 16, "(height, width) of at least 16 pixels")
+        check_option("num_images", num_images >= 1, "at least 1", num_images)
+        check_option("size", min(size) >= 16, "(height, width) of at least 16 pixels", size)
         right = self.whole <= objects[0] <= objects[1] <= MAX_OBJECTS
-        _expect("objects", objects, right, f"(fewest, most) in {int(self.whole)}..{MAX_OBJECTS}")
+        check_option("objects", right, f"(fewest, most) in {int(self.whole)}..{MAX_OBJECTS}", objects)
         right = 0 < object_size[0] <= object_size[1] <= 1
-        _expect("object_size", object_size, right, "(smallest, largest) above 0 and up to 1")
+        check_option("object_size", right, "(smallest, largest) above 0 and up to 1", object_size)
         self.num_images, self.seed, self.max_hidden = num_images, seed, max_hidden
         (height, width), (fewest, most), (smallest, largest) = size, objects, object_size  # a configuration has lists
         self.style = Style((height, width), self.class_names, (fewest, most), (smallest, largest))
@@ -96,7 +96,7 @@ class Synthetic(DetectionDataset):
         annotation = Annotation(self.path(index), index, *self.style.size, boxes, labels, ids, ignore, areas)
         return image, annotation.select(np.all(boxes[:, 2:] - boxes[:, :2] >= 1, axis=1))
 
-    def summary(self, *, examples: int = 5) -> str:
+    def summary(self) -> str:
         """Return what will be drawn; counting it would be drawing it."""
         fewest, most = self.style.objects
         identities = f"{self.num_identities} identities, " if self.num_identities else ""
@@ -167,10 +167,10 @@ class SyntheticSequences(Synthetic):
         max_hidden: float = 0.5,
         frame_rate: float = 30.0,
     ) -> None:
-        _expect("num_sequences", num_sequences, num_sequences >= 1, "at least 1")
-        _expect("length", length, length >= 1, "at least 1")
-        _expect("speed", speed, 0 < speed < 1e6, "a number above 0")
-        _expect("frame_rate", frame_rate, 0 < frame_rate < 1e6, "a number above 0")
+        check_option("num_sequences", num_sequences >= 1, "at least 1", num_sequences)
+        check_option("length", length >= 1, "at least 1", length)
+        check_option("speed", 0 < speed < 1e6, "a number above 0", speed)
+        check_option("frame_rate", 0 < frame_rate < 1e6, "a number above 0", frame_rate)
         super().__init__(
             num_sequences * length,
             size=size,
@@ -201,8 +201,3 @@ class SyntheticSequences(Synthetic):
 
     def path(self, index: int) -> Path:
         return Path(self.sequences[index // self.length].name, "img1", f"{index % self.length + 1:06d}.png")
-
-
-def _expect(name: str, value: object, right: bool, expected: str) -> None:
-    if not right:
-        raise DataError(f"{name}: expected {expected}, got {value}")
