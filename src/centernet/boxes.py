@@ -1,13 +1,7 @@
-"""Box formats, areas and overlaps for NumPy arrays and torch tensors alike.
+"""Box formats, areas and overlaps for NumPy arrays and torch tensors alike; for arrays torch is never imported.
 
-Every function takes arrays of one kind and returns the same kind; torch is never imported for NumPy arrays. Boxes are
-``x1 y1 x2 y2`` in continuous coordinates (the whole image is ``0 0 W H``, a side is ``x2 - x1``) in the last axis; any
-number of leading axes is allowed. With tensors everything is differentiable, and values and gradients stay finite for
-boxes without area. Overlaps of half-precision boxes are float32. Nothing here depends on the values of the boxes, so
-the functions trace and export.
-
-Sources of the formulas: GIoU, Rezatofighi et al. 2019 (arXiv:1902.09630); DIoU and CIoU, Zheng et al. 2020
-(arXiv:1911.08287).
+Boxes are ``x1 y1 x2 y2`` in continuous coordinates (the whole image is ``0 0 W H``, a side is ``x2 - x1``) in the last
+axis, behind any others. With tensors everything is differentiable, finite for boxes without area, and can be traced.
 """
 
 from __future__ import annotations
@@ -115,7 +109,8 @@ def elementwise_iou(a: Array, b: Array, kind: IoUKind = "iou", *, inclusive: boo
     ``giou = iou - (C - U) / C`` with C the area of the smallest box around both; ``diou = iou - d² / c²`` with d the
     distance of the centres and c the diagonal of that box; ``ciou = diou - alpha v`` with
     ``v = 4/pi² (atan(w_b / h_b) - atan(w_a / h_a))²`` and ``alpha = v / (1 - iou + v)``. Gradients are those of the
-    value; torchvision's ciou takes alpha as a constant there. A loss is one minus this.
+    value; torchvision's ciou takes alpha as a constant there. GIoU: Rezatofighi et al. 2019 (arXiv:1902.09630); DIoU
+    and CIoU: Zheng et al. 2020 (arXiv:1911.08287). Overlaps of half-precision boxes are float32.
 
     Args:
         a: …×4, for a loss the predicted boxes.

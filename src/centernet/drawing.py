@@ -1,7 +1,6 @@
-"""Draws boxes and labels that can be read on any image.
+"""Drawings of boxes and labels that can be read on any image.
 
-Each outline has a dark halo, so that it stands out from light and dark, plain and busy ground; widths and letters grow
-with the image; labels look for a place where they hide no other label.
+Outlines have a dark halo, widths and letters grow with the image, labels look for a place where they hide no other.
 """
 
 from __future__ import annotations

@@ -126,12 +126,11 @@ class Cached(DetectionDataset):
 
 
 class _Kept(NamedTuple):
-    """Pixels uint8 h×w×3 of an image of `size_hw`. They stand for `covered_hw` of it: for all, or slightly more where
-    its sides are no multiple of what it was reduced by."""
+    """An image that is kept, perhaps reduced."""
 
-    pixels: Pixels
-    size_hw: tuple[int, int]
-    covered_hw: tuple[int, int]
+    pixels: Pixels  # uint8 h×w×3
+    size_hw: tuple[int, int]  # of the image
+    covered_hw: tuple[int, int]  # of that: all, or slightly more where its sides are no multiple of the reduction
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -139,13 +138,11 @@ class _Kept(NamedTuple):
 
 
 class _SharedImages:
-    """Images by index in memory that several processes share: those forked later, and those spawned with it.
+    """Images by index in memory that several processes share: those forked later, and those spawned with it."""
 
-    There is a table with a row for each image (place of the pixels, -1 where there are none, and the numbers of
-    `_Kept`) and one for the room in use, and room for pixels that is given away from its beginning and never taken
-    back. A process takes room under a lock, fills it while others go on, and enters the image in the table last, so
-    what is in the table is whole.
-    """
+    # A table, with a row for each image (place of the pixels, -1 where there are none, and the numbers of `_Kept`) and
+    # one for the room in use, is followed by that room, which is given away from its beginning. A process takes room
+    # under a lock, fills it while others go on, and enters the image last, so what is in the table is whole.
 
     def __init__(self, count: int, gib: float) -> None:
         self.lock = multiprocessing.get_context("spawn").Lock()  # forked processes can share it too

@@ -1,9 +1,7 @@
 """Augmentation with several images in one: Mosaic (Bochkovskiy et al., 2020, "YOLOv4", arXiv 2004.10934) and MixUp
 (Zhang et al., 2018, arXiv 1710.09412; for detection Zhang et al., 2019, arXiv 1902.04103, with all boxes kept).
 
-What differs from YOLOv4 to YOLOX: there four images are resized, put on a canvas of twice the input's sides, and a
-window of it is warped once more. Here each image is warped once, from its own pixels to its part of the input, so
-that a mosaic costs as many interpolated pixels as one image; each has a mirroring, scale and colours of its own.
+Unlike in YOLOv4 and YOLOX each image of a mosaic is warped once, straight to its part of the input.
 """
 
 from __future__ import annotations
@@ -42,9 +40,6 @@ class Mosaic(Augment):
             have alone. An image larger than its part shows a random window of itself; a smaller one touches the point
             where all four meet.
         **augment: of Augment.
-
-    Raises:
-        DataError: a value out of its range; the message names it.
     """
 
     def __init__(

@@ -1,13 +1,12 @@
 """The stored annotation of an image, and the image with its boxes on the way to the network.
 
-Boxes are float32 ``x1 y1 x2 y2`` in continuous pixel coordinates of the upright image (EXIF applied; a full image is
-``0 0 W H``). A box with `ignore` set (crowd, difficult, hidden, cut away) trains neither as an object nor as
-background, and is no false positive in evaluation.
+Boxes are ``x1 y1 x2 y2`` in continuous pixel coordinates of the upright image. One with `ignore` set (crowd, difficult,
+hidden, cut away) trains neither as an object nor as background, and is no false positive in evaluation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -68,8 +67,7 @@ class Annotation:
             object.__setattr__(self, name, view)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Through the constructor, so that the arrays are read-only on the other side too.
-        return Annotation, tuple(getattr(self, field.name) for field in fields(self))
+        return Annotation, tuple(vars(self).values())  # by the constructor, which makes the arrays read-only
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -152,8 +152,7 @@ def random_video(seed: tuple[int, ...], style: Style, identities: range, length:
 def _random_paths(
     rng: np.random.Generator, size: tuple[int, int], times: Points, count: int, diameter: float
 ) -> Points:
-    """Return centres T×N×2: in each round pairs meet halfway, rest, and go on to each other's place or back to their
-    own; who has no partner goes anywhere."""
+    """Return centres T×N×2: in each round pairs meet, rest, and go on or back; who has no partner goes anywhere."""
     sides = np.array(size[::-1], dtype=np.float64)
     margin = np.minimum(diameter / 2, sides / 2)
     columns = math.ceil(math.sqrt(count * sides[0] / sides[1]))

@@ -1,7 +1,6 @@
 """Transforms from an image of any size to the network's input: with chance for training, without for evaluation.
 
-A transform is called as ``transform(sample, rng, preprocessing)`` and returns a new sample of the input's size;
-everything random comes from `rng`. Pixels stay uint8: normalisation is done on the device.
+Pixels stay uint8: normalisation is done on the device.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Image files of any kind as upright RGB arrays, and the one way from there to the network's input and back.
+"""Image files of any kind as upright RGB arrays, and the one way to the network's input and back.
 
 Arrays are uint8 H×W×3 in RGB. Sizes are (height, width). Coordinates are continuous: the whole image is ``0 0 W H``,
 and the centre of its first pixel is at (.5, .5); OpenCV's pixel indices (first centre at 0) stay inside this room.

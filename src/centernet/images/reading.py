@@ -223,8 +223,7 @@ def _read_plain_jpeg(data: memoryview, header: _Header, scan: int, factor: int) 
 
 
 def _is_whole(data: memoryview, scan: int) -> bool:
-    """Return True if a JPEG file is one scan from there to its last byte, with no stray marker in it: neither cut off
-    nor (at least not visibly) damaged, with nothing behind the image."""
+    """Return True if a JPEG file is one scan from there to its last byte, neither cut off nor visibly damaged."""
     if data[-2:].tobytes() != b"\xff\xd9":
         return False
     coded = np.frombuffer(data, dtype=np.uint8)[scan:-2]

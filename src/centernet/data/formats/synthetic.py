@@ -145,9 +145,6 @@ class SyntheticSequences(Synthetic):
         object_size: smallest and largest diameter, in shorter sides of the image; alike for all objects of a video.
         max_hidden: share of an object, 0..1, that may be hidden; of others the box is to ignore.
         frame_rate: frames per second, as it is told to trackers.
-
-    Raises:
-        DataError: a shape that cannot be drawn, or a number out of range.
     """
 
     whole = True
