@@ -53,7 +53,7 @@ REAL: dict[str, Callable[[Path], DetectionDataset]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::centernet.data.sample.DataWarning")
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 @pytest.mark.parametrize("name", REAL)
 def test_real_data(shared: Path, name: str) -> None:
     check(REAL[name](shared / "data"))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from centernet.data import Albumentations, Sample, Synthetic, TorchvisionV2, Transform
-from centernet.data.sample import DataError
+from centernet.data import Albumentations, DataError, Sample, Synthetic, TorchvisionV2, Transform
 from centernet.images import Preprocessing
 from centernet.testing import check_transform
 

@@ -22,7 +22,9 @@ from centernet.data import (
     Augment,
     Batch,
     Concatenated,
+    DataError,
     DataModule,
+    DataWarning,
     ImageFolder,
     Mosaic,
     RepeatFactors,
@@ -30,7 +32,6 @@ from centernet.data import (
     collate,
 )
 from centernet.data.loading import EvaluationBatches, TrainBatches
-from centernet.data.sample import DataError, DataWarning
 from centernet.images import ImageError, Preprocessing
 
 SMALL = Preprocessing(size=(32, 48))

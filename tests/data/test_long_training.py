@@ -13,9 +13,8 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from centernet.data import Batch, DataModule, Mosaic, Synthetic
+from centernet.data import Batch, DataError, DataModule, Mosaic, Synthetic
 from centernet.data.loading import TrainBatches
-from centernet.data.sample import DataError
 from centernet.data.schedule import Schedule, run_length
 from centernet.images import Preprocessing
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from centernet.data import Annotation, Subset, Synthetic
-from centernet.data.sample import DataError
+from centernet.data import Annotation, DataError, Subset, Synthetic
 from centernet.testing import check_dataset
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"

@@ -18,8 +18,9 @@ import numpy as np
 import yaml
 
 from .. import boxes as box_ops
+from ..annotations.problems import DataError
 from ..images import Preprocessing
-from .sample import DataError, Sample
+from .sample import Sample
 from .transforms import Resize, Transform
 
 # Bare `dict`: within a type of Any, jsonargparse would make objects of the class paths by itself.

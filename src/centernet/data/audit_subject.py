@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..annotations.problems import DataError, DataWarning
 from ..configuration import make_parser
 from ..extras import explain as explain_missing
 from ..images import Preprocessing
@@ -16,7 +17,6 @@ from .dataset import DetectionDataset
 from .detect_format import find_format
 from .findings import counted
 from .report_html import Figure, figure
-from .sample import DataError, DataWarning
 
 _SAMPLES = 12
 _SPLITS = ("train", "val", "test")

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .sample import Annotation, Problem, Sample
+from ..annotations.problems import Problem
+from .sample import Annotation, Sample
 
 _PADDED = (("boxes", np.float32, 0), ("labels", np.int64, -1), ("ids", np.int64, -1), ("ignore", np.bool_, False))
 

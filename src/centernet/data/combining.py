@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -189,10 +188,6 @@ class Concatenated(DetectionDataset):
         self._check(index)
         return _located(self._starts, index)
 
-    def part_indices(self) -> list[range]:
-        """Return the indices of each data set's samples."""
-        return [range(start, stop) for start, stop in pairwise(self._starts.tolist())]
-
 
 def _read_chosen(reader: Callable[[int], LazyImage], indices: Ints, index: int) -> LazyImage:
     return reader(int(indices[index]))
@@ -209,7 +204,7 @@ def _located(starts: Ints, index: int) -> tuple[int, int]:
 
 
 def _mixed(parts: Sequence[DetectionDataset], weights: Sequence[float] | None) -> Sources | None:
-    """The sources of all parts, each with its share of that of its part."""
+    """Return the sources of all parts, each with its share of that of its part."""
     if weights is None and all(part.sources is None for part in parts):
         return None
     whole = np.array([len(part) for part in parts] if weights is None else weights, dtype=np.float64)

@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 import numpy as np
 from jsonargparse.typing import lazy_instance
 
-from ..annotations.problems import check_class_names, check_option
+from ..annotations.problems import DataError, DataWarning, check_class_names, check_option
 from ..images import Preprocessing
 from .batch import Batch
 from .cache import Cached
@@ -19,7 +19,7 @@ from .combining import Subset
 from .dataset import DetectionDataset
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
 from .near_duplicates import same_files
-from .sample import DataError, DataWarning, Shares
+from .sample import Shares
 from .sampling import Sampling, describe_rates
 from .schedule import Progress, Schedule, SizeSchedule, run_length
 from .transforms import Augment, Resize, Transform
@@ -142,15 +142,12 @@ class DataModule(pl.LightningDataModule):
         self._described = True
         print(self.summary())
         train, val = self.datasets.get("train"), self.datasets.get("val")
-        both = [] if train is None or val is None or train is val else same_files(train, val)
-        if val is not None and both:
-            names = ", ".join(str(val.path(index)) for index in both[:3])
-            warnings.warn(
-                f"{len(both)} of the {len(val)} images of data.val are also in data.train, so validation flatters: "
-                f"{names}{', ...' if len(both) > 3 else ''}",
-                DataWarning,
-                stacklevel=2,
-            )
+        if train is None or val is None or train is val:
+            return
+        if both := same_files(train, val):
+            text = f"{len(both)} of the {len(val)} images of data.val are also in data.train, so validation flatters: "
+            names = [str(val.path(index)) for index in both[:3]] + ["..."] * (len(both) > 3)
+            warnings.warn(text + ", ".join(names), DataWarning, stacklevel=2)
 
     def summary(self) -> str:
         """Return counts by class and problems of each data set, and what sampling makes of the training data."""
@@ -219,8 +216,7 @@ class DataModule(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the epochs: epoch, batches seen in it, batches of an epoch on a device, and in all."""
-        counts = self._counts()
-        if counts is None:
+        if (counts := self._counts()) is None:
             return {}
         epoch, seen = self._progress.place(*counts)
         return {"epoch": epoch, "batch": seen, "batches": counts[1], "total": counts[0]}
@@ -294,7 +290,7 @@ class DataModule(pl.LightningDataModule):
 
     def _position(self) -> tuple[int, int] | None:
         """Return where `TrainBatches` begins: (epoch, batches to pass over)."""
-        counts, trainer = self._counts(), self.trainer
-        if counts is None or trainer is None:
+        counts = self._counts()
+        if counts is None or self.trainer is None:
             return None
-        return self._progress.begin(*counts, restarting=trainer.fit_loop.restarting)
+        return self._progress.begin(*counts, restarting=self.trainer.fit_loop.restarting)

@@ -101,8 +101,13 @@ class DetectionDataset:
         self.strict, self.amodal, self.clipped, self.benchmark = strict, amodal, clipped, benchmark
         self._reader, self._columns = reader, columns
         self._text = type(self).__name__ if source is None else f"{type(self).__name__}({source})"
-        if source is not None:
-            self._introduce(source)
+        if source is not None and len(self) == 0:
+            reasons = "\n".join(describe_problems(self.problems, 5)) or "nothing is listed there"
+            hint = "Check the path and the split, or put right what is named above"
+            raise DataError(f"{source}: no usable image. {reasons}\n{hint}")
+        if source is not None and self.problems:
+            text = "\n".join([f"{self!r}: {len(self)} images are used", *describe_problems(self.problems, 5)])
+            warnings.warn(text, DataWarning, stacklevel=3)
 
     @property
     def columns(self) -> Columns:
@@ -209,7 +214,7 @@ class DetectionDataset:
         """Return counts by class, and the first problems, as text of a few lines."""
         objects, ignored, samples = self.label_arrays()
         lines = [f"{self!r}: {len(self)} images, {objects.sum()} objects, {ignored.sum()} ignored boxes"]
-        width = max([len(name) for name in self.class_names], default=0)
+        width = max(map(len, self.class_names), default=0)
         if len(self.class_names) <= 25:
             for name, *counts in zip(self.class_names, samples, objects, ignored, strict=True):
                 lines.append("  {:<{}}  {:>7} images {:>8} objects {:>7} ignored".format(name, width, *counts))
@@ -220,15 +225,6 @@ class DetectionDataset:
 
     def __repr__(self) -> str:
         return self._text
-
-    def _introduce(self, source: str | Path) -> None:
-        if len(self) == 0:
-            reasons = "\n".join(describe_problems(self.problems, 5)) or "nothing is listed there"
-            hint = "Check the path and the split, or put right what is named above"
-            raise DataError(f"{source}: no usable image. {reasons}\n{hint}")
-        if self.problems:
-            text = "\n".join([f"{self!r}: {len(self)} images are used", *describe_problems(self.problems, 5)])
-            warnings.warn(text, DataWarning, stacklevel=4)
 
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):

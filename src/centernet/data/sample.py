@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..annotations.problems import DataError, DataWarning, Problem
 from ..images import LazyImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = ["Annotation", "DataError", "DataWarning", "Problem", "Sample"]
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Ints: TypeAlias = "NDArray[np.int64]"
 Shares: TypeAlias = "NDArray[np.float64]"
 Bools: TypeAlias = "NDArray[np.bool_]"
 Pixels: TypeAlias = "NDArray[np.uint8]"
-
 
 COLUMNS = ("boxes", "labels", "ids", "ignore", "areas", "difficulty")
 """Fields of an annotation with an entry for each box."""

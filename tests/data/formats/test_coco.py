@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet.data import COCO
-from centernet.data.sample import DataError, DataWarning
+from centernet.data import COCO, DataError, DataWarning
 from centernet.testing import check_dataset
 
 Write = Callable[..., Path]

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from centernet.data import ImageFolder
-from centernet.data.sample import DataError, DataWarning
+from centernet.data import DataError, DataWarning, ImageFolder
 from centernet.testing import check_dataset
 
 
-@pytest.mark.filterwarnings("ignore::centernet.data.sample.DataWarning")
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 def test_every_picture_of_the_fixtures_is_used_or_named(shared: Path) -> None:
     folder = shared / "data/fixtures"
     dataset = ImageFolder(folder)

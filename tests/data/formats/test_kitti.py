@@ -23,7 +23,7 @@ def raw_rows(path: Path) -> list[list[str]]:
     return [line.split() for line in path.read_text().splitlines()]
 
 
-@pytest.mark.filterwarnings("ignore::centernet.data.sample.DataWarning")
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 @pytest.mark.parametrize("names", [["Car", "Pedestrian", "Cyclist"], ALL, ["Van"]])
 def test_counts_are_those_of_the_raw_rows(shared: Path, names: list[str]) -> None:
     root = shared / "data/kitti_tracking"

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from centernet.data import COCO, VOC, Synthetic
-from centernet.data.sample import DataError
+from centernet.data import COCO, VOC, DataError, Synthetic
 from centernet.data.scenes import SHAPES, Scene, SceneObject, draw
 from centernet.testing import check_dataset
 

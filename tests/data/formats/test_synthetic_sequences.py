@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from centernet.data import MOT, DataModule, SyntheticSequences
+from centernet.data import MOT, DataError, DataModule, SyntheticSequences
 from centernet.data.convert import convert
-from centernet.data.sample import DataError
 from centernet.images import Preprocessing
 from centernet.testing import check_dataset
 

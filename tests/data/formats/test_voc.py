@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet.data import COCO, VOC
-from centernet.data.sample import DataError, DataWarning
+from centernet.data import COCO, VOC, DataError, DataWarning
 from centernet.images import ImageError
 from centernet.testing import check_dataset
 
@@ -107,7 +106,7 @@ def test_counts_are_those_of_a_search_of_the_raw_files(shared: Path, name: str, 
         assert dict(zip(dataset.class_names, (trained + ignored).tolist(), strict=True)) == dict(raw)
 
 
-@pytest.mark.filterwarnings("ignore::centernet.data.sample.DataWarning")
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 @pytest.mark.parametrize("name", ["voc2007", "bccd", "helmet", "fixtures/messy_voc"])
 def test_contract(shared: Path, name: str) -> None:
     check_dataset(VOC(shared / "data" / name))
