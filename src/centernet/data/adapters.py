@@ -105,7 +105,7 @@ def _library(name: str, install: str) -> ModuleType:
         raise DataError(f"this augmentation needs {name.partition('.')[0]}: {install} ({error})") from error
 
 
-def _build(transforms: Pipeline, library: ModuleType) -> list[Any]:
+def _build(transforms: Pipeline, library: ModuleType) -> Any:
     if isinstance(transforms, str):
         path = Path(transforms)
         try:
@@ -117,8 +117,7 @@ def _build(transforms: Pipeline, library: ModuleType) -> list[Any]:
     for place, spec in enumerate(transforms):
         if not _is_spec(spec):
             raise DataError(f"transforms[{place}]: expected {{class_path, init_args}}, got {spec!r:.100}")
-    made: list[Any] = _instance(transforms, library, "transforms")
-    return made
+    return _instance(transforms, library, "transforms")
 
 
 def _is_spec(value: Any) -> bool:

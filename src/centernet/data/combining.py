@@ -168,7 +168,7 @@ class Concatenated(DetectionDataset):
         offsets = np.repeat(identities[:-1], [len(part.columns.ids) for part in parts])
         ids = np.where(columns.ids >= 0, columns.ids + offsets, -1)
         columns = replace(columns, ids=ids, image_ids=np.arange(len(columns), dtype=np.int64))
-        readers, benchmarks = [part.reader for part in parts], {part.benchmark for part in parts}
+        benchmarks = {part.benchmark for part in parts}
         super().__init__(
             names,
             columns,
@@ -179,7 +179,7 @@ class Concatenated(DetectionDataset):
             sequences=_joined(parts, self._starts[:-1].tolist()),
             sources=_mixed(parts, weights),
             benchmark=benchmarks.pop() if len(benchmarks) == 1 else None,
-            reader=partial(_read_part, parts, self._starts) if any(readers) else None,
+            reader=partial(_read_part, parts, self._starts) if any(part.reader for part in parts) else None,
         )
         self._text = f"Concatenated({', '.join(map(repr, parts))})"
 
@@ -216,7 +216,7 @@ def _mixed(parts: Sequence[DetectionDataset], weights: Sequence[float] | None) -
 
 
 def _joined(parts: Sequence[DetectionDataset], starts: Sequence[int]) -> Iterator[VideoSequence]:
-    """The videos of all data sets, moved to their places; a name that was there before gets a number."""
+    """Return the videos of all data sets, moved to their places; a name that was there before gets a number."""
     counts: Counter[str] = Counter()
     for part, start in zip(parts, starts, strict=True):
         for video in part.sequences:
@@ -226,7 +226,7 @@ def _joined(parts: Sequence[DetectionDataset], starts: Sequence[int]) -> Iterato
 
 
 def _stratified_order(dataset: DetectionDataset, rng: np.random.Generator) -> Ints:
-    """The indices in an order whose every beginning has about the same share of each group of images."""
+    """Return the indices in an order whose every beginning has about the same share of each group of images."""
     table = dataset.columns.label_table().with_objects()
     classes = len(dataset.class_names)
     by_frequency = np.argsort(np.argsort(np.bincount(table.labels, minlength=classes), kind="stable"), kind="stable")

@@ -86,9 +86,8 @@ class Augment(Transform):
     centre, becomes the input. Mirroring, a change of aspect, rotation and shear go into the same affine matrix, so that
     each pixel is interpolated once. The colours change by one 3×4 matrix on uint8 values.
 
-    The matrix is drawn before the image is decoded, which for JPEG files is done no larger than the window needs it.
-    Without rotation and shear the warp is a resize of whole pixels: window and image move by less than a pixel of the
-    input to fit, and the boxes with them.
+    The image is decoded no larger than the window needs it. Without rotation and shear the warp is a resize of whole
+    pixels: window and image move by less than a pixel of the input to fit, and the boxes with them.
 
     An object that the window cuts down to less than `min_visibility` of its area, or that is shorter than `min_size`
     input pixels, is no longer something to be found, but isn't background either: what is left of it becomes an ignore

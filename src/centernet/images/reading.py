@@ -32,7 +32,6 @@ _UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by EXIF orien
     7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
     8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
 }
-_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 # Markers of JPEG (ITU-T T.81, table B.1).
 _SEQUENTIAL = (0xC0, 0xC1)  # frame headers
@@ -166,8 +165,7 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
         with Image.open(file) as image:
             width, height = image.size
             orientation = _orientation(image)
-            # Pillow gives a TIFF's size turned already.
-            turned = image.format != "TIFF" and orientation in _TRANSPOSED
+            turned = 5 <= orientation <= 8 and image.format != "TIFF"  # whose size Pillow gives turned already
             return _Header((width, height) if turned else (height, width), orientation, image.format in ("JPEG", "MPO"))
     except UnidentifiedImageError:
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -168,15 +168,8 @@ class SyntheticSequences(Synthetic):
         check_option("length", length >= 1, "at least 1", length)
         check_option("speed", 0 < speed < 1e6, "a number above 0", speed)
         check_option("frame_rate", 0 < frame_rate < 1e6, "a number above 0", frame_rate)
-        super().__init__(
-            num_sequences * length,
-            size=size,
-            seed=seed,
-            class_names=shapes,
-            objects=objects,
-            object_size=object_size,
-            max_hidden=max_hidden,
-        )
+        style: dict[str, Any] = {"size": size, "objects": objects, "object_size": object_size, "max_hidden": max_hidden}
+        super().__init__(num_sequences * length, seed=seed, class_names=shapes, **style)
         if one_class:
             self.class_names, self._labels = ("object",), dict.fromkeys(shapes, 0)
         self.length, self.speed = length, speed
