@@ -27,7 +27,6 @@ Rectangle: TypeAlias = tuple[int, int, int, int]
 
 DARK: Colour = (18, 18, 24)
 LIGHT: Colour = (255, 255, 255)
-SHEET_GRAY = 40
 HUES = (0.0, 0.07, 0.15, 0.36, 0.5, 0.61, 0.75, 0.86, 1.0)  # red, orange, yellow, green, cyan, …: evenly seen steps
 OTHER_SCRIPTS = (  # fonts that systems have, for letters that Pillow's own font lacks
     *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),  # Linux
@@ -152,7 +151,7 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile
     columns = min(columns, len(images))
     rows, gap = math.ceil(len(images) / columns), max(2, tile_width // 50)
     size = rows * (tile_height + gap) + gap, columns * (tile_width + gap) + gap
-    sheet = np.full((*size, 3), SHEET_GRAY, dtype=np.uint8)
+    sheet = np.full((*size, 3), 40, dtype=np.uint8)
     for i, image in enumerate(images):
         y, x = gap + i // columns * (tile_height + gap), gap + i % columns * (tile_width + gap)
         scale = min(tile_height / image.shape[0], tile_width / image.shape[1])

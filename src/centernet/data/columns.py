@@ -55,7 +55,7 @@ def _starts(counts: Iterable[int]) -> Ints:
 
 
 def _chained(parts: Sequence[Ints]) -> Ints:
-    """One list of starts made of several."""
+    """Return one list of starts made of several."""
     starts = _starts(part[-1] for part in parts)
     return np.concatenate([[0], *(part[1:] + start for part, start in zip(parts, starts[:-1], strict=True))])
 
@@ -154,7 +154,7 @@ class Columns:
         return {name: getattr(self, name)[rows] for name in COLUMNS}
 
     def _counted(self, start: int, stop: int) -> tuple[Ints, Ints, Ints, Ints]:
-        """The label table of the images start .. stop - 1."""
+        """Return the columns of the label table of the images start .. stop - 1."""
         rows = slice(self.offsets[start], self.offsets[stop])
         samples = np.repeat(np.arange(start, stop), np.diff(self.offsets[start : stop + 1]))
         known = self.labels[rows] >= 0

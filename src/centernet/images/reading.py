@@ -321,11 +321,7 @@ def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
     """Read formats that only OpenCV knows (Radiance HDR and float TIFF in colour among them)."""
-    if isinstance(file, str):
-        data = Path(file).read_bytes()
-    else:
-        file.seek(0)
-        data = file.read()
+    data = Path(file).read_bytes() if isinstance(file, str) else file.getvalue()
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes); copy or download it again")
     if data.startswith(_SIGNATURES):  # Pillow's own, but damaged: OpenCV would fill up what is missing without a word
