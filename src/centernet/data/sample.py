@@ -98,7 +98,8 @@ class Sample:
         annotation: Annotation,
         amodal: bool = False,
     ) -> None:
-        self._pixels, self._lazy = (None, image) if isinstance(image, LazyImage) else (image, LazyImage.of(image))
+        self._pixels = None if isinstance(image, LazyImage) else image
+        self._lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
         self.boxes, self.labels, self.ids, self.ignore = boxes, labels, ids, ignore
         self.annotation, self.amodal = annotation, amodal
 
