@@ -3,19 +3,15 @@
 Figures of tracks are in `centernet.evaluation.tracking`.
 """
 
-from .coco import CocoEvaluator as CocoEvaluator
-from .coco import CocoResult as CocoResult
-from .coco import evaluate_coco as evaluate_coco
-from .collecting import EvaluationResult as EvaluationResult
-from .collecting import Evaluator as Evaluator
-from .crowdhuman import CrowdHumanEvaluator as CrowdHumanEvaluator
-from .crowdhuman import CrowdHumanResult as CrowdHumanResult
-from .crowdhuman import evaluate_crowdhuman as evaluate_crowdhuman
-from .kitti import KittiEvaluator as KittiEvaluator
-from .kitti import KittiResult as KittiResult
-from .kitti import evaluate_kitti as evaluate_kitti
-from .voc import VocEvaluator as VocEvaluator
-from .voc import VocResult as VocResult
+from .coco import CocoEvaluator as CocoEvaluator, CocoResult as CocoResult, evaluate_coco as evaluate_coco
+from .collecting import EvaluationResult as EvaluationResult, Evaluator as Evaluator
+from .crowdhuman import (
+    CrowdHumanEvaluator as CrowdHumanEvaluator,
+    CrowdHumanResult as CrowdHumanResult,
+    evaluate_crowdhuman as evaluate_crowdhuman,
+)
+from .kitti import KittiEvaluator as KittiEvaluator, KittiResult as KittiResult, evaluate_kitti as evaluate_kitti
+from .voc import VocEvaluator as VocEvaluator, VocResult as VocResult
 
 EVALUATORS: dict[str, type[Evaluator]] = {
     "coco": CocoEvaluator,
