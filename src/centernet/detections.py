@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from centernet.extras import require
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 ColumnKind = Literal["value", "vector", "points", "boxes"]
 Dtype = Literal["float32", "int64", "bool"]

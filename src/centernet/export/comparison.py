@@ -6,25 +6,22 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from centernet.data import DetectionDataset
+from centernet.evaluation import CocoResult
 from centernet.export.graph import detached
 from centernet.inference import Detector
+from centernet.inference.model_metadata import ModelMetadata
 from centernet.inference.opening import open_runtime
 from centernet.inference.torch_runtime import TorchRuntime
+from centernet.network import Network
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from centernet.data import DetectionDataset
-    from centernet.evaluation import CocoResult
-    from centernet.inference.model_metadata import ModelMetadata
-    from centernet.network import Network
-
-Arrays = Mapping[str, "NDArray[Any]"]
+Arrays = Mapping[str, NDArray[Any]]
 
 logger = logging.getLogger(__name__)
 

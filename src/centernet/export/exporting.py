@@ -5,17 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from centernet.export.comparison import check_file
 from centernet.export.graph import prepare
 from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 from centernet.extras import require
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from centernet.network import Network
+from centernet.network import Network
 
 
 def export(

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,8 @@ from torch import Tensor, nn
 from centernet.export.letterbox import Letterbox, Shrink
 from centernet.export.options import ExportOptions
 from centernet.inference.model_metadata import INPUT, OUTPUTS, Layout, ModelMetadata
+from centernet.network import Network
 from centernet.network.layers import OutputConv
-
-if TYPE_CHECKING:
-    from centernet.network import Network
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -11,16 +11,15 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from centernet.export.graph import Prepared, quietly
 from centernet.extras import require
 from centernet.images import list_images, read_image
 from centernet.inference.exported import network_input, preprocessing_of
 from centernet.inference.model_metadata import INPUT
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 

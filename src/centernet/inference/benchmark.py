@@ -11,18 +11,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from centernet.evaluation.collecting import text_table
 from centernet.images import list_images, read_image
 from centernet.inference.detector import Detector
 from centernet.inference.exported import thread_count
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 STAGES = ("decode", "warp", "network", "after")
 """JPEG to pixels; pixels to the network's input; the network with the decode of its maps; boxes to the image's pixels

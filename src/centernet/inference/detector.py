@@ -8,23 +8,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from centernet.detections import Column, Detections
 from centernet.images import ImageError
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import read_ahead, read_here
 from centernet.inference.results import to_detections
-from centernet.inference.sources import Frame, Source, SourceError, SourceLike, open_source
+from centernet.inference.sources import Frame, Item, Source, SourceError, SourceLike, open_source
 from centernet.inference.tiling import merge, tiles
 from centernet.inference.tracking import class_labels
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from centernet.inference.sources import Item
 
 
 @dataclass

@@ -8,16 +8,14 @@ from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from centernet.extras import require
 from centernet.images import Preprocessing
 from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PRECISIONS = {"float32": "f32", "float16": "f32", "bfloat16": "bf16", "int8": "f32"}
 """Precision of an OpenVINO file → the one that its parts in floating point compute in. Left to itself, OpenVINO takes

@@ -6,10 +6,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from centernet.inference.sources import Frame
+from centernet.inference.sources import Frame
 
 T = TypeVar("T")
 

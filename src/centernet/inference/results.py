@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from centernet.detections import Column, Detections
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from centernet.images import Preprocessing
+from centernet.images import Preprocessing
 
 
 def to_detections(

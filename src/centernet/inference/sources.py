@@ -14,18 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from centernet.annotations.mot import SequenceInfo
 from centernet.annotations.problems import Reports
 from centernet.images import ImageError, LazyImage, check_image, list_images, open_image
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Item: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8]"
 SourceLike: TypeAlias = "Source | Item | Sequence[Item] | int"

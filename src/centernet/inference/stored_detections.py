@@ -6,17 +6,15 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from centernet.annotations.mot import read_mot_detections
 from centernet.annotations.problems import DataError
 from centernet.detections import Detections
+from centernet.images import ImageError
 from centernet.inference.sources import Frame, SourceLike, frames, open_source, read_sequence_info
-
-if TYPE_CHECKING:
-    from centernet.images import ImageError
 
 MOST_FRAMES = 10_000_000  # a number beyond is no frame's: four days at 30 frames a second
 

@@ -7,14 +7,12 @@ size; a look at the whole image beside them finds what no tile holds.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from centernet import boxes as box_ops
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SAME = 0.5
 """IoU, within what two tiles both see, from which two boxes are one object."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from centernet.export import ExportOptions, export
@@ -20,12 +23,6 @@ from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint
 from centernet.network.weights import load_network, network_of_checkpoint, save_network
 from centernet.training.module import DetectionModule
-
-if TYPE_CHECKING:
-    from os import PathLike
-
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def build_centernet(config: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> CenterNet:

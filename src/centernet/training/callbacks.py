@@ -8,23 +8,20 @@ import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
+import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
+from numpy.typing import NDArray
 
+from centernet.data.datamodule import Batch
 from centernet.detections import Detections
 from centernet.drawing import contact_sheet, draw
-
-if TYPE_CHECKING:
-    import lightning.pytorch as pl
-    from numpy.typing import NDArray
-
-    from centernet.data.datamodule import Batch
-    from centernet.training.module import DetectionModule
+from centernet.training.module import DetectionModule
 
 logger = logging.getLogger(__name__)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
-
-if TYPE_CHECKING:
-    import lightning.pytorch as pl
 
 
 class EMA(WeightAveraging):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from centernet.data.batch import Batch
 from centernet.detections import Detections
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
 from centernet.network.network import Network
 from centernet.training.validation import Validation, ValidationResult
-
-if TYPE_CHECKING:
-    from centernet.data.batch import Batch
 
 
 class Optimizing(Protocol):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from centernet.annotations.problems import DataError
+from centernet.data import DetectionDataset
+from centernet.data.detect_format import Source
 from centernet.network.weights import model_section
-
-if TYPE_CHECKING:
-    from centernet.data import DetectionDataset
-    from centernet.data.detect_format import Source
 
 SIZES = (320, 384, 448, 512)
 IMAGE_PASSES = 10_000

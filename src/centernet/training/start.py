@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from centernet.network import Network, load_network
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from centernet.data import Annotation, DetectionDataset
+from centernet.detections import Detections
 from centernet.evaluation import EVALUATORS, CocoEvaluator, CocoResult, EvaluationResult, VocEvaluator, VocResult
 from centernet.evaluation.tracking import COMBINED, TrackingEvaluator, TrackingResult, Tracks
 from centernet.tracking import Tracker
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from centernet.data import Annotation, DetectionDataset
-    from centernet.detections import Detections
 
 TRACKING_FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
 
