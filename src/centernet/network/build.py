@@ -18,19 +18,9 @@ PARTS = {
 
 
 def build_network(config: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Network:
-    """Build the network that the `model` section of a configuration describes.
+    """Build the network of a configuration, in training mode, with the `model` section in its `hyper_parameters`.
 
-    Args:
-        config: path of a YAML file, or a mapping (a dict, an OmegaConf node …), with a `model` section; other sections
-            are left alone.
-        overrides: `dotted.key=value` entries that replace values, such as `model.num_classes=3`; values are YAML.
-
-    Returns:
-        The network, in training mode, with its configuration in `hyper_parameters`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the key that is wrong, and what was expected.
+    Arguments and errors are those of `centernet.build_centernet`.
     """
     if isinstance(config, (str, PathLike)):
         source, content = str(config), read_yaml(config)

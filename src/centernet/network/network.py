@@ -142,11 +142,7 @@ class Network(nn.Module):
         return maps
 
     def decode_detections(
-        self,
-        encoded: dict[str, Tensor],
-        num_detections: int = 100,
-        *,
-        score_threshold: float = 0.0,
+        self, encoded: dict[str, Tensor], num_detections: int = 100, *, score_threshold: float = 0.0
     ) -> dict[str, Tensor]:
         """Decode the best boxes of each image.
 

@@ -11,10 +11,7 @@ from torch import Tensor
 
 
 def read_checkpoint(path: str | PathLike[str], map_location: torch.device | str | None = None) -> dict[str, Any]:
-    """Read a Lightning checkpoint.
-
-    Returns:
-        Its content, with `state_dict` among the keys.
+    """Read the content of a Lightning checkpoint, with `state_dict` among its keys.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -23,12 +20,8 @@ def read_checkpoint(path: str | PathLike[str], map_location: torch.device | str 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
-    checkpoint = _load(
-        path,
-        map_location,
-        "cannot be read as a checkpoint of tensors and plain values",
-        "is the file whole, and did `centernet fit` write it?",
-    )
+    problem = "cannot be read as a checkpoint of tensors and plain values"
+    checkpoint = _load(path, map_location, problem, "is the file whole, and did `centernet fit` write it?")
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         keys = ", ".join(map(str, list(checkpoint)[:5])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
         raise ValueError(f"{path} is no Lightning checkpoint: it has no `state_dict` (it holds {keys})")
@@ -55,13 +48,9 @@ def read_weights(path: str | PathLike[str]) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise ValueError(f"{path} is no readable safetensors file ({error})") from error
     else:
-        loaded = _load(
-            path,
-            None,
-            "is no PyTorch weights file that loads with weights_only=True",
-            "save a plain state_dict instead",
-        )
-        state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+        problem = "is no PyTorch weights file that loads with weights_only=True"
+        state = _load(path, None, problem, "save a plain state_dict instead")
+        state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict (names → tensors); save model.state_dict()")
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}

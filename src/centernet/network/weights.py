@@ -26,10 +26,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load_network(
-    source: str | PathLike[str],
-    *,
-    map_location: torch.device | str | None = None,
-    revision: str | None = None,
+    source: str | PathLike[str], *, map_location: torch.device | str | None = None, revision: str | None = None
 ) -> Network:
     """Load a trained network, in evaluation mode.
 
@@ -42,7 +39,7 @@ def load_network(
         FileNotFoundError: there is no such model.
         ValueError: the file, and what is wrong with it.
     """
-    if is_checkpoint(source):
+    if _is_checkpoint(source):
         network = network_of_checkpoint(read_checkpoint(source, map_location), source)
     else:
         network = _network_of_folder(find_pretrained(source, revision=revision))
@@ -51,8 +48,7 @@ def load_network(
     return network.eval()
 
 
-def is_checkpoint(source: str | PathLike[str]) -> bool:
-    """Return True for the path of a Lightning checkpoint, by its suffix."""
+def _is_checkpoint(source: str | PathLike[str]) -> bool:
     return Path(source).suffix.lower() == ".ckpt"
 
 
@@ -64,17 +60,13 @@ def network_of_checkpoint(
     Raises:
         ValueError: the model was not built from a configuration.
     """
-    network = network_of_section(section_of_checkpoint(checkpoint, source), source="the checkpoint's hyper-parameters")
+    network = network_of_section(_section_of_checkpoint(checkpoint, source), source="the checkpoint's hyper-parameters")
     network.load_state_dict(checkpoint["state_dict"], strict=strict)
     return network
 
 
-def section_of_checkpoint(checkpoint: Mapping[str, Any], source: str | PathLike[str]) -> dict[str, Any]:
-    """Return the `model` section in a checkpoint, without the weights that its training began with.
-
-    Raises:
-        ValueError: the model was not built from a configuration.
-    """
+def _section_of_checkpoint(checkpoint: Mapping[str, Any], source: str | PathLike[str]) -> dict[str, Any]:
+    """Return the `model` section in a checkpoint, without the weights that its training began with."""
     section = checkpoint.get("hyper_parameters") or {}
     if "backbone" not in section:
         raise ValueError(
@@ -88,26 +80,19 @@ def section_of_checkpoint(checkpoint: Mapping[str, Any], source: str | PathLike[
 def model_section(source: str | PathLike[str]) -> dict[str, Any]:
     """Return the `model` section of a trained model, without the weights that its own training began with.
 
-    Args:
-        source: as for `load_network`.
-
-    Raises:
-        FileNotFoundError: there is no such model.
-        ValueError: a checkpoint of a model that was not built from a configuration.
+    `source` and errors are those of `load_network`.
     """
-    if is_checkpoint(source):
-        return section_of_checkpoint(read_checkpoint(source), source)
+    if _is_checkpoint(source):
+        return _section_of_checkpoint(read_checkpoint(source), source)
     return without_start(read_yaml(find_pretrained(source) / CONFIG)["model"])
 
 
 def recorded_figures(source: str | PathLike[str]) -> dict[str, float] | None:
-    """Return the recorded figures of a model: those in the folder's config.yaml, or the best value that training
-    watched; None where there are none.
+    """Return the recorded figures of a model, of which `source` is that of `load_network`.
 
-    Args:
-        source: as for `load_network`.
+    They are those in the folder's config.yaml, or the best value that training watched; None where there are none.
     """
-    if not is_checkpoint(source):
+    if not _is_checkpoint(source):
         return read_yaml(find_pretrained(source) / CONFIG).get("figures")
     for state in (read_checkpoint(source).get("callbacks") or {}).values():
         if isinstance(state, dict) and state.get("monitor") and state.get("best_model_score") is not None:
@@ -194,7 +179,6 @@ def _fetch(repo_id: str, revision: str | None, expected: str) -> Path:
             f"{repo_id}: could not download it from the Hugging Face Hub ({type(error).__name__}: {first}); "
             f"expected {expected}"
         ) from error
-    missing = [file for file in (CONFIG, WEIGHTS) if not (Path(folder) / file).is_file()]
-    if missing:
+    if missing := [file for file in (CONFIG, WEIGHTS) if not (Path(folder) / file).is_file()]:
         raise FileNotFoundError(f"{repo_id}: the repository has no {missing[0]}; was it written by model.push_to_hub?")
     return Path(folder)

@@ -14,11 +14,10 @@ from centernet.ops.losses import (
 )
 from centernet.ops.peaks import Peaks, find_peaks, gather_at
 from centernet.ops.ranking import order_by_score, suppress
-from centernet.ops.targets import Samples, Targets, ellipse_radius, gaussian_radius
+from centernet.ops.targets import Targets, ellipse_radius, gaussian_radius
 
 __all__ = [
     "Peaks",
-    "Samples",
     "Targets",
     "ellipse_radius",
     "find_peaks",

@@ -22,8 +22,6 @@ def focal_loss(
     target: Tensor,
     *,
     background: Tensor | None = None,
-    alpha: float = 2.0,
-    beta: float = 4.0,
     clamp: float | None = None,
 ) -> Tensor:
     """Compute the penalty-reduced focal loss of a heatmap, divided by the number of cells whose target is 1.
@@ -32,8 +30,6 @@ def focal_loss(
         logits: B×C×H×W, any float dtype, before the sigmoid.
         target: B×C×H×W float32 in [0, 1].
         background: B×C×H×W bool, False where a cell must not count as background (ignored regions).
-        alpha: power of the error that focuses on hard cells.
-        beta: power of (1 − target) that forgives cells near a centre.
         clamp: keep the probability within [clamp, 1 − clamp] as the original does with 1e-4 (no gradient beyond);
             None keeps every gradient alive.
 
@@ -49,10 +45,10 @@ def focal_loss(
         log_p = F.logsigmoid(logits)
         log_not_p = log_p - logits
         p = log_p.exp()
-        negative = (1 - target).pow(beta) * p.pow(alpha) * log_not_p  # 0 at the positives
+        negative = (1 - target).pow(4.0) * p.pow(2.0) * log_not_p  # forgives cells near a centre; 0 at the positives
         if background is not None:
             negative = negative * background
-        total = negative.sum() + ((1 - p).pow(alpha) * log_p)[positive].sum()
+        total = negative.sum() + ((1 - p).pow(2.0) * log_p)[positive].sum()
         return -total / positive.sum().clamp(min=1)
 
 
@@ -61,26 +57,21 @@ def quality_focal_loss(
     target: Tensor,
     *,
     background: Tensor | None = None,
-    beta: float = 2.0,
-    num_positives: int | Tensor | None = None,
 ) -> Tensor:
-    """Compute the quality focal loss |y − p|^β · BCE(p, y), for targets anywhere in [0, 1].
+    """Compute the quality focal loss Σ |y − p|² · BCE(p, y) over the cells of target 1, for targets within [0, 1].
 
     Args:
         logits: B×C×H×W, any float dtype.
         target: B×C×H×W float32 in [0, 1].
         background: as in `focal_loss`.
-        beta: power of the error.
-        num_positives: the divisor of the sum; the number of cells with target 1 when None.
     """
     with torch.autocast(logits.device.type, enabled=False):
         logits = logits.float()
         terms = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        terms = terms * (target - logits.sigmoid()).abs().pow(beta)
+        terms = terms * (target - logits.sigmoid()).abs().pow(2.0)
         if background is not None:
             terms = torch.where(background | (target == 1), terms, 0.0)
-        count = (target == 1).sum() if num_positives is None else torch.as_tensor(num_positives, device=terms.device)
-        return terms.sum() / count.clamp(min=1)
+        return terms.sum() / (target == 1).sum().clamp(min=1)
 
 
 def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -112,12 +103,7 @@ def weighted_bce_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor
 
 
 def weighted_iou_loss(
-    prediction: Tensor,
-    target: Tensor,
-    weights: Tensor,
-    *,
-    kind: IoUKind = "giou",
-    inclusive: bool = False,
+    prediction: Tensor, target: Tensor, weights: Tensor, *, kind: IoUKind = "giou", inclusive: bool = False
 ) -> Tensor:
     """Compute the weighted mean of 1 − IoU: sum(w · (1 − iou)) / (sum(w) + 1e-4).
 

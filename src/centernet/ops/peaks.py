@@ -23,11 +23,7 @@ class Peaks(NamedTuple):
 
 
 def find_peaks(
-    heatmap: Tensor,
-    num_peaks: int,
-    *,
-    kernel: int = 3,
-    order: Literal["per_class", "class_maximum"] = "per_class",
+    heatmap: Tensor, num_peaks: int, *, kernel: int = 3, order: Literal["per_class", "class_maximum"] = "per_class"
 ) -> Peaks:
     """Find the local maxima of a heatmap, the `num_peaks` highest of each image.
 
@@ -66,13 +62,7 @@ def find_peaks(
     y = line - layer * height
     index = y * width + x
     label = layer if labels is None else labels.gather(1, index)
-    return Peaks(
-        scores=best.float().sigmoid(),
-        labels=label,
-        cells=index,
-        x=x.float(),
-        y=y.float(),
-    )
+    return Peaks(scores=best.float().sigmoid(), labels=label, cells=index, x=x.float(), y=y.float())
 
 
 def gather_at(output: Tensor, index: Tensor) -> Tensor:

@@ -15,7 +15,11 @@ def order_by_score(detections: dict[str, Tensor]) -> dict[str, Tensor]:
         detections: B×K×… each, with `scores`.
     """
     scores, order = detections["scores"].topk(detections["scores"].shape[1], dim=1)  # ONNX has no stable sort
-    return _ordered(detections, order) | {"scores": scores}
+    # A gather, as exporters take no index of which the batch is a part.
+    places = {value.ndim: order.reshape(*order.shape, *[1] * (value.ndim - 2)) for value in detections.values()}
+    return {
+        name: value.gather(1, places[value.ndim].expand(-1, -1, *value.shape[2:])) for name, value in detections.items()
+    } | {"scores": scores}
 
 
 def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
@@ -38,11 +42,3 @@ def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
     for _ in range(2):
         suppressed = (covers & ~suppressed[:, None, :]).any(dim=2)
     return order_by_score(detections | {"scores": detections["scores"] * ~suppressed})
-
-
-def _ordered(detections: dict[str, Tensor], order: Tensor) -> dict[str, Tensor]:
-    """Take rows by B×K places; a gather, as exporters take no index of which the batch is a part."""
-    places = {value.ndim: order.reshape(*order.shape, *[1] * (value.ndim - 2)) for value in detections.values()}
-    return {
-        name: value.gather(1, places[value.ndim].expand(-1, -1, *value.shape[2:])) for name, value in detections.items()
-    }

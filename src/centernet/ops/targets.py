@@ -100,7 +100,6 @@ class Targets:
         self.boxes, self.labels, self.ignore, self.counts = boxes.float(), labels, ignore, counts
         self.ids = torch.full_like(labels, -1) if ids is None else ids
         self.grid, self.stride, self.num_classes = grid, stride, num_classes
-        self._samples: dict[tuple[Sampling, float], Samples] = {}
 
     @property
     def batch_size(self) -> int:
@@ -199,9 +198,8 @@ class Targets:
         labels = self.labels[rows[:, 0], rows[:, 1]]
         regions, x, y = self._windows(boxes[:, :2].floor().long(), boxes[:, 2:].ceil().long() - 1)
         mask = torch.ones(self.batch_size, self.num_classes + 1, height, width, dtype=torch.bool, device=boxes.device)
-        mask[rows[regions, 0], labels[regions] % (self.num_classes + 1), y, x] = (
-            False  # −1 → the channel for every class
-        )
+        channels = labels[regions] % (self.num_classes + 1)  # −1 → the one for every class
+        mask[rows[regions, 0], channels, y, x] = False
         return mask[:, :-1] & mask[:, -1:]
 
     def samples(self, kind: Sampling, *, beta: float = 0.54) -> Samples:
@@ -212,12 +210,6 @@ class Targets:
                 TTFNet's: a Gaussian over the ellipse of radius `beta`, of sum 1 in the object, times log(area).
             beta: share of the box that the ellipse spans.
         """
-        key = (kind, beta)
-        if key not in self._samples:
-            self._samples[key] = self._make_samples(kind, beta)
-        return self._samples[key]
-
-    def _make_samples(self, kind: Sampling, beta: float) -> Samples:
         height, width = self.grid
         if kind == "ellipse":
             radii = ellipse_radius(self.sizes, alpha=beta)

@@ -50,20 +50,15 @@ class EpochSummary(Callback):
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._best = max(self._best, figures.get("val/AP", -1.0))
-        speed = self._images / self._seconds if self._seconds else 0.0
-        names = [name for name in ("HOTA", "MOTA", "IDF1") if f"val/{name}" in figures]
-        tracks = "".join(f", {name} {figures[f'val/{name}']:.3f}" for name in names)
+        tracking = {name: figures.get(f"val/{name}") for name in ("HOTA", "MOTA", "IDF1")}
         logger.info(
             "epoch %d/%s: loss %.3f, val loss %.3f, AP %.4f, AP50 %.4f (best AP %.4f)%s, %.1f images/s",
             trainer.current_epoch + 1,
             trainer.max_epochs,
-            figures.get("train/loss", float("nan")),
-            figures.get("val/loss", float("nan")),
-            figures.get("val/AP", float("nan")),
-            figures.get("val/AP50", float("nan")),
+            *(figures.get(name, float("nan")) for name in ("train/loss", "val/loss", "val/AP", "val/AP50")),
             self._best,
-            tracks,
-            speed,
+            "".join(f", {name} {value:.3f}" for name, value in tracking.items() if value is not None),
+            self._images / self._seconds if self._seconds else 0.0,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -151,20 +146,18 @@ class LogDetections(Callback):
             encoded = network(network.normalize(batch.images[: self.num_images]))
         heatmaps = encoded[network.finder].float().sigmoid().amax(1).cpu().numpy()
         tiles: list[NDArray[np.uint8]] = []
-        images = batch.images[: self.num_images].permute(0, 2, 3, 1).cpu().numpy()
+        images = batch.images[: self.num_images].permute(0, 2, 3, 1).contiguous().cpu().numpy()
         for i, (image, heatmap) in enumerate(zip(images, heatmaps, strict=True)):
-            image = np.ascontiguousarray(image)
             found: Detections = outputs["detections"][i].filter(score_threshold=self.score_threshold)
             annotation, rows = batch.annotations[i], int(batch.counts[i])
-            size = (annotation.height, annotation.width)
-            predicted = replace(found, bboxes=network.preprocessing.to_input(found.bboxes, size))
+            boxes = network.preprocessing.to_input(found.bboxes, (annotation.height, annotation.width))
             truth = Detections(
                 batch.boxes[i, :rows].cpu().numpy(),
                 batch.labels[i, :rows].clamp(min=0).cpu().numpy(),
                 np.ones(rows, np.float32),
                 class_names=found.class_names,
             )
-            tiles += [draw(image, predicted), draw(image, truth), _overlay(image, heatmap)]
+            tiles += [draw(image, replace(found, bboxes=boxes)), draw(image, truth), _overlay(image, heatmap)]
         sheet = contact_sheet(tiles, columns=3)
         self._folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -14,15 +14,8 @@ from centernet.detections import Detections
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
 from centernet.network.network import Network
+from centernet.training.optimization import Optimization
 from centernet.training.validation import Validation, ValidationResult
-
-
-class Optimizing(Protocol):
-    """The optimiser that `fit` needs beside the network: `centernet.training.Optimization` is one."""
-
-    def configure(self, model: DetectionModule) -> dict[str, Any]:
-        """Return what Lightning's `configure_optimizers` returns."""
-        ...
 
 
 class DetectionModule(pl.LightningModule):
@@ -39,7 +32,7 @@ class DetectionModule(pl.LightningModule):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.optimization: Optimizing | None = None
+        self.optimization: Optimization | None = None
         self.validated: ValidationResult | None = None
         self._validating: Validation | None = None
         self.register_load_state_dict_pre_hook(_into_network)  # type: ignore[no-untyped-call]
@@ -58,8 +51,6 @@ class DetectionModule(pl.LightningModule):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Compute the raw maps; see `Network.forward`."""
         return self.network(images)  # type: ignore[no-any-return]
-
-    # ------------------------------------------------------------------ training
 
     def setup(self, stage: str) -> None:
         """Take from the data what they decide: class names where the model has none yet, and the size of what heads
@@ -101,8 +92,6 @@ class DetectionModule(pl.LightningModule):
         self.log("train/loss", total, prog_bar=True, batch_size=len(batch.images))
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(batch.images))
         return total
-
-    # ------------------------------------------------------------------ validation
 
     def on_validation_epoch_start(self) -> None:
         names = self.network.class_names or [str(label) for label in range(self.network.num_classes)]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from centernet.training.module import DetectionModule
+if TYPE_CHECKING:
+    from centernet.training.module import DetectionModule
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ class Optimization:
 
     def configure(self, model: DetectionModule) -> dict[str, Any]:
         """Return what Lightning's `configure_optimizers` returns, for a model that is attached to a trainer."""
-        trainer = model.trainer
-        lr = self.lr
+        trainer, lr = model.trainer, self.lr
         batch = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
         if self.reference_batch and batch:
             total = batch * trainer.world_size * trainer.accumulate_grad_batches

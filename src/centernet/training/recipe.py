@@ -88,10 +88,9 @@ def _splits(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     train = source.section("train")
     if "val" in source.splits:
         return train, source.section("val")
-    part = {"class_path": "RandomSubset", "init_args": {"dataset": train, "fraction": 0.8}}
-    rest = copy.deepcopy(part)
-    rest["init_args"]["rest"] = True  # type: ignore[index]
-    return part, rest
+    part = {"dataset": train, "fraction": 0.8}
+    rest = copy.deepcopy(part) | {"rest": True}
+    return {"class_path": "RandomSubset", "init_args": part}, {"class_path": "RandomSubset", "init_args": rest}
 
 
 def _object_sides(dataset: DetectionDataset) -> np.ndarray[Any, Any]:

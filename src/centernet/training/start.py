@@ -33,12 +33,11 @@ def start_from(network: Network, source: str | PathLike[str]) -> list[str]:
     """
     other = load_network(source)
     given, own = other.state_dict(), network.state_dict()
-    loss_only = network.training_only()
     by_class = _tensors_by_class(network) & _tensors_by_class(other)
     shared = [name for name in other.class_names or () if name in (network.class_names or ())]
     anew = []
     for name, tensor in own.items():
-        if name.startswith(loss_only):
+        if name.startswith(network.training_only()):
             continue
         if name in by_class and other.class_names != network.class_names and name in given:
             taken = _copy_classes(tensor, given[name], network.class_names or (), other.class_names or ())
@@ -66,10 +65,9 @@ def start_from(network: Network, source: str | PathLike[str]) -> list[str]:
 def _tensors_by_class(network: Network) -> set[str]:
     """Return the names of the tensors whose first axis is the classes: the last layer of the head that finds peaks."""
     head = network.heads[network.finder]
-    modules = [
-        name for name, module in head.named_modules() if getattr(module, "out_channels", 0) == network.num_classes
-    ]
-    return {f"heads.{network.finder}.{modules[-1]}.{part}" for part in ("weight", "bias")} if modules else set()
+    classes = network.num_classes
+    modules = [name for name, module in head.named_modules() if getattr(module, "out_channels", 0) == classes]
+    return {f"heads.{network.finder}.{name}.{part}" for name in modules[-1:] for part in ("weight", "bias")}
 
 
 @torch.no_grad()
@@ -77,7 +75,6 @@ def _copy_classes(tensor: Tensor, given: Tensor, names: Sequence[str], given_nam
     """Copy the rows of the classes that both know. Returns their number."""
     if given.shape[1:] != tensor.shape[1:]:
         return 0
-    rows = [(row, given_names.index(name)) for row, name in enumerate(names) if name in given_names]
-    for row, place in rows:
-        tensor[row] = given[place]
+    rows = [row for row, name in enumerate(names) if name in given_names]
+    tensor[rows] = given[[given_names.index(names[row]) for row in rows]].to(tensor)
     return len(rows)

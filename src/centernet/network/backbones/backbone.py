@@ -141,17 +141,11 @@ def pad_same(module: nn.Module, kind: type[nn.Conv2d] = nn.Conv2d) -> None:
             pad_same(child, kind)
 
 
-def load_weights(
-    module: nn.Module,
-    state: dict[str, Tensor],
-    *,
-    source: str,
-    ignored: Iterable[str] = (),
-) -> None:
+def load_weights(module: nn.Module, state: dict[str, Tensor], *, source: str, ignored: Iterable[str] = ()) -> None:
     """Fill a module and log how many tensors were loaded and which were not.
 
     Args:
-        module: what is filled.
+        module: is filled.
         state: names → tensors; the prefixes `module.`, `backbone.` and `model.` are taken off where all names have one.
         source: where the tensors are from, for messages.
         ignored: prefixes of names that a backbone leaves out (its classifier); they are counted, not complained about.
@@ -163,28 +157,25 @@ def load_weights(
         if state and all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     own = module.state_dict()
-    wrong = [name for name, value in state.items() if name in own and own[name].shape != value.shape]
-    if wrong:
+    if wrong := [name for name, value in state.items() if name in own and own[name].shape != value.shape]:
         name = wrong[0]
         raise ValueError(
             f"{source}: {len(wrong)} tensors have another shape than {type(module).__name__}'s, first {name}: "
             f"{tuple(state[name].shape)} in the file, {tuple(own[name].shape)} in the network; is it another variant?"
         )
     found = {name: value for name, value in state.items() if name in own}
-    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
-    if missing:
+    if missing := [name for name in own if name not in found and not name.endswith("num_batches_tracked")]:
         raise ValueError(
             f"{source}: has {len(found)} of the tensors of {type(module).__name__}, but not {len(missing)} others, "
             f"first {missing[0]}; the file's names begin {', '.join(list(state)[:3])}: is it another network?"
         )
     unused = [name for name in state if name not in own]
-    surprising = [name for name in unused if not name.startswith(tuple(ignored))]
     module.load_state_dict(found, strict=False)
     message = f"{type(module).__name__}: {len(found)} tensors loaded from {source}, {len(unused)} left out"
     if unused:
         message += f" ({', '.join(unused[:4])}{', …' if len(unused) > 4 else ''})"
     logger.info(message)
-    if surprising:
+    if surprising := [name for name in unused if not name.startswith(tuple(ignored))]:
         logger.warning("%s: no place in the network for %s", source, ", ".join(surprising[:8]))
 
 

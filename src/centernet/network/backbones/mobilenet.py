@@ -30,25 +30,17 @@ class _MobileNet(Backbone):
         super().__init__()
         features = models.get_model(name).features
         self.features = features if last_conv else features[:-1]
-        self.ends: list[int] = []  # index of the last block of each stride from 4 on
-        self.out_channels, self.out_strides = (), ()
-        stride, channels = 1, 3
+        last: dict[int, tuple[int, int]] = {}  # stride → index and channels of its last block
+        stride = 1
         for i, block in enumerate(self.features):
             convs = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
-            step = max(conv.stride[0] for conv in convs)
-            if step > 1 and stride >= 4:
-                self._end(i - 1, channels, stride)
-            stride *= step
-            channels = convs[-1].out_channels
-        self._end(len(self.features) - 1, channels, stride)
+            stride *= max(conv.stride[0] for conv in convs)
+            last[stride] = i, convs[-1].out_channels
+        self.out_strides = tuple(stride for stride in last if stride >= 4)
+        self.ends, self.out_channels = zip(*(last[stride] for stride in self.out_strides), strict=True)
         dropped = () if last_conv else (f"features.{len(features) - 1}.",)
         hub = models.get_model_weights(name)["DEFAULT"]
         self.begin(name, hub.get_state_dict, ("classifier.", *dropped), **start)
-
-    def _end(self, index: int, channels: int, stride: int) -> None:
-        self.ends.append(index)
-        self.out_channels += (channels,)
-        self.out_strides += (stride,)
 
     def stages(self) -> list[nn.Module]:
         blocks, starts = list(self.features), [0, *(end + 1 for end in self.ends[:-1])]
@@ -80,7 +72,7 @@ class MobileNetV2(_MobileNet):
             if len(layers) == 4:  # the first block has no expansion: its hidden channels are the stem's
                 layers = _layers(before) + layers
             if len(layers) == 6:
-                _drop_constant(*layers)
+                _drop_constant(layers)
 
 
 class MobileNetV3(_MobileNet):
@@ -104,29 +96,19 @@ def _layers(block: nn.Module) -> list[Any]:
 
 
 @torch.no_grad()
-def _drop_constant(
-    expand: nn.Conv2d,
-    expand_norm: nn.BatchNorm2d,
-    depthwise: nn.Conv2d,
-    depthwise_norm: nn.BatchNorm2d,
-    project: nn.Conv2d,
-    project_norm: nn.BatchNorm2d,
-) -> None:
-    """Cut hidden channels of a block with ReLU6 whose depthwise convolution gives one value for any input in 0..6.
-
-    Their value, times the projection's weights, moves into the mean that the last norm subtracts.
-    """
-    mean, variance = depthwise_norm.running_mean, depthwise_norm.running_var
-    assert mean is not None and variance is not None and project_norm.running_mean is not None
-    scale = depthwise_norm.weight * torch.rsqrt(variance + depthwise_norm.eps)
+def _drop_constant(layers: list[Any]) -> None:
+    """Cut hidden channels of a block with ReLU6 whose depthwise convolution gives one value for any input in 0..6."""
+    expand, expand_norm, depthwise, depthwise_norm, project, project_norm = layers
+    scale = depthwise_norm.weight * torch.rsqrt(depthwise_norm.running_var + depthwise_norm.eps)
     weight = depthwise.weight[:, 0].flatten(1) * scale[:, None]
-    bias = depthwise_norm.bias - mean * scale
+    bias = depthwise_norm.bias - depthwise_norm.running_mean * scale
     lowest, highest = ((bias + 6 * part.sum(1)).clamp(0, 6) for part in (weight.clamp(max=0), weight.clamp(min=0)))
     constant = (highest - lowest <= 1e-6).nonzero()[:, 0]
     number = len(bias)
     wanted = -(-(number - len(constant)) // CHANNEL_BLOCK) * CHANNEL_BLOCK
     cut = constant[: max(0, number - wanted)]
     kept = torch.ones(number, dtype=torch.bool).index_fill(0, cut, False).nonzero()[:, 0]
+    # Their value, times the projection's weights, moves into the mean that the last norm subtracts.
     project_norm.running_mean -= project.weight[:, cut, 0, 0] @ highest[cut]
     for convolution, norm in ((expand, expand_norm), (depthwise, depthwise_norm)):
         convolution.weight = nn.Parameter(convolution.weight[kept])

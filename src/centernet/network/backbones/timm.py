@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from centernet.extras import require
 from centernet.network.backbones.backbone import Backbone, load_weights, pad_same
 
 
@@ -23,11 +23,7 @@ class Timm(Backbone):
 
     def __init__(self, name: str, *, num_stages: int | None = None, **start: Any) -> None:
         super().__init__()
-        try:
-            import timm
-            from timm.layers.conv2d_same import Conv2dSame as DynamicSame
-        except ImportError as error:
-            raise ImportError("the backbone Timm needs timm: pip install 'centernet[timm]'") from error
+        timm = require("timm", "the backbone Timm")
         if not timm.is_model(name):
             near = timm.list_models(f"*{name[:8]}*")[:8]
             raise ValueError(f"timm has no model {name!r}; some with a like name: {', '.join(near) or 'none'}")
@@ -41,12 +37,11 @@ class Timm(Backbone):
             raise ValueError(f"timm's {name} has no maps of stride 4 to 32 (strides {strides}): choose another model")
         self.model = _create(name, out_indices=kept)
         # timm computes such padding from the size of each map; exporters take minutes, or for ever, to see through it.
-        pad_same(self.model, DynamicSame)
+        pad_same(self.model, timm.layers.Conv2dSame)
         self.out_strides = tuple(strides[i] for i in kept)
         self.out_channels = tuple(self.model.feature_info.channels())
         self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")  # some transformers
-        whole = partial(timm.create_model, name, pretrained=True)
-        self.begin(name, lambda: whole().state_dict(), (), padding="symmetric", **start)
+        self.begin(name, lambda: timm.create_model(name, pretrained=True).state_dict(), padding="symmetric", **start)
 
     def load(self, state: dict[str, Tensor], *, source: str, ignored: Sequence[str] = ()) -> None:
         """Fill the backbone; timm's feature extractors rename `blocks.0` to `blocks_0` where they flatten the model."""

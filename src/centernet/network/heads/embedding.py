@@ -74,8 +74,6 @@ class EmbeddingHead(Head):
         self.margin, self.temperature, self.weight = margin, temperature, weight
         self.classifier: nn.Linear | None = None
 
-    # ------------------------------------------------------------------ identities
-
     @property
     def classifies(self) -> bool:
         """True where the loss needs a classifier over identities."""
@@ -95,8 +93,7 @@ class EmbeddingHead(Head):
         """Start a classifier over `count` identities anew."""
         if count < 1:
             raise ValueError(f"expected at least one identity, got {count}")
-        like = next(self.parameters())
-        self.classifier = nn.Linear(self.dim, count).to(like.device)
+        self.classifier = nn.Linear(self.dim, count).to(next(self.parameters()).device)
 
     def prepare(self, data: TrainingData) -> None:
         if data.num_identities < 1:
@@ -114,11 +111,6 @@ class EmbeddingHead(Head):
         if weight is not None and self.classifies and len(weight) != self.num_identities:
             self.set_identities(len(weight))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    # ------------------------------------------------------------------ the three methods
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.layers(features)  # type: ignore[no-any-return]
 
     def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
         if self.classifies and not self.training:

@@ -28,8 +28,9 @@ class Head(nn.Module):
     """A head is built with the neck's channels and stride and the number of classes, and reads one map.
 
     `__init__(in_channels, stride, num_classes, *, …)`: channels of the neck's map, input pixels a cell, and the number
-    of classes, which many heads have no use for. A head of one's own implements the three methods below, and says
-    in `columns` what it adds to detections: the network, exported files, runtimes, writers and drawing carry it.
+    of classes, which many heads have no use for. A head of one's own implements the three methods below (`forward` runs
+    its `layers`, if nothing else), and says in `columns` what it adds to detections: the network, exported files,
+    runtimes, writers and drawing carry it.
     `centernet.testing.check_head` runs the contract over it. One head of a model also has
     `find_peaks(output, num_peaks) -> Peaks`.
 
@@ -38,6 +39,7 @@ class Head(nn.Module):
         training_only: names of parts that only the loss needs; they are left out of what is passed on.
     """
 
+    layers: nn.Sequential
     columns: tuple[Column, ...] = ()
     training_only: tuple[str, ...] = ()
 
@@ -47,7 +49,7 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute the raw map N×C×H×W (logits, no sigmoid) of features N×in_channels×H×W."""
-        raise NotImplementedError
+        return self.layers(features)  # type: ignore[no-any-return]
 
     def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
         """Return named, weighted scalar terms, float32; their sum over all heads is the loss. They are finite for an

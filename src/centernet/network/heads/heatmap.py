@@ -55,21 +55,12 @@ class HeatmapHead(Head):
         if logit_clamp is not None and loss != "focal":
             raise ValueError("logit_clamp belongs to loss: focal")
         self.layers = tower(in_channels, num_classes, **layers)
+        last: Any = self.layers[-1]
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.constant_(last.bias, -math.log((1 - prior) / prior))
         self.radius, self.min_overlap, self.alpha = radius, min_overlap, alpha
         self.loss_name, self.logit_clamp, self.weight = loss, logit_clamp, weight
         self.kernel, self.order = kernel, order
-        self.prior = prior
-        self.reset_classes()
-
-    def reset_classes(self) -> None:
-        """Start the last layer anew, every class at the prior."""
-        last = self.layers[-1]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
-        nn.init.normal_(last.weight, std=0.01)
-        nn.init.constant_(last.bias, -math.log((1 - self.prior) / self.prior))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.layers(features)  # type: ignore[no-any-return]
 
     def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
         radii = targets.radii(self.radius, min_overlap=self.min_overlap, alpha=self.alpha)

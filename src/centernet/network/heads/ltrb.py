@@ -50,18 +50,13 @@ class LTRBHead(Head):
         **layers: Any,
     ) -> None:
         super().__init__()
-        channels = 5 if quality else 4
-        self.layers = tower(in_channels, channels, **layers)
-        last = self.layers[-1]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        self.layers = tower(in_channels, 5 if quality else 4, **layers)
+        last: Any = self.layers[-1]
         nn.init.normal_(last.weight, std=0.01)
         nn.init.constant_(last.bias, 0.0 if form == "exponential" else math.log(math.e - 1))  # both start at 1
         self.form, self.multiplier, self.stride = form, multiplier, stride
-        self.sampling, self.beta, self.loss_name, self.weight = sampling, beta, loss, weight
-        self.quality = quality
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.layers(features)  # type: ignore[no-any-return]
+        self.sampling, self.beta = sampling, beta
+        self.loss_name, self.weight, self.quality = loss, weight, quality
 
     def boxes(self, raw: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Compute the boxes of cells.

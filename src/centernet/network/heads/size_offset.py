@@ -39,8 +39,7 @@ class SizeOffsetHead(Head):
         self.size = tower(in_channels, 2, **layers)
         self.offset = tower(in_channels, 2, **layers)
         for part in (self.size, self.offset):
-            last = part[-1]
-            assert isinstance(last, nn.Conv2d) and last.bias is not None
+            last: Any = part[-1]
             nn.init.zeros_(last.bias)
         self.stride = stride
         self.regression = l1_loss if loss == "l1" else smooth_l1_loss

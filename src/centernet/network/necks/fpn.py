@@ -35,8 +35,7 @@ class FPN(Neck):
         fusion: Literal["sum", "weighted"] = "sum",
     ) -> None:
         super().__init__()
-        wrong = [b for a, b in itertools.pairwise(in_strides) if b != 2 * a]
-        if wrong:
+        if any(b != 2 * a for a, b in itertools.pairwise(in_strides)):
             raise ValueError(f"FPN needs strides that double, the backbone has {list(in_strides)}")
         self.lateral = nn.ModuleList(ConvBlock(c, width, 1, activation=False) for c in in_channels)
         self.up = nn.ModuleList(upsample(width, upsampling) for _ in in_channels[1:])
