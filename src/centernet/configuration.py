@@ -91,8 +91,7 @@ def with_current_paths(value: Any) -> Any:
 def override(content: dict[str, Any], text: str) -> None:
     """Replace a value in place by an entry `dotted.key=value`; the value is YAML.
 
-    Raises:
-        ValueError: the entry has another form, or leads through something that is no section.
+    An entry that has another form, or leads through something that is no section, is a ValueError.
     """
     key, separator, value = text.partition("=")
     if not separator or not key:
@@ -129,20 +128,14 @@ def make_parser(parts: Mapping[str, Iterable[str]], *, exit_on_error: bool = Fal
 
 
 def instantiate(target: Any, key: str, section: Any, parts: Mapping[str, Iterable[str]], *, source: str) -> Any:
-    """Parse a section as the arguments of a class, and make the object.
+    """Parse a section as the arguments of a class. Returns the object, and the section with every value that was used.
 
     Args:
         target: the class.
         key: name of the section, for messages.
         section: its values.
         parts: see `explain`.
-        source: begins the messages.
-
-    Returns:
-        The object, and the section with every value that was used.
-
-    Raises:
-        ValueError: the key that is wrong, and what was expected.
+        source: begins the ValueError for a section that does not fit: the key that is wrong, and what was expected.
     """
     parser = make_parser(parts)
     parser.add_class_arguments(target, key)

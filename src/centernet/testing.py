@@ -46,20 +46,20 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
         AssertionError: what is wrong, with the sample's number and file.
     """
     count = len(dataset)
-    _expect(isinstance(dataset, DetectionDataset), f"expected a DetectionDataset, got {type(dataset).__name__}")
-    _expect(count > 0, "the data set has no sample")
+    assert isinstance(dataset, DetectionDataset), f"expected a DetectionDataset, got {type(dataset).__name__}"
+    assert count > 0, "the data set has no sample"
     names = dataset.class_names
-    _expect(type(names) is tuple and all(type(name) is str and name for name in names), f"class_names is {names!r}")
-    _expect(len(set(names)) == len(names), f"class_names has a name twice: {names}")
-    _expect(all(isinstance(problem, Problem) for problem in dataset.problems), "problems holds something else")
+    assert type(names) is tuple and all(type(name) is str and name for name in names), f"class_names is {names!r}"
+    assert len(set(names)) == len(names), f"class_names has a name twice: {names}"
+    assert all(isinstance(problem, Problem) for problem in dataset.problems), "problems holds something else"
     if dataset.category_ids is not None:
-        _expect(len(set(dataset.category_ids)) == len(names), "category_ids: expected one number for each class")
+        assert len(set(dataset.category_ids)) == len(names), "category_ids: expected one number for each class"
     for wrong in (-1, count):
         try:
             dataset.annotation(wrong)
         except IndexError:
             continue
-        _expect(False, f"annotation({wrong}) of {count} samples: expected an IndexError")
+        raise AssertionError(f"annotation({wrong}) of {count} samples: expected an IndexError")
 
     image_ids: dict[int, int] = {}
     for index in range(count):
@@ -69,17 +69,17 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
         known, most = annotation.ids[annotation.ids != -1], dataset.num_identities
         wrong_ids = known[(known < 0) | (known >= most)][:1]
         expected = f"-1, or 0 up to num_identities ({most}) without it"
-        _expect(not len(wrong_ids), f"{where}: an identity is {wrong_ids}, expected {expected}")
-        _expect(len(set(known.tolist())) == len(known), f"{where}: an identity is there twice: {known.tolist()}")
+        assert not len(wrong_ids), f"{where}: an identity is {wrong_ids}, expected {expected}"
+        assert len(set(known.tolist())) == len(known), f"{where}: an identity is there twice: {known.tolist()}"
         other = image_ids.setdefault(annotation.image_id, index)
-        _expect(other == index, f"samples {other} and {index} have the same image_id {annotation.image_id}")
-        _expect(dataset.path(index) == annotation.path, f"path({index}) is not that of its annotation")
+        assert other == index, f"samples {other} and {index} have the same image_id {annotation.image_id}"
+        assert dataset.path(index) == annotation.path, f"path({index}) is not that of its annotation"
 
     names_of_videos = [video.name for video in dataset.sequences]
-    _expect(len(set(names_of_videos)) == len(names_of_videos), f"two sequences have one name: {names_of_videos}")
+    assert len(set(names_of_videos)) == len(names_of_videos), f"two sequences have one name: {names_of_videos}"
     for video in dataset.sequences:
         inside = 0 <= video.start < video.stop <= count and video.frame_rate > 0
-        _expect(inside, f"{video}: expected a rate above 0 and a range of the {count} samples")
+        assert inside, f"{video}: expected a rate above 0 and a range of the {count} samples"
 
     clone = pickle.loads(pickle.dumps(dataset))
     for index in np.unique(np.linspace(0, count - 1, min(samples, count)).astype(int)).tolist():
@@ -97,12 +97,12 @@ def check_annotation(annotation: Annotation, num_classes: int, where: str, *, am
     """
     where = f"{where} ({annotation.path})"
     height, width = annotation.height, annotation.width
-    _expect(height > 0 and width > 0, f"{where}: the image has the size {height}×{width}")
+    assert height > 0 and width > 0, f"{where}: the image has the size {height}×{width}"
     _check_arrays(annotation, where, _ARRAYS | {"areas": (np.float32, ())})
     _check_values(annotation, (height, width), num_classes, where, amodal)
-    _expect(bool((annotation.areas > 0).all()), f"{where}: an area is not above 0")
+    assert (annotation.areas > 0).all(), f"{where}: an area is not above 0"
     for name in (*_ARRAYS, "areas"):
-        _expect(not getattr(annotation, name).flags.writeable, f"{where}: {name} can be written to")
+        assert not getattr(annotation, name).flags.writeable, f"{where}: {name} can be written to"
 
 
 def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int) -> None:
@@ -114,18 +114,18 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
         shape = sample.image.shape
     except ImageError:
         named = any(problem.path == str(dataset.path(index)) for problem in dataset.problems)
-        _expect(named, f"{where}: unreadable, but not named in `problems`")
+        assert named, f"{where}: unreadable, but not named in `problems`"
         return
-    _expect(sample.image.dtype == np.uint8 and shape[2:] == (3,), f"{where}: the image is no uint8 H×W×3")
+    assert sample.image.dtype == np.uint8 and shape[2:] == (3,), f"{where}: the image is no uint8 H×W×3"
     _check_arrays(sample, where, _ARRAYS)
     truth = sample.annotation
-    _expect(shape[:2] == (truth.height, truth.width), f"{where}: the image is {shape}, not what its annotation says")
+    assert shape[:2] == (truth.height, truth.width), f"{where}: the image is {shape}, not what its annotation says"
     check_annotation(truth, classes, where, amodal=dataset.amodal)
     for name in _ARRAYS:
         same = np.array_equal(getattr(sample, name), getattr(truth, name))
-        _expect(same, f"{where}: its {name} are not those of its annotation")
-    _expect(_same(sample, clone[index]), f"{where}: another sample after pickling")
-    _expect(_same(sample, dataset[index]), f"{where}: another sample when read again")
+        assert same, f"{where}: its {name} are not those of its annotation"
+    assert _same(sample, clone[index]), f"{where}: another sample after pickling"
+    assert _same(sample, dataset[index]), f"{where}: another sample when read again"
 
     preprocessing = Preprocessing(size=(96, 128))
     check_transform(Resize(), sample, preprocessing, classes, amodal=dataset.amodal)
@@ -134,8 +134,8 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     sample.boxes[:] = -1  # whoever changes a sample changes nothing else
     sample.labels[:] = -1
     sample.ignore[:] = ~sample.ignore
-    _expect(_copy(dataset.annotation(index)) == before, f"{where}: changing the sample changed its annotation")
-    _expect(_same(dataset[index], clone[index]), f"{where}: changing the sample changed the next one")
+    assert _copy(dataset.annotation(index)) == before, f"{where}: changing the sample changed its annotation"
+    assert _same(dataset[index], clone[index]), f"{where}: changing the sample changed the next one"
 
 
 def check_transform(
@@ -153,28 +153,26 @@ def check_transform(
     where = f"{type(transform).__name__} of {sample.annotation.path}"
     before, truth = _copy(sample), _copy(sample.annotation)
     result = transform(sample, np.random.default_rng(1), preprocessing)
-    _expect(_copy(sample) == before, f"{where}: it changed the sample that it was given")
-    _expect(_copy(sample.annotation) == truth, f"{where}: it changed the annotation")
-    _expect(result.annotation is sample.annotation, f"{where}: expected the same annotation in the result")
+    assert _copy(sample) == before, f"{where}: it changed the sample that it was given"
+    assert _copy(sample.annotation) == truth, f"{where}: it changed the annotation"
+    assert result.annotation is sample.annotation, f"{where}: expected the same annotation in the result"
     expected = (*preprocessing.output_size((sample.image.shape[0], sample.image.shape[1])), 3)
-    _expect(result.image.shape == expected, f"{where}: the image is {result.image.shape}, expected {expected}")
-    _expect(result.image.dtype == np.uint8, f"{where}: the image is {result.image.dtype}, expected uint8")
+    assert result.image.shape == expected, f"{where}: the image is {result.image.shape}, expected {expected}"
+    assert result.image.dtype == np.uint8, f"{where}: the image is {result.image.dtype}, expected uint8"
     _check_arrays(result, where, _ARRAYS)
     _check_values(result, expected[:2], num_classes, where, amodal)
-    kept = set(result.ids.tolist()) - {-1}
-    _expect(kept <= set(sample.ids.tolist()), f"{where}: it made up identities")
+    assert set(result.ids.tolist()) <= {-1, *sample.ids.tolist()}, f"{where}: it made up identities"
     again = transform(sample, np.random.default_rng(1), preprocessing)
-    _expect(_same(result, again), f"{where}: the same random generator gave another result")
+    assert _same(result, again), f"{where}: the same random generator gave another result"
 
 
 def _check_arrays(holder: Annotation | Sample, where: str, arrays: dict[str, tuple[Any, tuple[int, ...]]]) -> None:
-    count = len(holder.boxes)
     for name, (dtype, rest) in arrays.items():
         array = getattr(holder, name)
-        _expect(isinstance(array, np.ndarray), f"{where}: {name} is a {type(array).__name__}, expected an array")
-        _expect(array.dtype == dtype, f"{where}: {name} is {array.dtype}, expected {np.dtype(dtype)}")
-        shape = (count, *rest)
-        _expect(array.shape == shape, f"{where}: {name} has the shape {array.shape}, expected {shape}")
+        assert isinstance(array, np.ndarray), f"{where}: {name} is a {type(array).__name__}, expected an array"
+        assert array.dtype == dtype, f"{where}: {name} is {array.dtype}, expected {np.dtype(dtype)}"
+        expected = (len(holder.boxes), *rest)
+        assert array.shape == expected, f"{where}: {name} has the shape {array.shape}, expected {expected}"
 
 
 def _check_values(holder: Any, size_hw: tuple[int, int], classes: int, where: str, amodal: bool) -> None:
@@ -183,9 +181,9 @@ def _check_values(holder: Any, size_hw: tuple[int, int], classes: int, where: st
     rows = zip(boxes.tolist(), holder.labels.tolist(), holder.ignore.tolist(), strict=True)
     for row, (box, label, ignored) in enumerate(rows):
         inside = 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height  # false for NaN
-        _expect(inside, f"{where}: box {row} is {box}, expected x1 < x2 and y1 < y2 inside {width}×{height} (W×H)")
+        assert inside, f"{where}: box {row} is {box}, expected x1 < x2 and y1 < y2 inside {width}×{height} (W×H)"
         right = 0 <= label < classes or (label == -1 and ignored)
-        _expect(right, f"{where}: box {row} has the label {label} of {classes} classes")
+        assert right, f"{where}: box {row} has the label {label} of {classes} classes"
 
 
 def _copy(holder: Annotation | Sample) -> list[Any]:
@@ -199,16 +197,10 @@ def _same(a: Sample, b: Sample) -> bool:
     return _copy(a) == _copy(b) and _copy(a.annotation) == _copy(b.annotation)
 
 
-def _expect(right: bool, message: str) -> None:
-    if not right:
-        raise AssertionError(message)
-
-
 def check_backbone(backbone: Backbone, *, size: tuple[int, int] = (64, 96)) -> None:
-    """Check a backbone: what it says of its maps is so, and every trainable parameter learns.
+    """Check a backbone: its maps are what it says, and every trainable parameter learns; else an AssertionError.
 
-    The trial input has the (height, width) `size`, multiples of its coarsest stride. An AssertionError says what does
-    not hold.
+    The trial input has the (height, width) `size`, multiples of its coarsest stride.
     """
     import torch
 

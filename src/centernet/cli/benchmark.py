@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from centernet.cli.arguments import OptionType, add_old_name, add_options, command_parser, given_options, positive
+from centernet.inference.benchmark import benchmark
 
 EPILOG = """examples:
   centernet benchmark model.onnx
@@ -27,22 +29,17 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if hasattr(given, "peer"):
         parser.error("--peer is no more: benchmarks/lite_speed.py of the repository times networks of other programs")
-
-    from centernet.inference.benchmark import benchmark
-
     report = benchmark(**given_options(given, benchmark))
     print(report.table())
     if given.output is not None:
         given.output.mkdir(parents=True, exist_ok=True)
         path = given.output / "benchmark.json"
-        path.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
         print(f"wrote {path}")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    from centernet.inference.benchmark import benchmark
-
     description = "Measure models on this machine: latency, throughput, memory, arithmetic, stage by stage."
     parser = command_parser("benchmark", description, EPILOG)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="what `centernet detect --model` takes")

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from centernet.cli.arguments import command_parser, positive
+from centernet.data import Synthetic, SyntheticSequences
+from centernet.drawing import contact_sheet, draw
+from centernet.images import read_image
+from centernet.inference import Detector, MotWriter, VideoWriter, track
+from centernet.tracking import Tracker
 
 CONFIG = Path(__file__).with_name("demo.yaml")
 EPILOG = """example:
@@ -65,10 +72,6 @@ def _photograph(output: Path) -> Path:
     """Write matplotlib's sample photograph with the objects that `voc-lite` finds in it."""
     from matplotlib import get_data_path
 
-    from centernet.drawing import draw
-    from centernet.images import read_image
-    from centernet.inference import Detector
-
     image = read_image(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
     found = Detector("voc-lite")(image)
     print("   " + ", ".join(f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)))
@@ -77,8 +80,6 @@ def _photograph(output: Path) -> Path:
 
 def _write(path: Path, image: Any) -> Path:
     """Write an RGB image."""
-    import cv2
-
     cv2.imwrite(str(path), image[..., ::-1])
     return path
 
@@ -125,10 +126,6 @@ def _figures(run: object, path: Path, *, seconds: float) -> Path:
 
 def _detect(checkpoint: Path, output: Path) -> Path:
     """Write twelve scenes that no training or validation saw, with the objects that are found in them."""
-    from centernet.data import Synthetic
-    from centernet.drawing import contact_sheet, draw
-    from centernet.inference import Detector
-
     scenes = output / "scenes"
     scenes.mkdir(exist_ok=True)
     fresh = Synthetic(12, size=(320, 320), objects=(1, 6), object_size=(0.15, 0.45), seed=2)
@@ -141,10 +138,6 @@ def _detect(checkpoint: Path, output: Path) -> Path:
 
 def _track(checkpoint: Path, output: Path) -> Path:
     """Write a clip of objects that meet and hide one another, with the identities that the tracker gives them."""
-    from centernet.data import SyntheticSequences
-    from centernet.inference import Detector, MotWriter, VideoWriter, track
-    from centernet.tracking import Tracker
-
     scenes = SyntheticSequences(1, size=(320, 320), one_class=False, objects=(5, 5), seed=2)
     rate = scenes.sequences[0].frame_rate
     frames = [scenes.image(i).read()[0] for i in range(len(scenes))]

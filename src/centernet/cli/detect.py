@@ -9,14 +9,12 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from centernet.cli.arguments import command_parser, given_options
 from centernet.cli.output import Output, add_detector_options, add_output_options, source_argument
-
-if TYPE_CHECKING:
-    from centernet.detections import Detections
-    from centernet.inference import Writer
+from centernet.detections import Detections
+from centernet.inference import CocoWriter, CsvWriter, Detector, ImageWriter, Writer, open_source
+from centernet.inference.writers import counted
 
 FORMATS = ("images", "json", "csv")
 DESCRIPTION = (
@@ -39,10 +37,6 @@ heads add (values, points, boxes), but for vectors such as embeddings."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command; 1 where an image could not be read: the others are written all the same."""
     given = _parser().parse_args(arguments)
-
-    from centernet.inference import CocoWriter, CsvWriter, Detector, ImageWriter, open_source
-    from centernet.inference.writers import counted
-
     names: list[str] = given.source
     source = open_source(source_argument(names[0]) if len(names) == 1 else names)
     total = source.length  # before the model is read: a wrong path is told at once

@@ -9,12 +9,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from centernet.cli.arguments import add_old_name, add_options, command_parser, fraction, given_options, positive
-
-if TYPE_CHECKING:
-    from centernet.network import Network
+from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 
 EPILOG = """examples:
   centernet export best.ckpt
@@ -29,13 +26,7 @@ run against the model before the command ends. `centernet detect SOURCE --model 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command.
-
-    Returns:
-        0.
-    """
-    from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
-
+    """Run the command."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if (given.annotations is None) != (given.images is None):
@@ -47,55 +38,38 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
 
-    from centernet.export import export
-    from centernet.network.weights import recorded_figures
+    from centernet.data import COCO
+    from centernet.export import accuracy, export
+    from centernet.network.weights import load_network, recorded_figures
 
-    network = _load(given.model)
+    if Path(given.model).suffix.lower() in (*(kind.suffix for kind in FORMATS.values()), ".bin"):
+        raise ValueError(
+            f"{given.model}: is an exported file already; give the checkpoint (.ckpt) that it was made from"
+        )
+    network = load_network(given.model)
     if given.input_size is not None:
         network.preprocessing = replace(network.preprocessing, size=tuple(given.input_size))
     name = Path(given.model).stem + ("_int8" if options.precision == "int8" else "") + FORMATS[format].suffix
     options = replace(options, figures=recorded_figures(given.model))
     path = export(network, given.output or Path(name), options, format=format)
     if given.annotations is not None:
-        _report(network, path, given)
+        dataset = COCO(given.annotations, given.images)
+        before, after = (accuracy(form, dataset).stats["AP"] for form in (network, path))
+        change = f"{before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})"
+        print(f"AP on {len(dataset)} images: {change}")
     files = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
     print("wrote " + " and ".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
     return 0
 
 
-def _report(network: Network, path: Path, given: argparse.Namespace) -> None:
-    """Print the AP of the model and of its file on a labelled set."""
-    from centernet.data import COCO
-    from centernet.export import accuracy
-
-    dataset = COCO(given.annotations, given.images)
-    before, after = (accuracy(form, dataset).stats["AP"] for form in (network, path))
-    print(f"AP on {len(dataset)} images: {before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})")
-
-
-def _load(name: str) -> Network:
-    """Read the network of a checkpoint, folder or name."""
-    from centernet.export import FORMATS
-    from centernet.network import load_network
-
-    if Path(name).suffix.lower() in (*(kind.suffix for kind in FORMATS.values()), ".bin"):
-        raise ValueError(f"{name}: is an exported file already; give the checkpoint (.ckpt) that it was made from")
-    return load_network(name)
-
-
 def _parser() -> argparse.ArgumentParser:
-    from centernet.export import FORMATS, ExportOptions
-
-    parser = command_parser(
-        "export", "Write a trained model as a file for other runtimes, with the decode in its graph.", EPILOG
-    )
-    parser.add_argument(
-        "model", metavar="MODEL", help="checkpoint (.ckpt), a folder, or a model of the package: voc-lite"
-    )
+    description = "Write a trained model as a file for other runtimes, with the decode in its graph."
+    parser = command_parser("export", description, EPILOG)
+    text = "checkpoint (.ckpt), a folder, or a model of the package: voc-lite"
+    parser.add_argument("model", metavar="MODEL", help=text)
     parser.add_argument("--format", choices=FORMATS, help="default: that of --output's suffix, or onnx")
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="default: the model's name with the format's suffix"
-    )
+    text = "default: the model's name with the format's suffix"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=text)
     parser.add_argument(
         "--input-size", type=positive, nargs=2, metavar=("HEIGHT", "WIDTH"),
         help="what images are resized to; default: as the model was trained",

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from centernet.cli.arguments import OptionType, add_options, command_parser, given_options, positive
+from centernet.data.detect_format import find_format
 
 EPILOG = """examples:
   centernet finetune data/helmet
@@ -25,7 +26,6 @@ what it learned, others start anew; backbone, neck and box head are kept."""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    from centernet.data.detect_format import find_format
     from centernet.training.recipe import finetuning
 
     parser = command_parser("finetune", "Train a detector for your own data, starting from a trained one.", EPILOG)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ class Run:
         self.model.optimization = made.optimization
         self.datamodule: DataModule = made.data
         save = SaveConfig(parser.dump(self.config, skip_none=False))
-        self.trainer = self._trainer(dict(made.trainer), [made.log_images, save], _config_name(arguments))
+        self.trainer = self._trainer(dict(made.trainer), [made.log_images, save])
 
     def fit(self) -> None:
         """Train, and log the figures, the folder and the best checkpoint."""
@@ -140,16 +141,15 @@ class Run:
         names = {"fit": ("ckpt_path", "weights_only"), "validate": ("ckpt_path", "weights_only", "verbose")}
         return {name: self.config[name] for name in names[self.command]}
 
-    def _trainer(self, settings: dict[str, Any], extra: list[Callback], name: str) -> pl.Trainer:
+    def _trainer(self, settings: dict[str, Any], extra: list[Callback]) -> pl.Trainer:
         callbacks = settings.get("callbacks") or []
         callbacks = [*(callbacks if isinstance(callbacks, list) else [callbacks]), *extra[:1]]
         if not settings.get("fast_dev_run"):
             callbacks += extra[1:]
         loggers = settings.get("logger")
         if loggers is not False:
-            log = self._log(name)
             given = loggers if isinstance(loggers, list) else [] if loggers in (None, True) else [loggers]
-            settings["logger"] = [log, *(sink for sink in given if not isinstance(sink, CSVLogger))]
+            settings["logger"] = [self._log(), *(sink for sink in given if not isinstance(sink, CSVLogger))]
         if self.command == "validate":
             settings["enable_checkpointing"] = False
         else:
@@ -171,14 +171,15 @@ class Run:
             added += [best, last]
         return added
 
-    def _log(self, name: str) -> CSVLogger:
-        """Return the log of a new run, or that of the run that a checkpoint is from."""
+    def _log(self) -> CSVLogger:
+        """Return the log of a new run, named as its configuration, or that of the run that a checkpoint is from."""
         checkpoint = self.config.ckpt_path if self.command == "fit" else None
         if checkpoint and Path(checkpoint).is_file() and Path(checkpoint).parent.name == "checkpoints":
             folder = Path(checkpoint).resolve().parent.parent
             if (folder / "metrics.csv").is_file():
                 return ContinuedLog(folder)
-        return CSVLogger(self.config.output, name=name)
+        files = [Path(str(file)) for file in self.config.config or ()]
+        return CSVLogger(self.config.output, name=files[0].stem if files else "run")
 
 
 def _parser(command: Command) -> Any:
@@ -217,21 +218,6 @@ def _parser(command: Command) -> Any:
 
 def _with_current_option(argument: str) -> str:
     """Return an argument with the former name of a section replaced."""
-    return next(
-        (
-            f"--{new}{argument.removeprefix(f'--{old}')}"
-            for old, new in RENAMED.items()
-            if argument.startswith(f"--{old}.")
-        ),
-        argument,
-    )
-
-
-def _config_name(arguments: Sequence[str]) -> str:
-    """Return the stem of the configuration file, for the run's folder."""
-    for i, argument in enumerate(arguments):
-        if argument in ("-c", "--config") and i + 1 < len(arguments):
-            return Path(arguments[i + 1]).stem
-        if argument.startswith("--config="):
-            return Path(argument.partition("=")[2]).stem
-    return "run"
+    for old, new in RENAMED.items():
+        argument = re.sub(rf"^--{old}\.", f"--{new}.", argument)
+    return argument

@@ -7,15 +7,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from centernet.cli.arguments import OptionType, add_options, choice_list, fraction, parameter_texts, positive
 from centernet.cli.progress import Progress
-
-if TYPE_CHECKING:
-    from centernet.detections import Detections
-    from centernet.images import ImageError
-    from centernet.inference import Frame, Writer
+from centernet.detections import Detections
+from centernet.images import ImageError
+from centernet.inference import Detector, Frame, Writer
+from centernet.inference.writers import counted
 
 MODEL = (
     "checkpoint (.ckpt) that `centernet fit` wrote, a file of `centernet export` (.onnx, .xml, .pt2, .pt), a folder, "
@@ -25,8 +23,6 @@ MODEL = (
 
 def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add the options of `centernet.Detector` that have these names, and its region and tiles."""
-    from centernet.inference import Detector
-
     types: dict[str, OptionType] = {"score_threshold": fraction, "tile_overlap": fraction}
     types |= {name: positive for name in ("num_detections", "batch_size", "threads")}
     texts = parameter_texts(Detector)
@@ -87,8 +83,6 @@ class Output:
 
         What is said at the end begins with what `headline` makes of the number of frames, such as "3 images".
         """
-        from centernet.inference.writers import counted
-
         progress = Progress(self.total, unit=f"{self.unit}s")
         try:
             with ExitStack() as stack:

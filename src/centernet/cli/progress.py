@@ -18,10 +18,7 @@ class Progress:
     WIDTH = 24
 
     def __init__(self, total: int | None, *, unit: str = "frames", every: float = 0.1) -> None:
-        self.total = total
-        self.unit = unit
-        self.every = every
-        self.done = 0
+        self.total, self.unit, self.every, self.done = total, unit, every, 0
         self._shown = sys.stderr.isatty()
         self._start = self._last = time.monotonic()
 

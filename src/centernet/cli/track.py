@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from centernet.cli.arguments import add_options, command_parser, given_options, parameter_texts
 from centernet.cli.output import Output, add_detector_options, add_output_options, source_argument
-
-if TYPE_CHECKING:
-    from centernet.detections import Detections
-    from centernet.inference import Writer
+from centernet.detections import Detections
+from centernet.inference import CocoWriter, Detector, ImageWriter, MotWriter, VideoWriter, Writer, open_source, track
+from centernet.inference.stored_detections import StoredDetections
+from centernet.inference.tracking import make_tracker
+from centernet.inference.writers import counted
+from centernet.tracking import TrackerOptions
 
 FORMATS = ("mot", "json", "video", "images")
 DESCRIPTION = "Follow objects through a video, a folder of frames (by name) or the images of a camera."
@@ -44,13 +45,6 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--detections: all boxes of such a file are of one class; --classes may name that one")
     if given.source is None and {"video", "images"} & set(formats):
         parser.error("--format video and images draw on the frames: give their folder or video as the SOURCE, too")
-
-    from centernet.inference import CocoWriter, Detector, ImageWriter, MotWriter, VideoWriter, open_source, track
-    from centernet.inference.stored_detections import StoredDetections
-    from centernet.inference.tracking import make_tracker
-    from centernet.inference.writers import counted
-    from centernet.tracking import TrackerOptions
-
     source = None if given.source is None else open_source(source_argument(given.source))
     detector: Detector | StoredDetections
     if given.detections is not None:
@@ -82,8 +76,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from centernet.tracking import TrackerOptions
-
     parser = command_parser("track", DESCRIPTION, EPILOG)
     text = "video, folder of frames, MOTChallenge sequence, camera's number, or address of a stream"
     parser.add_argument("source", nargs="?", metavar="SOURCE", help=text)

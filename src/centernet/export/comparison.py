@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from centernet.data import DetectionDataset
-from centernet.evaluation import CocoResult
+from centernet.evaluation import CocoEvaluator, CocoResult
 from centernet.export.graph import detached
 from centernet.inference import Detector
 from centernet.inference.model_metadata import ModelMetadata
@@ -54,11 +54,8 @@ class Difference:
 def accuracy(model: Any, dataset: DetectionDataset) -> CocoResult:
     """Compute COCO's figures of whatever `Detector` opens on a labelled data set, by the path of a user's images.
 
-    Raises:
-        ValueError: the data set's classes are not the model's, or in another order.
+    A data set whose classes are not the model's, in this order, is a ValueError.
     """
-    from centernet.evaluation import CocoEvaluator
-
     detector = Detector(model, score_threshold=0.0, batch_size=1)
     if detector.class_names and tuple(detector.class_names) != tuple(dataset.class_names):
         raise ValueError(
@@ -112,8 +109,7 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES
 def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None:
     """Open a file as `Detector` does, run it on trial images, compare it with the network, and log the difference.
 
-    Raises:
-        ValueError: a float32 file whose detections are not the network's.
+    A float32 file whose detections are not the network's is a ValueError.
     """
     runtime: Any = open_runtime(path, device="cpu")
     reference, metadata = TorchRuntime(detached(network)), runtime.metadata

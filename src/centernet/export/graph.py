@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,10 +36,9 @@ class Prepared:
 
 
 def prepare(network: Network, options: ExportOptions, images: Tensor | None = None) -> Prepared:
-    """Copy a network as it goes into a file, and collect what the file will say of itself. Arguments as of `export`.
+    """Copy a network as it goes into a file, and collect what the file will say of itself.
 
-    Raises:
-        ValueError: a sample input that no graph takes; a head with a name that is taken.
+    Arguments as of `export`; a sample that no graph takes and a head with a name that is taken are ValueErrors.
     """
     if images is None:
         images = torch.zeros(1, *network.preprocessing.output_size((512, 512)), 3, dtype=torch.uint8)
@@ -177,19 +172,6 @@ def fold_batch_norms(network: Network) -> None:
             )
             parent, name = parents[norm]
             setattr(parent, name, nn.Identity())
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Silence the notices of deprecation and progress of the exporters, which are of no use to who exports."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _layout(images: Tensor) -> Layout:

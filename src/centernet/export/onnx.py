@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from centernet.export.graph import DetectionGraph, Prepared, lower, quietly
+from centernet.export.graph import DetectionGraph, Prepared, lower
 from centernet.export.options import OPSETS
 from centernet.export.quantize import quantize
 from centernet.extras import require
+from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import INPUT, KEY
 
 
@@ -39,21 +40,16 @@ def save(prepared: Prepared, model: Any, path: Path) -> None:
 
 
 def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
-    """Return a detector as `onnx.ModelProto`.
+    """Return a detector as `onnx.ModelProto`; a ValueError where the version of the operators does not do.
 
-    Args:
-        prepared: the detector.
-        branches: small images pass by what shrinks large ones.
-
-    Raises:
-        ValueError: it cannot be written in the version of the operators that is asked for.
+    With `branches` small images pass by what shrinks large ones.
     """
     metadata, opset = prepared.metadata, prepared.options.opset or OPSETS.start
     height, width = (1, 2) if metadata.layout == "NHWC" else (2, 3)
     open_dims = {axis: torch.export.Dim.DYNAMIC for axis in (0, height, width)}
     shrink = _shrink_large if branches else _shrink
     graph = DetectionGraph(prepared, shrink if metadata.letterbox else None).eval()
-    with quietly():
+    with quietly(), torch.no_grad():
         program = torch.onnx.export(
             graph,
             (prepared.images,),

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 from centernet.export import onnx
-from centernet.export.graph import Prepared, quietly
+from centernet.export.graph import Prepared
 from centernet.export.quantize import quantize
 from centernet.extras import require
+from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import KEY
 
 

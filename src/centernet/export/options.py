@@ -86,11 +86,7 @@ def format_of(path: Path) -> str:
 
 
 def check_options(format: str, options: ExportOptions) -> None:
-    """Check that a format has what the options ask for.
-
-    Raises:
-        ValueError: the option, and what has it.
-    """
+    """Check that a format has what the options ask for; a ValueError names the option, and what has it."""
     if format not in FORMATS:
         raise ValueError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     for name in sorted({name for kind in FORMATS.values() for name in kind.options}):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from centernet.export.graph import DetectionGraph, Prepared, fold_batch_norms, lower, quietly
+from centernet.export.graph import DetectionGraph, Prepared, fold_batch_norms, lower
+from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import KEY
 
 
@@ -18,10 +19,7 @@ def write(prepared: Prepared, path: Path) -> None:
     `torch.export.load(path).module()` gives a program back without this package; it returns a tuple in the order of the
     metadata's `outputs`, and the metadata is the archive's extra file `centernet.json`. A package is run by
     `torch._inductor.aoti_load_package(path)`, in Python or C++ without Python; `get_metadata()["centernet"]` of it is
-    the metadata.
-
-    Raises:
-        FileNotFoundError: there is no C++ compiler.
+    the metadata. Without a C++ compiler that is a FileNotFoundError.
     """
     if prepared.options.compile and not any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl")):
         raise FileNotFoundError("compiling needs a C++ compiler (g++, clang++): install one, or export without")
@@ -30,7 +28,7 @@ def write(prepared: Prepared, path: Path) -> None:
     # Images are to become what the file takes: inputs of the sample's size alone.
     preprocessing = replace(prepared.metadata.preprocessing, size=prepared.sample_hw)
     metadata = replace(prepared.metadata, preprocessing=preprocessing).to_json()
-    with quietly():
+    with quietly(), torch.no_grad():
         # Open in the number of images alone: of an open size `torch.export` asserts what holds for the sample's.
         program = torch.export.export(
             DetectionGraph(prepared).eval(),

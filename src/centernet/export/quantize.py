@@ -15,10 +15,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from centernet.export.graph import Prepared, quietly
+from centernet.export.graph import Prepared
 from centernet.extras import require
 from centernet.images import list_images, read_image
 from centernet.inference.exported import network_input, preprocessing_of
+from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import INPUT
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ OPERATORS = ["Conv", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool"
 
 
 def calibration_inputs(prepared: Prepared) -> Iterator[NDArray[Any]]:
-    """Yield the inputs of a file for images of the folder `options.calibrate`, evenly spaced by name, one by one."""
+    """Yield inputs of a file: images of `options.calibrate`, evenly spaced by name; an ImageError where it has none."""
     options, metadata = prepared.options, prepared.metadata
     files = list_images(str(options.calibrate), recursive=True)
     preprocessing = preprocessing_of(metadata)
@@ -37,11 +38,7 @@ def calibration_inputs(prepared: Prepared) -> Iterator[NDArray[Any]]:
 
 
 def quantize(source: Path, prepared: Prepared) -> Any:
-    """Return the int8 form (static, QDQ) of the float32 ONNX file of a detector, as `onnx.ModelProto`.
-
-    Raises:
-        ImageError: `options.calibrate` is no folder of images.
-    """
+    """Return the int8 form (static, QDQ) of the float32 ONNX file of a detector, as `onnx.ModelProto`."""
     onnx = require("onnx", "int8 export")
     quantization = require("onnxruntime.quantization", "int8 export")
     inputs = calibration_inputs(prepared)

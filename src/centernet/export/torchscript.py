@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from centernet.export.graph import DetectionGraph, Prepared, fold_batch_norms, lower, quietly
+from centernet.export.graph import DetectionGraph, Prepared, fold_batch_norms, lower
 from centernet.export.letterbox import shrink
+from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import KEY
 
 
@@ -20,7 +21,7 @@ def write(prepared: Prepared, path: Path) -> None:
     """
     lower(prepared)
     fold_batch_norms(prepared.network)
-    with quietly():
+    with quietly(), torch.no_grad():
         compiled: Any = torch.jit.script(shrink) if prepared.metadata.letterbox else None
         graph = DetectionGraph(prepared, compiled).eval()
         traced = torch.jit.trace(graph, prepared.images, check_trace=False)  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,8 @@ class ModelSpeed:
 
     def cells(self) -> dict[str, str]:
         """Return the column of the table, by the names of its rows."""
-        texts = ("  JPEG to pixels", "  to the input", "  network", "  after it")
-        times = {"one JPEG to boxes, ms (p95)": self.latency}
-        times |= {text: self.stages[key] for text, key in zip(texts, STAGES, strict=True)}
+        texts = ("one JPEG to boxes, ms (p95)", "  JPEG to pixels", "  to the input", "  network", "  after it")
+        times = dict(zip(texts, (self.latency, *(self.stages[key] for key in STAGES)), strict=True))
         return {
             "runtime": self.runtime,
             "input": f"{self.input_size[0]}×{self.input_size[1]}",
@@ -79,10 +78,6 @@ class SpeedReport:
 
     machine: dict[str, Any]
     results: list[ModelSpeed]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
 
     def table(self) -> str:
         """Return a table with a column for each model."""
@@ -207,8 +202,8 @@ def _draw_images(folder: Path) -> None:
         for octave in range(8):
             noise = rng.normal(0, 24, (max(2, 480 >> octave), max(2, 640 >> octave), 3)).astype(np.float32)
             image += cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC) * (0.25 + octave / 8)
-        path = folder / f"{number}.jpg"
-        cv2.imwrite(str(path), image.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        pixels = image.clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
 def _gflop(runtime: Any, images: NDArray[np.uint8]) -> float | None:

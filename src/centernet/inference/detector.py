@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, overload
@@ -18,7 +18,7 @@ from centernet.images import ImageError
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import read_ahead, read_here
 from centernet.inference.results import to_detections
-from centernet.inference.sources import Frame, Item, Source, SourceError, SourceLike, open_source
+from centernet.inference.sources import ErrorHandler, Frame, Item, Source, SourceError, SourceLike, open_source
 from centernet.inference.tiling import merge, tiles
 from centernet.inference.tracking import class_labels
 
@@ -125,16 +125,12 @@ class Detector:
         """
         opened = open_source(source)
         if opened.kind not in ("image", "list") or opened.is_moving:
-            text = (
-                "detector.stream(…) gives its frames one by one with their detections, detector.stacked(…) the arrays"
-            )
-            raise SourceError(f"{source}: more than one image; {text} of a folder")
+            text = "detector.stream(…) gives its frames one by one with their detections, detector.stacked(…)"
+            raise SourceError(f"{source}: more than one image; {text} the arrays of a folder")
         found = [detections for _, detections in self.stream(opened)]
         return found[0] if opened.kind == "image" else found
 
-    def stream(
-        self, source: SourceLike, *, on_error: Callable[[ImageError], None] | None = None
-    ) -> Iterator[tuple[Frame, Detections]]:
+    def stream(self, source: SourceLike, *, on_error: ErrorHandler | None = None) -> Iterator[tuple[Frame, Detections]]:
         """Find the objects in each frame of a source, best first, in the order of the source.
 
         Some more than two batches of frames are held at most. Those of a camera or a stream don't wait for a whole one.
@@ -144,11 +140,7 @@ class Detector:
             yield frame, detections.filter(score_threshold=self.score_threshold)
 
     def stacked(
-        self,
-        source: SourceLike,
-        num_detections: int | None = None,
-        *,
-        on_error: Callable[[ImageError], None] | None = None,
+        self, source: SourceLike, num_detections: int | None = None, *, on_error: ErrorHandler | None = None
     ) -> dict[str, Any]:
         """Return the detections of all frames as arrays, K rows a frame whatever the scores.
 
@@ -188,7 +180,7 @@ class Detector:
         return {**stacked, "paths": [frame.location for frame, _ in results]}
 
     def _run(
-        self, source: Source, num_detections: int, on_error: Callable[[ImageError], None] | None
+        self, source: Source, num_detections: int, on_error: ErrorHandler | None
     ) -> Iterator[tuple[Frame, Detections]]:
         """Iterate over frames and their detections, batch by batch; inputs of one size go together."""
         read = read_here if source.kind == "image" else partial(read_ahead, depth=self.batch_size + 2)
@@ -235,7 +227,7 @@ class Detector:
         views = whole
         if self.tile is not None:
             grid = tiles((y2 - y1, x2 - x1), self.tile, self.tile_overlap) + np.array([x1, y1, x1, y1])
-            views = whole if len(grid) == 1 else np.concatenate([whole, grid])
+            views = np.concatenate([whole, grid]) if len(grid) > 1 else whole
         return _Pending(frame, views, self._input(frame, views[0]))
 
     def _input(self, frame: Frame, view: NDArray[np.int64]) -> NDArray[np.uint8]:

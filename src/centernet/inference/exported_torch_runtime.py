@@ -44,7 +44,7 @@ class ExportedTorchRuntime(ExportedRuntime):
         super().__init__(path, device=device, threads=threads)
         is_script = path.suffix.lower() == ".pt"
         package = None if is_script else _read_archive(path)
-        with _quietly():
+        with quietly():
             opened = _open_program(path, device, is_script) if package is None else _open_package(path, device, package)
         self.module, self.metadata, self._place = opened
         self.one_size = not is_script
@@ -133,14 +133,13 @@ def _check_machine(path: Path, said: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Silence deprecation notices, and torch's remarks on compilers and graphics cards that it does not need here."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quietly() -> Iterator[None]:
+    """Silence notices of deprecation and progress, and torch's remarks on compilers and graphics cards."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

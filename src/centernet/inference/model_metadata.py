@@ -1,7 +1,6 @@
 """The metadata of an exported model file, so that whoever runs it needs no configuration beside it.
 
-One JSON text under the key `KEY`: in an ONNX file's metadata, in an OpenVINO file's `rt_info`, and as an extra file in
-TorchScript and `.pt2` archives.
+One JSON text under `KEY`: in ONNX's metadata, OpenVINO's `rt_info`, an extra file of TorchScript and `.pt2` archives.
 """
 
 from __future__ import annotations

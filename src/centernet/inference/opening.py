@@ -92,8 +92,8 @@ def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
         expected = ", ".join(f"{name} ({of})" for name, (_, _, of) in RUNTIMES.items())
         raise ValueError(f"{path}: cannot open a model file with the suffix {suffix!r}; expected one of {expected}")
     if not path.is_file():
-        writer = "`centernet fit` prints where it wrote its checkpoints" if suffix == ".ckpt" else "`centernet export`"
-        raise FileNotFoundError(f"{path}: no such model file; {writer}" + " writes one" * (suffix != ".ckpt"))
+        fit, export = "`centernet fit` prints where it wrote its checkpoints", "`centernet export` writes one"
+        raise FileNotFoundError(f"{path}: no such model file; {fit if suffix == '.ckpt' else export}")
     module, name, _ = RUNTIMES[suffix]
     open_file = getattr(import_module(f"centernet.inference.{module}"), name)
     runtime: Runtime = open_file(path, device=device, threads=threads)

@@ -27,6 +27,7 @@ from centernet.images import ImageError, LazyImage, check_image, list_images, op
 
 Item: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8]"
 SourceLike: TypeAlias = "Source | Item | Sequence[Item] | int"
+ErrorHandler: TypeAlias = Callable[[ImageError], None]
 SourceKind: TypeAlias = Literal["image", "list", "folder", "pattern", "video", "camera", "stream"]
 
 VIDEO_SUFFIXES = (
@@ -184,7 +185,7 @@ def open_source(source: SourceLike) -> Source:
     return Source("list", source)
 
 
-def frames(source: SourceLike, *, on_error: Callable[[ImageError], None] | None = None) -> Iterator[Frame]:
+def frames(source: SourceLike, *, on_error: ErrorHandler | None = None) -> Iterator[Frame]:
     """Read the frames of a source, one after the other.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ import numpy as np
 from centernet.annotations.mot import read_mot_detections
 from centernet.annotations.problems import DataError
 from centernet.detections import Detections
-from centernet.images import ImageError
-from centernet.inference.sources import Frame, SourceLike, frames, open_source, read_sequence_info
+from centernet.inference.sources import ErrorHandler, Frame, SourceLike, frames, open_source, read_sequence_info
 
 MOST_FRAMES = 10_000_000  # a number beyond is no frame's: four days at 30 frames a second
 
@@ -43,21 +42,20 @@ class StoredDetections:
         opened = None if source is None else open_source(source)
         folder = self.path.parent
         info = (opened and opened.sequence) or read_sequence_info(folder) or read_sequence_info(folder.parent)
-        self.frame_rate = info.frame_rate if info else opened and opened.frame_rate
-        stated = (info and info.length) or 0
-        self.length = opened.length if opened else max([*self._by_frame, stated])
+        stated = info or opened
+        self.frame_rate = stated.frame_rate if stated else None
+        self.length = opened.length if opened else max([*self._by_frame, (info and info.length) or 0])
         self._size_hw = info.size_hw if info else None
 
     def stream(
-        self, source: SourceLike | None, *, on_error: Callable[[ImageError], None] | None = None
+        self, source: SourceLike | None, *, on_error: ErrorHandler | None = None
     ) -> Iterator[tuple[Frame, Detections]]:
         """Iterate over frames and their detections, as `Detector.stream` does; without a source frames are black."""
         number = 0
         for frame in self._blank() if source is None else frames(source, on_error=on_error):
             number = frame.index + 1
             yield frame, self._by_frame.get(number, Detections.empty())
-        beyond = [other for other in self._by_frame if other > number]
-        if beyond:
+        if beyond := [other for other in self._by_frame if other > number]:
             text = f"{self.path}: detections of {len(beyond)} frames, {beyond[0]} to {beyond[-1]}, are beyond the"
             warnings.warn(f"{text} {number} frames of the source; they are left out", stacklevel=2)
 

@@ -1,7 +1,6 @@
 """Cuts big images into overlapping tiles, and gives each object once, however many tiles saw it.
 
-A network sees an image at the size of its input, so small objects of a big image vanish. Tiles show them at full
-size; a look at the whole image beside them finds what no tile holds.
+At the size of a network's input small objects vanish: tiles show those, and the whole image what no tile holds.
 """
 
 from __future__ import annotations

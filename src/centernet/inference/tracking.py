@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from centernet.detections import Detections
-from centernet.inference.sources import Frame
+from centernet.inference.sources import ErrorHandler, Frame
 from centernet.tracking import Tracker
 
 if TYPE_CHECKING:
-    from centernet.images import ImageError
     from centernet.inference.detector import Detector
     from centernet.inference.stored_detections import StoredDetections
 
 
 def track(
-    detector: Detector | StoredDetections,
-    tracker: Tracker,
-    source: Any,
-    *,
-    on_error: Callable[[ImageError], None] | None = None,
+    detector: Detector | StoredDetections, tracker: Tracker, source: Any, *, on_error: ErrorHandler | None = None
 ) -> Iterator[tuple[Frame, Detections]]:
     """Track the objects of a source, frame by frame in the order of time.
 

@@ -1,7 +1,6 @@
 """Writes a video of annotated frames: H.264 where an encoder is installed, else VP8; browsers play both.
 
-OpenCV's wheels have no H.264 encoder; PyAV (the extra `video`) brings one. What was written before a process was killed
-can be played, too: MP4 is written in fragments, and WebM has no index that comes last.
+PyAV (the extra `video`) brings H.264. A killed process leaves what can be played: MP4 in fragments, WebM has no index.
 """
 
 from __future__ import annotations
@@ -14,21 +13,17 @@ from fractions import Fraction
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from centernet.detections import Detections
 from centernet.drawing import Trails, draw
 from centernet.images import Preprocessing
+from centernet.inference.sources import Frame
 from centernet.inference.writers import counted
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from typing_extensions import Self
-
-    from centernet.detections import Detections
-    from centernet.inference.sources import Frame
 
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 OPENCV_ENCODERS = ((".webm", "VP80", "VP8"), (".mp4", "mp4v", "MPEG-4"), (".avi", "MJPG", "MJPEG"))
@@ -59,7 +54,7 @@ class VideoWriter:
         self._encoder: _Encoder | None = None
         self._frames = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self
 

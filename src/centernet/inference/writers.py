@@ -1,7 +1,6 @@
 """Writers of detections and tracks: annotated images, COCO-style JSON, CSV, MOTChallenge's text.
 
-Writers take one frame after the other and keep nothing of it in memory. As context managers they are finished when an
-error or Ctrl-C ends the run too, with what was written until then.
+Writers keep no frame in memory. An error or Ctrl-C finishes them too, with what was written until then.
 """
 
 from __future__ import annotations
@@ -20,13 +19,12 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import cv2
 
 from centernet.annotations.mot import result_rows
+from centernet.detections import Column, Detections
 from centernet.drawing import Trails, draw
 from centernet.inference.sources import Frame
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from centernet.detections import Column, Detections
 
 
 class Writer(Protocol):
@@ -73,8 +71,9 @@ class ImageWriter:
     def write(self, frame: Frame, detections: Detections) -> None:
         """Draw and save a frame; a ValueError where the image is in this folder, and might be overwritten."""
         if frame.path is not None and frame.path.parent.resolve() == self.folder.resolve():
-            text = "the images themselves are in this folder; choose another for what is drawn"
-            raise ValueError(f"{self.folder}: {text}")
+            raise ValueError(
+                f"{self.folder}: the images themselves are in this folder; choose another for what is drawn"
+            )
         path = self.folder / f"{self._free_name(frame)}.jpg"
         drawn = draw(self._trails.draw(frame.image, detections), detections)
         ok, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
@@ -157,8 +156,8 @@ class CocoWriter:
     def _add(self, key: str, row: dict[str, Any]) -> None:
         """Write a row, with the next id."""
         self._counts[key] += 1
-        number = self._counts[key]
-        self._parts[key].write(",\n" * (number > 1) + json.dumps({"id": number, **row}, ensure_ascii=False))
+        text = json.dumps({"id": self._counts[key], **row}, ensure_ascii=False)
+        self._parts[key].write(",\n" * (self._counts[key] > 1) + text)
 
 
 class _TextWriter:

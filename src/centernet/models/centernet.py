@@ -74,22 +74,15 @@ class CenterNet(DetectionModule):
         return model
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Images N×3×H×W uint8 RGB → float32 of the preprocessing's mean and deviation, on their device."""
+        """Normalise images as `centernet.network.Network.normalize` does."""
         return self.network.normalize(images)
 
     def decode_detections(
         self, encoded: dict[str, Tensor], num_detections: int = 100, *, score_threshold: float = 0.0
     ) -> dict[str, Tensor]:
-        """Decode the best boxes of each image.
+        """Decode the best boxes of each image as `centernet.network.Network.decode_detections` does.
 
-        Args:
-            encoded: the maps of `forward`: head name → N×C×H×W, logits.
-            num_detections: K, limited to the cells of the map.
-            score_threshold: scores below it become 0.
-
-        Returns:
-            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and the
-            columns of other heads. Rows are K even where fewer objects exist: their scores fall towards 0.
+        `encoded` are the maps of `forward`; the result is `bboxes` N×K×4 in input pixels, `labels` and `scores` N×K.
         """
         return self.network.decode_detections(encoded, num_detections, score_threshold=score_threshold)
 

@@ -1,7 +1,6 @@
 """The network: backbone → neck → heads. Source: https://arxiv.org/abs/1904.07850.
 
-Nothing here names a particular head: a detector is a dict of heads, one of which finds the peaks that the others are
-read at.
+Nothing here names a head: a detector is a dict of heads, one of which finds the peaks that the others are read at.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Trained networks: of a checkpoint, a folder, the package, or a repository of the Hugging Face Hub.
 
-A folder holds `config.yaml` (the `model` section, perhaps `figures`), `model.safetensors` (weights, half precision)
-and, where it is to be passed on, a README.md that says what the model was trained on and how good it is.
+A folder holds `config.yaml` (`model` section, perhaps `figures`), `model.safetensors` (half precision), README.md.
 """
 
 from __future__ import annotations
@@ -55,10 +54,9 @@ def _is_checkpoint(source: str | PathLike[str]) -> bool:
 def network_of_checkpoint(
     checkpoint: Mapping[str, Any], source: str | PathLike[str], *, strict: bool = True
 ) -> Network:
-    """Build the network that a checkpoint describes, with its weights; `source` names it in messages.
+    """Build the network that a checkpoint describes, with its weights; a ValueError where it holds no configuration.
 
-    Raises:
-        ValueError: the model was not built from a configuration.
+    `source` names it in messages.
     """
     network = network_of_section(_section_of_checkpoint(checkpoint, source), source="the checkpoint's hyper-parameters")
     network.load_state_dict(checkpoint["state_dict"], strict=strict)
@@ -131,11 +129,9 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
 
 
 def save_network(network: Network, folder: str | PathLike[str]) -> Path:
-    """Write a network as `load_network` reads it; weights become half precision, and what only a loss needs (a
-    classifier over identities) is left out.
+    """Write a network as `load_network` reads it; a ValueError where it was not built from a configuration.
 
-    Raises:
-        ValueError: the model was not built from a configuration.
+    Weights become half precision, and what only a loss needs (a classifier over identities) is left out.
     """
     from safetensors.torch import save_file
 

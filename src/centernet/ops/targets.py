@@ -1,8 +1,7 @@
 """The targets of a batch of boxes on the output grid: centre cells, Gaussian blobs and the cells that train each box.
 
-Everything is computed for the whole batch on its device. An object covers a small window of cells; the windows of all
-objects are laid out one after another in flat index lists (`repeat_interleave`), so there is no Python loop over
-objects, and memory grows with the cells that are covered, not with objects times cells.
+The windows of cells that objects cover lie one after another in flat index lists (`repeat_interleave`) on the batch's
+device: there is no Python loop over objects, and memory grows with the cells that are covered.
 
 Sources: radii and blobs of the original, https://arxiv.org/abs/1904.07850 and CornerNet, https://arxiv.org/abs/1808.01244;
 the ellipse and its weights of TTFNet, https://arxiv.org/abs/1909.00700.

@@ -107,13 +107,12 @@ class Validation:
     def tracking(self) -> TrackingResult | None:
         """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
 
-        Raises:
-            ValueError: an object of a video that has no identity and is not to be ignored.
+        An object of a video that has no identity and is not to be ignored is a ValueError.
         """
-        names = self._coco.class_names
-        evaluator = TrackingEvaluator(names)
         if self._videos is None:
             return None
+        names = self._coco.class_names
+        evaluator = TrackingEvaluator(names)
         for video in self._videos.sequences:
             indices = [i for i in range(video.start, video.stop) if self._videos.path(i) in self._frames]
             if not indices:
