@@ -142,8 +142,7 @@ def _settings(annotation: Any, read: OptionType | None) -> dict[str, Any]:
     if read is None:
         read = name_list if get_origin(kind) in (list, Sequence) else kind
     metavar = {int: "N", float: "X", str: "TEXT", positive: "N", fraction: "X", name_list: "LIST", size: "SIZE"}
-    chosen = read
-    return {"type": _or_none(chosen) if optional else chosen, "metavar": metavar.get(chosen, "VALUE")}
+    return {"type": _or_none(read) if optional else read, "metavar": metavar.get(read, "VALUE")}
 
 
 def _or_none(read: OptionType) -> OptionType:

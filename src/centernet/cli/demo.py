@@ -51,7 +51,15 @@ def main(arguments: Sequence[str]) -> int:
 
     print("3. curves and figures")
     curves = _curves(folder / "metrics.csv", output / "curves.png")
-    figures = _figures(run, output / "figures.json", seconds=time.perf_counter() - start)
+    assert run.model.validated is not None
+    last = run.model.validated.coco
+    content = {
+        "seconds": round(time.perf_counter() - start, 1),
+        "last_epoch": last.stats,
+        "per_class_AP": {result.name: result.ap for result in last.per_class},
+    }
+    figures = output / "figures.json"
+    figures.write_text(json.dumps(content, indent=1))
 
     print("4. detection on fresh scenes")
     sheet = _detect(checkpoint, output)
@@ -110,17 +118,6 @@ def _curves(metrics: Path, path: Path) -> Path:
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
     plt.close(figure)
-    return path
-
-
-def _figures(run: object, path: Path, *, seconds: float) -> Path:
-    evaluation = run.model.validated.coco  # type: ignore[attr-defined]
-    content = {
-        "seconds": round(seconds, 1),
-        "last_epoch": evaluation.stats,
-        "per_class_AP": {result.name: result.ap for result in evaluation.per_class},
-    }
-    path.write_text(json.dumps(content, indent=1))
     return path
 
 

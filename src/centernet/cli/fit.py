@@ -25,16 +25,8 @@ from centernet.data.audit_subject import parts
 from centernet.models import CenterNet
 from centernet.network.build import PARTS, without_start
 from centernet.network.tensor_files import read_checkpoint
-from centernet.training import (
-    EMA,
-    ContinuedLog,
-    EpochSummary,
-    LogDetections,
-    Optimization,
-    SaveConfig,
-    Trainer,
-    start_from,
-)
+from centernet.training import EMA, Optimization, Trainer, start_from
+from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetections, SaveConfig
 
 logger = logging.getLogger(__name__)
 

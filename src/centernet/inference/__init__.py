@@ -1,32 +1,20 @@
 """Detection in images, folders and videos: sources of frames, the detector, writers."""
 
-from __future__ import annotations
-
-from centernet.drawing import Trails, contact_sheet, draw
-from centernet.inference.detector import Detector
-from centernet.inference.opening import Runtime
-from centernet.inference.sources import Frame, Source, SourceError, frames, open_source
-from centernet.inference.tracking import collect, track
-from centernet.inference.video import VideoWriter
-from centernet.inference.writers import CocoWriter, CsvWriter, ImageWriter, MotWriter, Writer
-
-__all__ = [
-    "CocoWriter",
-    "CsvWriter",
-    "Detector",
-    "Frame",
-    "ImageWriter",
-    "MotWriter",
-    "Runtime",
-    "Source",
-    "SourceError",
-    "Trails",
-    "VideoWriter",
-    "Writer",
-    "collect",
-    "contact_sheet",
-    "draw",
-    "frames",
-    "open_source",
-    "track",
-]
+from centernet.drawing import Trails as Trails
+from centernet.drawing import contact_sheet as contact_sheet
+from centernet.drawing import draw as draw
+from centernet.inference.detector import Detector as Detector
+from centernet.inference.opening import Runtime as Runtime
+from centernet.inference.sources import Frame as Frame
+from centernet.inference.sources import Source as Source
+from centernet.inference.sources import SourceError as SourceError
+from centernet.inference.sources import frames as frames
+from centernet.inference.sources import open_source as open_source
+from centernet.inference.tracking import collect as collect
+from centernet.inference.tracking import track as track
+from centernet.inference.video import VideoWriter as VideoWriter
+from centernet.inference.writers import CocoWriter as CocoWriter
+from centernet.inference.writers import CsvWriter as CsvWriter
+from centernet.inference.writers import ImageWriter as ImageWriter
+from centernet.inference.writers import MotWriter as MotWriter
+from centernet.inference.writers import Writer as Writer

@@ -49,7 +49,6 @@ class Runtime(Protocol):
         K is `num_detections`, or less where the network has no more to give. Columns N×K×… may be added; those that
         `columns` leaves out count as vectors.
         """
-        ...
 
 
 def open_runtime(model: Any, *, device: str | None = None, threads: int | None = None) -> Runtime:

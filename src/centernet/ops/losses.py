@@ -26,6 +26,8 @@ def focal_loss(
 ) -> Tensor:
     """Compute the penalty-reduced focal loss of a heatmap, divided by the number of cells whose target is 1.
 
+    Squares of the error focus on hard cells; (1 − target)⁴ forgives those near a centre.
+
     Args:
         logits: B×C×H×W, any float dtype, before the sigmoid.
         target: B×C×H×W float32 in [0, 1].
@@ -45,7 +47,7 @@ def focal_loss(
         log_p = F.logsigmoid(logits)
         log_not_p = log_p - logits
         p = log_p.exp()
-        negative = (1 - target).pow(4.0) * p.pow(2.0) * log_not_p  # forgives cells near a centre; 0 at the positives
+        negative = (1 - target).pow(4.0) * p.pow(2.0) * log_not_p  # 0 at the positives
         if background is not None:
             negative = negative * background
         total = negative.sum() + ((1 - p).pow(2.0) * log_p)[positive].sum()
@@ -58,7 +60,8 @@ def quality_focal_loss(
     *,
     background: Tensor | None = None,
 ) -> Tensor:
-    """Compute the quality focal loss Σ |y − p|² · BCE(p, y) over the cells of target 1, for targets within [0, 1].
+    """Compute the quality focal loss |y − p|² · BCE(p, y), for targets anywhere in [0, 1]: its sum over the number of
+    cells with target 1.
 
     Args:
         logits: B×C×H×W, any float dtype.

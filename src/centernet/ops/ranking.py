@@ -17,9 +17,10 @@ def order_by_score(detections: dict[str, Tensor]) -> dict[str, Tensor]:
     scores, order = detections["scores"].topk(detections["scores"].shape[1], dim=1)  # ONNX has no stable sort
     # A gather, as exporters take no index of which the batch is a part.
     places = {value.ndim: order.reshape(*order.shape, *[1] * (value.ndim - 2)) for value in detections.values()}
-    return {
+    ordered = {
         name: value.gather(1, places[value.ndim].expand(-1, -1, *value.shape[2:])) for name, value in detections.items()
-    } | {"scores": scores}
+    }
+    return ordered | {"scores": scores}
 
 
 def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:

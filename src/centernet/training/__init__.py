@@ -1,20 +1,11 @@
 """Training of a network: the Lightning module, validation, optimiser and schedule, averaged weights, precision."""
 
-from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetections, SaveConfig
-from centernet.training.ema import EMA
-from centernet.training.module import DetectionModule
-from centernet.training.optimization import Optimization
-from centernet.training.start import start_from
-from centernet.training.trainer import Trainer
-
-__all__ = [
-    "EMA",
-    "ContinuedLog",
-    "DetectionModule",
-    "EpochSummary",
-    "LogDetections",
-    "Optimization",
-    "SaveConfig",
-    "Trainer",
-    "start_from",
-]
+from centernet.training.callbacks import ContinuedLog as ContinuedLog
+from centernet.training.callbacks import EpochSummary as EpochSummary
+from centernet.training.callbacks import LogDetections as LogDetections
+from centernet.training.callbacks import SaveConfig as SaveConfig
+from centernet.training.ema import EMA as EMA
+from centernet.training.module import DetectionModule as DetectionModule
+from centernet.training.optimization import Optimization as Optimization
+from centernet.training.start import start_from as start_from
+from centernet.training.trainer import Trainer as Trainer

@@ -28,8 +28,7 @@ class EMA(WeightAveraging):
             if averaged[0].is_floating_point():
                 torch._foreach_lerp_(averaged, current, share)
             else:  # counters of batch norm
-                for kept, new in zip(averaged, current, strict=True):
-                    kept.copy_(new)
+                torch._foreach_copy_(averaged, current)
 
         super().__init__(multi_avg_fn=torch.no_grad()(average))
 

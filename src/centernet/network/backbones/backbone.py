@@ -145,7 +145,7 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], *, source: str, ig
     """Fill a module and log how many tensors were loaded and which were not.
 
     Args:
-        module: is filled.
+        module: to be filled.
         state: names → tensors; the prefixes `module.`, `backbone.` and `model.` are taken off where all names have one.
         source: where the tensors are from, for messages.
         ignored: prefixes of names that a backbone leaves out (its classifier); they are counted, not complained about.

@@ -16,15 +16,7 @@ from torch import Tensor, nn
 
 from centernet.detections import Column
 from centernet.network.heads.head import Head, TrainingData, tower
-from centernet.ops import (
-    Peaks,
-    Targets,
-    gather_at,
-    identity_cross_entropy,
-    identity_focal_loss,
-    supervised_contrastive_loss,
-    triplet_loss,
-)
+from centernet.ops import Peaks, Targets, gather_at, losses
 
 
 class EmbeddingHead(Head):
@@ -124,16 +116,16 @@ class EmbeddingHead(Head):
 
     def _identity_loss(self, embeddings: Tensor, ids: Tensor) -> Tensor:
         if self.loss_name == "triplet":
-            return triplet_loss(embeddings, ids, margin=self.margin)
+            return losses.triplet_loss(embeddings, ids, margin=self.margin)
         if self.loss_name == "supervised_contrastive":
-            return supervised_contrastive_loss(embeddings, ids, temperature=self.temperature)
+            return losses.supervised_contrastive_loss(embeddings, ids, temperature=self.temperature)
         if self.classifier is None:
             raise RuntimeError(
                 "the embedding head does not know how many identities there are: train with a "
                 "centernet.data.DataModule, or call set_identities(count) of the head first"
             )
-        logits = self.classifier(self.scale * embeddings)
-        return (identity_cross_entropy if self.loss_name == "cross_entropy" else identity_focal_loss)(logits, ids)
+        loss = losses.identity_cross_entropy if self.loss_name == "cross_entropy" else losses.identity_focal_loss
+        return loss(self.classifier(self.scale * embeddings), ids)
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
         return {"embeddings": F.normalize(gather_at(output, peaks.cells).float(), dim=-1)}

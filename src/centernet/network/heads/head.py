@@ -17,11 +17,9 @@ class TrainingData(Protocol):
     @property
     def num_identities(self) -> int:
         """Number above all identities; 0 where nothing has one."""
-        ...
 
     def check_identities(self, known: int) -> None:
         """Raise a DataError that names the file of an identity that is not below `known`."""
-        ...
 
 
 class Head(nn.Module):
