@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from centernet.cli.arguments import add_old_name, add_options, command_parser, fraction, given_options, positive
 from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
@@ -70,18 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=FORMATS, help="default: that of --output's suffix, or onnx")
     text = "default: the model's name with the format's suffix"
     parser.add_argument("--output", type=Path, metavar="FILE", help=text)
-    parser.add_argument(
-        "--input-size", type=positive, nargs=2, metavar=("HEIGHT", "WIDTH"),
-        help="what images are resized to; default: as the model was trained",
-    )  # fmt: skip
+    text = "what images are resized to; default: as the model was trained"
+    parser.add_argument("--input-size", type=positive, nargs=2, metavar=("HEIGHT", "WIDTH"), help=text)
     kinds = {"num_detections": positive, "score_threshold": fraction, "calibration_images": positive}
     add_options(parser, ExportOptions, ("num_detections", "score_threshold", "letterbox", "raw_maps"), types=kinds)
     precision = parser.add_mutually_exclusive_group()
     add_options(precision, ExportOptions, ("precision",))
-    precision.add_argument(
-        "--int8", dest="precision", action="store_const", const="int8", default=argparse.SUPPRESS,
-        help="short for --precision int8",
-    )  # fmt: skip
+    short: dict[str, Any] = {"action": "store_const", "const": "int8", "default": argparse.SUPPRESS}
+    precision.add_argument("--int8", dest="precision", help="short for --precision int8", **short)
     add_options(parser, ExportOptions, ("calibrate", "calibration_images", "opset", "compile"), types=kinds)
     add_old_name(parser, "--calibration-pictures", dest="calibration_images", type=positive)
     parser.add_argument("--annotations", metavar="FILE", help="COCO file: report the AP that the written file loses")

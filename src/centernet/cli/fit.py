@@ -58,9 +58,8 @@ def run(arguments: Sequence[str], command: Command) -> Run:
     """Run a command and hand back its model, data and trainer."""
     for message in NOISE:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    log.addFilter(lambda record: "Tip:" not in record.getMessage())
     made = Run(arguments, command)
     made.fit() if command == "fit" else made.validate()
     return made
@@ -187,22 +186,14 @@ def _parser(command: Command) -> Any:
     parser.add_class_arguments(Optimization, "optimization")
     parser.add_argument("--ema_decay", type=float, default=0.998, help="Of the averaged weights; 0 for none.")
     parser.add_argument("--output", type=str, default="runs", help="Folder that the run is written under.")
-    parser.add_argument(
-        "--overfit-one-batch",
-        action="store_true",
-        help="Train and evaluate on one batch, unaugmented, for a first look: AP must come near 1.",
-    )
-    parser.add_argument(
-        "--start_from",
-        type=str | None,
-        default=None,
-        help="Begin with the weights of a model: voc-lite, a folder or a .ckpt; what does not fit begins anew.",
-    )
+    text = "Train and evaluate on one batch, unaugmented, for a first look: AP must come near 1."
+    parser.add_argument("--overfit-one-batch", action="store_true", help=text)
+    text = "Begin with the weights of a model: voc-lite, a folder or a .ckpt; what does not fit begins anew."
+    parser.add_argument("--start_from", type=str | None, default=None, help=text)
     parser.add_argument("--split", type=Literal["val", "test"], default="val", help="Of the data, for `validate`.")
     parser.add_class_arguments(LogDetections, "log_images")
-    parser.link_arguments("model.preprocessing", "data.preprocessing", apply_on="instantiate")
-    parser.link_arguments("model.class_names", "data.class_names", apply_on="instantiate")
-    parser.link_arguments("model.num_classes", "data.num_classes", apply_on="instantiate")
+    for name in ("preprocessing", "class_names", "num_classes"):
+        parser.link_arguments(f"model.{name}", f"data.{name}", apply_on="instantiate")
     given = {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}
     parser.add_method_arguments(Trainer, command, skip=given)
     return parser

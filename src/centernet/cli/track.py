@@ -82,20 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     text = "MOTChallenge's det.txt in the place of a network"
     parser.add_argument("--detections", type=Path, metavar="FILE", help=text)
     add_output_options(parser, "tracks", FORMATS, None, "mot,video, without SOURCE mot")
-    parser.add_argument(
-        "--frame-rate", type=_rate, metavar="N", help="frames per second; default: what the source says, else 30"
-    )
+    text = "frames per second; default: what the source says, else 30"
+    parser.add_argument("--frame-rate", type=_rate, metavar="N", help=text)
     add_detector_options(parser)
     group = parser.add_argument_group("tracker", "Each option differs from what the preset, or the model, says.")
     group.add_argument("--preset", help="sort, fairmot, bytetrack or default; default: what the model says of itself")
-    group.add_argument(
-        "--score-threshold", dest="start_score", type=float, metavar="SCORE",
-        help="from which on an object starts a track: --high-score and --new-score at once; default: the preset's",
-    )  # fmt: skip
-    texts = {
-        name: f"{text.rstrip('.')}; default: the preset's" for name, text in parameter_texts(TrackerOptions).items()
-    }
-    add_options(group, TrackerOptions, help=texts)
+    text = "from which on an object starts a track: --high-score and --new-score at once; default: the preset's"
+    group.add_argument("--score-threshold", dest="start_score", type=float, metavar="SCORE", help=text)
+    texts = parameter_texts(TrackerOptions).items()
+    add_options(
+        group, TrackerOptions, help={name: f"{text.rstrip('.')}; default: the preset's" for name, text in texts}
+    )
     return parser
 
 

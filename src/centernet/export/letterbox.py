@@ -1,9 +1,8 @@
 """The way from an image to the network's input as part of a graph: the same pixels as `images.Preprocessing` gives.
 
-Everything that depends on the image's size is a value, not a shape, so one graph serves all sizes. Two steps follow
-OpenCV's arithmetic: the average over areas by whole factors (`images.shrink`, INTER_AREA, in float32), and the bilinear
-step, in fixed point with weights of 11 bits (`modules/imgproc/src/resize.cpp`; other processors than x86 may have
-another).
+What depends on the image's size is a value, not a shape: one graph serves all sizes. OpenCV's arithmetic on x86
+(`modules/imgproc/src/resize.cpp`) is followed: the average over areas by whole factors (`images.shrink`, INTER_AREA, in
+float32), and the bilinear step, in fixed point with weights of 11 bits.
 """
 
 from __future__ import annotations
