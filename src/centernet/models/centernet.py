@@ -80,9 +80,11 @@ class CenterNet(DetectionModule):
     def decode_detections(
         self, encoded: dict[str, Tensor], num_detections: int = 100, *, score_threshold: float = 0.0
     ) -> dict[str, Tensor]:
-        """Decode the best boxes of each image as `centernet.network.Network.decode_detections` does.
+        """Decode the best boxes of each image from the maps of `forward`, as `centernet.network.Network` has it.
 
-        `encoded` are the maps of `forward`; the result is `bboxes` N×K×4 in input pixels, `labels` and `scores` N×K.
+        Returns:
+            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and the
+            columns of other heads.
         """
         return self.network.decode_detections(encoded, num_detections, score_threshold=score_threshold)
 
