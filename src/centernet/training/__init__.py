@@ -1,9 +1,11 @@
 """Training of a network: the Lightning module, validation, optimiser and schedule, averaged weights, precision."""
 
-from centernet.training.callbacks import ContinuedLog as ContinuedLog
-from centernet.training.callbacks import EpochSummary as EpochSummary
-from centernet.training.callbacks import LogDetections as LogDetections
-from centernet.training.callbacks import SaveConfig as SaveConfig
+from centernet.training.callbacks import (
+    ContinuedLog as ContinuedLog,
+    EpochSummary as EpochSummary,
+    LogDetections as LogDetections,
+    SaveConfig as SaveConfig,
+)
 from centernet.training.ema import EMA as EMA
 from centernet.training.module import DetectionModule as DetectionModule
 from centernet.training.optimization import Optimization as Optimization
