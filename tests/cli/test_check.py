@@ -151,7 +151,7 @@ def test_annotations_alone(clean: Path, tmp_path: Path, capsys: pytest.CaptureFi
     path = tmp_path / "c/annotations_train.json"
     assert main(["check", str(path)]) == 1  # its images are nowhere
     assert "give their folder as `images`" in capsys.readouterr().out
-    assert main(["check", str(path), "--images", "none"]) == 0
+    assert main(["check", str(path), "--read-images", "none"]) == 0
     assert "no image was read" in capsys.readouterr().out
 
 
@@ -160,7 +160,8 @@ def test_annotations_alone(clean: Path, tmp_path: Path, capsys: pytest.CaptureFi
     [
         (["nowhere"], 1, "no such file or folder"),
         ([], 2, "CONFIG_OR_FOLDER"),
-        (["voc", "--images", "some"], 2, "--images"),
+        (["voc", "--read-images", "some"], 2, "--read-images"),
+        (["voc", "--images", "some"], 1, "some: no such folder"),
         (["voc", "--size", "0"], 2, "--size"),
         (["voc", "--format", "xml"], 1, "'xml'"),
         (["config.yaml", "--size", "300"], 2, "is for folders"),

@@ -61,7 +61,8 @@ def test_it_finds_format_classes_and_splits(own_data: Path, tmp_path: Path, caps
     assert config["start_from"] == "voc-lite"
     assert config["model"]["class_names"] == ["bus", "widget"]
     train, val = (config["data"][split] for split in ("train", "val"))
-    assert train["init_args"]["fraction"] == 0.8 and val["init_args"]["rest"] is True
+    lists = [Path(split["init_args"]["images"]).read_text().split() for split in (train, val)]
+    assert sorted(lists[0] + lists[1]) == [f"{i}.png" for i in range(10)] and len(lists[1]) == 2
     # A quarter of the sides is an eighth of the picture's: 20 pixels of it need an input of 160, and the least is 320.
     assert config["model"]["preprocessing"]["size"] == [320, 320]
 

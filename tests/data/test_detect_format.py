@@ -24,8 +24,9 @@ from centernet.data.detect_format import FORMATS, find_format
         ("mot", "mot", ["train"]),
         ("mot/TUD-Campus", "mot", ["train"]),
         ("kitti_tracking", "kitti", ["train"]),
-        ("crowdhuman", "crowdhuman", ["annotation_sample"]),
-        ("fixtures", "images", ["train"]),
+        ("crowdhuman", "crowdhuman", ["train"]),
+        ("coco/images", "images", ["train"]),
+        ("fixtures/messy_voc", "voc", ["train", "val"]),
         ("coco/annotations.json", "coco", ["train"]),
     ],
 )
@@ -111,7 +112,7 @@ def test_a_big_json_file_is_not_parsed_as_yaml(tmp_path: Path, monkeypatch: pyte
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         find_format(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"no data set in a known format.*Annotations and JPEGImages.*data\.yaml"):
+    with pytest.raises(DataError, match=r"(?s)no data set in a known format.*Annotations and JPEGImages.*data\.yaml"):
         find_format(tmp_path)
     write(tmp_path / "voc", "voc", "train")
     with pytest.raises(DataError, match=r"not in the format yolo.*looks like Pascal VOC"):

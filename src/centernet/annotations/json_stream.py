@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from .problems import note_read
+
 _CHUNK = 1 << 20  # characters that are read at once
 _SPACE = re.compile(r"[ \t\n\r]*")
 _GOES_ON = ("", ".", "e", "E", "+", "-")  # behind a number that is cut off where the text ends
@@ -24,6 +26,7 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield from _Stream(file).entries()
+        note_read(path)
     except (ValueError, RecursionError):
         with path.open(encoding="utf-8-sig") as file:  # for the place and the words of the error
             yield "", None, json.load(file)

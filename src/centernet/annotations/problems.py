@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import os
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+import numpy as np
 
 
 class DataWarning(UserWarning):
@@ -21,12 +26,77 @@ class DataError(ValueError):
 
 @contextmanager
 def opening(path: Path, option: str = "") -> Iterator[None]:
-    """Make a file that cannot be opened a DataError, with the option that names it."""
+    """Make a file that cannot be opened a DataError, with the option that names it; note one that was read."""
     try:
         yield
     except OSError as error:
         hint = f"; check `{option}`" if option else ""
         raise DataError(f"{path}: cannot be opened ({error.strerror}){hint}") from error
+    note_read(path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the contents of a file of annotations, and note that it was read."""
+    data = path.read_bytes()
+    note_read(path)
+    return data
+
+
+class FilesRead:
+    """The files that were read, whatever the paths and links by which they were reached: 8 bytes for each."""
+
+    def __init__(self) -> None:
+        self._keys = array("q")
+        self._sorted = np.zeros(0, np.int64)
+
+    def add(self, path: str | os.PathLike[str]) -> None:
+        """Add a file; one that cannot be found is passed over."""
+        key = _identity(path)
+        if key is not None:
+            self._keys.append(key)
+
+    def update(self, other: FilesRead) -> None:
+        """Add the files of another."""
+        self._keys.extend(other._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, path: str | os.PathLike[str]) -> bool:
+        if len(self._sorted) != len(self._keys):
+            self._sorted = np.sort(np.array(self._keys, dtype=np.int64))
+        key = _identity(path)
+        if key is None or not len(self):
+            return False
+        return bool(self._sorted[min(int(np.searchsorted(self._sorted, key)), len(self) - 1)] == key)
+
+
+def _identity(path: str | os.PathLike[str]) -> int | None:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return hash((status.st_dev, status.st_ino))
+
+
+_files_read: ContextVar[FilesRead | None] = ContextVar("files_read", default=None)
+
+
+@contextmanager
+def noting_files(files: FilesRead) -> Iterator[None]:
+    """Add to `files` each file that is read within: those of `read_bytes`, `opening`, `text_lines`, `read_lists`."""
+    token = _files_read.set(files)
+    try:
+        yield
+    finally:
+        _files_read.reset(token)
+
+
+def note_read(path: str | os.PathLike[str]) -> None:
+    """Note a file as read, where somebody wants to know."""
+    files = _files_read.get()
+    if files is not None:
+        files.add(path)
 
 
 @dataclass(frozen=True)
@@ -36,8 +106,8 @@ class Problem:
     Attributes:
         kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
             ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
-            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id`` or
-            ``duplicate``.
+            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id``,
+            ``image-name``, ``empty-annotation`` or ``duplicate``.
         message: what is wrong, where in the file, and what became of it.
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .problems import Reports
+from .problems import Reports, read_bytes
 
 
 def number(text: str) -> float:
@@ -35,7 +35,7 @@ def json_box(values: Any) -> tuple[float, float, float, float] | None:
 
 def text_lines(path: Path) -> list[str]:
     """Return the lines of a text file, without their ends; bytes that are no UTF-8 are kept as in file names."""
-    text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    text = read_bytes(path).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 

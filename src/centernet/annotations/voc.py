@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from .problems import Reports
+from .problems import Reports, read_bytes
 from .text import number
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -43,7 +43,7 @@ class VocFile(NamedTuple):
 def read_voc(path: Path, report: Reports) -> VocFile | None:
     """Read a file; None after one that cannot be read was reported."""
     try:
-        tree = _parse(path.read_bytes())
+        tree = _parse(read_bytes(path))
     except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # LookupError: an unknown encoding
         report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out")
         return None

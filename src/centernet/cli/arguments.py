@@ -8,6 +8,7 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 OptionType = Callable[[str], Any]
@@ -46,6 +47,48 @@ def name_list(text: str) -> list[str]:
     if not names:
         raise argparse.ArgumentTypeError(f"{text!r} names nothing")
     return list(dict.fromkeys(names))
+
+
+def split_list(text: str) -> dict[str, str]:
+    """Read names of splits with what each is, `train=first,val=second/list.json`."""
+    parts = re.split(r",(?=\w+=)", text)
+    pairs = [part.partition("=") for part in parts]
+    wrong = [part for part, (split, sign, value) in zip(parts, pairs, strict=True) if not (split and sign and value)]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not NAME=WHAT, such as train=annotations/first.json")
+    return {split.strip(): value.strip() for split, _, value in pairs}
+
+
+DATA_OPTIONS = ("format", "root", "images", "splits")
+
+
+def add_data_options(parser: argparse._ActionsContainer, *, images: OptionType = Path) -> None:
+    """Add the options that say how a folder or file of data is read; those given are read by `data_options`.
+
+    Args:
+        parser: of the command.
+        images: the type of `--images`, where it has a former meaning too.
+    """
+    folders: dict[str, tuple[OptionType, str]] = {
+        "root": (Path, "folder that paths in the files are relative to, as in YOLO's data.yaml"),
+        "images": (images, "folder of the images; default: looked for near the annotations"),
+    }
+    parser.add_argument("--format", default=argparse.SUPPRESS, help="voc, coco, yolo, mot, …; default: found out")
+    for name, (kind, text) in folders.items():
+        parser.add_argument(f"--{name}", type=kind, metavar="DIR", default=argparse.SUPPRESS, help=text)
+    parser.add_argument(
+        "--splits", type=split_list, nargs="+", metavar="NAME=WHAT", default=argparse.SUPPRESS,
+        help="the splits by name, each as a split, list, file or folder of the data: train=a.json val=b.json; "
+        "default: all, named by what their files and folders are called",
+    )  # fmt: skip
+
+
+def data_options(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `add_data_options` that were given, as arguments of `find_format`."""
+    found = {name: getattr(given, name) for name in DATA_OPTIONS if hasattr(given, name)}
+    if "splits" in found:
+        found["splits"] = {split: what for part in found["splits"] for split, what in part.items()}
+    return {"name" if name == "format" else name: value for name, value in found.items()}
 
 
 def choice_list(choices: Iterable[str]) -> OptionType:

@@ -9,15 +9,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from centernet.cli.arguments import add_options, command_parser, given_options, positive, size
+from centernet.cli.arguments import (
+    DATA_OPTIONS,
+    add_data_options,
+    add_options,
+    command_parser,
+    data_options,
+    given_options,
+    positive,
+    size,
+)
 from centernet.cli.progress import Progress
 
-FOLDER_OPTIONS = ("format", "class_names", "size", "stride")
+READ_IMAGES = ("all", "none")
+FOLDER_OPTIONS = ("class_names", "size", "stride")
 EPILOG = """examples:
   centernet check data/VOC2007
   centernet check data/VOC2007 --html report.html --size 384
   centernet check configs/helmet.yaml --html report.html --fix-report defects.json
-  centernet check annotations.json --images none
+  centernet check annotations.json --read-images none
+  centernet check export --format coco --images export/photos --splits train=first.json val=second.json
 
 A configuration says input size, stride, classes and augmentation; of a folder the format is found out. Errors are
 what would be left out or trained wrongly; with them the exit code is 1, with warnings alone 0."""
@@ -35,14 +46,19 @@ def main(arguments: Sequence[str]) -> int:
     from centernet.configuration import read_yaml
     from centernet.data.audit import audit
     from centernet.data.audit_subject import open_configuration, open_folder, training_samples
+    from centernet.data.detect_format import find_format
     from centernet.data.report_html import report_as_html
     from centernet.data.report_text import report_as_text
 
-    target, read_images = given.target, given.images == "all"
+    if getattr(given, "images", None) in READ_IMAGES:  # its former meaning
+        given.read_images = given.images
+        del given.images
+    target, read_images = given.target, given.read_images == "all"
     content = read_yaml(target) if target.suffix in (".yaml", ".yml") and target.is_file() else None
     if content is None or "names" in content:  # as YOLO's data.yaml has
-        subject = open_folder(target, require_images=read_images, **given_options(given, open_folder))
-    elif wrong := [name.replace("_", "-") for name in FOLDER_OPTIONS if hasattr(given, name)]:
+        source = find_format(target, **data_options(given))
+        subject = open_folder(source, require_images=read_images, **given_options(given, open_folder))
+    elif wrong := [name.replace("_", "-") for name in (*DATA_OPTIONS, *FOLDER_OPTIONS) if hasattr(given, name)]:
         parser.error(f"--{wrong[0]} is for folders; {target} is a configuration, which says it")
     else:
         subject = open_configuration(content, source=str(target))
@@ -50,11 +66,12 @@ def main(arguments: Sequence[str]) -> int:
             from centernet.network.build import network_of_section, without_start
 
             subject.use_network(network_of_section(without_start(content["model"]), source=str(target)))
-    print(f"{target}: {subject.description}")
+    print("\n".join([f"{target}: {subject.description}", *subject.notes]))
     progress = Progress(sum(map(len, subject.datasets.values())), unit="images")
     report = audit(
         subject.datasets,
         failed=subject.failed,
+        unread=subject.unread,
         **subject.model,
         read_images=read_images,
         num_workers=0 if given.workers == 1 else given.workers,
@@ -88,9 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "target", type=Path, metavar="CONFIG_OR_FOLDER", help="YAML configuration, folder of data, or COCO JSON file"
     )
+    add_data_options(parser, images=lambda text: text if text in READ_IMAGES else Path(text))
     add_options(parser, open_folder, FOLDER_OPTIONS, types={"size": size, "stride": positive})
     parser.add_argument(
-        "--images", choices=("all", "none"), default="all",
+        "--read-images", choices=READ_IMAGES, default="all",
         help="none looks at the annotations alone; COCO's images need not be there then",
     )  # fmt: skip
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with images")

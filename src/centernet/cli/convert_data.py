@@ -6,15 +6,25 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from centernet.cli.arguments import add_old_name, add_options, command_parser, given_options, positive
+from centernet.cli.arguments import (
+    add_data_options,
+    add_old_name,
+    add_options,
+    command_parser,
+    data_options,
+    given_options,
+    positive,
+)
 
 EPILOG = """examples:
   centernet convert-data data/VOC2007 --to coco --output data/voc_as_coco
-  centernet convert-data exports/helmets --to yolo --output helmets_yolo --images copy
+  centernet convert-data exports/helmets --to yolo --output helmets_yolo --image-files copy
   centernet convert-data data/photographs --to coco --output photographs_small --shrink 854
   centernet convert-data data/KITTI --to mot --class-names Pedestrian,Cyclist --output pedestrians
 
 What the other format cannot hold is named. MOT holds videos, so it takes only sequences of images of one size."""
+
+IMAGE_FILES = ("link", "copy", "none")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,22 +34,27 @@ def main(arguments: Sequence[str]) -> int:
     from centernet.data import DataError
     from centernet.data.audit_subject import open_folder
     from centernet.data.convert import convert
+    from centernet.data.detect_format import find_format
 
-    source = open_folder(given.source, **given_options(given, open_folder))
-    print(f"{given.source}: {source.description}")
-    if source.failed:
-        raise DataError("\n".join(source.failed.values()))
-    result = convert(source.datasets, **given_options(given, convert))
+    if getattr(given, "images", None) in IMAGE_FILES:  # the former name of --image-files
+        given.image_files = given.images
+        del given.images
+    source = open_folder(find_format(given.source, **data_options(given)), **given_options(given, open_folder))
+    print("\n".join([f"{given.source}: {source.description}", *source.notes]))
+    if failures := [*source.failed.values(), *filter(None, [source.refusal])]:
+        raise DataError("\n".join(failures))
+    print("".join(f"left out: {problem.message}\n" for problem in source.unread), end="")
+    options = {name: value for name, value in given_options(given, convert).items() if name != "images"}
+    result = convert(source.datasets, images=given.image_files, **options)
     for split, images in result.images.items():
         print(f"{split}: {images:,} images, {result.boxes[split]:,} boxes")
     if result.losses:
         print("what the new files do not say:")
         print("\n".join(f"  {loss}" for loss in result.losses))
-    if getattr(given, "images", "link") == "link":
+    if given.image_files == "link":
         linked = "the other images" if hasattr(given, "shrink") else "the images"
-        print(f"{linked} are links to the source; --images copy makes the folder independent of it")
-    files = list(dict.fromkeys(result.files))
-    print(f"wrote {', '.join(map(str, files[:4]))}" + ", ..." * (len(files) > 4))
+        print(f"{linked} are links to the source; --image-files copy makes the folder independent of it")
+    print(f"wrote {', '.join(map(str, result.files[:4]))}" + ", ..." * (len(result.files) > 4))
     return 0
 
 
@@ -51,7 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder of data, or a COCO JSON file")
     parser.add_argument("--to", choices=("coco", "voc", "yolo", "mot"), required=True, help="the other format")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-    add_options(parser, convert, ("images", "shrink"), types={"shrink": positive})
-    add_old_name(parser, "--pictures", dest="images", choices=("link", "copy", "none"))
-    add_options(parser, open_folder, ("format", "class_names"))
+    parser.add_argument(
+        "--image-files", choices=IMAGE_FILES, default="link",
+        help="symbolic links to the images, copies of them, or none; those that become smaller are written; "
+        "default: %(default)s",
+    )  # fmt: skip
+    add_old_name(parser, "--pictures", dest="image_files", choices=IMAGE_FILES)
+    add_options(parser, convert, ("shrink",), types={"shrink": positive})
+    add_data_options(parser, images=lambda text: text if text in IMAGE_FILES else Path(text))
+    add_options(parser, open_folder, ("class_names",))
     return parser

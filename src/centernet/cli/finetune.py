@@ -11,13 +11,22 @@ from pathlib import Path
 
 import yaml
 
-from centernet.cli.arguments import OptionType, add_options, command_parser, given_options, positive
+from centernet.cli.arguments import (
+    OptionType,
+    add_data_options,
+    add_options,
+    command_parser,
+    data_options,
+    given_options,
+    positive,
+)
 from centernet.data.detect_format import find_format
 
 EPILOG = """examples:
   centernet finetune data/helmet
   centernet finetune data/cells --epochs 60 --size 320 --output runs/cells
-  centernet finetune annotations.json --model runs/voc/version_0/checkpoints/best.ckpt
+  centernet finetune annotations.json --images photos --model runs/voc/version_0/checkpoints/best.ckpt
+  centernet finetune export --splits train=first.json val=second.json
 
 Format, classes, splits, input size and length are found out; the configuration that is trained is written beside the
 run, to be changed and trained again by `centernet fit --config`. Classes that the trained model knows by name keep
@@ -30,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
     parser = command_parser("finetune", "Train a detector for your own data, starting from a trained one.", EPILOG)
     parser.add_argument("folder", type=Path, help="a data set in any known format: its folder, or COCO's JSON")
-    parser.add_argument("--format", help="of the data; found out by itself")
+    add_data_options(parser)
     types: dict[str, OptionType] = {"epochs": positive, "batch_size": positive, "model": str}
     add_options(parser, finetuning, ("model", "epochs", "size", "batch_size", "workers"), types=types)
     parser.set_defaults(workers=min(2, (os.cpu_count() or 1) - 1))
@@ -38,8 +47,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="write the configuration, and stop there")
     given = parser.parse_args(arguments)
 
-    source = find_format(given.folder, name=given.format)
-    print(f"{given.folder}: {source.format.title}, {', '.join(source.splits)}")
+    source = find_format(given.folder, **data_options(given))
+    print(f"{given.folder}: {source.description}, {', '.join(source.splits)}")
+    datasets = {split: source.open(split) for split in source.splits}
+    print("".join(f"{note}\n" for note in source.check_unread(list(datasets.values()))), end="")
     config, found = finetuning(source, **given_options(given, finetuning))
     print(found)
     given.output.mkdir(parents=True, exist_ok=True)

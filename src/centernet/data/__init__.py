@@ -13,6 +13,7 @@ from ..annotations.problems import DataError as DataError, DataWarning as DataWa
 from .adapters import Albumentations as Albumentations, TorchvisionV2 as TorchvisionV2
 from .columns import Columns as Columns
 from .combining import (
+    ChosenImages as ChosenImages,
     Concatenated as Concatenated,
     DetectionForTracking as DetectionForTracking,
     MapClasses as MapClasses,

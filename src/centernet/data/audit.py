@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations, product
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from ..annotations.problems import Problem
 from ..images import Preprocessing
+from .columns import Columns
 from .dataset import DetectionDataset
-from .findings import RARE, DatasetReport, Finding, SplitReport, counted
-from .near_duplicates import nearest_pairs, same_files
+from .findings import RARE, DatasetReport, Finding, SplitReport, counted, severity_of
+from .near_duplicates import have_contrast, nearest_pairs, same_files
 from .sample import Pixels
 from .scan import scan
 from .tally import TINY, fit_sizes, repeated_boxes, tally
@@ -27,6 +29,7 @@ def audit(
     datasets: Mapping[str, DetectionDataset],
     *,
     failed: Mapping[str, str] = MappingProxyType({}),
+    unread: Sequence[Problem] = (),
     preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
     stride: int = 4,
     class_names: Sequence[str] | None = None,
@@ -40,6 +43,7 @@ def audit(
     Args:
         datasets: by the name of the split; that named ``train``, or else the first, is trained on.
         failed: splits that could not be opened at all, and why.
+        unread: files beside the data that look like annotations.
         preprocessing: of the network's input, for sizes on the output grid.
         stride: input pixels a cell of the output.
         class_names: that the model is to know; None takes those of the training split.
@@ -56,6 +60,8 @@ def audit(
     all_names = tuple(dict.fromkeys(name for split in order for name in datasets[split].class_names))
     report = DatasetReport(preprocessing, stride, read_images, all_names)
     report.findings += [Finding("error", "unusable", name, "", message) for name, message in failed.items()]
+    for problem in unread:
+        report.findings.append(Finding(severity_of(problem.kind), problem.kind, "", problem.path, problem.message))
     fingerprints: dict[str, Pixels] = {}
     for name in order:
         dataset = datasets[name]
@@ -70,6 +76,9 @@ def audit(
             report.add(problem.kind, split, problem.message, path=problem.path)
         for sample, problem in sorted([*found, *repeated_boxes(columns, all_names)], key=lambda entry: entry[0]):
             report.add(problem.kind, split, problem.message, sample, path=problem.path)
+        if read_images:
+            for folder, text in _copied_folders(dataset, columns, fingerprints[name]):
+                report.add("copied-folder", split, text, path=str(folder))
     if report.splits:
         _judge_classes(report, class_names, num_classes)
     for split in report.splits:
@@ -123,6 +132,22 @@ def _judge_boxes(report: DatasetReport, split: SplitReport) -> None:
         if figures.hidden:
             text += f"; {figures.hidden} have no peak of their own, as the other is of the same class"
         report.add("shared-cell", split, f"{text} {where}", note=figures.hidden < SMALL_SHARE * objects)
+
+
+def _copied_folders(dataset: DetectionDataset, columns: Columns, prints: Pixels) -> Iterator[tuple[Path, str]]:
+    """Name the folders whose images are in another folder of the split too, with the same boxes."""
+    first: dict[tuple[bytes, ...], int] = {}
+    copies: dict[tuple[Path, Path], list[int]] = {}
+    for index in np.flatnonzero(have_contrast(prints)).tolist():
+        rows = slice(columns.offsets[index], columns.offsets[index + 1])
+        fields = prints[index], columns.sizes[index], columns.boxes[rows], columns.labels[rows]
+        known = first.setdefault(tuple(field.tobytes() for field in fields), index)
+        folders = dataset.path(known).parent, dataset.path(index).parent
+        if folders[0] != folders[1] and len(columns.labels[rows]):
+            copies.setdefault(folders, []).append(index)
+    for (whole, copy), indices in copies.items():
+        boxes = int(np.diff(columns.offsets)[indices].sum())
+        yield copy, f"{counted(len(indices), 'image')} with {counted(boxes, 'box')} are the same as in {whole}"
 
 
 def _compare(

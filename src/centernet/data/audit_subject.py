@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ..annotations.problems import DataError, DataWarning
+from ..annotations.problems import DataError, DataWarning, Problem
 from ..configuration import make_parser
 from ..extras import explain as explain_missing
 from ..images import Preprocessing
 from .dataset import DetectionDataset
-from .detect_format import find_format
+from .detect_format import Source
 from .findings import counted
 from .report_html import Figure, figure
+from .unread import explain_unread, nearest_formats
 
 _SAMPLES = 12
 _SPLITS = ("train", "val", "test")
@@ -33,6 +34,9 @@ class AuditSubject:
     settings: dict[str, Any] = field(default_factory=dict)  # further arguments of `DataModule`
     radii: dict[str, Any] = field(default_factory=lambda: {"form": "ellipse"})  # arguments of `Targets.radii`
     configuration: str = ""  # YAML that trains on the data
+    unread: list[Problem] = field(default_factory=list)  # files beside the data that look like annotations
+    refusal: str = ""  # the message of the error over them, where nobody said that they are not wanted
+    notes: list[str] = field(default_factory=list)  # on other files beside the data
 
     @contextmanager
     def opening(self, split: str) -> Iterator[None]:
@@ -53,38 +57,38 @@ class AuditSubject:
 
 
 def open_folder(
-    path: Path,
+    source: Source,
     *,
-    format: str | None = None,
     class_names: Sequence[str] | None = None,
     size: tuple[int, int] = Preprocessing.size,
     stride: int = 4,
     require_images: bool = True,
 ) -> AuditSubject:
-    """Open all splits of a folder (or COCO file) of data.
+    """Open all splits of a folder or file of data.
 
     Args:
-        path: the folder.
-        format: of the data: voc, coco, yolo, mot, kitti, …; default: found out.
+        source: the folder or file, as `find_format` returns it.
         class_names: only these classes, with commas between, in this order; default: all.
         size: of the network's input, N or HEIGHTxWIDTH.
         stride: of its output.
-        require_images: False lets COCO's images be elsewhere.
-
-    Raises:
-        DataError: no such folder, or nothing in it that is known.
+        require_images: False lets images be elsewhere, where the format's reader can do without.
     """
-    source = find_format(path, name=format)
     if class_names is not None:
         source.options["class_names"] = class_names
-    if not require_images and source.format.name == "coco":
+    if not require_images and "require_images" in inspect.signature(source.format.reader).parameters:
         source.options["require_images"] = False
-    also = f"; it looks like {', '.join(source.also)} too (--format chooses)" if source.also else ""
-    subject = AuditSubject(source.format.title + also, configuration=source.configuration())
+    subject = AuditSubject(source.description, configuration=source.configuration())
     subject.model = {"preprocessing": Preprocessing(size=size), "stride": stride}
     for split in source.splits:
         with subject.opening(split):
             subject.datasets[split] = source.open(split)
+    unread = source.unread(list(subject.datasets.values()))
+    kind = "left-out-file" if source.chosen else "unread-annotation"
+    subject.unread = [Problem(str(source.path / group.folder), kind, str(group)) for group in unread.annotations]
+    subject.notes = unread.notes()
+    if unread.annotations and not source.chosen:
+        subject.refusal = explain_unread(source.path, source.format.title, unread, source.refusals)
+        subject.notes += [nearest_formats(source.refusals)] if source.refusals else []
     return subject
 
 

@@ -6,14 +6,17 @@ Arguments that don't fit the data set are a DataError.
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from ..annotations.problems import DataError, Problems, with_nearest
+from ..annotations.problems import DataError, Problems, opening, with_nearest
+from ..annotations.text import text_lines
 from ..images import LazyImage
 from .columns import Columns
 from .dataset import DetectionDataset, Sources, VideoSequence
@@ -85,6 +88,44 @@ class RandomSubset(Subset):
             raise DataError(f"RandomSubset{wrong}")
         order = _stratified_order(dataset, np.random.default_rng([seed, total]))
         super().__init__(dataset, np.sort(order[number:] if rest else order[:number]))
+
+
+class ChosenImages(Subset):
+    """The images of another data set that a text file names, in the data set's order.
+
+    Args:
+        dataset: of any format.
+        images: the file, one image a line: its path inside the folder that holds all, or the end of its path. A line
+            that fits no image of the data set, or several, is a DataError.
+    """
+
+    def __init__(self, dataset: DetectionDataset, images: str | os.PathLike[str]) -> None:
+        path = Path(images)
+        with opening(path, "images"):
+            lines = text_lines(path)
+        names = image_names(dataset)
+        by_name: dict[str, list[int]] = {}
+        for index, name in enumerate(names):
+            by_name.setdefault(name.rpartition("/")[2], []).append(index)
+        chosen = []
+        for place, line in enumerate(lines, start=1):
+            same = by_name.get(line.rpartition("/")[2], []) if line.strip() else []
+            fitting = [index for index in same if names[index] == line]
+            fitting = fitting or [index for index in same if f"/{dataset.path(index).as_posix()}".endswith(f"/{line}")]
+            if line.strip() and len({names[index] for index in fitting}) != 1:
+                text = f"{len(fitting)} images end so" if fitting else "no image ends so"
+                raise DataError(f"{path}: line {place}, {line}: {text} in {dataset!r}; is the list one of other data?")
+            chosen += fitting
+        if not chosen:
+            raise DataError(f"{path}: no image is named in it; give one a line")
+        super().__init__(dataset, np.unique(chosen))
+
+
+def image_names(dataset: DetectionDataset) -> list[str]:
+    """Return a name for each image that tells it from the others: its path inside the folder that holds them all."""
+    paths = [dataset.path(index) for index in range(len(dataset))]
+    root = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(root).as_posix() for path in paths]
 
 
 class DetectionForTracking(DetectionDataset):

@@ -110,7 +110,7 @@ def convert(
     losses = [f"{count:,} {text}" for text, count in job.lost.items() if count]
     present = set(np.concatenate([columns.labels for columns in held.values()]).tolist())
     absent = [name for label, name in enumerate(names) if label not in present]
-    return Conversion(files, counts, boxes, losses + _left_behind(datasets, to, absent))
+    return Conversion(list(dict.fromkeys(files)), counts, boxes, losses + _left_behind(datasets, to, absent))
 
 
 @dataclass

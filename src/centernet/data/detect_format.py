@@ -1,61 +1,126 @@
-"""Finding out which format the data in a folder have (the first row of `FORMATS` that fits), and its splits."""
+"""Finding out which format the data in a folder have, and which splits there are.
+
+A format is a row of `FORMATS`: its name, the class that reads it, and a function from a folder (or file) to the
+arguments of that class for each split, or to the reason why it isn't this format. The first row that fits is taken.
+Where none fits a folder, the folders in it are tried.
+"""
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
-from ..annotations.problems import DataError, DataWarning, with_nearest
+from ..annotations.problems import DataError, DataWarning, FilesRead, noting_files, with_nearest
+from ..annotations.text import text_lines
 from ..configuration import plain
-from ..images import IMAGE_SUFFIXES
+from ..images import IMAGE_SUFFIXES, walk_files
 from . import COCO, MOT, VOC, YOLO, CrowdHuman, ImageFolder, KITTITracking, SafetyHelmet
 from .dataset import DetectionDataset
 from .formats.kitti import find_root
+from .unread import Unread, explain_unread, find_unread, nearest_formats
 
 Splits: TypeAlias = dict[str, dict[str, Any]]
-"""Name of a split → arguments of the reader."""
+"""Name of a split, as the files have it → arguments of the reader."""
 
 
 class Format(NamedTuple):
-    """A row of the table."""
+    """A row of the table.
+
+    `recognise` is called with a folder or a file. It returns the splits, by the names that the data give them
+    (`find_format` makes ``train``, ``val`` and ``test`` of ``instances_train2017`` and the like), or a text: why the
+    data are not of this format although they come near, or ``""`` where they are nothing like it.
+    """
 
     name: str  # by which a person chooses it
     title: str  # for reports
     reader: type[DetectionDataset]
-    recognise: Callable[[Path], Splits]  # from a folder or file; empty where it isn't this format
+    recognise: Callable[[Path], Splits | str]
     layout: str  # by what it is recognised, for people
+    companions: Sequence[str] = ()  # patterns, in lower case, of files beside it that hold boxes nobody asks for
+    lists: Sequence[str] = ()  # patterns of lists without which boxes have no class
+    left_out: Callable[[Path], Iterator[Path]] = lambda path: iter(())  # files that the data themselves leave out
 
 
 @dataclass
 class Source:
     """The data of a folder or file, and how they are read."""
 
-    path: Path
+    path: Path  # as given
     format: Format
     splits: Splits
+    folder: Path = Path()  # or file, in which it was found
     also: list[str] = field(default_factory=list)  # titles of other formats that fit
     options: dict[str, Any] = field(default_factory=dict)  # further arguments for all splits
+    chosen: bool = False  # the format or the splits were named, not found out
+    notes: list[str] = field(default_factory=list)  # for people: how it was found
+    refusals: dict[str, str] = field(default_factory=dict)  # by the titles of other formats: why it is none of them
+    others: list[tuple[Format, Splits]] = field(default_factory=list)  # that fit as well
+    read: FilesRead = field(default_factory=FilesRead)  # by `open`
+
+    @property
+    def description(self) -> str:
+        """The format, and how it was found, in a line."""
+        also = f"it looks like {', '.join(self.also)} too (--format chooses)" if self.also else ""
+        return "; ".join(filter(None, [self.format.title, *self.notes, also]))
 
     def arguments(self, split: str) -> dict[str, Any]:
         """Return what the reader is called with; raise a DataError for an option that it doesn't have."""
         known = inspect.signature(self.format.reader).parameters
         for name in self.options:
-            if name not in known:
-                raise DataError(f"{self.format.title} has no option {name}")
+            if name not in known or (name == "root" and name in self.splits[split]):
+                has = [option for option in ("root", "images", "class_names") if option in known]
+                others = f" (it has {', '.join(has)})" if has else ""
+                hint = f"; give the folder itself in place of {self.path}" if name == "root" and name in known else ""
+                raise DataError(f"{self.format.title} has no option {name}{hint or others}")
         return {**self.splits[split], **self.options}
 
     def open(self, split: str) -> DetectionDataset:
         """Return the data set of a split; what is wrong with it is in its `problems`, without a warning."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), noting_files(self.read):
             warnings.simplefilter("ignore", DataWarning)
             return self.format.reader(**self.arguments(split))
+
+    def unread(self, datasets: Sequence[DetectionDataset] = ()) -> Unread:
+        """Find files of the folder that look like annotations and that `open` did not read; none where it is a file.
+
+        Files of another format about the images of `datasets` alone are a second version of them, and no loss.
+        """
+        if not self.path.is_dir():
+            return Unread()
+        for dataset in datasets:
+            for problem in dataset.problems:  # has said what became of it
+                self.read.add(problem.path)
+        for file in self.format.left_out(self.folder):
+            self.read.add(file)
+        unread = find_unread(self.path, self.read, self.format.companions, self.format.lists)
+        for format, splits in self.others if unread.annotations else ():
+            second = Source(self.path, format, splits, self.folder)
+            if _holds_all(datasets, second):
+                self.read.update(second.read)
+                patterns = (*self.format.companions, *format.companions)
+                unread = find_unread(self.path, self.read, patterns, self.format.lists)
+        return unread
+
+    def check_unread(self, datasets: Sequence[DetectionDataset]) -> list[str]:
+        """Return lines on files beside the data that were not read.
+
+        Raises:
+            DataError: some look like annotations, and nobody said that it is this format.
+        """
+        unread = self.unread(datasets)
+        lines = unread.notes()
+        if unread.annotations:
+            text = explain_unread(self.path, self.format.title, unread, self.refusals)
+            if not self.chosen:
+                raise DataError(text)
+            lines.insert(0, f"warning: {text.partition(' It was read as ')[0]}")
+        return lines
 
     def section(self, split: str) -> dict[str, Any]:
         """Return the data set of a split as a configuration names it: `class_path` and `init_args`."""
@@ -71,48 +136,211 @@ class Source:
         return yaml.safe_dump({"data": sections}, sort_keys=False, allow_unicode=True, width=100)
 
 
-def find_format(path: Path, *, name: str | None = None) -> Source:
+def _holds_all(datasets: Sequence[DetectionDataset], other: Source) -> bool:
+    """Return True if every image of another data set is in one of these."""
+    images = FilesRead()
+    for dataset in datasets:
+        for index in range(len(dataset)):
+            images.add(dataset.path(index))
+    try:
+        opened = [other.open(split) for split in other.splits]
+    except (DataError, OSError):
+        return False
+    return all(dataset.path(index) in images for dataset in opened for index in range(len(dataset)))
+
+
+def find_format(
+    path: Path,
+    *,
+    name: str | None = None,
+    root: Path | None = None,
+    images: Path | None = None,
+    splits: Mapping[str, str] | None = None,
+) -> Source:
     """Find out what the data in a folder, or in a file that is a data set (COCO's JSON), are.
 
-    Without the name of a format the first that fits is taken. A DataError names what was looked for where none does.
+    Args:
+        path: the folder or file.
+        name: of the format; None takes the first that fits, in the folder or else in one inside it.
+        root: the folder that names in the files are relative to, where the format has such an option.
+        images: the folder of the images, where the format has such an option.
+        splits: by the name of a split, a split as the data name it, or a file or folder of the format; None takes all.
+
+    Raises:
+        DataError: no such folder, or nothing in it that is known; it names what was looked for, and files that look
+            like annotations.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    for folder in filter(None, (root, images)):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
     names = [format.name for format in FORMATS]
     if name is not None and name not in names:
         raise DataError(f"format {with_nearest([name], names)} is not known; expected one of {', '.join(names)}")
-    fitting = [(format, splits) for format in FORMATS if (splits := format.recognise(path))]
-    chosen = [(format, splits) for format, splits in fitting if name in (None, format.name)]
+    found = _look(path, name) or _look_inside(path, name)
+    if found is None:
+        raise DataError(_nothing_found(path, name))
+    source = found
+    given = {"root": root, "images": images}
+    source.options |= {option: value for option, value in given.items() if value is not None}
+    if splits:
+        source.chosen = True
+        source.splits = {split: _chosen_split(source, split, value) for split, value in splits.items()}
+    else:
+        source.splits = name_splits(source.splits)
+    return source
+
+
+def _look(path: Path, name: str | None) -> Source | None:
+    """Return the format of a folder or file itself; images alone are one where no file looks like annotations."""
+    answers = [(format, format.recognise(path)) for format in FORMATS]
+    fitting = [(format, answer) for format, answer in answers if answer and not isinstance(answer, str)]
+    chosen = [entry for entry in fitting if name in (None, entry[0].name)]
     if not chosen:
-        looked_for = "; ".join(f"{format.title}: {format.layout}" for format in FORMATS if name in (None, format.name))
-        what = f"not in the format {name}" if name else "no data set in a known format"
-        found = f" It looks like {', '.join(format.title for format, _ in fitting)}." if fitting else ""
-        raise DataError(f"{path}: {what}.{found} What is looked for: {looked_for}")
-    format, splits = chosen[0]
-    also = [other.title for other, _ in fitting if other is not format and other.reader is not ImageFolder]
-    return Source(path, format, splits, also)
+        return None
+    (format, splits), *_ = chosen
+    if format.reader is ImageFolder and name is None:
+        unread = find_unread(path, FilesRead())
+        if unread.annotations or any(group.what == "empty" for group in unread.others):
+            return None
+    others = [entry for entry in fitting if entry[0] is not format and entry[0].reader is not ImageFolder]
+    refusals = {format.title: answer for format, answer in answers if isinstance(answer, str) and answer}
+    also = [other.title for other, _ in others]
+    return Source(path, format, splits, path, also, chosen=name is not None, refusals=refusals, others=others)
 
 
-def _voc(path: Path) -> Splits:
+_LEVELS, _FOLDERS = 4, 500
+
+
+def _look_inside(path: Path, name: str | None) -> Source | None:
+    """Return the data set in a folder of the folder, or those of its splits; several are an error that names them."""
+    for level in _inner_folders(path):
+        found = {folder: source for folder in level if (source := _look_for_data(folder, name)) is not None}
+        if found:
+            break
+    else:
+        return None
+    inside = {folder: folder.relative_to(path).as_posix() for folder in found}
+    source = next(iter(found.values()))
+    if len(found) > 1:
+        roles = {folder: _role(folder.name) for folder in found}
+        right = len({other.format.name for other in found.values()}) == 1 and len(set(roles.values())) == len(found)
+        if (
+            not right
+            or not set(roles.values()) <= set(_ROLES)
+            or any(len(other.splits) > 1 for other in found.values())
+        ):
+            texts = "; ".join(f"{inside[folder]} ({other.format.title})" for folder, other in found.items())
+            raise DataError(f"{path}: it holds several data sets, give one of them: {texts}")
+        source.splits = {roles[folder]: next(iter(other.splits.values())) for folder, other in found.items()}
+    source.notes.append(f"found in {', '.join(inside.values())}")
+    source.path = path
+    return source
+
+
+def _look_for_data(folder: Path, name: str | None) -> Source | None:
+    source = _look(folder, name)
+    return source if source is not None and (source.format.reader is not ImageFolder or name is not None) else None
+
+
+def _inner_folders(path: Path) -> Iterator[list[Path]]:
+    """The folders in a folder, level by level, but not for ever; hidden ones are left out, links are followed."""
+    level, seen, total = [path], {path.resolve()}, 0
+    for _ in range(_LEVELS if path.is_dir() else 0):
+        inner = []
+        for folder in level:
+            for entry in sorted(folder.iterdir()):
+                if not entry.name.startswith(".") and entry.is_dir() and (real := entry.resolve()) not in seen:
+                    seen.add(real)
+                    inner.append(entry)
+        total += len(inner)
+        if not inner or total > _FOLDERS:
+            return
+        yield inner
+        level = inner
+
+
+def _nothing_found(path: Path, name: str | None) -> str:
+    """Return the message that nothing is recognised, with files that look like annotations and the nearest formats."""
+    answers = {format: format.recognise(path) for format in FORMATS}
+    refusals = {format.title: text for format, text in answers.items() if isinstance(text, str) and text}
+    fitting = [format.title for format, answer in answers.items() if answer and not isinstance(answer, str)]
+    data = [title for title in fitting if title != FORMATS[-1].title] or fitting
+    unread = find_unread(path, FilesRead()) if path.is_dir() else Unread()
+    unread.annotations += [group for group in unread.others if group.what == "empty"]
+    lines = [f"{path}: " + (f"not in the format {name}." if name else "no data set in a known format.")]
+    if name is not None and data:
+        lines[0] += f" It looks like {', '.join(data)}."
+    if unread.annotations:
+        lines.append("Files that look like annotations:")
+        lines += [f"  {group}" for group in unread.annotations[:8]]
+        more = len(unread.annotations) - 8
+        lines += [f"  and {more} more folders or kinds"] if more > 0 else []
+    if refusals:
+        lines.append(nearest_formats(refusals))
+    looked_for = [f"  {format.title}: {format.layout}" for format in FORMATS if name in (None, format.name)]
+    return "\n".join([*lines, "What is looked for:", *looked_for])
+
+
+def _chosen_split(source: Source, split: str, value: str) -> dict[str, Any]:
+    """Return the arguments for a split that was named: by its name in the data, a file, a folder, or a list."""
+    for known in (source.splits, name_splits(source.splits)):
+        if value in known:
+            return known[value]
+    example = next(iter(source.splits.values()))
+    folder = source.folder if source.folder.is_dir() else source.folder.parent
+    for path in (folder / value, source.path / value, Path(value)):
+        if not path.exists():
+            continue
+        found = source.format.recognise(path)
+        if not isinstance(found, str) and found:
+            named = name_splits(found)
+            if len(named) > 1 and split not in named:
+                raise DataError(f"{path}: it has the splits {', '.join(named)}; name one of its files for {split}")
+            return named[split] if split in named else next(iter(named.values()))
+        if path.is_file() and "annotations" in example:
+            return {**example, "annotations": path}
+        if path.is_dir() and "root" in example and "split" not in example:
+            return {**example, "root": path}
+    if "split" in example:
+        return {**example, "split": value}  # the reader says which there are
+    known = name_splits(source.splits) | source.splits
+    raise DataError(
+        f"{source.path}: no split {with_nearest([value], list(known))}, and no such file or folder of "
+        f"{source.format.title} there; the splits are {', '.join(known)}"
+    )
+
+
+def _voc(path: Path) -> Splits | str:
     if not (path / "Annotations").is_dir() or not (path / "JPEGImages").is_dir():
-        return {}
+        there = [name for name in ("Annotations", "JPEGImages") if (path / name).is_dir()]
+        return f"there is the folder {there[0]}, but not the other of Annotations and JPEGImages" if there else ""
     lists = sorted(file.stem for file in (path / "ImageSets" / "Main").glob("*.txt"))
     whole = [name for name in lists if "_" not in name]  # aeroplane_train.txt is VOC's list for one class
     if "train" in whole:
         whole = [name for name in whole if name != "trainval"]  # holds those of train again
     if not whole:
         return {"train": {"root": path, "split": None}}
-    return _named({name: {"root": path, "split": name} for name in whole})
+    return {name: {"root": path, "split": name} for name in whole}
 
 
-def _helmet(path: Path) -> Splits:
-    root = path if path.name == "VOC2028" else path / "VOC2028"
-    return {name: {**arguments, "root": path} for name, arguments in _voc(root).items()}
+def _voc_left_out(path: Path) -> Iterator[Path]:
+    """The XML files that lists of other tasks than detection name, as VOC2012 has them for segmentation."""
+    for file in path.glob("ImageSets/*/*.txt"):
+        for line in text_lines(file) if file.parent.name != "Main" else ():
+            if line.strip():
+                yield path / "Annotations" / f"{line.split()[0]}.xml"
 
 
-def _coco(path: Path) -> Splits:
+def _helmet(path: Path) -> Splits | str:
+    found = _voc(path if path.name == "VOC2028" else path / "VOC2028")
+    return found if isinstance(found, str) else {name: {**value, "root": path} for name, value in found.items()}
+
+
+def _coco(path: Path) -> Splits | str:
     if path.is_file():
-        return {_role(path.stem): {"annotations": path}} if _is_coco(path) else {}
+        return {path.stem: {"annotations": path}} if _is_coco(path) else ""
     folders = [path, path / "annotations", *(path / name for name in ("train", "valid", "val", "test"))]
     files = [file for folder in folders for file in sorted(folder.glob("*.json")) if _is_coco(file)]
     for other in ("keypoints", "stuff", "panoptic"):  # beside COCO's instances: the same images again
@@ -121,58 +349,77 @@ def _coco(path: Path) -> Splits:
     for file in files:
         folder = file.parent.name
         found[folder if folder in ("train", "valid", "val", "test") else file.stem] = {"annotations": file}
-    return _named(found)
+    return found or ""
 
 
-def _yolo(path: Path) -> Splits:
+def _yolo(path: Path) -> Splits | str:
+    reason = ""
     for file in [path] if path.is_file() else [path / "data.yaml", *sorted(path.glob("*.y*ml"))]:
-        content = None
-        if file.suffix in (".yaml", ".yml"):
-            with suppress(OSError, ValueError, yaml.YAMLError):
-                content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        if file.suffix not in (".yaml", ".yml") or not file.is_file():
+            continue
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            reason = reason or f"{file.name} is not valid YAML: {' '.join(str(error).split())}"
+            continue
         if isinstance(content, dict) and "names" in content:
             keys = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
-            return {split: {"data": file, "split": split} for split in keys if any(map(content.get, keys[split]))}
-    return {}
+            splits = [split for split, names in keys.items() if any(content.get(name) for name in names)]
+            return {split: {"data": file, "split": split} for split in splits}
+    return reason
 
 
-def _mot(path: Path) -> Splits:
+def _mot(path: Path) -> Splits | str:
     def has_sequences(folder: Path) -> bool:
         return any((folder / "gt").glob("gt.txt")) or any(folder.glob("*/gt/gt.txt"))
 
     if has_sequences(path):
         return {"train": {"root": path}}
-    return {name: {"root": path / name} for name in ("train", "val", "test") if has_sequences(path / name)}
+    return {name: {"root": path / name} for name in ("train", "val", "test") if has_sequences(path / name)} or ""
 
 
-def _kitti(path: Path) -> Splits:
-    return {"train": {"root": path}} if find_root(path) else {}
+def _kitti(path: Path) -> Splits | str:
+    return {"train": {"root": path}} if find_root(path) else ""
 
 
-def _crowdhuman(path: Path) -> Splits:
+def _crowdhuman(path: Path) -> Splits | str:
     files = [path] if path.suffix == ".odgt" else [*sorted(path.glob("*.odgt")), *sorted(path.glob("*/*.odgt"))]
-    return _named({file.stem: {"annotations": file} for file in files})
+    return {file.stem: {"annotations": file} for file in files} or ""
 
 
-def _images(path: Path) -> Splits:
-    def has_images(pattern: str) -> bool:
-        files = (file for file in path.glob(pattern) if not file.name.startswith("."))
-        return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
+def _images(path: Path) -> Splits | str:
+    def has_images(depth: int) -> bool:
+        return any(file.suffix.lower() in IMAGE_SUFFIXES for file in walk_files(path, depth=depth))
 
-    direct = has_images("*")
-    return {"train": {"root": path, "recursive": not direct}} if direct or has_images("**/*") else {}
+    direct = path.is_dir() and has_images(0)
+    return {"train": {"root": path, "recursive": not direct}} if direct or has_images(_DEPTH) else ""
 
 
+_DEPTH = 32
+
+# fmt: off
 FORMATS: Sequence[Format] = (
     Format("helmet", "Safety-Helmet-Wearing-Dataset", SafetyHelmet, _helmet, "the folder VOC2028"),
-    Format("voc", "Pascal VOC", VOC, _voc, "the folders Annotations and JPEGImages"),
-    Format("coco", "COCO", COCO, _coco, "*.json with images, annotations, categories (also in annotations, train …)"),
+    Format(
+        "voc", "Pascal VOC", VOC, _voc, "the folders Annotations and JPEGImages", left_out=_voc_left_out,
+    ),
+    Format(
+        "coco", "COCO", COCO, _coco, "*.json with images, annotations, categories (also in annotations, train …)",
+        ("*caption*.json", "*keypoints*.json", "*stuff*.json", "*panoptic*.json", "*/image_info*.json"),
+    ),
     Format("yolo", "YOLO", YOLO, _yolo, "data.yaml with names"),
-    Format("mot", "MOTChallenge", MOT, _mot, "<sequence>/gt/gt.txt (also in train …)"),
-    Format("kitti", "KITTI tracking", KITTITracking, _kitti, "the folders label_02 and image_02"),
+    Format(
+        "mot", "MOTChallenge", MOT, _mot, "<sequence>/gt/gt.txt (also in train …)",
+        ("*/det/*.txt", "*/gt/gt-*.txt"), ("*labels*.txt*", "*/gt/*"),
+    ),
+    Format(
+        "kitti", "KITTI tracking", KITTITracking, _kitti, "the folders label_02 and image_02",
+        ("*/calib/*.txt", "*/oxts/*.txt", "*/det_02/*.txt", "*/calib_02/*.txt"),
+    ),
     Format("crowdhuman", "CrowdHuman", CrowdHuman, _crowdhuman, "*.odgt"),
     Format("images", "images without annotations", ImageFolder, _images, "images"),
 )
+# fmt: on
 
 _ROLES = {"train": {"train", "training"}, "val": {"val", "valid", "validation", "dev"}, "test": {"test", "testing"}}
 
@@ -184,11 +431,15 @@ def _role(name: str) -> str:
     return next(iter(roles), "train" if words in (["trainval"], ["annotations"], ["instances"]) else name)
 
 
-def _named(found: Splits) -> Splits:
-    """Splits by their roles, training first; of two with one role the second keeps its own name."""
+def name_splits(found: Splits) -> Splits:
+    """Return splits by their roles, training first; of two with one role the second keeps its own name.
+
+    A single one is to train on, unless its name says something else.
+    """
     splits: Splits = {}
     for name in sorted(found):
         role = _role(name)
+        role = "train" if len(found) == 1 and role not in _ROLES else role
         splits[name if role in splits else role] = found[name]
     order = [*_ROLES, *sorted(splits)]
     return {name: splits[name] for name in sorted(splits, key=order.index)}

@@ -16,10 +16,13 @@ RARE = 2
 
 _ERRORS = {
     "unusable": "splits that cannot be used. Nothing of them can be read.",
+    "unread-annotation": "files that look like annotations and were not read, and empty folders. Choose another format "
+    "(--format), add them (--splits), put them right or move them away; with --format or --splits it is a warning.",
     "missing-image": "missing images. The samples are left out.",
     "missing-annotation": "images without annotation. The samples are left out.",
     "unreadable-image": "unreadable images. In training another image takes its place, in evaluation it is left out.",
     "unreadable-annotation": "unreadable annotations. The samples are left out.",
+    "empty-annotation": "empty files of annotations. Their images count as ones without objects: are the files whole?",
     "duplicate": "samples listed twice. The first counts.",
     "wrong-size": "images of another size than annotated. Boxes are taken as they are and cut at the real edges: were "
     "they drawn on another version of the image, or before it was turned upright?",
@@ -36,13 +39,16 @@ _ERRORS = {
     "class-count": "another number of classes than the model's. Training will not start.",
     "class-list": "classes that the training data lack. Training will not start; give all splits the same class_names.",
     "no-objects": "splits without any object. There is nothing to learn, or to evaluate.",
+    "copied-folder": "folders that hold the images and boxes of another. They count twice: leave one out.",
     "same-image": "images in two splits. Evaluation on what was trained on flatters.",
 }
 _WARNINGS = {
     "near-duplicate": "near-duplicates across splits. Copies, resized images or neighbouring frames: evaluation "
     "flatters. Split by source or by video.",
     "size": "image sizes not stated. They are read from the images; other programs may fail.",
+    "image-name": "names of images that are no paths. Images that end like them are used: are they the right ones?",
     "image-id": "image ids. Images are numbered anew.",
+    "left-out-file": "files that look like annotations and are not in the format or splits asked for.",
     "mislabelled-file": "names that say another image format. They are read by their content.",
     "ambiguous-box": "boxes with two classes. Which of them is it?",
     "absent-class": "classes without an object. They cannot be learned.",
@@ -107,7 +113,7 @@ class DatasetReport:
         self, kind: str, split: SplitReport, message: str, sample: int | None = None, path: str = "", note: bool = False
     ) -> None:
         """Add a finding about a split or a sample of it; a `note` is not as severe as its kind."""
-        severity: Severity = "note" if note or kind in _NOTES else "warning" if kind in _WARNINGS else "error"
+        severity = "note" if note else severity_of(kind)
         path = path or (repr(split.dataset) if sample is None else str(split.dataset.path(sample)))
         self.findings.append(Finding(severity, kind, split.name, path, message, sample))
 
@@ -135,6 +141,11 @@ class DatasetReport:
             "warnings": self.count("warning"),
             "findings": [asdict(finding) for finding in self.findings if finding.severity != "note"],
         }
+
+
+def severity_of(kind: str) -> Severity:
+    """Return how severe a kind of finding is."""
+    return "note" if kind in _NOTES else "warning" if kind in _WARNINGS else "error"
 
 
 def counted(count: int, noun: str) -> str:

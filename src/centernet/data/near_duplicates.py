@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from .dataset import DetectionDataset
-from .sample import Floats, Ints, Pixels
+from .sample import Bools, Floats, Ints, Pixels
 
 MAX_DISTANCE = 10
 """Bits of 64. Recompressed, resized or brighter copies differ by fewer; of unrelated photographs one pair in 30,000."""
@@ -60,6 +60,33 @@ def nearest_pairs(first: Pixels, second: Pixels) -> list[tuple[int, int, float]]
         found = places[ones[best]], other_places[others[best]], alike[best].clip(max=1)
         pairs += zip(*(column.tolist() for column in found), strict=True)
     return sorted(pairs, key=lambda pair: (-round(pair[2], 3), pair[1]))
+
+
+def have_contrast(fingerprints: Pixels) -> Bools:
+    """Tell which images are not of one gray level all over: bool N."""
+    return np.asarray(np.ptp(fingerprints[:, _BITS:], axis=1) > 0)
+
+
+def group_alike(fingerprints: Pixels) -> Ints:
+    """Return the group of each of N images, the index of one in it: near-duplicates, and theirs, are in one."""
+    parents = list(range(len(fingerprints)))
+
+    def root(place: int) -> int:
+        while parents[place] != place:
+            parents[place] = parents[parents[place]]
+            place = parents[place]
+        return place
+
+    places, signs, scaled = _vectors(fingerprints)
+    step = max(1, _BLOCK // max(1, len(places)))
+    for start in range(0, len(places), step):
+        rows, columns = np.nonzero(signs[start : start + step] @ signs.T >= _BITS - 2 * MAX_DISTANCE)
+        rows += start
+        rows, columns = rows[rows < columns], columns[rows < columns]
+        alike = (scaled[rows] * scaled[columns]).sum(axis=1) >= MIN_CORRELATION
+        for a, b in zip(places[rows[alike]].tolist(), places[columns[alike]].tolist(), strict=True):
+            parents[root(b)] = root(a)
+    return np.array([root(place) for place in range(len(parents))], dtype=np.int64)
 
 
 def _vectors(fingerprints: Pixels) -> tuple[Ints, Floats, Floats]:

@@ -6,7 +6,12 @@ and the centre of its first pixel is at (.5, .5); OpenCV's pixel indices (first 
 
 from __future__ import annotations
 
-from .listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES, list_images as list_images
+from .listing import (
+    IMAGE_SUFFIXES as IMAGE_SUFFIXES,
+    list_images as list_images,
+    walk_files as walk_files,
+    walk_folders as walk_folders,
+)
 from .preprocessing import Preprocessing as Preprocessing
 from .reading import (
     ImageError as ImageError,

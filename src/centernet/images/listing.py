@@ -1,8 +1,9 @@
-"""The image files of a folder."""
+"""The files of a folder, and the images among them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from .reading import ImageError
@@ -20,7 +21,8 @@ IMAGE_SUFFIXES = (
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
     """List the images of a folder, sorted by name (by their path inside it when recursive).
 
-    An image is a file with one of `IMAGE_SUFFIXES`, in upper or lower case; hidden files (".name") are left out.
+    An image is a file with one of `IMAGE_SUFFIXES`, in upper or lower case; hidden files (".name") are left out. Links
+    to folders are followed.
 
     Raises:
         ImageError: no such folder, or no image in it.
@@ -28,11 +30,47 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    files = [p for p in (folder.rglob("*") if recursive else folder.iterdir()) if not p.name.startswith(".")]
-    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    files = list(walk_files(folder, depth=_DEPTH if recursive else 0))
+    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
-        others = sorted({p.suffix.lower() or "none" for p in files if p.is_file()})
+        others = sorted({p.suffix.lower() or "none" for p in files})
         found = f"only files with the suffixes {', '.join(others)}" if others else "no files"
-        hint = "" if recursive or not any(p.is_dir() for p in files) else "; its subfolders were not searched"
+        inner = any(p.is_dir() for p in folder.iterdir() if not p.name.startswith("."))
+        hint = "; its subfolders were not searched" if inner and not recursive else ""
         raise ImageError(f"{folder}: no images here, {found}{hint}. Expected e.g. .jpg, .png, .webp, .tif or .bmp")
     return sorted(images, key=lambda p: p.relative_to(folder).as_posix())
+
+
+_DEPTH = 32  # of folders in one another, beyond which nobody keeps data
+
+
+def walk_files(folder: Path, *, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yield the files of a folder and of its subfolders, in the order of `walk_folders`."""
+    for current, files, _ in walk_folders(folder, depth=depth):
+        yield from (current / name for name in files)
+
+
+def walk_folders(folder: Path, *, depth: int = _DEPTH) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield a folder and its subfolders, each with the names of its files and of its own subfolders, sorted.
+
+    Hidden files and folders (".name") are left out. Links to folders are followed; a folder that is reached a second
+    time, as by a link to one around it, is passed over. So is one that cannot be opened.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [(folder, 0)]
+    while waiting:
+        current, level = waiting.pop()
+        try:
+            status = os.stat(current)
+            if (key := (status.st_dev, status.st_ino)) in seen:
+                continue
+            seen.add(key)
+            with os.scandir(current) as entries:
+                listed = sorted((entry.name, entry.is_dir(), entry.is_file()) for entry in entries)
+        except OSError:
+            continue
+        shown = [entry for entry in listed if not entry[0].startswith(".")]
+        folders = [name for name, is_folder, _ in shown if is_folder]
+        yield current, [name for name, _, is_file in shown if is_file], folders
+        if level < depth:
+            waiting += [(current / name, level + 1) for name in reversed(folders)]

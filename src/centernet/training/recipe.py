@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from centernet.annotations.problems import DataError
 from centernet.data import DetectionDataset
 from centernet.data.detect_format import Source
+from centernet.data.setting_aside import Parts, set_aside, write_lists
 from centernet.network.weights import model_section
 
 SIZES = (320, 384, 448, 512)
@@ -19,6 +21,7 @@ IMAGE_PASSES = 10_000
 
 def finetuning(
     source: Source,
+    output: str | PathLike[str],
     *,
     model: str | PathLike[str] = "voc-lite",
     epochs: int | None = None,
@@ -30,6 +33,7 @@ def finetuning(
 
     Args:
         source: the data set, in any known format.
+        output: folder of the run; the lists of a part that is set aside are written there.
         model: what to start from: a name, a folder or a checkpoint.
         epochs: length of the training; about 10,000 images in all when None.
         size: side of the network's input, a multiple of 32; by the sizes of the objects when None.
@@ -44,8 +48,8 @@ def finetuning(
     """
     if "train" not in source.splits:
         raise DataError(
-            f"{source.path}: it has the splits {', '.join(source.splits)}, but none to train on; name one of its files "
-            "or lists train, or write a configuration with data.train (docs/datasets.md)"
+            f"{source.path}: it has the splits {', '.join(source.splits)}, but none to train on; say which is, as in "
+            f"--splits train={next(iter(source.splits))}"
         )
     dataset = source.open("train")
     sides = _object_sides(dataset)
@@ -56,15 +60,15 @@ def finetuning(
     section["class_names"], section["num_classes"] = list(names), None
     section["preprocessing"] = {**section["preprocessing"], "size": [side, side]}
     section["backbone"].setdefault("init_args", {})["frozen_stages"] = 2
-    train, val = _splits(source)
-    images = len(dataset) if "val" in source.splits else round(0.8 * len(dataset))
+    train, val, aside = _splits(source, dataset, Path(output))
+    images = len(dataset) if aside is None else len(aside.train)
     number = epochs or int(np.clip(round(IMAGE_PASSES / images), 4, 120))
     found = (
-        f"{images:,} images, {len(sides):,} objects of {len(names)} classes "
+        f"{len(dataset):,} images, {len(sides):,} objects of {len(names)} classes "
         f"({', '.join(names[:8])}{', …' if len(names) > 8 else ''}); input {side}×{side}, {number} epochs"
     )
-    if "val" not in source.splits:
-        found += "\nno split for validation: a fifth of the images, drawn at random, is kept for it"
+    if aside is not None:
+        found += f"\nno split for validation: {aside.how} (lists: {Path(output)}/train.txt, val.txt)"
     return {
         "seed_everything": 0,
         "start_from": str(model),
@@ -83,14 +87,17 @@ def finetuning(
     }, found
 
 
-def _splits(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the sections `train` and `val`; without a split to validate on, every fifth image is set aside."""
+def _splits(
+    source: Source, dataset: DetectionDataset, output: Path
+) -> tuple[dict[str, Any], dict[str, Any], Parts | None]:
+    """Return the sections `train` and `val`; without a split to validate on, a part of the images is set aside."""
     train = source.section("train")
     if "val" in source.splits:
-        return train, source.section("val")
-    part = {"dataset": train, "fraction": 0.8}
-    rest = copy.deepcopy(part) | {"rest": True}
-    return {"class_path": "RandomSubset", "init_args": part}, {"class_path": "RandomSubset", "init_args": rest}
+        return train, source.section("val"), None
+    parts = set_aside(dataset)
+    lists = write_lists(dataset, parts, output)
+    chosen = [{"class_path": "ChosenImages", "init_args": {"dataset": train, "images": str(path)}} for path in lists]
+    return chosen[0], copy.deepcopy(chosen[1]), parts
 
 
 def _object_sides(dataset: DetectionDataset) -> np.ndarray[Any, Any]:

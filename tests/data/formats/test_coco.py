@@ -239,10 +239,10 @@ def test_wrong_paths_say_what_was_tried(write: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         COCO(write(), tmp_path / "pictures")
     path = write()
-    (tmp_path / "images").rename(tmp_path / "hidden")
+    elsewhere = (tmp_path / "images").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
     with pytest.raises(DataError, match=r"'a.jpg' are in none of .*give their folder as `images`"):
         COCO(path)
-    assert len(COCO(path, tmp_path / "hidden")) == 2
+    assert len(COCO(path, elsewhere)) == 2
     with pytest.raises(DataError, match=r"no usable image.*\n.*2 missing-image|no usable image. 2 problems"):
         COCO(path, tmp_path)
 

@@ -143,7 +143,12 @@ def test_wrong_boxes_are_named_and_left_out(write: Write, entry: Any, kind: str,
         ({"ID": "b"}, "unreadable-annotation", "line 2 (b) has no list gtboxes"),
         ({"ID": "a", "gtboxes": []}, "duplicate", "line 2: the ID 'a' is there again"),
         ({"ID": "gone", "gtboxes": []}, "missing-image", "no such file"),
-        ({"ID": "../Images/b", "gtboxes": []}, "missing-image", "leads out of the folder"),
+        ({"ID": "../Images/c", "gtboxes": []}, "missing-image", "leads out of the folder"),
+        (
+            {"ID": "../Images/a", "gtboxes": []},
+            "missing-image",
+            "which is refused, and the file that ends like it, a.jpg",
+        ),
         ({"ID": "/etc/hostname", "gtboxes": []}, "missing-image", "leads out of the folder"),
         ({"ID": "x\0/b", "gtboxes": []}, "missing-image", "no such file"),
     ],
@@ -179,10 +184,10 @@ def test_wrong_paths_say_what_was_tried(write: Write, tmp_path: Path) -> None:
         CrowdHuman(tmp_path / "none.odgt")
     with pytest.raises(DataError, match=r"box: expected one of full, visible, head, got 'body'"):
         CrowdHuman(path, box="body")  # type: ignore[arg-type]
-    (tmp_path / "Images").rename(tmp_path / "hidden")
-    with pytest.raises(DataError, match=r"'a.jpg' are in none of .*Images"):
+    elsewhere = (tmp_path / "Images").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
+    with pytest.raises(DataError, match=r"'a.jpg' are in none of .*give their folder as `images`"):
         CrowdHuman(path)
-    assert len(CrowdHuman(path, tmp_path / "hidden")) == 1
+    assert len(CrowdHuman(path, elsewhere)) == 1
     with pytest.raises(DataError, match="no such folder"):
         CrowdHuman(path, tmp_path / "none")
     path.write_text('{"images": []}\n')

@@ -14,6 +14,8 @@ from ...annotations.problems import DataError, Reports
 from ..dataset import DetectionDataset
 from .layout import ImageList, find_image_folder
 
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+
 
 class CrowdHuman(DetectionDataset):
     """A data set in CrowdHuman's format, with one class: ``person``, or ``head`` where the boxes are those of heads.
@@ -41,10 +43,11 @@ class CrowdHuman(DetectionDataset):
             raise DataError(f"box: expected one of {', '.join(BOX_KEYS)}, got {box!r}")
         lines, rows = read_crowdhuman(path, report := Reports(strict=strict), box=box)
         names = list(lines)
-        listed = ImageList(find_image_folder(path, images, [f"{name}.jpg" for name in names[:20]]), report)
+        files = [f"{name}{suffix}" for name in names[:20] for suffix in _SUFFIXES]
+        listed = ImageList(find_image_folder(path, images, files), report)
         indices = np.full(len(names), -1, dtype=np.int64)
         for place, name in enumerate(names):
-            there = filter(None, (listed.folder.find(f"{name}{suffix}") for suffix in (".jpg", ".jpeg", ".png")))
+            there = filter(None, (listed.folder.find(f"{name}{suffix}") for suffix in _SUFFIXES))
             found = next(there, None) or listed.find(f"{name}.jpg")
             if found is not None:
                 indices[place] = listed.add(found)

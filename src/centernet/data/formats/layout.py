@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...annotations.problems import DataError, Reports
 from ...annotations.rows import BoxRows, RowList, are_usable, describe_fault
-from ...images import ImageError, image_size
+from ...images import IMAGE_SUFFIXES, ImageError, image_size, walk_files
 from ..columns import Columns, Paths
 
 _BLOCK = 1 << 16  # boxes that are judged at once
@@ -26,6 +28,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listings: dict[str, dict[str, str]] = {}
+        self._by_base_name: dict[str, list[str]] | None = None
 
     def find(self, name: str) -> str | None:
         """Return the real path, relative to the root, of the file `name`; None if it isn't there or lies outside."""
@@ -36,6 +39,27 @@ class Folder:
         listing = self.listing(folder)
         found = listing.get(last) or listing.get(last.lower())
         return None if found is None else f"{folder}/{found}".lstrip("/")
+
+    def find_near(self, name: str) -> list[str]:
+        """Return the images that a name may mean which is no path inside the root: those with the longest end of it.
+
+        An end is some last parts of the name, at least its base name: of ``../media/upload/4/a.jpg`` or
+        ``https://host/upload/4/a.jpg`` the file ``upload/4/a.jpg``, else ``4/a.jpg``, else ``a.jpg``, in the root or,
+        if it is not there, in any folder inside.
+        """
+        parts = _inner_parts(name)
+        for start in range(len(parts)):
+            if (found := self.find("/".join(parts[start:]))) is not None and (self.root / found).is_file():
+                return [found]
+        if self._by_base_name is None:
+            self._by_base_name = {}
+            for path in walk_files(self.root):
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    inside = path.relative_to(self.root).as_posix()
+                    self._by_base_name.setdefault(path.name.lower(), []).append(inside)
+        same = self._by_base_name.get(parts[-1].lower(), []) if parts else []
+        alike = [_common_end(path.split("/"), parts) for path in same]
+        return [path for path, length in zip(same, alike, strict=True) if length == max(alike)]
 
     def listing(self, subfolder: str = "") -> dict[str, str]:
         """Return the files in a subfolder, by their names and by their names in lower case; empty if there is none."""
@@ -49,21 +73,74 @@ class Folder:
         return self._listings[subfolder]
 
 
+def _inner_parts(name: str) -> list[str]:
+    """The parts of a name that may be those of a file here: without scheme, host, query, drive and ``..``."""
+    text = "" if "\0" in name else name
+    if "://" in text or text.startswith("/data/"):  # an address, perhaps one of Label Studio's own
+        text = text.partition("://")[2] or text
+        path, _, query = text.partition("?")
+        inner = [value for key, _, value in (pair.partition("=") for pair in query.split("&")) if key == "d"]
+        text = unquote(inner[0] if inner else path)
+    parts = text.replace("\\", "/").split("/")
+    return [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
+
+
+def _common_end(first: Sequence[str], second: Sequence[str]) -> int:
+    """The number of last parts that two paths share, whatever their case."""
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a.lower() != b.lower()), min(len(first), len(second)))
+
+
 def find_image_folder(annotations: Path, given: str | os.PathLike[str] | None, names: Sequence[str]) -> Path:
-    """Return the folder of the images of an annotation file: the one given, or one nearby that has one of `names`."""
+    """Return the folder of the images of an annotation file: the one given, or that nearby with most of `names`.
+
+    Raises:
+        DataError: the folder isn't there, or none has one.
+    """
     if given is not None:
         if not Path(given).is_dir():
-            raise DataError(f"{given}: no such folder; `images` is the folder that the images' names are relative to")
+            raise DataError(f"{given}: no such folder; `images` (--images) is what the images' names are relative to")
         return Path(given)
+    beside = annotations if annotations.is_dir() else annotations.parent
     split = annotations.stem.rpartition("_")[2]  # instances_train2017.json, annotation_train.odgt
     inside = ("images", "Images", "JPEGImages", "", split, f"images/{split}", f"Images/{split}", f"{split}/Images")
-    folders = [root / name for root in (annotations.parent, annotations.parent.parent) for name in inside]
-    for folder in folders:
-        if any(map(Folder(folder).find, names)):
-            return folder
+    folders = [root / name for root in (beside, beside.parent) for name in inside]
+    folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+    own = [beside, beside.parent] if beside.name.lower().startswith(_OF_ANNOTATIONS) else [beside]
+    near = [folder for folder in folders if folder in own or folder.parent in own]  # not in a data set beside this one
+    for rule, places in ((_are_there, folders), (_are_there_by_their_ends, near)):
+        counts = [rule(Folder(folder), names) for folder in places]
+        if any(counts):
+            return places[counts.index(max(counts))]
+    for folder in own:
+        if (inside_own := _anywhere_in(Folder(folder), names)) is not None:
+            return inside_own
     example = f" such as {names[0]!r}" if names else ""
     tried = ", ".join(map(str, folders))
-    raise DataError(f"{annotations}: its images{example} are in none of {tried}; give their folder as `images`")
+    text = f"its images{example} are in none of {tried}, nor in a folder inside {beside}"
+    raise DataError(f"{annotations}: {text}; give their folder as `images` (--images)")
+
+
+_OF_ANNOTATIONS = ("annotation", "label", "ann")
+
+
+def _are_there(folder: Folder, names: Sequence[str]) -> int:
+    return sum(folder.find(name) is not None for name in names)
+
+
+def _are_there_by_their_ends(folder: Folder, names: Sequence[str]) -> int:
+    ends = [["/".join(parts[start:]) for start in range(len(parts))] for parts in map(_inner_parts, names)]
+    return sum(any(folder.find(end) is not None for end in some) for some in ends)
+
+
+def _anywhere_in(folder: Folder, names: Sequence[str]) -> Path | None:
+    """The folder inside a folder, however deep, that most names are relative to."""
+    roots: Counter[Path] = Counter()
+    for name in names:
+        for found in folder.find_near(name):
+            path, parts = found.split("/"), _inner_parts(name)
+            roots[folder.root.joinpath(*path[: len(path) - _common_end(path, parts)])] += 1
+    return roots.most_common(1)[0][0] if roots else None
 
 
 def root_hint(root: Path, inside: Iterable[Path]) -> str:
@@ -90,16 +167,43 @@ class ImageList:
         self.names: list[str] = []
         self.sizes: list[tuple[int, int]] = []
         self._clipped = 0
+        self._near: dict[str, str] = {}  # file by the name that was meant to be it
+        self._taken: dict[str, str] = {}  # and the other way round
+        self._added: set[str] | None = None  # `names`, once that is asked for
 
     def __len__(self) -> int:
         return len(self.names)
 
     def find(self, name: str) -> str | None:
-        """Return the real name of a file; None after a missing one was reported."""
-        found = self.folder.find(name)
-        if found is None:
-            self.report(self.folder.root / name, "missing-image", f"{missing(name)}; the sample is left out")
-        return found
+        """Return the real name of a file, relative to the root; None after a missing one was reported.
+
+        A name that is no path in the root stands for the one image that ends like it (`Folder.find_near`).
+        """
+        path = self.folder.root / name
+        if (found := self.folder.find(name)) is not None:
+            if found in self._taken:
+                text = f"it was taken for {self._taken[found]!r} as well, a name that ends like it"
+                self.report(path, "duplicate", f"{text}; put that name right")
+            return found
+        if name in self._near:
+            return self._near[name]
+        near = self.folder.find_near(name)
+        if len(near) == 1 and near[0] not in self._taken and near[0] not in self._added_names():
+            self._near[name] = near[0]
+            self._taken[near[0]] = name
+            return near[0]
+        text = missing(name)
+        if len(near) > 1:
+            text += f", and {len(near)} files end like the name: {', '.join(near[:3])}"
+        elif near:
+            text += f", and the file that ends like it, {near[0]}, is another image's"
+        self.report(path, "missing-image", f"{text}; the sample is left out")
+        return None
+
+    def _added_names(self) -> set[str]:
+        if self._added is None:
+            self._added = set(self.names)
+        return self._added
 
     def add(self, name: str, size_hw: tuple[int, int] | None = None, *, stated: str = "") -> int:
         """Append an image. Returns its index; -1 after an unreadable one was reported.
@@ -118,11 +222,22 @@ class ImageList:
                 own = f"the image's own {size_hw[0]}×{size_hw[1]} (height×width) are used"
                 self.report(path, "size", f"{stated}; {own}")
         self.names.append(name)
+        if self._added is not None:
+            self._added.add(name)
         self.sizes.append(size_hw)
         return len(self.names) - 1
 
     def findings(self) -> dict[str, Any]:
         """Return what was found on the way: arguments of `DetectionDataset`."""
+        if self._near:
+            name, file = next(iter(self._near.items()))
+            out = sum(missing(name) != NO_FILE for name in self._near)
+            count = len(self._near)
+            text = "1 name of an image is no path" if count == 1 else f"{count} names of images are no paths"
+            text += f" in {self.folder.root}"
+            text += f", {out} of them lead out of it" if out else ""
+            text += f"; the images that end like them are used, the first: {file} for {name!r}"
+            self.report(self.folder.root, "image-name", text)
         return {"problems": self.report.found, "strict": self.report.strict, "clipped": self._clipped}
 
     def columns(
@@ -171,5 +286,6 @@ class ImageList:
 
 def missing(name: str) -> str:
     """Say why there is no file of this name."""
-    climbs = ".." in Path(name).parts or Path(name).is_absolute()
+    parts = name.replace("\\", "/").split("/")
+    climbs = ".." in parts or parts[0] == "" or ":" in parts[0]
     return "the name leads out of the folder of the data set, which is refused" if climbs else NO_FILE

@@ -12,6 +12,7 @@ import numpy as np
 from ...annotations.mot import SequenceInfo
 from ...annotations.problems import Reports
 from ...annotations.rows import BoxRows
+from ...annotations.text import text_lines
 from ...images import IMAGE_SUFFIXES
 from ..columns import Columns
 from ..dataset import VideoSequence
@@ -49,6 +50,9 @@ class SequenceReader:
         if not frames:
             report(path, "missing-image", "no images named by their frames; the sequence is left out")
             return
+        if not len(rows) and not any(line.strip() for line in text_lines(truth)):
+            text = "the file is empty: all frames count as ones without objects"
+            report(truth, "empty-annotation", text)
         without = rows.images[~np.isin(rows.images, list(frames))].tolist()
         if without:
             text = f"the frames {spans(set(without))} have no image in {folder}"

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...annotations.problems import DataError, Reports, UnknownKeys, check_class_names, with_nearest
+from ...annotations.problems import DataError, Reports, UnknownKeys, check_class_names, note_read, with_nearest
 from ...annotations.rows import RowList
 from ...annotations.text import filled_lines
 from ...annotations.voc import VOC_CLASSES, VocFile, read_voc
@@ -56,6 +56,7 @@ class VOC(DetectionDataset):
                 text = f"{stem!r} has neither an image nor an XML file; the sample is left out"
                 report(source, "missing-image", text)
             elif image is None:
+                note_read(files.root / str(xml))
                 text = "no image for its XML file; the sample is left out"
                 report(images.folder.root / f"{stem}.jpg", "missing-image", text)
             elif xml is None:

@@ -1,0 +1,294 @@
+"""No mutation of a layout loses boxes in silence: as many are read as before, or an error names the place.
+
+A format joins by a row of `LAYOUTS`: a function that writes a small data set of it into an empty folder.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from PIL import Image
+
+from centernet.annotations.problems import DataError
+from centernet.cli.main import main
+from centernet.data import Synthetic
+from centernet.data.audit import audit
+from centernet.data.audit_subject import open_folder
+from centernet.data.convert import convert
+from centernet.data.detect_format import find_format
+from centernet.images import ImageError
+
+NAMES = ["cat", "dog", "person"]
+SIZE = (64, 48)  # width, height
+SCENES: dict[str, list[tuple[str, tuple[int, int, int, int]]]] = {
+    f"scene{number}": [(NAMES[(number + k) % 3], (3 + 9 * k, 4 + 3 * number, 20 + 9 * k, 24 + 3 * number))
+                       for k in range(1 + number % 3)]
+    for number in range(6)
+}  # fmt: skip
+"""The images of hand-written layouts, by their stems: class, and x1 y1 x2 y2 in pixels from 0. 12 boxes in all."""
+TRAIN, VAL = list(SCENES)[:4], list(SCENES)[4:]
+
+
+def draw(path: Path, stem: str) -> None:
+    """Write the image of a scene; each is another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(stem)
+    small = Image.frombytes("RGB", (8, 6), rng.randbytes(8 * 6 * 3))
+    small.resize(SIZE, Image.Resampling.NEAREST).save(path)
+
+
+def write(path: Path, content: str | dict[str, Any] | list[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def coco(stems: Sequence[str], folder: str = "") -> dict[str, Any]:
+    images = [
+        {"id": n, "file_name": f"{folder}{stem}.png", "width": 64, "height": 48} for n, stem in enumerate(stems, 1)
+    ]
+    boxes = [(n, *entry) for n, stem in enumerate(stems, 1) for entry in SCENES[stem]]
+    annotations = [
+        {"id": k, "image_id": n, "category_id": NAMES.index(name) + 1, "bbox": [x, y, x2 - x, y2 - y], "iscrowd": 0}
+        for k, (n, name, (x, y, x2, y2)) in enumerate(boxes, 1)
+    ]
+    categories = [{"id": n, "name": name} for n, name in enumerate(NAMES, 1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def yolo_rows(stem: str) -> str:
+    rows = [
+        f"{NAMES.index(name)} {(x1 + x2) / 128} {(y1 + y2) / 96} {(x2 - x1) / 64} {(y2 - y1) / 48}\n"
+        for name, (x1, y1, x2, y2) in SCENES[stem]
+    ]
+    return "".join(rows)
+
+
+def voc_xml(stem: str) -> str:
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin><xmax>{x2}</xmax>"
+        f"<ymax>{y2}</ymax></bndbox></object>"
+        for name, (x1, y1, x2, y2) in SCENES[stem]
+    )
+    size = "<size><width>64</width><height>48</height><depth>3</depth></size>"
+    return f"<annotation><filename>{stem}.png</filename>{size}{objects}</annotation>"
+
+
+def coco_own(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        write(root / f"annotations/instances_{split}.json", coco(stems))
+        for stem in stems:
+            draw(root / split / f"{stem}.png", stem)
+
+
+def coco_roboflow(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("valid", VAL)):
+        write(root / split / "_annotations.coco.json", coco(stems))
+        for stem in stems:
+            draw(root / split / f"{stem}.png", stem)
+    write(root / "README.roboflow.txt", "my data - v1\n==============\n\nThe dataset includes 6 images, by 1 person.\n")
+
+
+def coco_label_studio(root: Path) -> None:
+    write(root / "result.json", coco(list(SCENES), "images\\"))
+    for stem in SCENES:
+        draw(root / "images" / f"{stem}.png", stem)
+
+
+def voc(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        write(root / f"ImageSets/Main/{split}.txt", "".join(f"{stem}\n" for stem in stems))
+    voc_without_lists(root)
+
+
+def voc_without_lists(root: Path) -> None:
+    for stem in SCENES:
+        write(root / f"Annotations/{stem}.xml", voc_xml(stem))
+        draw(root / f"JPEGImages/{stem}.png", stem)
+
+
+def yolo(root: Path) -> None:
+    write(root / "data.yaml", yaml.safe_dump({"train": "images/train", "val": "images/val", "names": NAMES}))
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        for stem in stems:
+            write(root / f"labels/{split}/{stem}.txt", yolo_rows(stem))
+            draw(root / f"images/{split}/{stem}.png", stem)
+
+
+def yolo_roboflow(root: Path) -> None:
+    write(root / "data.yaml", f"train: ../train/images\nval: ../valid/images\nnc: 3\nnames: {NAMES}\n")
+    write(
+        root / "README.dataset.txt", "my data > 2024-01-01 1:02pm\nhttps://universe.example/my/data\n\nLicense: MIT\n"
+    )
+    for split, stems in (("train", TRAIN), ("valid", VAL)):
+        for stem in stems:
+            write(root / f"{split}/labels/{stem}.txt", yolo_rows(stem))
+            draw(root / f"{split}/images/{stem}.png", stem)
+
+
+def crowdhuman(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        lines = []
+        for stem in stems:
+            boxes = [
+                {"tag": "person", "fbox": [x1, y1, x2 - x1, y2 - y1], "vbox": [x1, y1, x2 - x1, y2 - y1]}
+                for _, (x1, y1, x2, y2) in SCENES[stem]
+            ]
+            lines.append(json.dumps({"ID": stem, "gtboxes": boxes}) + "\n")
+            draw(root / f"Images/{stem}.png", stem)
+        write(root / f"annotation_{split}.odgt", "".join(lines))
+
+
+def mot(root: Path) -> None:
+    scenes = {name: Synthetic(3, size=(48, 64), seed=seed) for seed, name in enumerate(("a", "b"))}
+    convert(scenes, root / "made", to="mot", images="copy")
+    for name in scenes:
+        (inner,) = (root / "made" / name).iterdir()
+        shutil.move(inner, root / f"sequence-{name}")
+        shutil.copy(root / f"sequence-{name}/gt/gt.txt", write_folder(root / f"sequence-{name}/det") / "det.txt")
+    shutil.rmtree(root / "made")
+
+
+def kitti_tracking(root: Path) -> None:
+    for video, stems in (("0000", TRAIN), ("0001", VAL)):
+        rows = []
+        for frame, stem in enumerate(stems):
+            draw(root / f"training/image_02/{video}/{frame:06d}.png", stem)
+            for identity, (_, box) in enumerate(SCENES[stem]):
+                rows.append(f"{frame} {identity} Car 0 0 -1.5 {' '.join(map(str, box))} 1.5 1.6 3.9 1 2 30 -1.6\n")
+        write(root / f"training/label_02/{video}.txt", "".join(rows))
+        write(root / f"training/calib/{video}.txt", "P0: 7.2 0 6.1 0 0 7.2 1.7 0 0 0 1 0\n")
+
+
+def write_folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+class Layout(NamedTuple):
+    write: Callable[[Path], None]
+    background: str = ""  # pattern of the files that mean, where they are empty, an image without objects
+
+
+LAYOUTS: dict[str, Layout] = {
+    "coco": Layout(coco_own),
+    "coco-roboflow": Layout(coco_roboflow),
+    "coco-label-studio": Layout(coco_label_studio),
+    "voc": Layout(voc),
+    "voc-without-lists": Layout(voc_without_lists),
+    "yolo": Layout(yolo, "labels/*.txt"),
+    "yolo-roboflow": Layout(yolo_roboflow, "*/labels/*.txt"),
+    "crowdhuman": Layout(crowdhuman),
+    "mot": Layout(mot),
+    "kitti-tracking": Layout(kitti_tracking),
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def mutate(root: Path, rng: random.Random) -> str:
+    """Rename, move, nest, double or empty a file or folder. Returns what was done, with the path it was done to."""
+    entries = sorted(path for path in root.rglob("*"))
+    folders = [root, *(path for path in entries if path.is_dir())]
+    if rng.random() < 0.5:  # else single images would be nearly all that is chosen
+        entries = [path for path in entries if path.is_dir() or path.suffix not in (".png", ".jpg")]
+    path = rng.choice(entries)
+    way = rng.choice(["rename", "move", "nest", "double", "empty", "wrap", "double all"])
+    name = path.relative_to(root).as_posix()
+    if way == "rename":
+        target = path.with_name(rng.choice([f"{path.stem}_1{path.suffix}", f"old {path.name}", f"{path.name}.bak"]))
+        path.rename(target)
+    elif way == "move":
+        choices = [
+            f for f in folders if f != path.parent and not f.is_relative_to(path) and not (f / path.name).exists()
+        ]
+        target = rng.choice([*choices, root / "elsewhere"])
+        target.mkdir(exist_ok=True)
+        shutil.move(path, target / path.name)
+    elif way == "nest":
+        inner = path.with_name("nested")
+        inner.mkdir()
+        shutil.move(path, inner / path.name)
+    elif way == "double":
+        target = path.with_name(f"{path.stem} copy{path.suffix}")
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+    elif way == "empty":
+        if path.is_dir():
+            for inner in path.iterdir():
+                shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
+        else:
+            path.write_bytes(b"")
+    else:
+        inner = root / "export-2024"
+        top = [entry for entry in root.iterdir()]
+        inner.mkdir()
+        for entry in top:
+            if way == "wrap":
+                shutil.move(entry, inner / entry.name)
+            else:
+                (shutil.copytree if entry.is_dir() else shutil.copy)(entry, inner / entry.name)
+        name = "."
+    return f"{way} {name}"
+
+
+def judge(root: Path) -> tuple[int, list[str]]:
+    """Return the boxes that a check finds in a folder, and its errors."""
+    try:
+        subject = open_folder(find_format(root))
+    except (DataError, ImageError) as error:
+        return 0, [str(error)]
+    report = audit(subject.datasets, failed=subject.failed, unread=subject.unread)
+    boxes = sum(len(split.dataset.columns.labels) for split in report.splits)
+    return boxes, [str(finding) for finding in report.findings if finding.severity == "error"]
+
+
+def try_mutations(layout: Layout, folder: Path, seeds: range, tried: Callable[[Path], tuple[int, list[str]]]) -> None:
+    layout.write(whole := folder / "whole")
+    before, errors = tried(whole)
+    assert before >= 8 and not errors, errors
+    silent = []
+    for seed in seeds:
+        shutil.copytree(whole, root := folder / f"data{seed}")
+        done = mutate(root, random.Random(seed))
+        boxes, errors = tried(root)
+        way, _, name = done.partition(" ")
+        background = way == "empty" and layout.background and fnmatchcase(name, layout.background)
+        named = [error for error in errors if str(root) in error or name.rpartition("/")[2] in error]
+        if boxes != before and not named and not background:
+            silent.append(f"seed {seed}, {done}: {boxes} of {before} boxes, errors {errors}")
+        shutil.rmtree(root)
+    assert not silent, "\n".join(silent)
+
+
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_some_mutations(name: str, tmp_path: Path) -> None:
+    try_mutations(LAYOUTS[name], tmp_path, range(25), judge)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_five_hundred_mutations(name: str, tmp_path: Path) -> None:
+    try_mutations(LAYOUTS[name], tmp_path, range(500), judge)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_command_says_the_same(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def check(root: Path) -> tuple[int, list[str]]:
+        code = main(["check", str(root), "--workers", "1"])
+        output = capsys.readouterr()
+        rows = [line for line in output.out.splitlines() if line.startswith(("objects  ", "boxes to ignore"))]
+        boxes = sum(int(field.replace(",", "")) for row in rows for field in row.split() if field[0].isdigit())
+        return boxes, [output.err + output.out] if code else []
+
+    try_mutations(LAYOUTS[name], tmp_path, range(1000, 1020), check)
