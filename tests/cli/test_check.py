@@ -192,3 +192,35 @@ def test_a_folder_is_checked_without_any_extra(clean: Path, tmp_path: Path) -> N
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": SOURCES}, stdout=subprocess.DEVNULL)
     text = page.read_text()
     assert "needs the package torch: pip install" in text and "disc" in text and 'class="heat"' not in text
+
+
+def test_the_former_meaning_of_images_is_understood(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--images", "--read-images"):
+        assert main(["check", str(clean), option, "none"]) == 0
+        assert "no image was read" in capsys.readouterr().out
+
+
+def test_what_is_not_understood_is_an_error(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (clean / "more").mkdir()
+    (clean / "more/a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (clean / "LICENSE").write_text("Do with it what you want, but name me.\n")
+    assert main(["check", str(clean), "--read-images", "none"]) == 1
+    said = capsys.readouterr().out
+    assert "ERROR unread-annotation (1)" in said and "more/a.txt (rows as YOLO's)" in said and "LICENSE (text)" in said
+    assert main(["check", str(clean), "--read-images", "none", "--format", "voc"]) == 0
+    assert "WARNING left-out-file (1)" in capsys.readouterr().out
+
+
+def test_the_advice_can_be_followed_in_the_same_command(clean: Path, tmp_path: Path) -> None:
+    """Images elsewhere: --images; the splits under other names: --splits."""
+    output = tmp_path / "coco"
+    assert main(["convert-data", str(clean), "--to", "coco", "--output", str(output), "--image-files", "copy"]) == 0
+    images = (output / "images").rename(tmp_path / "photos")
+    (output / "annotations_train.json").rename(output / "one.json")
+    data = [str(output), "--images", str(images), "--splits"]
+    assert main(["check", *data, "train=one.json"]) == 0
+    assert main(["check", *data, "train=two.json"]) == 1
+    again = ["--to", "yolo", "--output", str(tmp_path / "yolo")]
+    assert main(["convert-data", *data, "train=one", *again]) == 0
+    assert main(["finetune", *data, "train=one.json", "--dry-run", "--output", str(tmp_path / "run")]) == 0
+    assert str(images) in (tmp_path / "run/finetune.yaml").read_text()

@@ -127,3 +127,151 @@ def test_an_option_that_a_reader_lacks(tmp_path: Path) -> None:
     source.options["class_names"] = ["hat"]
     with pytest.raises(DataError, match="has no option class_names"):
         source.open("train")
+
+
+def test_an_unzipped_export_is_found_in_its_folder(tmp_path: Path) -> None:
+    write(tmp_path / "top/export/My-Project-3", "yolo", "train", "val")
+    source = find_format(tmp_path / "top")
+    assert source.description == "YOLO; found in export/My-Project-3" and list(source.splits) == ["train", "val"]
+    assert not source.check_unread([source.open(split) for split in source.splits])
+
+
+def test_folders_of_splits_are_one_data_set_and_others_are_named(tmp_path: Path) -> None:
+    for seed, split in enumerate(("train", "valid")):
+        Synthetic(2, size=(32, 48), seed=seed).write(tmp_path / "export" / split, format="voc", split="default")
+    source = find_format(tmp_path / "export")
+    assert list(source.splits) == ["train", "val"] and len(source.open("val")) == 2
+    (tmp_path / "export/valid").rename(tmp_path / "export/second")
+    with pytest.raises(DataError, match=r"several data sets, give one of them: second \(Pascal VOC\); train \(Pascal"):
+        find_format(tmp_path / "export")
+
+
+def test_links_are_followed_and_cycles_end(tmp_path: Path) -> None:
+    write(tmp_path / "store", "coco", "train")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/linked").symlink_to(tmp_path / "store", target_is_directory=True)
+    (tmp_path / "store/again").symlink_to(tmp_path / "data", target_is_directory=True)
+    source = find_format(tmp_path / "data")
+    assert source.description == "COCO; found in linked" and len(source.open("train")) == 2
+    assert not source.check_unread([source.open("train")])
+
+
+ROWS, XML = "0 0.5 0.5 0.2 0.2\n", "<annotation><object/></annotation>"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("labels/old/a.txt", ROWS, "rows as YOLO's"),
+        ("a.xml", XML, "VOC's XML"),
+        ("more.csv", "image,xmin,ymin,xmax,ymax\n", "CSV of boxes"),
+        ("broken.json", "{", "not valid JSON"),
+        ("instances_val.json", "", "empty"),
+        ("data.yaml", "names: [a", "not valid YAML"),
+    ],
+)
+def test_what_nobody_read_is_an_error(tmp_path: Path, name: str, content: str, what: str) -> None:
+    write(tmp_path, "coco", "train")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(content)
+    (tmp_path / "README.roboflow.txt").write_text("The data set includes 2 images, made by me.\n")
+    source = find_format(tmp_path)
+    dataset = source.open("train")
+    with pytest.raises(DataError, match=rf"(?s)read as COCO, but .*left over: {name} \({what}.*--format"):
+        source.check_unread([dataset])
+    chosen = find_format(tmp_path, name="coco")
+    lines = chosen.check_unread([chosen.open("train")])
+    assert lines[0].startswith(f"left out: {name} (") and "README.roboflow.txt (text)" in lines[1]
+
+
+def test_empty_folders_and_files_are_no_images_without_annotations(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data", "coco", "train") / "images"
+    (tmp_path / "data/annotations_train.json").unlink()
+    assert find_format(tmp_path / "data").format.name == "images"
+    (tmp_path / "data/annotations").mkdir()
+    with pytest.raises(DataError, match=r"no data set in a known format.*\n.*\n  annotations \(an empty folder\)"):
+        find_format(tmp_path / "data")
+    (tmp_path / "data/annotations").rmdir()
+    (folder / "a.txt").touch()
+    with pytest.raises(DataError, match=r"images/a.txt \(empty\)"):
+        find_format(tmp_path / "data")
+    assert find_format(tmp_path / "data", name="images").format.name == "images"
+
+
+def test_a_second_version_of_the_same_images_is_no_loss(tmp_path: Path) -> None:
+    write(tmp_path, "voc", "train")
+    datasets = {"train": COCO(write(tmp_path / "other", "coco", "train") / "annotations_train.json")}
+    del datasets
+    content = json.loads((tmp_path / "other/annotations_train.json").read_text())
+    shutil.rmtree(tmp_path / "other")
+    names = sorted(path.name for path in (tmp_path / "JPEGImages").iterdir())
+    for image, name in zip(content["images"], names, strict=True):
+        image["file_name"] = f"JPEGImages/{name}"
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    source = find_format(tmp_path)
+    assert source.also == ["COCO"] and not source.check_unread([source.open("train")])
+    Synthetic(1, size=(32, 48), seed=9).write(tmp_path / "third", format="voc")
+    (new,) = (tmp_path / "third/JPEGImages").iterdir()
+    content["images"].append({"id": 77, "file_name": f"third/JPEGImages/{new.name}", "width": 48, "height": 32})
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    source = find_format(tmp_path)
+    with pytest.raises(DataError, match=r"all.json \(COCO's JSON\)"):
+        source.check_unread([source.open("train")])
+
+
+def test_companions_are_said_and_no_error(tmp_path: Path) -> None:
+    root = write(tmp_path, "mot", "train") / "train"
+    (video,) = root.iterdir()
+    (video / "det").mkdir()
+    (video / "det/det.txt").write_text("1,-1,10,20,30,40,0.9,-1,-1,-1\n")
+    source = find_format(tmp_path)
+    (line,) = source.check_unread([source.open("train")])
+    assert line.startswith("not read, as boxes do not need it") and "det/det.txt (rows of numbers)" in line
+
+
+def test_xml_files_that_lists_of_other_tasks_name(tmp_path: Path) -> None:
+    """VOC2012 has many images for segmentation alone."""
+    write(tmp_path, "voc", "train")
+    (first, second) = sorted((tmp_path / "Annotations").iterdir())
+    (tmp_path / "ImageSets/Main/train.txt").write_text(f"{first.stem}\n")
+    source = find_format(tmp_path)
+    with pytest.raises(DataError, match=second.name):
+        source.check_unread([source.open("train")])
+    (tmp_path / "ImageSets/Segmentation").mkdir()
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text(f"{second.stem}\n")
+    source = find_format(tmp_path)
+    source.check_unread([source.open("train")])
+
+
+def test_options_say_what_is_what(tmp_path: Path) -> None:
+    content = write(tmp_path / "made", "coco", "train") / "annotations_train.json"
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("first", "second"):
+        shutil.copy(content, data / f"{name}.json")
+    images = (tmp_path / "made/images").rename(tmp_path / "photos")
+    source = find_format(data, images=images, splits={"train": "second", "val": "first.json"})
+    assert {split: arguments["annotations"].name for split, arguments in source.splits.items()} == {
+        "train": "second.json",
+        "val": "first.json",
+    }
+    assert len(source.open("val")) == 2 and source.section("val")["init_args"]["images"] == str(images)
+    for splits, message in (({"train": "third"}, "no split 'third'"), ({"val": str(images)}, "no split")):
+        with pytest.raises(DataError, match=message):
+            find_format(data, splits=splits)
+    with pytest.raises(DataError, match="no such folder"):
+        find_format(data, images=tmp_path / "none")
+    voc = write(tmp_path / "voc", "voc", "train", "val")
+    assert find_format(voc, splits={"train": "val"}).splits == {"train": {"root": voc, "split": "val"}}
+    with pytest.raises(DataError, match="has no option images"):
+        find_format(voc, images=images).open("train")
+    with pytest.raises(DataError, match="give the folder itself in place of"):
+        find_format(voc, root=images).open("train")
+
+
+def test_a_single_split_of_any_name_is_trained_on(tmp_path: Path) -> None:
+    content = write(tmp_path, "coco", "train") / "annotations_train.json"
+    for name, split in (("result", "train"), ("instances_default", "train"), ("my_val", "val")):
+        content = content.rename(tmp_path / f"{name}.json")
+        assert list(find_format(tmp_path).splits) == [split]
+        assert list(find_format(content).splits) == [split]

@@ -204,8 +204,9 @@ def mutate(root: Path, rng: random.Random) -> str:
     way = rng.choice(["rename", "move", "nest", "double", "empty", "wrap", "double all"])
     name = path.relative_to(root).as_posix()
     if way == "rename":
-        target = path.with_name(rng.choice([f"{path.stem}_1{path.suffix}", f"old {path.name}", f"{path.name}.bak"]))
-        path.rename(target)
+        names = [f"{path.stem}_1{path.suffix}", f"old {path.name}", f"{path.name}.bak", path.name.upper(), path.stem]
+        names += ["images", "labels", "annotations", "train", "val", "test", "data", "gt"] if path.is_dir() else []
+        path.rename(path.with_name(rng.choice([other for other in names if not path.with_name(other).exists()])))
     elif way == "move":
         choices = [
             f for f in folders if f != path.parent and not f.is_relative_to(path) and not (f / path.name).exists()

@@ -20,6 +20,7 @@ from centernet.cli.arguments import (
     given_options,
     positive,
 )
+from centernet.data import DataError
 from centernet.data.detect_format import find_format
 
 EPILOG = """examples:
@@ -49,9 +50,12 @@ def main(arguments: Sequence[str]) -> int:
 
     source = find_format(given.folder, **data_options(given))
     print(f"{given.folder}: {source.description}, {', '.join(source.splits)}")
+    if "train" not in source.splits:
+        text = f"it has the splits {', '.join(source.splits)}, but none to train on; say which is, as in"
+        raise DataError(f"{given.folder}: {text} --splits train={next(iter(source.splits))}")
     datasets = {split: source.open(split) for split in source.splits}
     print("".join(f"{note}\n" for note in source.check_unread(list(datasets.values()))), end="")
-    config, found = finetuning(source, **given_options(given, finetuning))
+    config, found = finetuning(source, datasets.pop("train"), **given_options(given, finetuning))
     print(found)
     given.output.mkdir(parents=True, exist_ok=True)
     path = given.output / "finetune.yaml"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
+from ..annotations.content import judge
 from ..annotations.problems import DataError, DataWarning, FilesRead, noting_files, with_nearest
 from ..annotations.text import text_lines
 from ..configuration import plain
@@ -42,7 +43,7 @@ class Format(NamedTuple):
     reader: type[DetectionDataset]
     recognise: Callable[[Path], Splits | str]
     layout: str  # by what it is recognised, for people
-    companions: Sequence[str] = ()  # patterns, in lower case, of files beside it that hold boxes nobody asks for
+    companions: Sequence[str] = ()  # files beside it that hold boxes nobody asks for: patterns, see `find_unread`
     lists: Sequence[str] = ()  # patterns of lists without which boxes have no class
     left_out: Callable[[Path], Iterator[Path]] = lambda path: iter(())  # files that the data themselves leave out
 
@@ -114,13 +115,9 @@ class Source:
             DataError: some look like annotations, and nobody said that it is this format.
         """
         unread = self.unread(datasets)
-        lines = unread.notes()
-        if unread.annotations:
-            text = explain_unread(self.path, self.format.title, unread, self.refusals)
-            if not self.chosen:
-                raise DataError(text)
-            lines.insert(0, f"warning: {text.partition(' It was read as ')[0]}")
-        return lines
+        if unread.annotations and not self.chosen:
+            raise DataError(explain_unread(self.path, self.format.title, unread, self.refusals))
+        return [*(f"left out: {group}" for group in unread.annotations), *unread.notes()]
 
     def section(self, split: str) -> dict[str, Any]:
         """Return the data set of a split as a configuration names it: `class_path` and `init_args`."""
@@ -267,7 +264,10 @@ def _nothing_found(path: Path, name: str | None) -> str:
     refusals = {format.title: text for format, text in answers.items() if isinstance(text, str) and text}
     fitting = [format.title for format, answer in answers.items() if answer and not isinstance(answer, str)]
     data = [title for title in fitting if title != FORMATS[-1].title] or fitting
-    unread = find_unread(path, FilesRead()) if path.is_dir() else Unread()
+    if path.is_file():
+        text = f"{path}: {'not in the format ' + name if name else 'no data set in a known format'}"
+        return f"{text}; it holds: {judge(path).what}. " + (nearest_formats(refusals) if refusals else "")
+    unread = find_unread(path, FilesRead())
     unread.annotations += [group for group in unread.others if group.what == "empty"]
     lines = [f"{path}: " + (f"not in the format {name}." if name else "no data set in a known format.")]
     if name is not None and data:
@@ -327,10 +327,11 @@ def _voc(path: Path) -> Splits | str:
 
 def _voc_left_out(path: Path) -> Iterator[Path]:
     """The XML files that lists of other tasks than detection name, as VOC2012 has them for segmentation."""
-    for file in path.glob("ImageSets/*/*.txt"):
-        for line in text_lines(file) if file.parent.name != "Main" else ():
-            if line.strip():
-                yield path / "Annotations" / f"{line.split()[0]}.xml"
+    for root in (path, path / "VOC2028"):
+        for file in root.glob("ImageSets/*/*.txt"):
+            for line in text_lines(file) if file.parent.name != "Main" else ():
+                if line.strip():
+                    yield root / "Annotations" / f"{line.split()[0]}.xml"
 
 
 def _helmet(path: Path) -> Splits | str:
@@ -399,13 +400,15 @@ _DEPTH = 32
 
 # fmt: off
 FORMATS: Sequence[Format] = (
-    Format("helmet", "Safety-Helmet-Wearing-Dataset", SafetyHelmet, _helmet, "the folder VOC2028"),
+    Format(
+        "helmet", "Safety-Helmet-Wearing-Dataset", SafetyHelmet, _helmet, "the folder VOC2028", left_out=_voc_left_out,
+    ),
     Format(
         "voc", "Pascal VOC", VOC, _voc, "the folders Annotations and JPEGImages", left_out=_voc_left_out,
     ),
     Format(
         "coco", "COCO", COCO, _coco, "*.json with images, annotations, categories (also in annotations, train …)",
-        ("*caption*.json", "*keypoints*.json", "*stuff*.json", "*panoptic*.json", "*/image_info*.json"),
+        ("captions*.json", "person_keypoints*.json", "stuff_*.json", "panoptic_*.json", "image_info_*.json"),
     ),
     Format("yolo", "YOLO", YOLO, _yolo, "data.yaml with names"),
     Format(

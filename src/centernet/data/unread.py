@@ -47,11 +47,6 @@ class Unread:
     others: list[Group] = field(default_factory=list)
     cut_short: bool = False  # there are more than `MOST_FILES`
 
-    @property
-    def count(self) -> int:
-        """The number of files that look like annotations, and of empty folders."""
-        return sum(group.count for group in self.annotations)
-
     def notes(self) -> list[str]:
         """Return lines on files that need not be read."""
         lines = []
@@ -70,7 +65,8 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
     Args:
         folder: it and all folders in it are searched; links are followed.
         read: the files that were read.
-        companions: patterns, in lower case, of paths that a format has beside its annotations: ``*/det/det.txt``.
+        companions: patterns, in lower case, of files that a format has beside its annotations: of names, or with a
+            slash of paths that begin with one: ``*/det/*.txt``.
         lists: patterns of lists that its annotations cannot do without, those of class names.
     """
     groups: dict[tuple[str, str, str], Group] = {}
@@ -89,9 +85,9 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
                 alike[suffix].count += 1
                 continue
             content = judge(path)
-            if content.role == "boxes" and _fits(f"/{inside}/{name}", companions):
+            if content.role == "boxes" and _fits(path.relative_to(folder), companions):
                 content = content._replace(role="settings")
-            elif content.what in ("a list", "empty") and _fits(f"/{inside}/{name}", lists):
+            elif content.what in ("a list", "empty") and _fits(path.relative_to(folder), lists):
                 content = Content("broken", f"{content.what}, perhaps of class names")
             group = _add(groups, inside, name, content)
             if content.role == "boxes" and group.count >= _JUDGED:
@@ -105,8 +101,9 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
     return unread
 
 
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
+def _fits(path: Path, patterns: Sequence[str]) -> bool:
+    whole, name = f"/{path.as_posix()}".lower(), path.name.lower()
+    return any(fnmatchcase(whole if "/" in pattern else name, pattern) for pattern in patterns)
 
 
 def _add(groups: dict[tuple[str, str, str], Group], folder: str, name: str, content: Content) -> Group:
@@ -118,11 +115,13 @@ def _add(groups: dict[tuple[str, str, str], Group], folder: str, name: str, cont
 
 def explain_unread(path: Path, title: str, unread: Unread, refusals: Mapping[str, str]) -> str:
     """Return the message of the error over files that look like annotations and were not read."""
-    files = "1 file looks" if unread.count == 1 else f"{unread.count:,} files look"
-    text = f"{path}: {files} like annotations and no reader took them: {_joined(unread.annotations)}."
+    text = f"{path}: read as {title}, but what looks like annotations was left over: {_joined(unread.annotations)}."
     if refusals:
         text += " " + nearest_formats(refusals)
-    return f"{text} It was read as {title}; where that is right without them, say so with --format, else put them right"
+    return (
+        f"{text} Put it right or move it away, choose what is read by --format or --splits, or say by --format that "
+        f"{title} is right without it"
+    )
 
 
 def nearest_formats(refusals: Mapping[str, str]) -> str:

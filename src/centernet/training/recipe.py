@@ -21,6 +21,7 @@ IMAGE_PASSES = 10_000
 
 def finetuning(
     source: Source,
+    dataset: DetectionDataset,
     output: str | PathLike[str],
     *,
     model: str | PathLike[str] = "voc-lite",
@@ -32,7 +33,8 @@ def finetuning(
     """Write the configuration that `fit` trains: the trained model's parts, the data's classes, a short schedule.
 
     Args:
-        source: the data set, in any known format.
+        source: the data, in any known format.
+        dataset: their split `train`.
         output: folder of the run; the lists of a part that is set aside are written there.
         model: what to start from: a name, a folder or a checkpoint.
         epochs: length of the training; about 10,000 images in all when None.
@@ -46,12 +48,6 @@ def finetuning(
     Raises:
         DataError: the data have no training images with objects.
     """
-    if "train" not in source.splits:
-        raise DataError(
-            f"{source.path}: it has the splits {', '.join(source.splits)}, but none to train on; say which is, as in "
-            f"--splits train={next(iter(source.splits))}"
-        )
-    dataset = source.open("train")
     sides = _object_sides(dataset)
     if not sides.size:
         raise DataError(f"{source.path}: no object in its {len(dataset)} training images; `centernet check` says why")
