@@ -69,6 +69,8 @@ VIA = {"_via_img_metadata": {"a": {"regions": [{"shape_attributes": {"name": "re
         ("other.yaml", "key: 1\n", "other", "YAML"),
         ("seqinfo.ini", "[Sequence]\nname=a\nframeRate=30\n", "other", ""),
         ("weights.bin", "a\0b", "other", "no text"),
+        ("train.tfrecord", "a\0b", "boxes", "TensorFlow"),
+        ("annotations.zip", "PK\3\4", "other", "an archive, not unpacked"),
     ],
 )
 def test_content(tmp_path: Path, name: str, text: str, role: str, what: str) -> None:

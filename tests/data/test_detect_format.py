@@ -196,6 +196,9 @@ def test_empty_folders_and_files_are_no_images_without_annotations(tmp_path: Pat
     with pytest.raises(DataError, match=r"images/a.txt \(empty\)"):
         find_format(tmp_path / "data")
     assert find_format(tmp_path / "data", name="images").format.name == "images"
+    (folder / "a.txt").rename(tmp_path / "data/annotations.zip").write_bytes(b"PK\3\4")
+    with pytest.raises(DataError, match=r"annotations.zip \(an archive, not unpacked\)"):
+        find_format(tmp_path / "data")
 
 
 def test_a_second_version_of_the_same_images_is_no_loss(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ _HEAD = 1 << 16  # bytes of a text file that are looked at
 _WHOLE = 1 << 20  # bytes up to which JSON and YAML are parsed to see whether they are whole
 _ROWS = 60
 
-_BINARY = (".tfrecord", ".record", ".mat", ".parquet", ".h5", ".hdf5", ".pkl")
+_RECORDS = (".tfrecord", ".tfrecords", ".record")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz")
+EMPTY, PACKED = "empty", "an archive, not unpacked"
 
 
 class Content(NamedTuple):
@@ -52,10 +54,12 @@ def judge(path: Path) -> Content:
             head = file.read(_HEAD)
     except (OSError, EOFError) as error:
         return Content("broken", f"cannot be read ({error})")
-    if name.endswith(_BINARY):
-        return Content("other", f"{path.suffix[1:]} file")
     if not head.strip():
-        return Content("other" if name.endswith(".txt") or not name.endswith(SUFFIXES) else "broken", "empty")
+        return Content("other" if name.endswith(".txt") or not name.endswith(SUFFIXES) else "broken", EMPTY)
+    if name.endswith(_ARCHIVES):
+        return Content("other", PACKED)
+    if name.endswith(_RECORDS):
+        return Content("boxes", "TensorFlow's records")
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     if "\0" in text:
         return Content("other", "no text")
@@ -190,7 +194,7 @@ def _judge_json(path: Path) -> Content:
         data = opened.read(_WHOLE)
         found = {match.decode() for match in _PATTERN.findall(data)}
         if not data.strip():
-            return Content("broken", "empty")
+            return Content("broken", EMPTY)
         if len(data) < _WHOLE:
             try:
                 json.loads(data.decode("utf-8-sig"))

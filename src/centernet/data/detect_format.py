@@ -197,10 +197,8 @@ def _look(path: Path, name: str | None) -> Source | None:
     if not chosen:
         return None
     (format, splits), *_ = chosen
-    if format.reader is ImageFolder and name is None:
-        unread = find_unread(path, FilesRead())
-        if unread.annotations or any(group.what == "empty" for group in unread.others):
-            return None
+    if format.reader is ImageFolder and name is None and find_unread(path, FilesRead()).suspicious:
+        return None
     others = [entry for entry in fitting if entry[0] is not format and entry[0].reader is not ImageFolder]
     refusals = {format.title: answer for format, answer in answers if isinstance(answer, str) and answer}
     also = [other.title for other, _ in others]
@@ -267,15 +265,14 @@ def _nothing_found(path: Path, name: str | None) -> str:
     if path.is_file():
         text = f"{path}: {'not in the format ' + name if name else 'no data set in a known format'}"
         return f"{text}; it holds: {judge(path).what}. " + (nearest_formats(refusals) if refusals else "")
-    unread = find_unread(path, FilesRead())
-    unread.annotations += [group for group in unread.others if group.what == "empty"]
+    left_over = find_unread(path, FilesRead()).suspicious
     lines = [f"{path}: " + (f"not in the format {name}." if name else "no data set in a known format.")]
     if name is not None and data:
         lines[0] += f" It looks like {', '.join(data)}."
-    if unread.annotations:
-        lines.append("Files that look like annotations:")
-        lines += [f"  {group}" for group in unread.annotations[:8]]
-        more = len(unread.annotations) - 8
+    if left_over:
+        lines.append("What looks like annotations:")
+        lines += [f"  {group}" for group in left_over[:8]]
+        more = len(left_over) - 8
         lines += [f"  and {more} more folders or kinds"] if more > 0 else []
     if refusals:
         lines.append(nearest_formats(refusals))
@@ -413,7 +410,7 @@ FORMATS: Sequence[Format] = (
     Format("yolo", "YOLO", YOLO, _yolo, "data.yaml with names"),
     Format(
         "mot", "MOTChallenge", MOT, _mot, "<sequence>/gt/gt.txt (also in train …)",
-        ("*/det/*.txt", "*/gt/gt-*.txt"), ("*labels*.txt*", "*/gt/*"),
+        ("*/det/*.txt", "*/gt/gt_*_half.txt", "*/labels_with_ids/*"), ("*labels*.txt*", "*/gt/*"),
     ),
     Format(
         "kitti", "KITTI tracking", KITTITracking, _kitti, "the folders label_02 and image_02",

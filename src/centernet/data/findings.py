@@ -15,32 +15,35 @@ RARE = 2
 """A class with so few objects, or fewer, is likelier a wrong label than something to learn."""
 
 _ERRORS = {
-    "unusable": "splits that cannot be used. Nothing of them can be read.",
+    "unusable": "splits that cannot be used. Nothing of them can be read: what each lacks is said with it.",
     "unread-annotation": "files that look like annotations and were not read, and empty folders. Choose another format "
     "(--format), add them (--splits), put them right or move them away; with --format or --splits it is a warning.",
-    "missing-image": "missing images. The samples are left out.",
-    "missing-annotation": "images without annotation. The samples are left out.",
+    "missing-image": "missing images. The samples are left out: put the names right, or give the folder of the images "
+    "(--images; `images` in a configuration).",
+    "missing-annotation": "images without annotation. The samples are left out: add their files, empty ones where "
+    "there is no object.",
     "unreadable-image": "unreadable images. In training another image takes its place, in evaluation it is left out.",
-    "unreadable-annotation": "unreadable annotations. The samples are left out.",
+    "unreadable-annotation": "unreadable annotations. The samples are left out: export them again.",
     "empty-annotation": "empty files of annotations. Their images count as ones without objects: are the files whole?",
-    "duplicate": "samples listed twice. The first counts.",
+    "duplicate": "samples listed twice. The first counts: take the others out.",
     "wrong-size": "images of another size than annotated. Boxes are taken as they are and cut at the real edges: were "
     "they drawn on another version of the image, or before it was turned upright?",
-    "inverted-box": "inverted boxes. They are left out.",
-    "empty-box": "boxes without area. They are left out.",
-    "outside-box": "boxes outside their images. They are left out.",
-    "bad-box": "boxes that are no four numbers. They are left out.",
-    "bad-row": "broken lines. They are left out.",
-    "unknown-class": "unknown classes. Their boxes are left out.",
-    "unknown-image": "annotations of unknown images. They are left out.",
-    "unknown-key": "misspelt keys. What they say is not used.",
-    "duplicate-box": "objects annotated twice. Evaluation counts one of them as missed.",
-    "normalised-boxes": "boxes that look normalised. Boxes are expected in pixels, not as shares of the image.",
-    "class-count": "another number of classes than the model's. Training will not start.",
+    "inverted-box": "inverted boxes. They are left out: is the order of the corners right?",
+    "empty-box": "boxes without area. They are left out: draw them anew, or delete them.",
+    "outside-box": "boxes outside their images. They are left out: are they another image's, or a larger one's?",
+    "bad-box": "boxes that are no four numbers. They are left out: export them again, or put them right.",
+    "bad-row": "broken lines. They are left out: export the file again, or put them right.",
+    "unknown-class": "unknown classes. Their boxes are left out: add them to the classes, or put their names right.",
+    "unknown-image": "annotations of unknown images. They are left out: is the list of images whole?",
+    "unknown-key": "misspelt keys. What they say is not used: spell them as suggested.",
+    "duplicate-box": "objects annotated twice. Evaluation counts one of them as missed: delete it.",
+    "normalised-boxes": "boxes that look normalised. Boxes are expected in pixels, not as shares of the image: "
+    "multiply them with its size, or choose the format that has shares.",
+    "class-count": "another number of classes than the model's. Training will not start: give both the same classes.",
     "class-list": "classes that the training data lack. Training will not start; give all splits the same class_names.",
-    "no-objects": "splits without any object. There is nothing to learn, or to evaluate.",
+    "no-objects": "splits without any object. There is nothing to learn, or to evaluate: are these their annotations?",
     "copied-folder": "folders that hold the images and boxes of another. They count twice: leave one out.",
-    "same-image": "images in two splits. Evaluation on what was trained on flatters.",
+    "same-image": "images in two splits. Evaluation on what was trained on flatters: take them out of one.",
 }
 _WARNINGS = {
     "near-duplicate": "near-duplicates across splits. Copies, resized images or neighbouring frames: evaluation "
@@ -51,7 +54,7 @@ _WARNINGS = {
     "left-out-file": "files that look like annotations and are not in the format or splits asked for.",
     "mislabelled-file": "names that say another image format. They are read by their content.",
     "ambiguous-box": "boxes with two classes. Which of them is it?",
-    "absent-class": "classes without an object. They cannot be learned.",
+    "absent-class": "classes without an object. They cannot be learned: leave them out of class_names, or add some.",
     "rare-class": f"classes of at most {RARE} objects. Too few to learn: a wrong or misspelt label?",
     "box-convention": "many boxes over the edge. They are cut there. Is the convention right (corners, or a corner and "
     "the size)?",

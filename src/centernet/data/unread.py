@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..annotations.content import Content, Role, judge
+from ..annotations.content import EMPTY, PACKED, Content, Role, judge
 from ..annotations.problems import FilesRead
 from ..images import IMAGE_SUFFIXES, walk_folders
 
@@ -47,6 +47,11 @@ class Unread:
     others: list[Group] = field(default_factory=list)
     cut_short: bool = False  # there are more than `MOST_FILES`
 
+    @property
+    def suspicious(self) -> list[Group]:
+        """The annotations, and what may have been or hold some: empty files and archives."""
+        return [*self.annotations, *(group for group in self.others if group.what in (EMPTY, PACKED))]
+
     def notes(self) -> list[str]:
         """Return lines on files that need not be read."""
         lines = []
@@ -73,7 +78,7 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
     unread, seen = Unread(), 0
     for current, names, inner in walk_folders(folder):
         inside = current.relative_to(folder).as_posix().removeprefix(".")
-        if not names and not inner and inside:
+        if not names and not inner and inside and not any(current.iterdir()):
             _add(groups, *inside.rpartition("/")[::2], Content("broken", "an empty folder"))
         alike: dict[str, Group] = {}  # by suffix, once so many were judged
         for name in names if seen < MOST_FILES else ():
@@ -87,7 +92,7 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
             content = judge(path)
             if content.role == "boxes" and _fits(path.relative_to(folder), companions):
                 content = content._replace(role="settings")
-            elif content.what in ("a list", "empty") and _fits(path.relative_to(folder), lists):
+            elif content.what in ("a list", EMPTY) and _fits(path.relative_to(folder), lists):
                 content = Content("broken", f"{content.what}, perhaps of class names")
             group = _add(groups, inside, name, content)
             if content.role == "boxes" and group.count >= _JUDGED:
