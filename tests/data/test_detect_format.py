@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from centernet.data import COCO, DataError, Synthetic
+from centernet.data.audit import audit
+from centernet.data.audit_subject import open_folder
 from centernet.data.convert import convert
 from centernet.data.detect_format import FORMATS, find_format
 
@@ -278,3 +280,22 @@ def test_a_single_split_of_any_name_is_trained_on(tmp_path: Path) -> None:
         content = content.rename(tmp_path / f"{name}.json")
         assert list(find_format(tmp_path).splits) == [split]
         assert list(find_format(content).splits) == [split]
+
+
+def test_what_is_copied_or_emptied_is_an_error_of_the_check(tmp_path: Path) -> None:
+    root = write(tmp_path, "mot", "train") / "train"
+    (video,) = root.iterdir()
+    copy = root / "copy"
+    shutil.copytree(video, copy)
+
+    def errors() -> dict[str, str]:
+        subject = open_folder(find_format(root))
+        report = audit(subject.datasets, failed=subject.failed, unread=subject.unread)
+        return {finding.kind: str(finding) for finding in report.findings if finding.severity == "error"}
+
+    found = errors()
+    assert list(found) == ["copied-folder"] and "2 images with" in found["copied-folder"]
+    assert str(copy) in found["copied-folder"] and str(video) in found["copied-folder"]
+    (copy / "gt/gt.txt").write_text("\n")
+    found = errors()
+    assert list(found) == ["empty-annotation"] and str(copy / "gt/gt.txt") in found["empty-annotation"]

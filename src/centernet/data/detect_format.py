@@ -258,22 +258,23 @@ def _inner_folders(path: Path) -> Iterator[list[Path]]:
 
 def _nothing_found(path: Path, name: str | None) -> str:
     """Return the message that nothing is recognised, with files that look like annotations and the nearest formats."""
-    answers = {format: format.recognise(path) for format in FORMATS}
-    refusals = {format.title: text for format, text in answers.items() if isinstance(text, str) and text}
-    fitting = [format.title for format, answer in answers.items() if answer and not isinstance(answer, str)]
-    data = [title for title in fitting if title != FORMATS[-1].title] or fitting
-    if path.is_file():
-        text = f"{path}: {'not in the format ' + name if name else 'no data set in a known format'}"
-        return f"{text}; it holds: {judge(path).what}. " + (nearest_formats(refusals) if refusals else "")
-    left_over = find_unread(path, FilesRead()).suspicious
+    fitting, refusals = list[str](), dict[str, str]()
+    for folder in [path, *(inner for level in _inner_folders(path) for inner in level)]:
+        where = "" if folder == path else f"{folder.relative_to(path).as_posix()}: "
+        for format in FORMATS:
+            answer = format.recognise(folder)
+            if isinstance(answer, str):
+                refusals |= {format.title: where + answer} if answer and format.title not in refusals else {}
+            elif answer and format.reader is not ImageFolder:
+                fitting += [format.title] if format.title not in fitting else []
     lines = [f"{path}: " + (f"not in the format {name}." if name else "no data set in a known format.")]
-    if name is not None and data:
-        lines[0] += f" It looks like {', '.join(data)}."
+    if name is not None and fitting:
+        lines[0] += f" It looks like {', '.join(fitting)}."
+    left_over = find_unread(path, FilesRead()).suspicious if path.is_dir() else [judge(path).what]
     if left_over:
-        lines.append("What looks like annotations:")
+        lines.append("What looks like annotations:" if path.is_dir() else "By its content it is:")
         lines += [f"  {group}" for group in left_over[:8]]
-        more = len(left_over) - 8
-        lines += [f"  and {more} more folders or kinds"] if more > 0 else []
+        lines += [f"  and {len(left_over) - 8} more folders or kinds"] if len(left_over) > 8 else []
     if refusals:
         lines.append(nearest_formats(refusals))
     looked_for = [f"  {format.title}: {format.layout}" for format in FORMATS if name in (None, format.name)]
