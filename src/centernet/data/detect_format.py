@@ -134,7 +134,7 @@ class Source:
 
 
 def _holds_all(datasets: Sequence[DetectionDataset], other: Source) -> bool:
-    """Return True if every image of another data set is in one of these."""
+    """Return True if every image of another data set is in one of these, and they have at least as many boxes."""
     images = FilesRead()
     for dataset in datasets:
         for index in range(len(dataset)):
@@ -143,7 +143,9 @@ def _holds_all(datasets: Sequence[DetectionDataset], other: Source) -> bool:
         opened = [other.open(split) for split in other.splits]
     except (DataError, OSError):
         return False
-    return all(dataset.path(index) in images for dataset in opened for index in range(len(dataset)))
+    boxes = [sum(len(dataset.columns.labels) for dataset in group) for group in (datasets, opened)]
+    inside = all(dataset.path(index) in images for dataset in opened for index in range(len(dataset)))
+    return inside and boxes[0] >= boxes[1]
 
 
 def find_format(
@@ -175,10 +177,9 @@ def find_format(
     names = [format.name for format in FORMATS]
     if name is not None and name not in names:
         raise DataError(f"format {with_nearest([name], names)} is not known; expected one of {', '.join(names)}")
-    found = _look(path, name) or _look_inside(path, name)
-    if found is None:
+    source = _look(path, name) or _look_inside(path, name)
+    if source is None:
         raise DataError(_nothing_found(path, name))
-    source = found
     given = {"root": root, "images": images}
     source.options |= {option: value for option, value in given.items() if value is not None}
     if splits:
@@ -220,15 +221,13 @@ def _look_inside(path: Path, name: str | None) -> Source | None:
     source = next(iter(found.values()))
     if len(found) > 1:
         roles = {folder: _role(folder.name) for folder in found}
-        right = len({other.format.name for other in found.values()}) == 1 and len(set(roles.values())) == len(found)
-        if (
-            not right
-            or not set(roles.values()) <= set(_ROLES)
-            or any(len(other.splits) > 1 for other in found.values())
-        ):
+        formats = {other.format.name for other in found.values()}
+        distinct = len(set(roles.values())) == len(found) and set(roles.values()) <= set(_ROLES)
+        if len(formats) > 1 or not distinct or any(len(other.splits) > 1 for other in found.values()):
             texts = "; ".join(f"{inside[folder]} ({other.format.title})" for folder, other in found.items())
             raise DataError(f"{path}: it holds several data sets, give one of them: {texts}")
         source.splits = {roles[folder]: next(iter(other.splits.values())) for folder, other in found.items()}
+        source.folder = path
     source.notes.append(f"found in {', '.join(inside.values())}")
     source.path = path
     return source

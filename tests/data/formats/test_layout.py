@@ -107,6 +107,13 @@ def test_the_images_of_another_data_set_are_not_taken(tmp_path: Path) -> None:
         find_image_folder(tmp_path / "mine/train.json", None, ["gone/a.jpg"])
 
 
+def test_two_folders_with_the_same_names_are_told_apart_or_named(tmp_path: Path) -> None:
+    images(tmp_path, "photos/train/1.jpg", "photos/val/1.jpg")
+    assert find_image_folder(tmp_path / "val.json", None, ["1.jpg"]) == tmp_path / "photos/val"
+    with pytest.raises(DataError, match=r"'1.jpg', are in .*photos/train and in .*photos/val; .*--images"):
+        find_image_folder(tmp_path / "all.json", None, ["1.jpg"])
+
+
 def test_the_folder_with_most_images_is_taken(tmp_path: Path) -> None:
     images(tmp_path, "images/a.jpg", "a.jpg", "b.jpg")
     assert find_image_folder(tmp_path / "train.json", None, ["a.jpg", "b.jpg"]) == tmp_path

@@ -113,8 +113,13 @@ def find_image_folder(annotations: Path, given: str | os.PathLike[str] | None, n
         if any(counts):
             return places[counts.index(max(counts))]
     for folder in own:
-        if (inside_own := _anywhere_in(Folder(folder), names)) is not None:
-            return inside_own
+        best = _anywhere_in(Folder(folder), names)
+        best = [place for place in best if split in place.relative_to(folder).parts] or best
+        if len(best) > 1:
+            text = f"images of the names in it, such as {names[0]!r}, are in {' and in '.join(map(str, best[:4]))}"
+            raise DataError(f"{annotations}: {text}; say which it is as `images` (--images)")
+        if best:
+            return best[0]
     example = f" such as {names[0]!r}" if names else ""
     tried = ", ".join(map(str, folders))
     text = f"its images{example} are in none of {tried}, nor in a folder inside {beside}"
@@ -133,14 +138,14 @@ def _are_there_by_their_ends(folder: Folder, names: Sequence[str]) -> int:
     return sum(any(folder.find(end) is not None for end in some) for some in ends)
 
 
-def _anywhere_in(folder: Folder, names: Sequence[str]) -> Path | None:
-    """The folder inside a folder, however deep, that most names are relative to."""
+def _anywhere_in(folder: Folder, names: Sequence[str]) -> list[Path]:
+    """The folders inside a folder, however deep, that most names are relative to."""
     roots: Counter[Path] = Counter()
     for name in names:
         for found in folder.find_near(name):
             path, parts = found.split("/"), _inner_parts(name)
             roots[folder.root.joinpath(*path[: len(path) - _common_end(path, parts)])] += 1
-    return roots.most_common(1)[0][0] if roots else None
+    return [root for root, count in roots.items() if count == max(roots.values())]
 
 
 def root_hint(root: Path, inside: Iterable[Path]) -> str:
