@@ -104,8 +104,8 @@ def _kind_of_row(line: str) -> str | None:
     if len(numbers) < 4:
         return None
     if not words:
-        shares = all(-0.5 <= value <= 1.5 for value in numbers[1:])
-        if len(numbers) >= 5 and float(numbers[0]).is_integer() and shares and any(numbers[1:]):
+        shares = all(-0.5 <= value <= 1.5 for value in numbers[1:5])
+        if len(numbers) >= 5 and float(numbers[0]).is_integer() and shares and any(numbers[1:5]):
             return "rows as YOLO's"
         return "rows of numbers"
     if values[0] is None and words == 1 and len(numbers) in (14, 15):
@@ -200,12 +200,12 @@ def _judge_json(path: Path) -> Content:
                 json.loads(data.decode("utf-8-sig"))
             except (ValueError, RecursionError) as error:
                 return Content("broken", f"not valid JSON ({error})")
-        last = data
+        first = last = data
         while len(data) == _WHOLE:
             data = opened.read(_WHOLE)
             found |= {match.decode() for match in _PATTERN.findall(last[-64:] + data)}
             last = data or last
-        if last.rstrip()[-1:] not in (b"}", b"]"):
+        if last.rstrip()[-1:] != (b"]" if first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[" else b"}"):
             return Content("broken", "JSON that is cut off")
     return _judge_keys(found, "JSON")
 

@@ -57,7 +57,7 @@ class AuditSubject:
 
 
 def open_folder(
-    source: Source,
+    data: Source,
     *,
     class_names: Sequence[str] | None = None,
     size: tuple[int, int] = Preprocessing.size,
@@ -67,28 +67,28 @@ def open_folder(
     """Open all splits of a folder or file of data.
 
     Args:
-        source: the folder or file, as `find_format` returns it.
+        data: the folder or file, as `find_format` returns it.
         class_names: only these classes, with commas between, in this order; default: all.
         size: of the network's input, N or HEIGHTxWIDTH.
         stride: of its output.
         require_images: False lets images be elsewhere, where the format's reader can do without.
     """
     if class_names is not None:
-        source.options["class_names"] = class_names
-    if not require_images and "require_images" in inspect.signature(source.format.reader).parameters:
-        source.options["require_images"] = False
-    subject = AuditSubject(source.description, configuration=source.configuration())
+        data.options["class_names"] = class_names
+    if not require_images and "require_images" in inspect.signature(data.format.reader).parameters:
+        data.options["require_images"] = False
+    subject = AuditSubject(data.description, configuration=data.configuration())
     subject.model = {"preprocessing": Preprocessing(size=size), "stride": stride}
-    for split in source.splits:
+    for split in data.splits:
         with subject.opening(split):
-            subject.datasets[split] = source.open(split)
-    unread = source.unread(list(subject.datasets.values()))
-    kind = "left-out-file" if source.chosen else "unread-annotation"
-    subject.unread = [Problem(str(source.path / group.folder), kind, str(group)) for group in unread.annotations]
+            subject.datasets[split] = data.open(split)
+    unread = data.unread(list(subject.datasets.values()))
+    kind = "left-out-file" if data.chosen else "unread-annotation"
+    subject.unread = [Problem(str(data.path / group.folder), kind, str(group)) for group in unread.annotations]
     subject.notes = unread.notes()
-    if unread.annotations and not source.chosen:
-        subject.refusal = explain_unread(source.path, source.format.title, unread, source.refusals)
-        subject.notes += [nearest_formats(source.refusals)] if source.refusals else []
+    if unread.annotations and not data.chosen:
+        subject.refusal = explain_unread(data.path, data.format.title, unread, data.refusals)
+        subject.notes += [nearest_formats(data.refusals)] if data.refusals else []
     return subject
 
 
