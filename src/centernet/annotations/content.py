@@ -17,6 +17,7 @@ from xml.parsers import expat
 
 import yaml
 
+from ..images import IMAGE_SUFFIXES
 from .text import number
 
 Role: TypeAlias = Literal["boxes", "broken", "results", "settings", "other"]
@@ -112,7 +113,7 @@ def _kind_of_row(line: str) -> str | None:
         return "rows as KITTI's"
     if words == 1 and len(numbers) in (16, 17) and values[2] is None:
         return "rows as KITTI's tracking"
-    return "rows of names and numbers" if words <= 3 and not fields[0].endswith(":") else None
+    return "rows of names and numbers" if words <= 2 and not fields[0].endswith(":") else None
 
 
 def _number(text: str) -> float | None:
@@ -140,7 +141,9 @@ def _judge_table(lines: list[str]) -> Content:
     columns = {re.sub(r"[^a-z0-9]", "", field.lower()) for field in rows[0]}
     if not columns & _BOX_KEY_COLUMNS:
         blank = [row for row in rows if len(row) >= 6 and not any(row[1:6])]  # RetinaNet's images without objects
-        return Content("boxes", "CSV of boxes") if blank else Content("other", "a table")
+        named = [row for row in rows if any(field.lower().endswith(IMAGE_SUFFIXES) for field in row)]
+        boxes = [row for row in named if sum(_number(field) is not None for field in row) >= 4]
+        return Content("boxes", "CSV of boxes") if blank or boxes else Content("other", "a table")
     return Content("results" if columns & {"score", "scores"} else "boxes", "CSV of boxes")
 
 
