@@ -1,7 +1,6 @@
 """Pascal VOC's XML, one file an image (http://host.robots.ox.ac.uk/pascal/VOC).
 
 VOC numbers pixels from 1 and includes the last: the corners of a box are xmin - 1, ymin - 1, xmax, ymax elsewhere here.
-Document type declarations are refused, so that no entity is expanded a billion times or read from another file.
 """
 
 from __future__ import annotations
@@ -9,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from .problems import Reports, read_bytes
 from .text import number
+from .xml import XML_ERRORS, parse_xml
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _TWENTY = (
@@ -43,8 +42,8 @@ class VocFile(NamedTuple):
 def read_voc(path: Path, report: Reports) -> VocFile | None:
     """Read a file; None after one that cannot be read was reported."""
     try:
-        tree = _parse(read_bytes(path))
-    except (OSError, ValueError, LookupError, expat.ExpatError) as error:  # LookupError: an unknown encoding
+        tree = parse_xml(read_bytes(path))
+    except (OSError, *XML_ERRORS) as error:
         report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out")
         return None
     found = []
@@ -62,22 +61,6 @@ def _numbers(entry: Element, keys: list[str]) -> Any:
         return tuple(number(entry.findtext(key) or "") for key in keys)
     except ValueError:
         return None
-
-
-def _parse(data: bytes) -> Element:
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.Parse(data, True)
-    return builder.close()
-
-
-def _refuse_doctype(*_: Any) -> None:
-    raise ValueError("it has a document type declaration, which is refused for safety; remove the <!DOCTYPE ...> line")
 
 
 def write_voc(
