@@ -25,6 +25,7 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "timm": "timm",
     "albumentations": "albumentations",
+    "datumaro": "datumaro",
 }
 """Name of an optional package → the extra that brings it."""
 

@@ -167,6 +167,101 @@ def kitti_tracking(root: Path) -> None:
         write(root / f"training/calib/{video}.txt", "P0: 7.2 0 6.1 0 0 7.2 1.7 0 0 0 1 0\n")
 
 
+def cvat_box(name: str, box: Sequence[int], more: str = "") -> str:
+    edges = " ".join(f'{edge}="{value}"' for edge, value in zip(("xtl", "ytl", "xbr", "ybr"), box, strict=True))
+    return f'<box label="{name}" {more} occluded="0" {edges} z_order="0"></box>\n'
+
+
+def cvat_file(path: Path, body: str, meta: str = "") -> None:
+    labels = "".join(f"<label><name>{name}</name></label>" for name in NAMES)
+    task = f"<task><size>6</size><mode>annotation</mode>{meta}<labels>{labels}</labels></task>"
+    write(path, f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<meta>{task}</meta>\n{body}</annotations>\n')
+
+
+def cvat_images(stems: Sequence[str]) -> str:
+    return "".join(
+        f'<image id="{n}" name="{stem}.png" width="64" height="48">\n'
+        + "".join(cvat_box(name, box) for name, box in SCENES[stem])
+        + "</image>\n"
+        for n, stem in enumerate(stems)
+    )
+
+
+def cvat(root: Path) -> None:
+    cvat_file(root / "annotations.xml", cvat_images(list(SCENES)))
+    for stem in SCENES:
+        draw(root / f"images/{stem}.png", stem)
+
+
+def cvat_tasks(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        cvat_file(root / split / "annotations.xml", cvat_images(stems))
+        for stem in stems:
+            draw(root / f"{split}/images/{stem}.png", stem)
+
+
+def cvat_video(root: Path) -> None:
+    tracks = []
+    for identity in range(3):
+        shapes = [
+            cvat_box("", box[identity][1], f'frame="{n}" keyframe="1" outside="0"').replace('label="" ', "")
+            for n, box in enumerate(SCENES.values())
+            if identity < len(box)
+        ]
+        tracks.append(f'<track id="{identity}" label="cat">\n{"".join(shapes)}</track>\n')
+    stop = "<start_frame>0</start_frame><stop_frame>5</stop_frame>"
+    cvat_file(root / "annotations.xml", "".join(tracks), stop)
+    for frame, stem in enumerate(SCENES):
+        draw(root / f"images/frame_{frame:06d}.PNG", stem)
+
+
+def labelme_file(path: Path, stem: str, image: str) -> None:
+    shapes = [
+        {"label": name, "points": [[x1, y1], [x2, y2]], "group_id": None, "shape_type": "rectangle", "flags": {}}
+        for name, (x1, y1, x2, y2) in SCENES[stem]
+    ]
+    size = {"imageHeight": 48, "imageWidth": 64}
+    write(path, {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None, **size})
+
+
+def labelme(root: Path) -> None:
+    for stem in SCENES:
+        labelme_file(root / f"{stem}.json", stem, f"{stem}.png")
+        draw(root / f"{stem}.png", stem)
+
+
+def labelme_folders(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        for stem in stems:
+            labelme_file(root / f"{split}/labels/{stem}.json", stem, f"..\\images\\{stem}.png")
+            draw(root / f"{split}/images/{stem}.png", stem)
+
+
+def label_studio(root: Path) -> None:
+    tasks = []
+    for number, stem in enumerate(SCENES, start=1):
+        regions = [
+            {
+                "original_width": 64,
+                "original_height": 48,
+                "id": f"r{k}",
+                "type": "rectanglelabels",
+                "value": {
+                    "x": x1 / 0.64,
+                    "y": y1 / 0.48,
+                    "width": (x2 - x1) / 0.64,
+                    "height": (y2 - y1) / 0.48,
+                    "rectanglelabels": [name],
+                },
+            }
+            for k, (name, (x1, y1, x2, y2)) in enumerate(SCENES[stem])
+        ]
+        data = {"image": f"/data/upload/1/0000000{number}-{stem}.png"}
+        tasks.append({"id": number, "annotations": [{"id": number, "result": regions}], "data": data})
+        draw(root / f"images/{stem}.png", stem)
+    write(root / "project-1-at-2024-05-01.json", tasks)
+
+
 def write_folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -188,6 +283,12 @@ LAYOUTS: dict[str, Layout] = {
     "crowdhuman": Layout(crowdhuman),
     "mot": Layout(mot),
     "kitti-tracking": Layout(kitti_tracking),
+    "cvat": Layout(cvat),
+    "cvat-tasks": Layout(cvat_tasks),
+    "cvat-video": Layout(cvat_video),
+    "labelme": Layout(labelme),
+    "labelme-folders": Layout(labelme_folders),
+    "label-studio": Layout(label_studio),
 }
 
 

@@ -31,7 +31,7 @@ class ListedImages:
     unit: str  # for messages: "line", "object"
     class_names: list[str] = field(default_factory=list)
     declared: bool = False  # the files list their classes in an order; else it is alphabetical
-    names: list[str] = field(default_factory=list)  # of the images, as they are written
+    names: list[str] = field(default_factory=list)  # of the images, as they are written; "": left out, which was said
     sizes: list[tuple[int, int] | None] = field(default_factory=list)  # (height, width)
     files: list[Path] = field(default_factory=list)  # the file that each image's boxes are from
     videos: list[ListedVideo] = field(default_factory=list)

@@ -106,8 +106,9 @@ class Problem:
     Attributes:
         kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
             ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
-            ``bad-row``, ``unknown-class``, ``left-out-class``, ``unknown-image``, ``unknown-key``, ``image-id``,
-            ``image-name``, ``empty-annotation`` or ``duplicate``.
+            ``bad-row``, ``unknown-class``, ``left-out-class``, ``left-out-shape``, ``unknown-image``, ``unknown-key``,
+            ``image-id``, ``image-name``, ``not-annotated``, ``one-of-several``, ``not-used``, ``empty-annotation`` or
+            ``duplicate``.
         message: what is wrong, where in the file, and what became of it.
     """
 
@@ -156,6 +157,12 @@ class Reports:
             more = f" and {len(counts) - len(most)} classes with fewer" if len(counts) > len(most) else ""
             text = f"{sum(counts.values())} boxes of classes that are not in class_names are left out: {names}{more}"
             self.found.append(Problem(str(path), "left-out-class", text))
+
+    def left_out_shapes(self, path: str | Path, counts: Mapping[str, int]) -> None:
+        """Report how many shapes of which kinds have no box, if any."""
+        if counts:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+            self(path, "left-out-shape", f"{sum(counts.values())} shapes that have no box are left out: {kinds}")
 
 
 class UnknownKeys:

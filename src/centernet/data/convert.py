@@ -22,7 +22,7 @@ from ..annotations.problems import DataError, check_option
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
-from . import COCO, MOT, VOC, YOLO, CrowdHuman, KITTITracking
+from . import COCO, CVAT, MOT, VOC, YOLO, CrowdHuman, Datumaro, KITTITracking, LabelMe, LabelStudio
 from .columns import Columns
 from .dataset import DetectionDataset
 from .sample import Floats, Ints
@@ -42,6 +42,10 @@ _NOT_READ: Sequence[tuple[type[DetectionDataset], str]] = (
     (MOT, "visibility, and objects of classes that were not asked for"),
     (KITTITracking, "places in space, occlusion and truncation, and objects of classes that were not asked for"),
     (CrowdHuman, "the other two boxes of each person, and their attributes"),
+    (CVAT, "the outlines of polygons, ellipses and masks, attributes, tags, occlusion and the order of the layers"),
+    (LabelMe, "the outlines of polygons and masks, flags, groups and descriptions"),
+    (LabelStudio, "the outlines of polygons and ellipses, choices, texts, relations, predictions and who annotated"),
+    (Datumaro, "attributes, the outlines of polygons and masks, and what datumaro itself passes over"),
 )
 """What the readers themselves leave behind."""
 

@@ -21,9 +21,26 @@ from ..annotations.problems import DataError, DataWarning, FilesRead, noting_fil
 from ..annotations.text import text_lines
 from ..configuration import plain
 from ..images import IMAGE_SUFFIXES, walk_files
-from . import COCO, MOT, VOC, YOLO, CrowdHuman, ImageFolder, KITTITracking, SafetyHelmet
+from . import (
+    COCO,
+    CVAT,
+    MOT,
+    VOC,
+    YOLO,
+    CrowdHuman,
+    Datumaro,
+    ImageFolder,
+    KITTITracking,
+    LabelMe,
+    LabelStudio,
+    SafetyHelmet,
+)
 from .dataset import DetectionDataset
+from .formats.cvat import find_cvat
+from .formats.datumaro import find_datumaro
 from .formats.kitti import find_root
+from .formats.label_studio import find_label_studio
+from .formats.labelme import find_labelme
 from .unread import Unread, explain_unread, find_unread, nearest_formats
 
 Splits: TypeAlias = dict[str, dict[str, Any]]
@@ -175,9 +192,11 @@ def find_format(
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder")
     names = [format.name for format in FORMATS]
-    if name is not None and name not in names:
-        raise DataError(f"format {with_nearest([name], names)} is not known; expected one of {', '.join(names)}")
-    source = _look(path, name) or _look_inside(path, name)
+    by_datumaro = name is not None and name.startswith("datumaro:")
+    if name is not None and name not in names and not by_datumaro:
+        known = f"expected one of {', '.join(names)}, or datumaro:NAME with a format that datumaro reads"
+        raise DataError(f"format {with_nearest([name], names)} is not known; {known}")
+    source = _by_datumaro(path, name) if name and by_datumaro else _look(path, name) or _look_inside(path, name)
     if source is None:
         raise DataError(_nothing_found(path, name))
     given = {"root": root, "images": images}
@@ -188,6 +207,13 @@ def find_format(
     else:
         source.splits = name_splits(source.splits)
     return source
+
+
+def _by_datumaro(path: Path, name: str) -> Source:
+    """Return what datumaro reads as one of its formats: of the name behind ``datumaro:``."""
+    own = name.partition(":")[2]
+    format = Format(name, f"{own} (by datumaro)", Datumaro, lambda path: find_datumaro(path, own), f"datumaro's {own}")
+    return Source(path, format, find_datumaro(path, own), path, chosen=True)
 
 
 def _look(path: Path, name: str | None) -> Source | None:
@@ -417,6 +443,11 @@ FORMATS: Sequence[Format] = (
         ("*/calib/*.txt", "*/oxts/*.txt", "*/det_02/*.txt", "*/calib_02/*.txt"),
     ),
     Format("crowdhuman", "CrowdHuman", CrowdHuman, _crowdhuman, "*.odgt"),
+    Format("cvat", "CVAT", CVAT, find_cvat, "annotations.xml with <annotations>"),
+    Format("labelme", "LabelMe", LabelMe, find_labelme, "*.json with imagePath and shapes"),
+    Format(
+        "label-studio", "Label Studio", LabelStudio, find_label_studio, "*.json: a list of tasks with annotations",
+    ),
     Format("images", "images without annotations", ImageFolder, _images, "images"),
 )
 # fmt: on

@@ -50,6 +50,9 @@ _WARNINGS = {
     "flatters. Split by source or by video.",
     "size": "image sizes not stated. They are read from the images; other programs may fail.",
     "image-name": "names of images that are no paths. Images that end like them are used: are they the right ones?",
+    "left-out-shape": "shapes that have no box. Lines, points and tags are left out.",
+    "not-annotated": "images that nobody has annotated. They are left out; submit background without an object.",
+    "one-of-several": "annotations of one thing by several. Only one of them counts.",
     "image-id": "image ids. Images are numbered anew.",
     "left-out-file": "files that look like annotations and are not in the format or splits asked for.",
     "mislabelled-file": "names that say another image format. They are read by their content.",
@@ -62,7 +65,10 @@ _WARNINGS = {
     "shared-cell": "objects hidden in another's centre cell. Two objects of a class with one centre cell have one "
     "peak: use a larger input.",
 }
-_NOTES = {"left-out-class": "classes left out by choice. They are not in class_names."}
+_NOTES = {
+    "left-out-class": "classes left out by choice. They are not in class_names.",
+    "not-used": "what a format says beside boxes and classes. It is not used.",
+}
 KINDS = _ERRORS | _WARNINGS | _NOTES
 """The kinds of findings in the order in which they are shown: what they are, and then what the trainer does about them
 or what to do. An error is skipped or trained wrongly, a warning deserves a look, a note is a figure."""

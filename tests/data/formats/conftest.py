@@ -15,7 +15,18 @@ from PIL import Image
 
 from centernet.annotations.kitti import KITTI_CLASSES
 from centernet.annotations.mot import MOT_CLASSES
-from centernet.data import COCO, MOT, VOC, YOLO, CrowdHuman, DetectionDataset, KITTITracking
+from centernet.data import (
+    COCO,
+    CVAT,
+    MOT,
+    VOC,
+    YOLO,
+    CrowdHuman,
+    DetectionDataset,
+    KITTITracking,
+    LabelMe,
+    LabelStudio,
+)
 
 HEIGHT, WIDTH = 60, 80
 NUMBER = re.compile(r"[ \t\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t\r]*")
@@ -71,6 +82,12 @@ def named_lines(dataset: DetectionDataset) -> int:
         several = re.search(r"their (\d+) boxes", problem.message)
         count += int(several[1]) if several else problem.message.startswith("line ")
     return count
+
+
+def left_out(dataset: DetectionDataset) -> int:
+    """Boxes of classes that were not asked for, as the problems tell of them."""
+    found = (re.match(r"(\d+) boxes of classes", problem.message) for problem in dataset.problems)
+    return sum(int(match[1]) for match in found if match)
 
 
 def every_line(others: int) -> Callable[[bytes, DetectionDataset], None]:
@@ -340,7 +357,123 @@ def voc_list(root: Path) -> Small:
     return Small(root / "ImageSets/Main/train.txt", lambda: VOC(root), count)
 
 
+def cvat(root: Path) -> Small:
+    pictures(root / "images", ["a.jpg", "b.jpg"])
+    rows = "".join(
+        f'\t\t<box label="{name}" xtl="{5 * i}.25" ytl="3" xbr="{5 * i + 22}.50" ybr="40.75" z_order="0">\n\t\t</box>\n'
+        for i, name in enumerate(("cat", "dog", "cat"))
+    )
+    labels = "".join(f"\t<label><name>{name}</name></label>\n" for name in ("cat", "dog"))
+    body = "".join(
+        f'\t<image id="{i}" name="{n}.jpg" width="80" height="60">\n{rows}\t</image>\n' for i, n in enumerate("ab")
+    )
+    file = root / "annotations.xml"
+    head = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n'
+    file.write_text(
+        f"{head}<meta><task><size>2</size><labels>\n{labels}</labels></task></meta>\n{body}</annotations>\n"
+    )
+
+    def parsed(data: bytes) -> list[Any]:
+        return [image for image in ElementTree.fromstring(data).findall("image") if image.get("name")]
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        text = "\n".join(problem.message for problem in dataset.problems)
+        kinds = [problem.kind for problem in dataset.problems]
+        if "unknown-key" in kinds or {"missing-image", "duplicate", "left-out-shape"} & set(kinds):
+            return  # they are said; how many objects are within differs
+        of_boxes = len(re.findall(r"^shape \d+ of ", text, re.MULTILINE))
+        outside = sum(shape.get("outside") == "1" for image in parsed(data) for shape in image)
+        assert boxes_of(dataset) + of_boxes + outside == sum(map(len, parsed(data)))
+
+    def boxes(data: bytes) -> Boxes:
+        edges = ("xtl", "ytl", "xbr", "ybr")
+        found = []
+        for image in parsed(data):
+            size = numbers([image.get("width") or "", image.get("height") or ""])
+            limits = [
+                value if value >= 1 else 1e9 for value in size or (1e9, 1e9)
+            ] * 2  # boxes are cut at the stated edge
+            rows = [numbers([shape.get(edge) or "" for edge in edges]) for shape in image.findall("box")]
+            found += [[*map(min, row, limits)] for row in rows if row]
+        return found
+
+    return Small(file, lambda: CVAT(file), count, boxes)
+
+
+def labelme(root: Path) -> Small:
+    root = root / "set"
+    pictures(root, ["a.jpg", "b.jpg"])
+    for name in "ab":
+        shapes = [
+            {
+                "label": ("cat", "dog", "cat")[i],
+                "points": [[5.25 * i + 1, 3.0], [22.5 + i, 40.75]],
+                "group_id": None,
+                "shape_type": "rectangle",
+                "flags": {},
+            }
+            for i in range(3)
+        ]
+        content = {"version": "6.3.1", "flags": {}, "shapes": shapes, "imagePath": f"{name}.jpg", "imageData": None}
+        (root / f"{name}.json").write_text(json.dumps({**content, "imageHeight": 60, "imageWidth": 80}, indent=1))
+    file = root / "a.json"
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        content = loaded(data)
+        if len(dataset) < 2 or any(problem.kind == "left-out-shape" for problem in dataset.problems):
+            assert dataset.problems
+            return
+        of_boxes = [problem for problem in dataset.problems if problem.message.startswith("shape ")]
+        assert boxes_of(dataset) - 3 + len(of_boxes) + left_out(dataset) == len(content["shapes"])
+
+    def boxes(data: bytes) -> Boxes:
+        content = loaded(data)
+        shapes = content.get("shapes") if isinstance(content, dict) else None
+        pairs = [shape["points"] for shape in shapes or () if isinstance(shape, dict) and "points" in shape]
+        rows = [four([value for point in pair for value in point]) for pair in pairs if isinstance(pair, list)]
+        return [[min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)] for x1, y1, x2, y2 in filter(None, rows)]
+
+    return Small(file, lambda: LabelMe(root, class_names=["cat", "dog"]), count, boxes, others=3)
+
+
+def label_studio(root: Path) -> Small:
+    pictures(root / "images", ["a.jpg", "b.jpg"])
+    tasks = []
+    for number, name in enumerate("ab", start=1):
+        regions = [
+            {
+                "original_width": 80,
+                "original_height": 60,
+                "image_rotation": 0,
+                "id": f"r{i}",
+                "type": "rectanglelabels",
+                "value": {
+                    **{"x": 10.5 * i, "y": 3, "width": 22.5, "height": 40.75, "rotation": 0},
+                    "rectanglelabels": [("cat", "dog", "cat")[i]],
+                },
+            }
+            for i in range(3)
+        ]
+        annotation = {"id": number, "was_cancelled": False, "created_at": "2024-05-01", "result": regions}
+        tasks.append({"id": number, "annotations": [annotation], "data": {"image": f"/data/upload/1/{name}.jpg"}})
+    file = root / "project.json"
+    file.write_text(json.dumps(tasks, indent=1))
+
+    def regions_of(data: bytes) -> list[Any]:
+        return [region for task in json.loads(data) for region in task["annotations"][0]["result"]]
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        if len(dataset) < 2 or any(problem.kind in ("left-out-shape", "duplicate") for problem in dataset.problems):
+            assert dataset.problems
+            return
+        of_boxes = [problem for problem in dataset.problems if "region " in problem.message]
+        assert boxes_of(dataset) + len(of_boxes) + left_out(dataset) == len(regions_of(data))
+
+    return Small(file, lambda: LabelStudio(file, class_names=["cat", "dog"]), count)
+
+
 FORMATS = [mot_truth, mot15_truth, mot_info, kitti, yolo_labels, yolo_yaml, crowdhuman, coco, voc_xml, voc_list]
+FORMATS += [cvat, labelme, label_studio]
 
 
 @pytest.fixture(params=[pytest.param(make, id=make.__name__) for make in FORMATS])

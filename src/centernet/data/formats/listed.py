@@ -12,7 +12,8 @@ import numpy as np
 from ...annotations.listed import ListedImages
 from ...annotations.problems import DataError, Reports, choose_class_names
 from ..dataset import DetectionDataset, VideoSequence
-from .layout import ImageList, find_image_folder, rows_asked_for
+from .layout import Folder, ImageList, find_image_folder, rows_asked_for
+from .sequences import numbered
 
 
 class Listed(DetectionDataset):
@@ -45,7 +46,7 @@ class Listed(DetectionDataset):
         found = ImageList(find_image_folder(source, images, listed.names[:20]), report)
         index_of = np.full(len(listed.names) + 1, -1, dtype=np.int64)
         for place, (name, size_hw) in enumerate(zip(listed.names, listed.sizes, strict=True)):
-            if (file := found.find(name)) is not None:
+            if name and (file := found.find(name)) is not None:
                 index_of[place] = found.add(file, size_hw)
 
         def where(row: int) -> tuple[Path, str]:
@@ -53,8 +54,32 @@ class Listed(DetectionDataset):
             return listed.files[image], f"{listed.unit} {rows.places[row]} of {listed.names[image]}"
 
         columns = found.columns(replace(rows, images=index_of[rows.images]), where)
+        columns = replace(columns, ids=numbered(columns.ids, columns.ids, columns.ignore))
         videos = []
         for name, start, stop, rate in listed.videos:
             used = index_of[start:stop][index_of[start:stop] >= 0]
             videos += [VideoSequence(name, int(used[0]), int(used[-1]) + 1, rate)] if len(used) else []
         super().__init__(names, columns, source=source, sequences=videos, benchmark=benchmark, **found.findings())
+
+
+def choose_files(
+    folder: Path, names: Sequence[Sequence[str]], files: Sequence[Path], report: Reports
+) -> list[str | None]:
+    """Return the file of each image, of the names that it may have; None where there is none, or several.
+
+    A name is a path in the folder, or stands for the one image that ends like it and is no other's. Of images that are
+    found as one file the first counts; the others are reported, and their name is empty.
+    """
+    there, taken = Folder(folder), dict[str, str]()
+    chosen = [next(filter(None, map(there.find, several)), None) for several in names]
+    exact = set(chosen)
+    for place, several in enumerate(names):
+        found = chosen[place]
+        if found is None:
+            near = (alike[0] for name in several if len(alike := there.find_near(name)) == 1)
+            found = chosen[place] = next((file for file in near if file not in exact), None)
+        if found is not None and (other := taken.setdefault(found, several[0])) != several[0]:
+            text = f"{several[0]} and {other} are both found as {folder / found}; the former is left out"
+            report(files[place], "duplicate", text)
+            chosen[place] = ""
+    return chosen

@@ -86,10 +86,10 @@ class SequenceReader:
 
         columns = self.images.columns(rows, where, amodal=amodal)
         sequences = np.searchsorted(starts, columns.samples(), side="right")
-        return replace(columns, ids=_numbered(sequences, columns.ids, columns.ignore))
+        return replace(columns, ids=numbered(sequences, columns.ids, columns.ignore))
 
 
-def _numbered(sequences: Ints, tracks: Ints, ignore: Bools) -> Ints:
+def numbered(sequences: Ints, tracks: Ints, ignore: Bools) -> Ints:
     """Number the tracks of all sequences from 0 in the order in which they come first; -1 for those of ignored boxes
     alone: a classifier over identities then has no class without an example."""
     named = np.flatnonzero(tracks >= 0)

@@ -1,0 +1,154 @@
+"""LabelMe's JSON, a file beside each image (https://github.com/wkentaro/labelme), and what X-AnyLabeling writes in its
+form (https://github.com/CVHub520/X-AnyLabeling).
+
+Points are in pixels counted from 0. Rectangles, polygons, circles and masks become the boxes around them; lines and
+points have none. Shapes of one image with one label and one ``group_id`` are parts of one object, as LabelMe's own
+converters have it. X-AnyLabeling's ``difficult`` marks objects to ignore.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import posixpath
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .listed import ListedImages
+from .problems import Reports, UnknownKeys, note_read
+from .shapes import Box, around
+
+_POLYGONS = {"polygon": 3, "rectangle": 2, "oriented_rectangle": 3, "rotation": 3, "quadrilateral": 4, "cuboid": 4}
+"""Kinds of shapes whose points the box is around, and how many there are at least."""
+_WITHOUT_BOX = ("line", "linestrip", "point", "points")
+
+
+@dataclass
+class LabelmeFiles:
+    """The contents of a folder: `listed`, and beside each of its images the further names that it may have."""
+
+    listed: ListedImages
+    names: list[list[str]] = field(default_factory=list)
+    embedded: set[int] = field(default_factory=set)  # images that the files hold as imageData
+
+
+def is_labelme(content: Any) -> bool:
+    """True for the contents of a LabelMe file."""
+    return isinstance(content, dict) and "shapes" in content and "imagePath" in content
+
+
+def read_labelme(root: Path, files: Iterable[Path], report: Reports) -> LabelmeFiles:
+    """Read files of a folder; JSON that isn't LabelMe's is passed over."""
+    reader = _Reader(root, report)
+    for path in files:
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            report(path, "unreadable-annotation", f"is not valid JSON ({error}); the sample is left out")
+            continue
+        if is_labelme(content):
+            note_read(path)
+            reader.add(path, content)
+    reader.keys.report(root, report)
+    report.left_out_shapes(root, reader.left_out)
+    return reader.files
+
+
+class _Reader:
+    def __init__(self, root: Path, report: Reports) -> None:
+        self._root, self._report = root, report
+        self.files = LabelmeFiles(ListedImages("shape"))
+        self.keys = UnknownKeys(["label", "points", "shape_type", "group_id", "difficult"])
+        self.left_out: Counter[str] = Counter()
+
+    def add(self, path: Path, content: dict[str, Any]) -> None:
+        """Take a file."""
+        stated, shapes = content["imagePath"], content["shapes"]
+        if not isinstance(stated, str) or not stated.strip() or not isinstance(shapes, list):
+            text = "expected a name as imagePath and a list as shapes; the sample is left out"
+            self._report(path, "unreadable-annotation", text)
+            return
+        listed, known = self.files.listed, len(self.files.names)
+        names = _names(path.parent.relative_to(self._root).as_posix(), stated)
+        image = listed.image(names[0], path, _size(content))
+        if image < known:
+            text = f"the image {stated} has another file, {listed.files[image].name}; this one is left out"
+            self._report(path, "duplicate", text)
+            return
+        self.files.names.append(names)
+        if content.get("imageData"):
+            self.files.embedded.add(image)
+        parts: dict[Any, tuple[int, str, bool, list[Box]]] = {}
+        for place, shape in enumerate(shapes, start=1):
+            box = self._box(shape, path, f"shape {place}")
+            if box is not None:
+                label, group = shape["label"], shape.get("group_id")
+                key = (None, place) if group is None else (label, str(group))
+                ignore = self._difficult(shape, path, place)
+                parts.setdefault(key, (place, label, ignore, []))[3].append(box)
+        for place, label, ignore, boxes in parts.values():
+            corners = [corner for x1, y1, x2, y2 in boxes for corner in ((x1, y1), (x2, y2))]
+            box = boxes[0] if len(boxes) == 1 else around(corners)
+            listed.add(image, place, box, label, ignore=ignore)
+
+    def _box(self, shape: Any, path: Path, where: str) -> Box | None:
+        """The box of a shape; None where it has none, or after a wrong one was reported."""
+        if not isinstance(shape, dict):
+            self._report(path, "bad-box", f"{where}: expected an object, got {shape!r:.50}; the box is left out")
+            return None
+        self.keys.look(shape, f"{path.name}, {where}")
+        kind, label = shape.get("shape_type") or "polygon", shape.get("label")
+        if kind not in (*_POLYGONS, "circle", "mask"):
+            self.left_out[kind if kind in _WITHOUT_BOX else f"{kind!r:.50} (unknown)"] += 1
+            return None
+        try:
+            box = _around(kind, shape.get("points"))
+        except (TypeError, ValueError, OverflowError):
+            text = f"{where}: the points {shape.get('points')!r:.100} are no {kind}; the box is left out"
+            self._report(path, "bad-box", text)
+            return None
+        if not isinstance(label, str) or not label.strip():
+            self._report(path, "unknown-class", f"{where}: the label is {label!r:.50}; the box is left out")
+            return None
+        return box
+
+    def _difficult(self, shape: dict[str, Any], path: Path, place: int) -> bool:
+        value = shape.get("difficult", False)
+        if not isinstance(value, bool):
+            text = f"shape {place}: difficult is {value!r:.50}, expected true or false; it is not used"
+            self._report(path, "unknown-key", text)
+        return value is True
+
+
+def _around(kind: str, values: Any) -> Box:
+    """The box of a shape of a kind; a ValueError or TypeError where its points are wrong."""
+    if any(type(number) not in (int, float) for point in values for number in point):
+        raise TypeError
+    points = [(float(x), float(y)) for x, y in values]
+    if len(points) < _POLYGONS.get(kind, 2) or (kind not in _POLYGONS and len(points) > 2):
+        raise ValueError
+    if kind == "circle":  # the centre, and a point of the rim
+        (x, y), radius = points[0], math.dist(*points)
+        return x - radius, y - radius, x + radius, y + radius
+    x1, y1, x2, y2 = around(points)
+    return (x1, y1, x2 + 1, y2 + 1) if kind == "mask" else (x1, y1, x2, y2)  # a mask's last pixel is part of it
+
+
+def _size(content: dict[str, Any]) -> tuple[int, int] | None:
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if type(height) is int and type(width) is int and 0 < height < 2**31 and 0 < width < 2**31:
+        return height, width
+    return None
+
+
+def _names(folder: str, stated: str) -> list[str]:
+    """The names, inside the root, of an image that a file in `folder` states: there, or where only its own name is."""
+    stated = stated.strip().replace("\\", "/")
+    own = stated.rpartition("/")[2]
+    inside = posixpath.normpath(posixpath.join(folder, stated))
+    names = [posixpath.normpath(posixpath.join(folder, own)), own]
+    leads_out = inside.startswith(("../", "/")) or inside == ".." or ":" in inside.partition("/")[0]
+    return list(dict.fromkeys(names if leads_out else [inside, *names]))
