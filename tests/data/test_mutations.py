@@ -133,6 +133,25 @@ def yolo_roboflow(root: Path) -> None:
             draw(root / f"{split}/images/{stem}.png", stem)
 
 
+def yolo_label_studio(root: Path) -> None:
+    write(root / "classes.txt", "".join(f"{name}\n" for name in NAMES))
+    write(root / "notes.json", {"categories": [{"id": k, "name": name} for k, name in enumerate(NAMES)]})
+    for stem in SCENES:
+        write(root / f"labels/{stem}.txt", yolo_rows(stem))
+        draw(root / f"images/{stem}.png", stem)
+
+
+def yolo_cvat(root: Path) -> None:
+    write(root / "obj.names", "".join(f"{name}\n" for name in NAMES))
+    entries = "train = data/train.txt\nvalid = data/valid.txt\n"
+    write(root / "obj.data", f"classes = 3\n{entries}names = data/obj.names\nbackup = backup/\n")
+    for split, stems in (("train", TRAIN), ("valid", VAL)):
+        write(root / f"{split}.txt", "".join(f"data/obj_{split}_data/{stem}.png\n" for stem in stems))
+        for stem in stems:
+            write(root / f"obj_{split}_data/{stem}.txt", yolo_rows(stem))
+            draw(root / f"obj_{split}_data/{stem}.png", stem)
+
+
 def crowdhuman(root: Path) -> None:
     for split, stems in (("train", TRAIN), ("val", VAL)):
         lines = []
@@ -280,6 +299,8 @@ LAYOUTS: dict[str, Layout] = {
     "voc-without-lists": Layout(voc_without_lists),
     "yolo": Layout(yolo, "labels/*.txt"),
     "yolo-roboflow": Layout(yolo_roboflow, "*/labels/*.txt"),
+    "yolo-label-studio": Layout(yolo_label_studio, "labels/*.txt"),
+    "yolo-cvat": Layout(yolo_cvat, "obj_*/*.txt"),
     "crowdhuman": Layout(crowdhuman),
     "mot": Layout(mot),
     "kitti-tracking": Layout(kitti_tracking),

@@ -149,6 +149,10 @@ class Reports:
             raise DataError(f"{problem} (an error because of strict=True)")
         self.found.append(problem)
 
+    def not_used(self, path: str | Path, message: str) -> None:
+        """Say what the files hold and nobody uses: no defect, `strict` or not."""
+        self.found.append(Problem(str(path), "not-used", message))
+
     def left_out(self, path: str | Path, counts: Mapping[str, int]) -> None:
         """Say which classes somebody chose to leave out, and how many boxes that were: no defect, `strict` or not."""
         if counts:

@@ -1,142 +1,218 @@
-"""YOLO's text files with their ``data.yaml`` (https://docs.ultralytics.com/datasets/detect/).
+"""YOLO's label files (https://docs.ultralytics.com/datasets/detect/); `yolo_files` has what is beside them.
 
-A row is class, centre x, centre y, width, height in shares of the image; or class and the corners of a polygon.
+A row is class, centre x, centre y, width, height in shares of the image; or class and the corners of a polygon, of
+which an oriented box has four; or, where ``kpt_shape`` says so, a box and its key points.
 """
 
 from __future__ import annotations
 
 import math
-import reprlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_cxcywh
-from .problems import DataError, Reports, check_class_names, opening
-from .rows import RowList, are_usable, describe_fault
+from .problems import Reports
+from .rows import BoxRows, RowList, are_usable, describe_fault
 from .text import number
 
-
-@dataclass(frozen=True)
-class DataYaml:
-    """The contents of a data.yaml; all values are text, so that a class ``no`` stays one."""
-
-    path: Path
-    names: tuple[str, ...]
-    content: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, path: Path) -> DataYaml:
-        """Read the file."""
-        with opening(path, "data"):
-            data = path.read_bytes()
-        try:
-            content = yaml.load(data.decode("utf-8-sig"), Loader=yaml.BaseLoader)
-        except (ValueError, yaml.YAMLError, RecursionError) as error:
-            raise DataError(f"{path}: not valid YAML ({error})") from error
-        if not isinstance(content, dict) or "names" not in content:
-            got = f"the keys {', '.join(map(str, content))}" if isinstance(content, dict) else reprlib.repr(content)
-            raise DataError(f"{path}: expected the keys names and train, val or test, got {got:.200}")
-        names = content["names"]
-        if isinstance(names, dict):
-            numbers = [str(label) for label in range(len(names))]
-            if set(names) != set(numbers):
-                keys = ", ".join(map(str, names))
-                raise DataError(f"{path}: names has the keys {keys}, expected 0 .. {len(names) - 1}")
-            names = [names[label] for label in numbers]
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            text = "expected a list of names, or numbers from 0 with names"
-            raise DataError(f"{path}: names is {reprlib.repr(names)}, {text}")
-        if (count := content.get("nc", str(len(names)))) != str(len(names)):
-            text = f"but there are {len(names)} names; put one of them right"
-            raise DataError(f"{path}: nc is {reprlib.repr(count)}, {text}")
-        return cls(path, check_class_names(names), content)
-
-    def entries(self, split: str) -> list[str]:
-        """Return the folders and lists of images of a split."""
-        found = self.content.get(split, self.content.get("valid") if split == "val" else None)
-        entries = found if isinstance(found, list) else [found]
-        if not entries or not all(isinstance(entry, str) and entry for entry in entries):
-            there = ", ".join(key for key in ("train", "val", "test") if self.content.get(key)) or "none"
-            text = f"the split {split!r} is {reprlib.repr(found)}; the splits there are {there}"
-            raise DataError(f"{self.path}: {text}")
-        return [str(entry) for entry in entries]
-
-    def root(self) -> Path:
-        """Return the folder of the data: ``path`` inside that of the file, where there is one, or that of the file."""
-        folder = self.path.parent / (inside_path(str(self.content.get("path", ""))) or "")
-        return folder if folder.is_dir() else self.path.parent
+_COARSEST = 1e-3  # a share of an image: boxes with fewer decimals reach over an edge by more than rounding
 
 
-def inside_path(entry: str) -> str | None:
-    """Return a path of data.yaml without the ``../`` that exports begin with; None where it leads elsewhere."""
-    text = entry.strip().replace("\\", "/")
-    while text.startswith(("./", "../")):
-        text = text.partition("/")[2]
-    parts = PurePosixPath(text).parts
-    return None if ".." in parts or text.startswith("/") or ":" in (*parts, "")[0] else "/".join(parts)
+class LabelRows:
+    """The boxes of all label files of a split.
 
+    Rows of seven numbers are judged together, once all are read: where the last is a whole number in every one they
+    are boxes with a score and an identity, as trackers write them, else triangles.
 
-def label_path(name: str) -> str:
-    """Return where the labels of an image are: its name, in the folder where the last ``images`` is ``labels``."""
-    *folders, file = PurePosixPath(name).with_suffix(".txt").parts
-    if "images" in folders:
-        folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
-    return "/".join([*folders, file])
+    Args:
+        num_classes: classes are numbers from 0 below it.
+        keypoints: how many an object has, and numbers each; None: rows have none.
+        report: of rows that are left out.
+    """
 
+    def __init__(self, num_classes: int, keypoints: tuple[int, int] | None, report: Reports) -> None:
+        self.num_classes, self.keypoints, self.report = num_classes, keypoints, report
+        self.polygons: list[tuple[int, int]] = []  # image and line of rows of which the box of the points was taken
+        self.steps = array("d")  # of each image: the last decimal of its file, as a share of the image
+        self._rows, self._with_score, self._triangles = RowList(), RowList(), RowList()
+        self._last = array("d")  # numbers of the rows of seven
+        self._posed = 0
+        self._pose_like: dict[int, int] = {}  # rows by their width, with visibilities where key points have them
+        self._has_two = False  # the visibility that no corner can be taken for
 
-def read_labels(
-    lines: Mapping[int, str],
-    path: Path,
-    image: int,
-    size_hw: tuple[int, int],
-    num_classes: int,
-    rows: RowList,
-    report: Reports,
-) -> list[int]:
-    """Append the boxes of an image to `rows`; `places` are lines. Returns the lines of polygons, taken as boxes."""
-    polygons = []
-    for place, line in lines.items():
-        fields = line.split()
+    def read(self, lines: Mapping[int, str], path: Path, image: int, size_hw: tuple[int, int]) -> None:
+        """Add the rows of an image's file; `places` are lines. Those that are no boxes are reported."""
+        decimals = 0
+        for place, line in lines.items():
+            fields = line.split()
+            fault = self._add(fields, image, place, size_hw)
+            if fault is None:
+                decimals = max(decimals, _decimals(max(fields[1:], key=len)))
+            else:
+                self.report(path, fault[0], f"line {place}: {fault[1]}; the box is left out")
+        self.steps.extend([0.0] * (image + 1 - len(self.steps)))
+        self.steps[image] = min(10.0**-decimals, _COARSEST)
+
+    def _add(self, fields: list[str], image: int, place: int, size_hw: tuple[int, int]) -> tuple[str, str] | None:
+        """Add a row. Returns what is wrong with it."""
         try:
             kind, *values = map(number, fields)
         except ValueError:
             kind, values = math.nan, []
-        polygon = len(values) >= 6 and len(values) % 2 == 0
-        wrong = None
         if not kind.is_integer():
-            wrong = "bad-row", f"{line!r:.100} is no class and numbers"
-        elif len(values) != 4 and not polygon:
-            wrong = "bad-row", f"{len(fields)} numbers, expected 5 (class x y width height) or a polygon"
-        elif not 0 <= kind < num_classes:
-            wrong = "unknown-class", f"the class {kind:.0f} is none of 0 .. {num_classes - 1}"
-        elif polygon and not all(map(math.isfinite, values)):
-            wrong = "bad-box", "the polygon has corners that are no finite numbers"
-        else:
-            box = _box(values, size_hw)
-            if max(map(abs, values)) > 2 and not are_usable(np.array([box]), np.array([size_hw]))[0]:
-                fault = describe_fault(box, size_hw)
-                wrong = fault[0], f"{fault[1]}; numbers are shares of the image, 0 .. 1"
-        if wrong is not None:
-            report(path, wrong[0], f"line {place}: {wrong[1]}; the box is left out")
-            continue
-        polygons += [place] if polygon else []
-        rows.add(image, place, box, int(kind))
-    return polygons
+            return "bad-row", f"{' '.join(fields)!r:.100} is no class and numbers"
+        expected = 0 if self.keypoints is None else 4 + self.keypoints[0] * self.keypoints[1]
+        posed = len(values) == expected
+        polygon = not expected and len(values) >= 6 and len(values) % 2 == 0
+        if len(values) != 4 and not posed and not polygon:
+            return "bad-row", self._wrong_width(values)
+        if not 0 <= kind < self.num_classes:
+            return "unknown-class", f"the class {kind:.0f} is none of 0 .. {self.num_classes - 1}"
+        if polygon and not all(map(math.isfinite, values)):
+            return "bad-box", "the polygon has corners that are no finite numbers"
+        if polygon and len(values) == 6:
+            self._with_score.add(image, place, _box(values[:4], size_hw), int(kind))
+            self._triangles.add(image, place, _box_of_points(values, size_hw), int(kind))
+            self._last.append(values[-1])
+            return None
+        box = _box_of_points(values, size_hw) if polygon else _box(values[:4], size_hw)
+        if (
+            max(map(abs, values if polygon else values[:4])) > 2
+            and not are_usable(np.array([box]), np.array([size_hw]))[0]
+        ):
+            fault = describe_fault(box, size_hw)
+            return fault[0], f"{fault[1]}; numbers are shares of the image, 0 .. 1"
+        if polygon:
+            self.polygons.append((image, place))
+            if _has_visibilities(values):
+                self._pose_like[len(values)] = self._pose_like.get(len(values), 0) + 1
+                self._has_two |= 2 in values[6::3]
+        self._posed += posed
+        self._rows.add(image, place, box, int(kind))
+        return None
+
+    def _wrong_width(self, values: Sequence[float]) -> str:
+        text = f"{len(values) + 1} numbers, expected 5 (class x y width height)"
+        if self.keypoints is not None:
+            count, each = self.keypoints
+            return f"{text} or {5 + count * each}, with the key points that kpt_shape says: [{count}, {each}]"
+        if len(values) == 5:
+            return f"{text} or a polygon: it looks like a detection with its score, or a track with its identity"
+        if _has_visibilities(values):
+            keypoints = (len(values) - 4) // 3
+            return f"{text} or a polygon: for key points add the line kpt_shape: [{keypoints}, 3] to data.yaml"
+        return f"{text} or a polygon"
+
+    def finish(self, source: Path, file_of: Callable[[int], Path]) -> BoxRows:
+        """Return all boxes by image and line, and report what is known only in the end.
+
+        Args:
+            source: the file that such reports are about.
+            file_of: an image's label file.
+        """
+        rows = self._without_poses(self._rows.rows(), source, file_of)
+        if len(self._last):
+            rows = BoxRows.joined([rows, self._rows_of_seven(source, file_of)])
+        if self._posed:
+            self.report.not_used(source, f"the key points of {self._posed} objects are not used, their boxes are")
+        return rows.select(np.lexsort((rows.places, rows.images)))
+
+    def _without_poses(self, rows: BoxRows, source: Path, file_of: Callable[[int], Path]) -> BoxRows:
+        """Return the rows without polygons where all of these are boxes with key points that kpt_shape should say."""
+        count = sum(self._pose_like.values())
+        if not count or count != len(self.polygons) or not self._has_two:
+            return rows
+        width = min(self._pose_like)
+        text = f"{count} rows of {width + 1} numbers are a box and key points with visibilities, not polygons"
+        self.report(source, "bad-row", f"{text}; add the line kpt_shape: [{(width - 4) // 3}, 3] to data.yaml")
+        for image, place in self.polygons:
+            self.report(file_of(image), "bad-row", f"line {place}: key points without kpt_shape; the box is left out")
+        posed, self.polygons = set(self.polygons), []
+        keys = zip(rows.images.tolist(), rows.places.tolist(), strict=True)
+        return rows.select(np.array([key not in posed for key in keys], dtype=np.bool_))
+
+    def _rows_of_seven(self, source: Path, file_of: Callable[[int], Path]) -> BoxRows:
+        """The boxes of rows of class and six numbers: boxes with score and identity, or triangles; never both."""
+        last = np.array(self._last)
+        whole = last == np.trunc(last)
+        identities = whole & (last != 0) & (last != 1)  # no corner in an image
+        count, of_tracks = len(last), int(whole.sum())
+        if of_tracks == count and (identities.any() or not self.polygons):
+            text = f"{count} rows have 7 numbers, the last a whole one, as trackers write them"
+            text += ": class x y width height score identity"
+            self.report.not_used(source, f"{text}. Scores and identities are not used, the boxes are")
+            return self._with_score.rows()
+        triangles = self._triangles.rows()
+        if not identities.any():
+            self.polygons += zip(triangles.images.tolist(), triangles.places.tolist(), strict=True)
+            return triangles
+        text = (
+            f"of {count} rows of 7 numbers {of_tracks} end in a whole number, as boxes with a score and an identity do"
+        )
+        text += f", and {count - of_tracks} do not, as triangles; none is used"
+        self.report(source, "bad-row", f"{text}: put the one kind or the other right")
+        for image, place in zip(triangles.images.tolist(), triangles.places.tolist(), strict=True):
+            text = f"line {place}: 7 numbers, expected 5 or a polygon"
+            self.report(file_of(image), "bad-row", f"{text}; the box is left out")
+        return RowList().rows()
+
+    def rounding(self, images: NDArray[np.int64], sizes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how far boxes may reach over an edge by rounding alone, in pixels: N×2, x and y.
+
+        Args:
+            images: the image of each of the N boxes.
+            sizes: (height, width) of each image.
+        """
+        steps = np.zeros(len(sizes))
+        steps[: len(self.steps)] = self.steps
+        return np.asarray(steps[images, None] * sizes[images, ::-1])
+
+
+def _decimals(text: str) -> int:
+    """The number of decimals of a number as it is written."""
+    digits, _, exponent = text.lower().partition("e")
+    return len(digits.partition(".")[2]) - int(exponent or 0)
+
+
+def _has_visibilities(values: Sequence[float]) -> bool:
+    """True if behind four numbers each third one is 0, 1 or 2."""
+    return len(values) > 6 and (len(values) - 4) % 3 == 0 and all(value in (0, 1, 2) for value in values[6::3])
 
 
 def _box(values: Sequence[float], size_hw: tuple[int, int]) -> tuple[float, float, float, float]:
-    """x1 y1 x2 y2 in pixels of a row's numbers: centre, width and height, or the corners of a polygon."""
+    """x1 y1 x2 y2 in pixels of centre, width and height."""
     height, width = size_hw
-    if len(values) == 4:
-        x, y, w, h = values[0] * width, values[1] * height, values[2] * width, values[3] * height
-        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    x, y, w, h = values[0] * width, values[1] * height, values[2] * width, values[3] * height
+    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+
+def _box_of_points(values: Sequence[float], size_hw: tuple[int, int]) -> tuple[float, float, float, float]:
+    """x1 y1 x2 y2 in pixels of the corners of a polygon."""
+    height, width = size_hw
     across, down = [x * width for x in values[::2]], [y * height for y in values[1::2]]
     return min(across), min(down), max(across), max(down)
+
+
+def label_paths(name: str) -> list[str]:
+    """Return where the labels of an image may be, the likeliest first.
+
+    Its name, in the folder where the last ``images`` (or ``JPEGImages``) is ``labels``, beside it, or in ``labels``
+    beside it.
+    """
+    *folders, file = name.split("/")
+    file = file.rpartition(".")[0] + ".txt" if "." in file[1:] else f"{file}.txt"
+    found = []
+    for images, labels in (("images", "labels"), ("Images", "Labels"), ("Images", "labels"), ("JPEGImages", "labels")):
+        if images in folders:
+            place = len(folders) - 1 - folders[::-1].index(images)
+            found.append("/".join([*folders[:place], labels, *folders[place + 1 :], file]))
+    return [*dict.fromkeys(found), "/".join([*folders, file]), "/".join([*folders, "labels", file])]
 
 
 def write_yolo(
@@ -155,6 +231,7 @@ def write_yolo(
         (labels / name).with_suffix(".txt").write_text("".join(lines), encoding="utf-8")
     path = folder / "data.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    content = {**content, split: f"images/{split}", "names": dict(enumerate(class_names))}
+    content = {key: value for key, value in content.items() if key not in ("nc", "names")}
+    content |= {split: f"images/{split}", "nc": len(class_names), "names": dict(enumerate(class_names))}
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         del given.images
     target, read_images = given.target, given.read_images == "all"
     content = read_yaml(target) if target.suffix in (".yaml", ".yml") and target.is_file() else None
-    if content is None or "names" in content:  # as YOLO's data.yaml has
+    if content is None or not {"names", "nc"}.isdisjoint(content):  # as YOLO's data.yaml has
         source = find_format(target, **data_options(given))
         subject = open_folder(source, require_images=read_images, **given_options(given, open_folder))
     elif wrong := [name.replace("_", "-") for name in (*DATA_OPTIONS, *FOLDER_OPTIONS) if hasattr(given, name)]:

@@ -38,7 +38,7 @@ _UNKNOWN_RATE = 30.0
 _NOT_READ: Sequence[tuple[type[DetectionDataset], str]] = (
     (COCO, "masks, keypoints, licences and the ids of annotations"),
     (VOC, "pose, truncation, parts and segmentations"),
-    (YOLO, "the corners of polygons (the boxes around them are taken)"),
+    (YOLO, "the corners of polygons (the boxes around them are taken), key points, scores and identities"),
     (MOT, "visibility, and objects of classes that were not asked for"),
     (KITTITracking, "places in space, occlusion and truncation, and objects of classes that were not asked for"),
     (CrowdHuman, "the other two boxes of each person, and their attributes"),

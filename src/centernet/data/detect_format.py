@@ -41,6 +41,7 @@ from .formats.datumaro import find_datumaro
 from .formats.kitti import find_root
 from .formats.label_studio import find_label_studio
 from .formats.labelme import find_labelme
+from .formats.yolo_layout import find_yolo
 from .unread import Unread, explain_unread, find_unread, nearest_formats
 
 Splits: TypeAlias = dict[str, dict[str, Any]]
@@ -376,23 +377,6 @@ def _coco(path: Path) -> Splits | str:
     return found or ""
 
 
-def _yolo(path: Path) -> Splits | str:
-    reason = ""
-    for file in [path] if path.is_file() else [path / "data.yaml", *sorted(path.glob("*.y*ml"))]:
-        if file.suffix not in (".yaml", ".yml") or not file.is_file():
-            continue
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = reason or f"{file.name} is not valid YAML: {' '.join(str(error).split())}"
-            continue
-        if isinstance(content, dict) and "names" in content:
-            keys = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
-            splits = [split for split, names in keys.items() if any(content.get(name) for name in names)]
-            return {split: {"data": file, "split": split} for split in splits}
-    return reason
-
-
 def _mot(path: Path) -> Splits | str:
     def has_sequences(folder: Path) -> bool:
         return any((folder / "gt").glob("gt.txt")) or any(folder.glob("*/gt/gt.txt"))
@@ -433,7 +417,7 @@ FORMATS: Sequence[Format] = (
         "coco", "COCO", COCO, _coco, "*.json with images, annotations, categories (also in annotations, train …)",
         ("captions*.json", "person_keypoints*.json", "stuff_*.json", "panoptic_*.json", "image_info_*.json"),
     ),
-    Format("yolo", "YOLO", YOLO, _yolo, "data.yaml with names"),
+    Format("yolo", "YOLO", YOLO, find_yolo, "data.yaml with names, obj.data, or classes.txt beside labels"),
     Format(
         "mot", "MOTChallenge", MOT, _mot, "<sequence>/gt/gt.txt (also in train …)",
         ("*/det/*.txt", "*/gt/gt_*_half.txt", "*/labels_with_ids/*"), ("*labels*.txt*", "*/gt/*"),

@@ -78,7 +78,7 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
     unread, seen = Unread(), 0
     for current, names, inner in walk_folders(folder):
         inside = current.relative_to(folder).as_posix().removeprefix(".")
-        if not names and not inner and inside and not any(current.iterdir()):
+        if not names and not inner and inside and current not in read and not any(current.iterdir()):
             _add(groups, *inside.rpartition("/")[::2], Content("broken", "an empty folder"))
         alike: dict[str, Group] = {}  # by suffix, once so many were judged
         for name in names if seen < MOST_FILES else ():

@@ -211,6 +211,9 @@ def yolo_labels(root: Path) -> Small:
             elif row and len(row) > 6 and len(row) % 2:  # a polygon, which the data set must then name
                 x1, x2 = min(row[1::2]) * WIDTH, max(row[1::2]) * WIDTH
                 found.append([x1, min(row[2::2]) * HEIGHT, x2, max(row[2::2]) * HEIGHT])
+            if row and len(row) == 7:  # or a box with score and identity, which it must name too
+                x, y, w, h = row[1] * WIDTH, row[2] * HEIGHT, row[3] * WIDTH, row[4] * HEIGHT
+                found.append(from_xywh([x - w / 2, y - h / 2, w, h]))
         return found
 
     def count(data: bytes, dataset: DetectionDataset) -> None:

@@ -83,12 +83,13 @@ def test_a_split_that_is_a_list_of_pictures(write: Write, tmp_path: Path) -> Non
     (tmp_path / "lists/train.txt").write_text("\n".join(lines))
     with pytest.warns(DataWarning, match="3 problems"):
         dataset = YOLO(path)
-    assert [dataset.path(i).stem for i in range(len(dataset))] == ["c", "a"]
+    assert [dataset.path(i).stem for i in range(len(dataset))] == ["c", "a", "b"]
     assert sorted((problem.kind, problem.message.split(":")[0]) for problem in dataset.problems) == [
         ("duplicate", "line 4 names 'images/train/c.jpg' again; it is used once"),
-        ("missing-image", "line 3 of train.txt"),
+        ("image-name", f"1 name of an image is no path in {tmp_path}, 1 of them lead out of it; the images that end "
+                       "like them are used, the first"),
         ("missing-image", "line 5 of train.txt"),
-    ]
+    ]  # fmt: skip
 
 
 def test_the_same_boxes_as_in_other_formats(tmp_path: Path) -> None:
@@ -136,6 +137,9 @@ def test_classes_may_be_chosen_and_ordered(write: Write) -> None:
     [
         ("0 .5 .5 .2", "bad-row", "4 numbers, expected 5"),
         ("0 .5 .5 .2 .2 .9", "bad-row", "6 numbers, expected 5"),
+        ("0 .5 .5 .2 .2 17", "bad-row", "a detection with its score, or a track with its identity"),
+        ("0 .5 .5 .2 .2 .9 7 1", "bad-row", "8 numbers, expected 5"),
+        ("0 .5 .5 .2 .2" + " .5 .5 2" * 17, "bad-row", "add the line kpt_shape: [17, 3] to data.yaml"),
         ("0 .5 .5 .2 wide", "bad-row", "line 2"),
         ("cat .5 .5 .2 .2", "bad-row", "line 2"),
         ("0.5 .5 .5 .2 .2", "bad-row", "line 2"),
@@ -159,6 +163,95 @@ def test_wrong_rows_are_named_and_left_out(write: Write, row: str, kind: str, pa
     check_dataset(dataset)
     with pytest.raises(DataError, match="strict"):
         YOLO(path, strict=True)
+
+
+@pytest.mark.parametrize("rows", [["0 .5 .5 .25 .5 .91 7"], ["0 .5 .5 .25 .5 0.5 1", "1 .5 .5 .5 .5 0.75 0"],
+                                  ["0 .5 .5 .25 .5 0.5 12.0", "1 .5 .5 .5 .5"]])  # fmt: skip
+def test_scores_and_identities_of_trackers(write: Write, rows: list[str]) -> None:
+    path = write({"a": rows[0], "b": "\n".join(rows)})
+    with pytest.warns(DataWarning, match="Scores and identities are not used"):
+        dataset = YOLO(path, strict=True)
+    assert dataset.annotation(0).boxes.tolist() == [[30, 15, 50, 45]] and len(dataset.annotation(1)) == len(rows)
+    (problem,) = dataset.problems
+    assert problem.kind == "not-used" and "class x y width height score identity" in problem.message
+
+
+@pytest.mark.parametrize("last", [".75", "1 .5 .75", "0 .3 .9"])
+def test_seven_numbers_may_be_a_triangle(write: Write, last: str) -> None:
+    """One row does not end in a whole number, or other rows are polygons."""
+    path = write({"a": "0 .25 .25 .75 .25 .5 1", "b": f"1 .25 .5 .5 .25 .75 {last}"})
+    dataset = YOLO(path)
+    assert dataset.problems == [] and dataset.annotation(0).boxes.tolist() == [[20, 15, 60, 60]]
+
+
+@pytest.mark.parametrize(
+    ("ids", "others", "counts"), [(3, 1, "of 4 rows of 7 numbers 3"), (1, 2, "of 3 rows of 7 .* 1")]
+)
+def test_seven_numbers_of_two_kinds_are_refused(write: Write, ids: int, others: int, counts: str) -> None:
+    rows = [f"0 .5 .5 .2 .2 .9 {n + 2}" for n in range(ids)] + ["1 .25 .5 .5 .25 .75 .5"] * others
+    with pytest.warns(DataWarning, match=counts):
+        dataset = YOLO(write({"a": "\n".join([*rows, "0 .5 .5 .2 .2"])}))
+    assert len(dataset.annotation(0)) == 1 and len(dataset.problems) == ids + others + 1
+    assert {problem.kind for problem in dataset.problems} == {"bad-row"}
+
+
+@pytest.mark.parametrize(("count", "numbers"), [(3, 2), (17, 3), (1, 2), (2, 3)])
+def test_key_points_are_counted_and_their_boxes_taken(write: Write, count: int, numbers: int) -> None:
+    points = " .4 .6 2"[: 6 if numbers == 2 else 8] * count
+    content = {"train": "images/train", "names": ["cat", "dog"], "kpt_shape": [count, numbers]}
+    path = write({"a": f"1 .5 .5 .25 .5{points}\n0 .5 .5 .5 .5{points}", "b": "0 .5 .5 .5 .5"}, content)
+    with pytest.warns(DataWarning, match="not-used"):
+        dataset = YOLO(path, strict=True)
+    assert dataset.annotation(0).boxes.tolist() == [[30, 15, 50, 45], [20, 15, 60, 45]]
+    assert [problem.message for problem in dataset.problems] == [
+        "the key points of 2 objects are not used, their boxes are"
+    ]
+    (path.parent / "labels/train/b.txt").write_text(f"0 .5 .5 .5 .5{points} .1")
+    with pytest.warns(DataWarning, match=rf"numbers, expected 5 .* or {5 + count * numbers}, with the key points"):
+        assert len(YOLO(path).annotation(1)) == 0
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_key_points_without_kpt_shape_are_no_polygons(write: Write, count: int) -> None:
+    row = "0 .5 .5 .25 .5" + " .4 .6 2" + " .5 .5 1" * (count - 1)
+    with pytest.warns(DataWarning, match=rf"add the line kpt_shape: \[{count}, 3\] to data.yaml"):
+        dataset = YOLO(write({"a": f"{row}\n0 .5 .5 .5 .5"}))
+    assert len(dataset.annotation(0)) == 1
+
+
+@pytest.mark.parametrize("shape", ["17", ["17", 4], [0, 2], [17]])
+def test_a_kpt_shape_that_is_none(write: Write, shape: object) -> None:
+    path = write({"a": ""}, {"train": "images/train", "names": ["cat"], "kpt_shape": shape})
+    with pytest.raises(DataError, match=r"kpt_shape is .*such as \[17, 3\]"):
+        YOLO(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "box"),
+    [
+        ("0 0.25 0.25 0.75 0.25 0.75 0.5 0.25 0.5", [20, 15, 60, 30]),
+        ("0 0.5 0.25 0.75 0.5 0.5 0.75 0.25 0.5", [20, 15, 60, 45]),  # turned by 45 degrees
+        ("0 0.25 0.5 0.5 0.25 0.625 0.5 0.375 0.75", [20, 15, 50, 45]),
+    ],
+)
+def test_of_oriented_boxes_the_boxes_around_them(write: Write, row: str, box: list[float]) -> None:
+    dataset = YOLO(write({"a": row}), strict=True)
+    assert dataset.annotation(0).boxes.tolist() == [box] and dataset.problems == []
+
+
+@pytest.mark.parametrize("row", ["0 0.083334 0.5 0.166669 0.2", "0 0.9583336 0.5 0.083333 1.0000001",
+                                 "0 0.5001 0.5 1.0000 0.5000", "0 .25 .9167 .1250 .1667"])  # fmt: skip
+def test_rounding_at_the_edge_is_no_cut(write: Write, row: str) -> None:
+    dataset = YOLO(write({"a": row}))
+    assert dataset.clipped == 0 and dataset.problems == []
+    check_dataset(dataset)
+    box = dataset.annotation(0).boxes[0]
+    assert box.min() >= 0 and box[2] <= 80 and box[3] <= 60
+
+
+@pytest.mark.parametrize("row", ["0 0.083334 0.5 0.176669 0.2", "0 0.5 0.5 1.1 0.5", "0 0.51 0.5 1.0 0.5"])
+def test_more_than_rounding_is_a_cut(write: Write, row: str) -> None:
+    assert YOLO(write({"a": row})).clipped == 1
 
 
 def test_label_files_without_a_picture_are_named(write: Write, tmp_path: Path) -> None:
@@ -195,6 +288,7 @@ def test_unreadable_pictures_are_named(write: Write, tmp_path: Path) -> None:
         ({"train": "images/train", "names": {0: "a", 2: "b"}}, "expected 0 .. 1"),
         ({"train": "images/train", "names": ["a", "a"]}, "more than once"),
         ({"train": "images/train", "names": ["a"], "nc": 2}, "nc is '2', but there are 1 names"),
+        ({"train": "images/train", "nc": 2}, r"nc is '2', but the classes have no names; add the line names: \[first"),
         ({"val": "images/train", "names": ["a"]}, "the split 'train' is None; the splits there are val"),
         ({"train": "images/none", "names": ["a"]}, "'images/none' is not in .*give the folder"),
         ({"train": "/etc", "names": ["a"]}, "'/etc' leads out of the data set"),

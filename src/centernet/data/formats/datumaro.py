@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...annotations.listed import ListedImages
-from ...annotations.problems import DataError, Problem, Reports, note_read, with_nearest
+from ...annotations.problems import DataError, Reports, note_read, with_nearest
 from ...annotations.shapes import around
 from ...extras import require
 from ...images import walk_files
@@ -117,7 +117,7 @@ def _read(dataset: Any, path: Path, report: Reports) -> tuple[ListedImages, Path
     report.left_out_shapes(path, left_out)
     if attributes:
         most = ", ".join(f"{name} {count}" for name, count in attributes.most_common(10))
-        report.found.append(Problem(str(path), "not-used", f"attributes are not used: {most}"))  # no defect
+        report.not_used(path, f"attributes are not used: {most}")
     return listed, folder
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...annotations.problems import DataError, Reports
-from ...annotations.rows import BoxRows, RowList, are_usable, describe_fault
+from ...annotations.rows import SLIVER, BoxRows, RowList, are_usable, describe_fault
 from ...images import IMAGE_SUFFIXES, ImageError, image_size, walk_files
 from ..columns import Columns, Paths
 
@@ -179,10 +179,11 @@ class ImageList:
     def __len__(self) -> int:
         return len(self.names)
 
-    def find(self, name: str) -> str | None:
+    def find(self, name: str, where: str = "") -> str | None:
         """Return the real name of a file, relative to the root; None after a missing one was reported.
 
-        A name that is no path in the root stands for the one image that ends like it (`Folder.find_near`).
+        A name that is no path in the root stands for the one image that ends like it (`Folder.find_near`). `where` it
+        is stated begins the report.
         """
         path = self.folder.root / name
         if (found := self.folder.find(name)) is not None:
@@ -202,7 +203,7 @@ class ImageList:
             text += f", and {len(near)} files end like the name: {', '.join(near[:3])}"
         elif near:
             text += f", and the file that ends like it, {near[0]}, is another image's"
-        self.report(path, "missing-image", f"{text}; the sample is left out")
+        self.report(path, "missing-image", f"{where}{text}; the sample is left out")
         return None
 
     def _added_names(self) -> set[str]:
@@ -254,8 +255,12 @@ class ImageList:
         amodal: bool = False,
         first_pixel: int = 0,  # see `are_usable`; with 1 the last pixel is part of the box
         unreadable: Mapping[int, str] | None = None,  # by the place of a row: why it has no box
+        rounding: NDArray[np.float64] | float = SLIVER,  # pixels that rounding moves an edge by, or N×2 of them, x y
     ) -> Columns:
-        """Judge all boxes, cut them at the edges of their images, and put them in the order of the images."""
+        """Judge all boxes, cut them at the edges of their images, and put them in the order of the images.
+
+        Boxes that reach over an edge by no more than `rounding` are cut, but do not count as such.
+        """
         rows = RowList().rows() if rows is None else rows
         sizes = np.array(self.sizes, dtype=np.int32).reshape(-1, 2)
         order = np.argsort(rows.images, kind="stable")
@@ -270,20 +275,23 @@ class ImageList:
                 path, text = where(int(order[start + place]))
                 self.report(path, kind, f"{text}: {fault}; the box is left out")
             block = block.select(usable)
-            blocks.append(self._cut(block, sizes[block.images], amodal, first_pixel))
+            steps = np.broadcast_to(rounding, (len(rows), 2))[order[start : start + _BLOCK]][usable]
+            blocks.append(self._cut(block, sizes[block.images], amodal, first_pixel, steps))
         boxes, labels, ids, ignore, areas, difficulty, images = map(np.concatenate, zip(*blocks, strict=True))
         offsets = np.searchsorted(images, np.arange(len(self) + 1))
         numbers = np.arange(len(self)) if image_ids is None else np.array(image_ids, dtype=np.int64)
         paths = Paths.of(self.names, self.folder.root)
         return Columns(boxes, labels, ids, ignore, areas, difficulty, offsets, sizes, numbers, paths)
 
-    def _cut(self, rows: BoxRows, limits: NDArray[np.int32], amodal: bool, first_pixel: int) -> tuple[Any, ...]:
+    def _cut(
+        self, rows: BoxRows, limits: NDArray[np.int32], amodal: bool, first_pixel: int, rounding: NDArray[np.float64]
+    ) -> tuple[Any, ...]:
         """The columns of usable boxes, cut at the edges of their images and counted from 0."""
         boxes = rows.boxes - [first_pixel, first_pixel, 0, 0]
         if not amodal:
             whole, boxes = boxes, np.maximum(boxes, 0)
             boxes[:, 2:] = np.minimum(boxes[:, 2:], limits[:, ::-1])
-            self._clipped += int((boxes != whole).any(axis=1).sum())
+            self._clipped += int((np.abs(boxes - whole) > np.tile(rounding, 2)).any(axis=1).sum())
         areas = np.where(np.isnan(rows.areas), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), rows.areas)
         boxes, areas = boxes.astype(np.float32), areas.astype(np.float32)
         return boxes, rows.labels, rows.ids, rows.ignore, areas, rows.difficulty, rows.images
