@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_cxcywh
 from .problems import Reports
-from .rows import BoxRows, RowList, are_usable, describe_fault
+from .rows import SLIVER, BoxRows, RowList, are_usable, describe_fault
 from .text import number
 
 _COARSEST = 1e-3  # a share of an image: boxes with fewer decimals reach over an edge by more than rounding
@@ -68,7 +68,7 @@ class LabelRows:
         if not kind.is_integer():
             return "bad-row", f"{' '.join(fields)!r:.100} is no class and numbers"
         expected = 0 if self.keypoints is None else 4 + self.keypoints[0] * self.keypoints[1]
-        posed = len(values) == expected
+        posed = expected > 0 and len(values) == expected
         polygon = not expected and len(values) >= 6 and len(values) % 2 == 0
         if len(values) != 4 and not posed and not polygon:
             return "bad-row", self._wrong_width(values)
@@ -171,7 +171,7 @@ class LabelRows:
         """
         steps = np.zeros(len(sizes))
         steps[: len(self.steps)] = self.steps
-        return np.asarray(steps[images, None] * sizes[images, ::-1])
+        return np.maximum(steps[images, None] * sizes[images, ::-1], SLIVER)
 
 
 def _decimals(text: str) -> int:

@@ -178,6 +178,10 @@ class _Reader:
         names = {place: line.replace("\\", "/") for place, line in lines.items()}
         dropped = self._foreign_prefix(list(names.values())[:_SAMPLED], beside)
         self._listed += len(lines)
+        for inside in (
+            {end for name in names.values() for end in ends(name.rpartition("/")[0])} if self.elsewhere else ()
+        ):
+            note_read(self.root / inside)  # folders of the images, which may be empty
         for place, name in names.items():
             found = self._find_listed(name, beside)
             if found is None and dropped and name.startswith(dropped):
