@@ -22,6 +22,7 @@ from .rows import SLIVER, BoxRows, RowList, are_usable, describe_fault
 from .text import number
 
 _COARSEST = 1e-3  # a share of an image: boxes with fewer decimals reach over an edge by more than rounding
+_FAR = 2.0  # no share of an image, nor of what a box reaches over its edge
 
 
 class LabelRows:
@@ -42,6 +43,7 @@ class LabelRows:
         self.steps = array("d")  # of each image: the last decimal of its file, as a share of the image
         self._rows, self._with_score, self._triangles = RowList(), RowList(), RowList()
         self._last = array("d")  # numbers of the rows of seven
+        self._far = array("b")  # of each of these: the first corners of a triangle would be far outside
         self._posed = 0
         self._pose_like: dict[int, int] = {}  # rows by their width, with visibilities where key points have them
         self._has_two = False  # the visibility that no corner can be taken for
@@ -80,7 +82,10 @@ class LabelRows:
             self._with_score.add(image, place, _box(values[:4], size_hw), int(kind))
             self._triangles.add(image, place, _box_of_points(values, size_hw), int(kind))
             self._last.append(values[-1])
+            self._far.append(max(map(abs, values[:-1])) > _FAR)
             return None
+        if polygon and max(map(abs, values)) > _FAR:
+            return "outside-box", "the polygon has corners far outside its image; numbers are shares of it, 0 .. 1"
         box = _box_of_points(values, size_hw) if polygon else _box(values[:4], size_hw)
         if (
             max(map(abs, values if polygon else values[:4])) > 2
@@ -148,8 +153,13 @@ class LabelRows:
             text += ": class x y width height score identity"
             self.report.not_used(source, f"{text}. Scores and identities are not used, the boxes are")
             return self._with_score.rows()
-        triangles = self._triangles.rows()
+        triangles, far = self._triangles.rows(), np.array(self._far, dtype=np.bool_)
         if not identities.any():
+            for row in np.flatnonzero(far).tolist():
+                text = f"line {triangles.places[row]}: of 7 numbers one is no share of the image, 0 .. 1"
+                text += "; scores and identities are read in the order class x y width height score identity"
+                self.report(file_of(int(triangles.images[row])), "bad-row", f"{text}; the box is left out")
+            triangles = triangles.select(~far)
             self.polygons += zip(triangles.images.tolist(), triangles.places.tolist(), strict=True)
             return triangles
         text = (
@@ -171,7 +181,7 @@ class LabelRows:
         """
         steps = np.zeros(len(sizes))
         steps[: len(self.steps)] = self.steps
-        return np.maximum(steps[images, None] * sizes[images, ::-1], SLIVER)
+        return np.asarray(np.maximum(steps[images, None] * sizes[images, ::-1], SLIVER))
 
 
 def _decimals(text: str) -> int:

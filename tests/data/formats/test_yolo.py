@@ -151,6 +151,8 @@ def test_classes_may_be_chosen_and_ordered(write: Write) -> None:
         ("0 320 240 50 50", "outside-box", "numbers are shares of the image"),
         ("0 nan .5 .2 .2", "bad-box", "finite"),
         ("0 .1 .1 .2 inf .3 .1", "bad-box", "finite"),
+        ("0 .5 .5 .2 .2 17 .9", "bad-row", "in the order class x y width height score identity"),
+        ("0 10 10 40 10 40 30 10 30", "outside-box", "corners far outside its image; numbers are shares"),
     ],
 )
 def test_wrong_rows_are_named_and_left_out(write: Write, row: str, kind: str, part: str) -> None:

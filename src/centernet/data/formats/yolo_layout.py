@@ -43,7 +43,7 @@ def find_yolo(path: Path) -> dict[str, dict[str, Any]] | str:
             splits.remove("test")  # named by exports that have none; the reader says so
         if splits:
             return {split: {"data": file, "split": split} for split in splits}
-        reason = reason or f"{file.name} names classes, but neither train nor val nor test"
+        reason = reason or f"{file.name} names classes, but no images: add the line train: FOLDER"
     if not reason and path.is_dir() and (labels := _label_file(path)) is not None:
         reason = f"{labels.relative_to(path).as_posix()} has rows as YOLO's, but no file names their classes: "
         reason += "data.yaml, obj.data, or classes.txt with one name a line"
