@@ -18,7 +18,15 @@ import yaml
 from .problems import DataError, Reports, check_class_names, opening, read_bytes
 from .text import text_lines
 
-NAMES_FILES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "class_names.txt", "names.txt")
+NAMES_FILES = (
+    "classes.txt",
+    "predefined_classes.txt",
+    "obj.names",
+    "_darknet.labels",
+    "labels.txt",
+    "class_names.txt",
+    "names.txt",
+)
 """Lists of class names, in lower case, that tools put beside the label files; other ``.names`` files are some too."""
 _KEYS: Mapping[str, Sequence[str]] = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 

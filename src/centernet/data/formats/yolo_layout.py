@@ -196,7 +196,7 @@ def is_absent(file: DataFile, split: str, given: Path | None = None) -> bool:
 
 def _stated_roots(file: DataFile) -> list[Path]:
     """The folders that ``path`` may mean."""
-    text = file.root.strip().replace("\\", "/")
+    text = os.path.expanduser(file.root.strip().replace("\\", "/"))
     here = file.path.parent
     if not text:
         return []
