@@ -32,18 +32,19 @@ class LabelRows:
     are boxes with a score and an identity, as trackers write them, else triangles.
 
     Args:
-        num_classes: classes are numbers from 0 below it.
+        classes: their numbers.
         keypoints: how many an object has, and numbers each; None: rows have none.
         report: of rows that are left out.
     """
 
-    def __init__(self, num_classes: int, keypoints: tuple[int, int] | None, report: Reports) -> None:
-        self.num_classes, self.keypoints, self.report = num_classes, keypoints, report
+    def __init__(self, classes: range, keypoints: tuple[int, int] | None, report: Reports) -> None:
+        self.classes, self.keypoints, self.report = classes, keypoints, report
         self.polygons: list[tuple[int, int]] = []  # image and line of rows of which the box of the points was taken
         self.steps = array("d")  # of each image: the last decimal of its file, as a share of the image
         self._rows, self._with_score, self._triangles = RowList(), RowList(), RowList()
         self._last = array("d")  # numbers of the rows of seven
         self._far = array("b")  # of each of these: the first corners of a triangle would be far outside
+        self._used: set[int] = set()  # numbers of classes, known or not
         self._posed = 0
         self._pose_like: dict[int, int] = {}  # rows by their width, with visibilities where key points have them
         self._has_two = False  # the visibility that no corner can be taken for
@@ -74,13 +75,15 @@ class LabelRows:
         polygon = not expected and len(values) >= 6 and len(values) % 2 == 0
         if len(values) != 4 and not posed and not polygon:
             return "bad-row", self._wrong_width(values)
-        if not 0 <= kind < self.num_classes:
-            return "unknown-class", f"the class {kind:.0f} is none of 0 .. {self.num_classes - 1}"
+        self._used.add(int(kind))
+        if int(kind) not in self.classes:
+            return "unknown-class", f"the class {kind:.0f} is none of {self.classes[0]} .. {self.classes[-1]}"
+        label = int(kind) - self.classes[0]
         if polygon and not all(map(math.isfinite, values)):
             return "bad-box", "the polygon has corners that are no finite numbers"
         if polygon and len(values) == 6:
-            self._with_score.add(image, place, _box(values[:4], size_hw), int(kind))
-            self._triangles.add(image, place, _box_of_points(values, size_hw), int(kind))
+            self._with_score.add(image, place, _box(values[:4], size_hw), label)
+            self._triangles.add(image, place, _box_of_points(values, size_hw), label)
             self._last.append(values[-1])
             self._far.append(max(map(abs, values[:-1])) > _FAR)
             return None
@@ -99,7 +102,7 @@ class LabelRows:
                 self._pose_like[len(values)] = self._pose_like.get(len(values), 0) + 1
                 self._has_two |= 2 in values[6::3]
         self._posed += posed
-        self._rows.add(image, place, box, int(kind))
+        self._rows.add(image, place, box, label)
         return None
 
     def _wrong_width(self, values: Sequence[float]) -> str:
@@ -124,6 +127,9 @@ class LabelRows:
         rows = self._without_poses(self._rows.rows(), source, file_of)
         if len(self._last):
             rows = BoxRows.joined([rows, self._rows_of_seven(source, file_of)])
+        if self._used and min(self._used) == 1 and max(self._used) == len(self.classes) == self.classes.stop:
+            text = f"classes have the numbers 1 .. {self.classes.stop} and never 0: they seem to count from 1, so that"
+            self.report(source, "unknown-class", f"{text} the names of all are wrong by one; put a first name before")
         if self._posed:
             self.report.not_used(source, f"the key points of {self._posed} objects are not used, their boxes are")
         return rows.select(np.lexsort((rows.places, rows.images)))

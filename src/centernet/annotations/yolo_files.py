@@ -39,6 +39,7 @@ class DataFile:
     names: tuple[str, ...]
     splits: Mapping[str, Sequence[str]] = field(default_factory=dict)  # folders and lists of images, as written
     root: str = ""  # the folder that they are relative to, as written
+    first: int = 0  # number of the first class: 1 where the file numbers them so itself
     keypoints: tuple[int, int] | None = None  # how many an object has, and numbers each
     content: Mapping[str, Any] = field(default_factory=dict)
 
@@ -92,15 +93,19 @@ def _of_yaml(path: Path, content: Any) -> DataFile:
     root = content.get("path", "")
     if not isinstance(root, str):
         raise DataError(f"{path}: path is {reprlib.repr(root)}, expected a folder")
-    return DataFile(path, _names(content, path), splits, root, _keypoints(content, path), content)
+    first = int(isinstance(content["names"], dict) and "0" not in content["names"] and "1" in content["names"])
+    names = _names(content, path, first)
+    return DataFile(path, names, splits, root, first, _keypoints(content, path), content)
 
 
-def _names(content: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+def _names(content: Mapping[str, Any], path: Path, first: int) -> tuple[str, ...]:
     names = content["names"]
     if isinstance(names, dict):
-        numbers = [str(label) for label in range(len(names))]
+        numbers = [str(label) for label in range(first, first + len(names))]
         if set(names) != set(numbers):
-            raise DataError(f"{path}: names has the keys {', '.join(map(str, names))}, expected 0 .. {len(names) - 1}")
+            raise DataError(
+                f"{path}: names has the keys {', '.join(map(str, names))}, expected {first} .. {numbers[-1]}"
+            )
         names = [names[label] for label in numbers]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         text = "expected a list of names, or numbers from 0 with names"

@@ -256,6 +256,21 @@ def test_more_than_rounding_is_a_cut(write: Write, row: str) -> None:
     assert YOLO(write({"a": row})).clipped == 1
 
 
+def test_names_that_are_numbered_from_one(write: Write) -> None:
+    content = {"train": "images/train", "names": {1: "cat", 2: "dog"}}
+    dataset = YOLO(write({"a": "1 .5 .5 .2 .2\n2 .5 .5 .4 .4"}, content))
+    assert dataset.annotation(0).labels.tolist() == [0, 1] and dataset.class_names == ("cat", "dog")
+    with pytest.warns(DataWarning, match="the class 0 is none of 1 .. 2"):
+        YOLO(write({"a": "0 .5 .5 .2 .2\n2 .5 .5 .4 .4"}, content))
+
+
+@pytest.mark.parametrize(("rows", "named"), [((1, 2), True), ((1, 1, 2), True), ((0, 1, 2), False), ((1, 3), False)])
+def test_class_numbers_that_count_from_one(write: Write, rows: tuple[int, ...], named: bool) -> None:
+    with pytest.warns(DataWarning, match="none of 0 .. 1"):
+        dataset = YOLO(write({"a": "".join(f"{kind} .5 .5 .{2 + place} .2\n" for place, kind in enumerate(rows))}))
+    assert any("count from 1" in problem.message for problem in dataset.problems) == named
+
+
 def test_label_files_without_a_picture_are_named(write: Write, tmp_path: Path) -> None:
     path = write({"a": "0 .5 .5 .2 .2"})
     for name in ("lost.txt", "classes.txt"):
@@ -288,6 +303,7 @@ def test_unreadable_pictures_are_named(write: Write, tmp_path: Path) -> None:
         ("train: images/train\n", "got the keys train"),
         ({"train": "images/train", "names": []}, "names is"),
         ({"train": "images/train", "names": {0: "a", 2: "b"}}, "expected 0 .. 1"),
+        ({"train": "images/train", "names": {1: "a", 3: "b"}}, "expected 1 .. 2"),
         ({"train": "images/train", "names": ["a", "a"]}, "more than once"),
         ({"train": "images/train", "names": ["a"], "nc": 2}, "nc is '2', but there are 1 names"),
         ({"train": "images/train", "nc": 2}, r"nc is '2', but the classes have no names; add the line names: \[first"),

@@ -89,7 +89,7 @@ class _Reader:
         self.elsewhere = images is not None
         self.images = ImageList(root if images is None else images, report)
         self.label_files: list[Path | None] = []  # of each image
-        self.rows = LabelRows(len(file.names), file.keypoints, report)
+        self.rows = LabelRows(range(file.first, file.first + len(file.names)), file.keypoints, report)
         self._seen: set[str] = set()
         self._listed = 0
 
