@@ -64,6 +64,8 @@ VIA = {"_via_img_metadata": {"a": {"regions": [{"shape_attributes": {"name": "re
         ("a.csv", "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\na.ppm;29;30;5;6;24;25;20\n", "boxes", ""),
         ("a.csv", "Datei;Klasse;links;oben;rechts;unten\na.jpg;Katze;1;2;30;40\n", "boxes", "CSV"),
         ("terms.txt", "Permission is granted 1 2 3 4 5 6.\n", "other", "text"),
+        ("train", "image,xmin,ymin,xmax,ymax,label\na.jpg,1,2,3,4,cat\n", "boxes", "CSV"),
+        ("a.csv.bak", "image,xmin,ymin,xmax,ymax,label\na.jpg,1,2,3,4,cat\n", "boxes", "CSV"),
         ("results.csv", "epoch,train/box_loss,metrics/mAP50\n1,1.5,0.2\n", "other", "table"),
         ("class-descriptions-boxable.csv", "/m/011k07,Tortoise\n/m/011q46kg,Container\n", "other", "table"),
         ("data.yaml", "train: images\nnames: [a, b]\n", "settings", "data.yaml"),

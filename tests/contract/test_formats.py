@@ -12,6 +12,8 @@ from PIL import Image
 
 from centernet.data import (
     COCO,
+    CSV,
+    KITTI,
     MOT,
     VOC,
     YOLO,
@@ -23,9 +25,11 @@ from centernet.data import (
     ImageFolder,
     KITTITracking,
     MapClasses,
+    OpenImages,
     SafetyHelmet,
     Subset,
     Synthetic,
+    WIDERFace,
 )
 from centernet.data.cache import Cached
 from centernet.images import Preprocessing
@@ -69,17 +73,26 @@ def whole_layouts(root: Path, scenes: Synthetic) -> dict[str, Callable[[], Detec
         "mot": "MOT20/train/MOT20-01/img1",
         "kitti": "kitti/training/image_02/0000",
         "yolo": "export/train/images",
+        "kitti-detection": "object/training/image_2",
+        "wider": "WIDER_train/images/0--Parade",
+        "open-images": "open/train",
+        "csv": "csv/images",
     }
     for folder in (*folders.values(), "kitti/training/label_02", "export/train/labels", "MOT20/train/MOT20-01/gt"):
         (root / folder).mkdir(parents=True)
-    odgt, gt, labels = [], [], []
+    for folder in ("object/training/label_2", "wider_face_split"):
+        (root / folder).mkdir(parents=True)
+    odgt, gt, labels, faces = [], [], [], []
+    table = ["image,x1,y1,x2,y2,class,ignore\n"]
+    open_rows = ["ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\n"]
     for index, sample in enumerate(samples):
         names = {"mot": f"{index + 1:06d}.jpg", "kitti": f"{2 * index:06d}.png", "helmet": f"{index:06d}.JPG"}
         for format, folder in folders.items():
             path = root / folder / names.get(format, f"{index:06d}.jpg")
             Image.fromarray(sample.image).save(path, format="png" if path.suffix == ".png" else "jpeg")
         height, width = sample.image.shape[:2]
-        persons, rows, objects = [], [], []
+        persons, rows, objects, types = [], [], [], []
+        faces.append(f"0--Parade/{index:06d}.jpg\n{len(sample.boxes)}\n")
         for track, (x1, y1, x2, y2) in enumerate(sample.boxes.tolist()):
             w, h = x2 - x1, y2 - y1
             tag, box = "mask" if sample.ignore[track] else "person", [x1, y1, w, h]
@@ -88,12 +101,19 @@ def whole_layouts(root: Path, scenes: Synthetic) -> dict[str, Callable[[], Detec
             rest = f"{x1} {y1} {x2} {y2} 1 1 1 1 1 1 1"
             kind = f"-1 DontCare -1 -1 -10 {rest}" if sample.ignore[track] else f"{track} Car 0 0 0 {rest}"
             labels.append(f"{2 * index} {kind}\n")
+            types.append(kind.partition(" ")[2] + "\n")
+            flag = int(sample.ignore[track])
+            faces.append(f"{x1} {y1} {w} {h} 0 0 0 {flag} 0 0 \n")
+            name = scenes.class_names[sample.labels[track]]
+            table.append(f"{index:06d}.jpg,{x1},{y1},{x2},{y2},{name},{flag}\n")
+            open_rows.append(f"{index:06d},{name},{x1 / width},{x2 / width},{y1 / height},{y2 / height},{flag}\n")
             rows.append(
                 f"{sample.labels[track]} {(x1 + w / 2) / width} {(y1 + h / 2) / height} {w / width} {h / height}\n"
             )
             edges = f"<xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>"
             hard = f"<difficult>{int(sample.ignore[track])}</difficult>"
             objects.append(f"<object><name>hat</name>{hard}<bndbox>{edges}</bndbox></object>")
+        (root / f"object/training/label_2/{index:06d}.txt").write_text("".join(types))
         odgt.append(json.dumps({"ID": f"{index:06d}", "gtboxes": persons}) + "\n")
         (root / f"export/train/labels/{index:06d}.txt").write_text("".join(rows))
         size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
@@ -112,6 +132,14 @@ def whole_layouts(root: Path, scenes: Synthetic) -> dict[str, Callable[[], Detec
     (root / "MOT20/train/MOT20-01/seqinfo.ini").write_text(f"[Sequence]\nname=MOT20-01\nimDir=img1\n{info}imExt=.jpg\n")
     names_of = {"train": "../train/images", "nc": len(scenes.class_names), "names": list(scenes.class_names)}
     (root / "export/data.yaml").write_text(yaml.safe_dump(names_of))
+    for file, lines in (
+        ("wider_face_split/wider_face_train_bbx_gt.txt", faces),
+        ("csv/boxes.csv", table),
+        ("open/train-annotations-bbox.csv", open_rows),
+    ):
+        (root / file).write_text("".join(lines))
+    (root / "csv/classes.csv").write_text("".join(f"{name},{n}\n" for n, name in enumerate(scenes.class_names)))
+    (root / "open/class-descriptions-boxable.csv").write_text("".join(f"{n},{n}\n" for n in scenes.class_names))
     scenes.write(root / "coco", format="coco", split="train")
     return {
         "voc": lambda: VOC(root / "VOCdevkit/VOC2007", "trainval"),
@@ -121,6 +149,10 @@ def whole_layouts(root: Path, scenes: Synthetic) -> dict[str, Callable[[], Detec
         "kitti": lambda: KITTITracking(root / "kitti"),
         "yolo": lambda: YOLO(root / "export/data.yaml"),
         "coco": lambda: COCO(root / "coco/annotations_train.json"),
+        "kitti-detection": lambda: KITTI(root / "object"),
+        "wider": lambda: WIDERFace(root / "wider_face_split/wider_face_train_bbx_gt.txt"),
+        "csv": lambda: CSV(root / "csv/boxes.csv"),
+        "open-images": lambda: OpenImages(root / "open/train-annotations-bbox.csv"),
     }
 
 
@@ -138,7 +170,7 @@ def test_whole_layouts_hold_the_same_boxes(tmp_path: Path) -> None:
             assert abs(found.boxes[order] - annotation.boxes[expected]).max() < 0.02, name
             if name != "yolo":  # which has no such flag
                 assert found.ignore[order].tolist() == annotation.ignore[expected].tolist(), name
-            if name in ("yolo", "coco"):
+            if name in ("yolo", "coco", "csv", "open-images"):
                 assert found.labels[order].tolist() == annotation.labels[expected].tolist(), name
         if name in ("mot", "kitti"):
             tracks = {row for annotation in annotations for row in range(len(annotation)) if not annotation.ignore[row]}

@@ -21,12 +21,13 @@ from centernet.data import (
     Concatenated,
     DataError,
     DetectionDataset,
+    ImageFolder,
     KITTITracking,
     Subset,
     Synthetic,
 )
-from centernet.data.convert import convert
-from centernet.data.detect_format import find_format
+from centernet.data.convert import _NOT_READ, convert
+from centernet.data.detect_format import FORMATS, find_format
 from centernet.testing import check_dataset
 
 Objects = dict[str, list[tuple[str, bool, list[float]]]]
@@ -312,3 +313,9 @@ def test_training_images_become_smaller_with_their_boxes(tmp_path: Path, to: Any
     assert all(val.image(index).size_hw == (120, 160) for index in range(3)) and val.path(0).is_symlink()
     with pytest.raises(DataError, match="shrink"):
         convert(joined, tmp_path / "other", to=to, images="none", shrink=80)
+
+
+def test_what_each_reader_leaves_behind_is_said() -> None:
+    kinds = tuple(kind for kind, _ in _NOT_READ)
+    silent = [row.name for row in FORMATS if not issubclass(row.reader, (*kinds, ImageFolder))]
+    assert not silent, f"formats without a row in _NOT_READ: {silent}"

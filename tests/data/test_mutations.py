@@ -281,6 +281,71 @@ def label_studio(root: Path) -> None:
     write(root / "project-1-at-2024-05-01.json", tasks)
 
 
+def kitti(root: Path) -> None:
+    for stem in SCENES:
+        rows = [f"{name} 0 0 -1.5 {' '.join(map(str, box))} 1 1 1 1 1 1 1\n" for name, box in SCENES[stem]]
+        write(root / f"training/label_2/{stem}.txt", "".join(rows))
+        draw(root / f"training/image_2/{stem}.png", stem)
+
+
+def kitti_with_lists(root: Path) -> None:
+    kitti(root)
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        write(root / f"ImageSets/{split}.txt", "".join(f"{stem}\n" for stem in stems))
+
+
+def csv_rows(stems: Sequence[str], form: str) -> str:
+    rows = [(stem, name, ",".join(map(str, box))) for stem in stems for name, box in SCENES[stem]]
+    return "".join(form.format(stem=stem, name=name, box=box) + "\n" for stem, name, box in rows)
+
+
+def csv_retinanet(root: Path) -> None:
+    write(root / "annotations.csv", csv_rows(list(SCENES), "images/{stem}.png,{box},{name}"))
+    write(root / "classes.csv", "".join(f"{name},{number}\n" for number, name in enumerate(NAMES)))
+    for stem in SCENES:
+        draw(root / f"images/{stem}.png", stem)
+
+
+def csv_tensorflow(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("valid", VAL)):
+        header = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+        write(root / split / "_annotations.csv", header + csv_rows(stems, "{stem}.png,64,48,{name},{box}"))
+        for stem in stems:
+            draw(root / split / f"{stem}.png", stem)
+
+
+def open_images(root: Path) -> None:
+    write(root / "class-descriptions-boxable.csv", "".join(f"/m/0{name},{name}\n" for name in NAMES))
+    for split, stems in (("train", TRAIN), ("validation", VAL)):
+        rows = ["ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf"]
+        for stem in stems:
+            draw(root / split / f"{stem}.jpg", stem)
+            for name, (x1, y1, x2, y2) in SCENES[stem]:
+                rows.append(f"{stem},xclick,/m/0{name},1,{x1 / 64},{x2 / 64},{y1 / 48},{y2 / 48},0,0,0")
+        write(root / f"{split}-annotations-bbox.csv", "\n".join([*rows, ""]))
+
+
+def wider_face(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        lines = []
+        for stem in stems:
+            draw(root / f"WIDER_{split}/images/0--Parade/{stem}.jpg", stem)
+            lines += [f"0--Parade/{stem}.jpg\n{len(SCENES[stem])}\n"]
+            lines += [f"{x1} {y1} {x2 - x1} {y2 - y1} 0 0 0 0 0 0 \n" for _, (x1, y1, x2, y2) in SCENES[stem]]
+        write(root / f"wider_face_split/wider_face_{split}_bbx_gt.txt", "".join(lines))
+    write(root / "wider_face_split/wider_face_test_filelist.txt", "0--Parade/x.jpg\n")
+
+
+def mot_cvat(root: Path) -> None:
+    rows = []
+    for frame, stem in enumerate(SCENES):
+        draw(root / f"img1/frame_{frame:06d}.PNG", stem)
+        for identity, (name, (x1, y1, x2, y2)) in enumerate(SCENES[stem], start=1):
+            rows.append(f"{frame + 1},{identity},{x1},{y1},{x2 - x1},{y2 - y1},1,{NAMES.index(name) + 1},1.0\n")
+    write(root / "gt/gt.txt", "".join(rows))
+    write(root / "gt/labels.txt", "\n".join(NAMES))
+
+
 def write_folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -304,6 +369,13 @@ LAYOUTS: dict[str, Layout] = {
     "crowdhuman": Layout(crowdhuman),
     "mot": Layout(mot),
     "kitti-tracking": Layout(kitti_tracking),
+    "kitti": Layout(kitti, "training/label_2/*.txt"),
+    "kitti-with-lists": Layout(kitti_with_lists, "training/label_2/*.txt"),
+    "csv-retinanet": Layout(csv_retinanet),
+    "csv-tensorflow": Layout(csv_tensorflow),
+    "open-images": Layout(open_images),
+    "wider-face": Layout(wider_face),
+    "mot-cvat": Layout(mot_cvat),
     "cvat": Layout(cvat),
     "cvat-tasks": Layout(cvat_tasks),
     "cvat-video": Layout(cvat_video),

@@ -73,9 +73,12 @@ def judge(path: Path) -> Content:
         return _judge_keys({key for key in _KEYS if re.search(rf'"{key}"\s*:', text)}, "JSON a line")
     lines = text.splitlines()
     lines = lines[:-1] if len(head) == _HEAD else lines
-    if name.endswith((".csv", ".tsv")):
+    if ".csv" in name or ".tsv" in name:  # boxes.csv.bak too
         return _judge_table(lines)
-    return _judge_rows(lines)
+    rows = _judge_rows(lines)
+    if rows.role == "other" and _has_header(lines):
+        return _judge_table(lines)
+    return rows
 
 
 # Text ---------------------------------------------------------------------------------------------------------------
@@ -145,6 +148,13 @@ def _judge_table(lines: list[str]) -> Content:
         boxes = [row for row in named if sum(_number(field) is not None for field in row) >= 4]
         return Content("boxes", "CSV of boxes") if blank or boxes else Content("other", "a table")
     return Content("results" if columns & {"score", "scores"} else "boxes", "CSV of boxes")
+
+
+def _has_header(lines: list[str]) -> bool:
+    """Return True if a line of five names or more comes before one of as many fields, four of them numbers."""
+    rows = [re.split("[,;\t]", line) for line in lines[:2]]
+    numbers = [sum(_number(field) is not None for field in row) for row in rows]
+    return len(rows) == 2 and len(rows[0]) == len(rows[1]) > 4 and numbers[0] == 0 and numbers[1] >= 4
 
 
 # XML ----------------------------------------------------------------------------------------------------------------

@@ -1,20 +1,27 @@
-"""KITTI's tracking labels (Geiger et al., CVPR 2012; https://www.cvlibs.net/datasets/kitti/eval_tracking.php).
+"""KITTI's labels (Geiger et al., CVPR 2012; https://www.cvlibs.net/datasets/kitti).
 
-A row has 17 columns: frame (from 0), identity, type, truncated, occluded, alpha, left, top, right, bottom, and seven of
-the object in space; results have a score behind them. Corners are taken as they are, as by the benchmark.
+Those of the detection benchmark are a file for each image. A row has 15 columns: type, truncated, occluded, alpha,
+left, top, right, bottom, and seven of the object in space; results have a score behind them. Those of the tracking
+benchmark are a file for each sequence, with the frame (from 0) and the identity before each row. The corners are taken
+as they are, as the benchmarks' own evaluation takes them.
+
+Other tools (NVIDIA TAO and DIGITS, CVAT, datumaro, FiftyOne) write detection labels for classes of any name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .problems import Reports, with_nearest
-from .rows import BoxRows
-from .text import TextTable
+from .rows import BoxRows, RowList
+from .text import TextTable, filled_lines, number
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person", "Person_sitting", "Cyclist", "Tram", "Misc")
 """The types of objects."""
@@ -27,6 +34,8 @@ MAX_OCCLUSION, MAX_TRUNCATION = (0, 1, 2), (0.15, 0.3, 0.5)
 TRUTH_WIDTHS = (17,)
 RESULT_WIDTHS = (17, 18)
 KIND_COLUMN = 2
+_DETECTION_NUMBERS = (14, 15)
+"""Numbers behind the type in a row of the detection benchmark, without and with a score."""
 
 
 def read_truth(
@@ -42,8 +51,7 @@ def read_truth(
         return f"the type {with_nearest([words[row]], KITTI_CLASSES)} is none of KITTI's"
 
     table = table.keep(np.isin(words, [*KITTI_CLASSES, DONT_CARE]), report, "unknown-class", unknown)
-    meant = {kind: kind if kind in names else NEIGHBOURS.get(kind, "") for kind in KITTI_CLASSES}
-    label_of = {kind: names.index(name) for kind, name in meant.items() if name in names} | {DONT_CARE: -1}
+    label_of = labels_by_type(names)
     table = table.select(np.isin(table.words, list(label_of)))
     values, kinds = table.values, table.words
     labels = np.array([label_of[kind] for kind in kinds.tolist()], dtype=np.int64)
@@ -51,7 +59,105 @@ def read_truth(
     return BoxRows.of_tracks(table, values[:, 6:10], labels, ignore, difficulty(values[:, 3], values[:, 4]))
 
 
+def labels_by_type(names: Sequence[str]) -> dict[str, int]:
+    """Return the label of each of KITTI's types that is not passed over: neighbours have that of their class."""
+    meant = {kind: kind if kind in names else NEIGHBOURS.get(kind, "") for kind in KITTI_CLASSES}
+    return {kind: names.index(name) for kind, name in meant.items() if name in names} | {DONT_CARE: -1}
+
+
 def difficulty(truncation: NDArray[np.float64], occlusion: NDArray[np.float64]) -> NDArray[np.int8]:
     """Return the lowest level whose limits each object keeps: 0 easy, 1 moderate, 2 hard, 3 none of them."""
     beyond = (truncation[:, None] > MAX_TRUNCATION) | (occlusion[:, None] > MAX_OCCLUSION)  # the limits rise
     return np.asarray(beyond.sum(axis=1), np.int8)
+
+
+@dataclass
+class LabelFiles:
+    """The objects of many label files of the detection benchmark.
+
+    Labels of the rows are places among the `types`; `files` are by the image.
+    """
+
+    report: Reports
+    files: dict[int, Path] = field(default_factory=dict)
+    types: dict[str, int] = field(default_factory=dict)
+    rows: RowList = field(default_factory=RowList)
+    _hidden: array[float] = field(default_factory=lambda: array("d"))  # truncation and occlusion of each row
+
+    def read(self, path: Path, image: int) -> None:
+        """Read the label file of an image; a row that is wrong is reported and left out."""
+        self.files[image] = path
+        for place, line in filled_lines(path).items():
+            try:
+                kind, truncation, occlusion, box = read_object(line)
+            except ValueError as error:
+                text = f"line {place} {error}: {' '.join(line.split()):.100}; it is left out"
+                self.report(path, "bad-row", text)
+                continue
+            self.rows.add(image, place, box, self.types.setdefault(kind, len(self.types)))
+            self._hidden.extend((truncation, occlusion))
+
+    def are_kittis(self) -> bool:
+        """Tell whether most objects (or all of none) are of KITTI's own types, so that another one is a mistake."""
+        counts = self.counts()
+        known = sum(counts[kind] for kind in (*KITTI_CLASSES, DONT_CARE))
+        return not counts or 2 * known > sum(counts.values())
+
+    def counts(self) -> Counter[str]:
+        """Count the objects of each type."""
+        numbers = np.bincount(self.rows.rows().labels, minlength=len(self.types))
+        return Counter(dict(zip(self.types, numbers.tolist(), strict=True)))
+
+    def boxes(
+        self, names: Sequence[str], label_of: Mapping[str, int], *, max_occlusion: float, max_truncation: float
+    ) -> BoxRows:
+        """Return the objects of the types in `label_of`; those that are none of the `names` themselves, or too
+        hidden, are to be ignored."""
+        rows, types = self.rows.rows(), np.array(list(self.types), dtype=object)
+        labels = np.array([label_of.get(kind, -2) for kind in types], dtype=np.int64)[rows.labels]
+        hidden = np.asarray(self._hidden, dtype=np.float64).reshape(-1, 2)
+        other = ~np.array([kind in names for kind in types], dtype=np.bool_)[rows.labels]
+        ignore = other | (hidden[:, 0] > max_truncation) | (hidden[:, 1] > max_occlusion)
+        level = difficulty(hidden[:, 0], hidden[:, 1])
+        return replace(rows, labels=labels, ignore=ignore, difficulty=level).select(labels >= -1)
+
+    def report_unknown(self) -> None:
+        """Report each object whose type is none of KITTI's."""
+        rows, kinds = self.rows.rows(), list(self.types)
+        unknown = np.array([kind not in (*KITTI_CLASSES, DONT_CARE) for kind in kinds], dtype=np.bool_)
+        for row in np.flatnonzero(unknown[rows.labels]).tolist():
+            kind, path = kinds[rows.labels[row]], self.files[int(rows.images[row])]
+            text = f"the type {with_nearest([kind], KITTI_CLASSES)} is none of KITTI's; it is left out"
+            self.report(path, "unknown-class", f"line {rows.places[row]}: {text}")
+
+
+def read_object(line: str) -> tuple[str, float, float, list[float]]:
+    """Return the type, truncation, occlusion and box of a row of the detection benchmark.
+
+    A ValueError says what is wrong with it. Types may have several words, as datumaro writes them.
+    """
+    fields = line.split()
+    first = next((place for place, text in enumerate(fields) if place and _is_number(text)), len(fields))
+    if len(fields) - first not in _DETECTION_NUMBERS or _is_number(fields[0]):
+        text = f"a type and {_DETECTION_NUMBERS[0]} numbers, or {_DETECTION_NUMBERS[1]} with a score"
+        raise ValueError(f"has {len(fields)} columns, expected {text}")
+    try:
+        values = [number(text) for text in fields[first:]]
+    except ValueError as error:
+        raise ValueError(f"is no row of a label file ({error})") from error
+    truncation, occlusion, box = values[0], values[1], values[3:7]
+    if not np.isfinite(box).all():
+        raise ValueError("has a box that is not four finite numbers")
+    if not (0 <= truncation <= 1 or truncation == -1):
+        raise ValueError(f"has the truncation {fields[first]}, expected 0 .. 1, or -1 where it is not known")
+    if occlusion not in (-1, 0, 1, 2, 3):
+        raise ValueError(f"has the occlusion {fields[first + 1]}, expected 0, 1, 2, 3, or -1 where it is not known")
+    return " ".join(fields[:first]), truncation, occlusion, box
+
+
+def _is_number(text: str) -> bool:
+    try:
+        number(text)
+    except ValueError:
+        return False
+    return True

@@ -35,6 +35,7 @@ class ListedImages:
     sizes: list[tuple[int, int] | None] = field(default_factory=list)  # (height, width)
     files: list[Path] = field(default_factory=list)  # the file that each image's boxes are from
     videos: list[ListedVideo] = field(default_factory=list)
+    normalised: bool = False  # boxes are shares of the width and height of their images
     rows: RowList = field(default_factory=RowList)
     _images: dict[str, int] = field(default_factory=dict)
     _labels: dict[str, int] = field(default_factory=dict)

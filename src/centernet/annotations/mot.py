@@ -3,6 +3,9 @@
 A row of ``gt.txt``, in any order: frame, identity, left, top, width, height, flag, and then either class and visibility
 (9 columns, from MOT16 on) or a place in the world (10 columns, MOT15). Detections and results have a score in place of
 the flag. Frames and pixels count from 1: x1 = left - 1 here.
+
+CVAT (MOT 1.1) and datumaro write ``gt.txt`` and ``gt/labels.txt`` without seqinfo.ini. They count pixels from 0, and as
+the frame of an image whose name is no number they take its place in the order of the names, from 1.
 """
 
 from __future__ import annotations
@@ -75,10 +78,20 @@ def own_class_names(truth: Path) -> list[str] | None:
         return None
 
 
-def read_truth(rules: ClassRules, path: Path, report: Reports, *, min_visibility: float = 0.0) -> BoxRows:
+def read_truth(
+    rules: ClassRules,
+    path: Path,
+    report: Reports,
+    *,
+    first_pixel: int = 1,
+    min_visibility: float = 0.0,
+    benchmark: bool = True,
+) -> BoxRows:
     """Read the rows of a gt.txt that are to become boxes; `images` are the frames as numbered there.
 
-    Boxes less visible than `min_visibility` are to be ignored; a visibility below 0 says that it isn't known.
+    The number of the first pixel is 1, or 0 in what CVAT writes. Boxes less visible than `min_visibility` are to be
+    ignored; a visibility below 0 says that it isn't known. Classes that are passed over are reported unless it is a
+    `benchmark` that has defined them.
     """
     table = TextTable.read(path, TRUTH_WIDTHS, separator=",")
     width = table.values.shape[1]
@@ -90,16 +103,21 @@ def read_truth(rules: ClassRules, path: Path, report: Reports, *, min_visibility
     text = f"is none of 1 .. {len(rules.labels) - 1}"
     table.keep(known, report, "unknown-class", lambda row: f"the class {kinds[row]} {text}")
     wanted = rules.labels[np.where(known, kinds, 0)] >= 0
+    passed = np.unique(kinds[known & ~wanted]).tolist()
+    if passed and not benchmark:
+        text = f"{np.count_nonzero(known & ~wanted)} boxes of the classes {', '.join(map(str, passed))} are passed over"
+        hint = "a gt/labels.txt beside the file gives the classes 1, 2, … their names, one a line"
+        report(path, "unknown-class", f"{text}: nothing says that these are MOTChallenge's own; {hint}")
     table, kinds = table.select(wanted), kinds[wanted]
     ignore = rules.ignore[kinds] | (rules.flagged[kinds] & (table.values[:, 6] == 0))
     if with_visibility:
         ignore |= (table.values[:, 8] >= 0) & (table.values[:, 8] < min_visibility)
-    return BoxRows.of_tracks(table, corners(table.values), rules.labels[kinds], ignore)
+    return BoxRows.of_tracks(table, corners(table.values, first_pixel), rules.labels[kinds], ignore)
 
 
-def corners(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def corners(values: NDArray[np.float64], first_pixel: int = 1) -> NDArray[np.float64]:
     """Return left, top, width, height of the columns 3 to 6 as ``x1 y1 x2 y2``, counted from 0."""
-    low = values[:, 2:4] - 1
+    low = values[:, 2:4] - first_pixel
     return np.concatenate([low, low + values[:, 4:6]], axis=1)
 
 
@@ -142,18 +160,24 @@ class SequenceInfo:
     length: int | None = None
     size_hw: tuple[int, int] | None = None
     frame_rate: float = ASSUMED_RATE
+    by_cvat: bool = False  # written by CVAT or datumaro: see the module
+    stated: bool = True  # there is such a file
 
     @classmethod
     def read(cls, folder: Path, report: Reports) -> SequenceInfo | None:
         """Read the file in the folder of a sequence. None where the images are said to be outside of the folder."""
         path = folder / "seqinfo.ini"
+        assumed = f"sizes are read from the images, {ASSUMED_RATE:g} frames/s are assumed"
         try:
             values = read_seqinfo(path)
         except (OSError, configparser.Error, KeyError) as error:
+            if isinstance(error, FileNotFoundError) and (folder / "gt" / "labels.txt").is_file():
+                text = f"there is none beside gt/labels.txt, as CVAT and datumaro write it: {assumed}"
+                report.note(path, "assumed", f"{text}, and pixels count from 0")
+                return cls(by_cvat=True, stated=False)
             reason = "there is none" if isinstance(error, OSError) else f"it cannot be read ({error!r:.100})"
-            text = f"{reason}: expected a section [Sequence]; sizes are read from the images, {ASSUMED_RATE:g} frames/s"
-            report(path, "missing-annotation", text)
-            return cls()
+            report(path, "size", f"{reason}: expected a section [Sequence]; {assumed}")
+            return cls(stated=not isinstance(error, FileNotFoundError))
 
         def positive(key: str) -> float | None:
             with suppress(KeyError, ValueError):

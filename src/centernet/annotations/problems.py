@@ -99,6 +99,10 @@ def note_read(path: str | os.PathLike[str]) -> None:
         files.add(path)
 
 
+NOTE_KINDS = ("left-out-class", "assumed", "not-used")
+"""Kinds of problems that are no defects."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One defect of a data set, and what was done about it.
@@ -107,8 +111,8 @@ class Problem:
         kind: a short word for counting: ``missing-image``, ``missing-annotation``, ``unreadable-image``,
             ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
             ``bad-row``, ``unknown-class``, ``left-out-class``, ``left-out-shape``, ``unknown-image``, ``unknown-key``,
-            ``image-id``, ``image-name``, ``not-annotated``, ``one-of-several``, ``not-used``, ``empty-annotation`` or
-            ``duplicate``.
+            ``image-id``, ``image-name``, ``not-annotated``, ``one-of-several``, ``not-used``, ``empty-annotation``,
+            ``duplicate`` or ``assumed`` (no defect: how something was read that the files do not say).
         message: what is wrong, where in the file, and what became of it.
     """
 
@@ -149,9 +153,10 @@ class Reports:
             raise DataError(f"{problem} (an error because of strict=True)")
         self.found.append(problem)
 
-    def not_used(self, path: str | Path, message: str) -> None:
-        """Say what the files hold and nobody uses: no defect, `strict` or not."""
-        self.found.append(Problem(str(path), "not-used", message))
+    def note(self, path: str | Path, kind: str, message: str) -> None:
+        """Say what the files hold and nobody uses, or how something was read that they do not say: no defect, `strict`
+        or not."""
+        self.found.append(Problem(str(path), kind, message))
 
     def left_out(self, path: str | Path, counts: Mapping[str, int]) -> None:
         """Say which classes somebody chose to leave out, and how many boxes that were: no defect, `strict` or not."""
@@ -264,7 +269,8 @@ def describe_problems(problems: Sequence[Problem], examples: int) -> list[str]:
     if not problems:
         return []
     kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(problem.kind for problem in problems).items())
-    lines = [f"{len(problems)} problem{'s' if len(problems) > 1 else ''} ({kinds})"]
+    noun = "note" if all(problem.kind in NOTE_KINDS for problem in problems) else "problem"
+    lines = [f"{len(problems)} {noun}{'s' if len(problems) > 1 else ''} ({kinds})"]
     lines += [f"  {problem}" for problem in problems[:examples]]
     if len(problems) > examples:
         lines.append(f"  ... and {len(problems) - examples} more: see the data set's `problems`")

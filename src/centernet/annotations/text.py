@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,19 @@ def text_lines(path: Path) -> list[str]:
 def filled_lines(path: Path) -> dict[int, str]:
     """Return the lines of a text file that hold more than white space, without that around them, by number from 1."""
     return {place: text.strip() for place, text in enumerate(text_lines(path), start=1) if text.strip()}
+
+
+def iterate_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file as `text_lines` returns them, without holding them all; UTF-16 by its mark too."""
+    with path.open("rb") as file:
+        start = file.read(3)
+        if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            text = (start + file.read()).decode("utf-16", "replace")
+            yield from (line.removesuffix("\r") for line in text.split("\n"))
+            return
+        file.seek(len(codecs.BOM_UTF8) if start == codecs.BOM_UTF8 else 0)
+        for line in file:
+            yield line.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 
 @dataclass(frozen=True, eq=False)

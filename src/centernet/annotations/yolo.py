@@ -131,7 +131,9 @@ class LabelRows:
             text = f"classes have the numbers 1 .. {self.classes.stop} and never 0: they seem to count from 1, so that"
             self.report(source, "unknown-class", f"{text} the names of all are wrong by one; put a first name before")
         if self._posed:
-            self.report.not_used(source, f"the key points of {self._posed} objects are not used, their boxes are")
+            self.report.note(
+                source, "not-used", f"the key points of {self._posed} objects are not used, their boxes are"
+            )
         return rows.select(np.lexsort((rows.places, rows.images)))
 
     def _without_poses(self, rows: BoxRows, source: Path, file_of: Callable[[int], Path]) -> BoxRows:
@@ -157,7 +159,7 @@ class LabelRows:
         if of_tracks == count and (identities.any() or not self.polygons):
             text = f"{count} rows have 7 numbers, the last a whole one, as trackers write them"
             text += ": class x y width height score identity"
-            self.report.not_used(source, f"{text}. Scores and identities are not used, the boxes are")
+            self.report.note(source, "not-used", f"{text}. Scores and identities are not used, the boxes are")
             return self._with_score.rows()
         triangles, far = self._triangles.rows(), np.array(self._far, dtype=np.bool_)
         if not identities.any():

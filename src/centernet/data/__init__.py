@@ -23,15 +23,18 @@ from .combining import (
 from .dataset import DetectionDataset as DetectionDataset, VideoSequence as VideoSequence
 from .formats.coco import COCO as COCO
 from .formats.crowdhuman import CrowdHuman as CrowdHuman
+from .formats.csv_boxes import CSV as CSV
 from .formats.cvat import CVAT as CVAT
 from .formats.datumaro import Datumaro as Datumaro
 from .formats.folder import ImageFolder as ImageFolder
-from .formats.kitti import KITTITracking as KITTITracking
+from .formats.kitti import KITTI as KITTI, KITTITracking as KITTITracking
 from .formats.label_studio import LabelStudio as LabelStudio
 from .formats.labelme import LabelMe as LabelMe
 from .formats.mot import MOT as MOT
+from .formats.open_images import OpenImages as OpenImages
 from .formats.synthetic import Synthetic as Synthetic, SyntheticSequences as SyntheticSequences
 from .formats.voc import VOC as VOC, SafetyHelmet as SafetyHelmet
+from .formats.wider_face import WIDERFace as WIDERFace
 from .formats.yolo import YOLO as YOLO
 from .mosaic import Mosaic as Mosaic
 from .sample import Annotation as Annotation, Sample as Sample

@@ -18,11 +18,26 @@ from PIL import Image
 from .. import boxes as box_ops
 from ..annotations.coco import write_coco
 from ..annotations.mot import write_mot
-from ..annotations.problems import DataError, check_option
+from ..annotations.problems import NOTE_KINDS, DataError, check_option
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
-from . import COCO, CVAT, MOT, VOC, YOLO, CrowdHuman, Datumaro, KITTITracking, LabelMe, LabelStudio
+from . import (
+    COCO,
+    CSV,
+    CVAT,
+    KITTI,
+    MOT,
+    VOC,
+    YOLO,
+    CrowdHuman,
+    Datumaro,
+    KITTITracking,
+    LabelMe,
+    LabelStudio,
+    OpenImages,
+    WIDERFace,
+)
 from .columns import Columns
 from .dataset import DetectionDataset
 from .sample import Floats, Ints
@@ -41,6 +56,10 @@ _NOT_READ: Sequence[tuple[type[DetectionDataset], str]] = (
     (YOLO, "the corners of polygons (the boxes around them are taken), key points, scores and identities"),
     (MOT, "visibility, and objects of classes that were not asked for"),
     (KITTITracking, "places in space, occlusion and truncation, and objects of classes that were not asked for"),
+    (KITTI, "places in space, occlusion and truncation, scores, and objects of classes that were not asked for"),
+    (CSV, "columns other than the image, its size, the box, its class and ignore, iscrowd or difficult"),
+    (OpenImages, "flags other than IsGroupOf, image labels, masks, relations and the hierarchy of classes"),
+    (WIDERFace, "blur, expression, illumination, occlusion and pose, and events"),
     (CrowdHuman, "the other two boxes of each person, and their attributes"),
     (CVAT, "the outlines of polygons, ellipses and masks, attributes, tags, occlusion and the order of the layers"),
     (LabelMe, "the outlines of polygons and masks, flags, groups and descriptions"),
@@ -290,6 +309,6 @@ def _left_behind(datasets: Mapping[str, DetectionDataset], to: Target, absent: S
         *((kind in read_by, f"not read from the source: {what}") for kind, what in _NOT_READ),
     ]
     for split, dataset in datasets.items():
-        problems = dataset.problems
+        problems = [problem for problem in dataset.problems if problem.kind not in NOTE_KINDS]
         sentences.append((problems, f"{split}: {len(problems)} problems of the source; `centernet check` names them"))
     return [text for lost, text in sentences if lost]

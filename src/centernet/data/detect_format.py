@@ -23,7 +23,9 @@ from ..configuration import plain
 from ..images import IMAGE_SUFFIXES, walk_files
 from . import (
     COCO,
+    CSV,
     CVAT,
+    KITTI,
     MOT,
     VOC,
     YOLO,
@@ -33,14 +35,19 @@ from . import (
     KITTITracking,
     LabelMe,
     LabelStudio,
+    OpenImages,
     SafetyHelmet,
+    WIDERFace,
 )
 from .dataset import DetectionDataset
+from .formats.csv_boxes import CLASS_LISTS, find_csv
 from .formats.cvat import find_cvat
 from .formats.datumaro import find_datumaro
-from .formats.kitti import find_root
+from .formats.kitti import find_kitti, find_root
 from .formats.label_studio import find_label_studio
 from .formats.labelme import find_labelme
+from .formats.open_images import find_open_images
+from .formats.wider_face import find_wider_face
 from .formats.yolo_layout import find_yolo
 from .unread import Unread, explain_unread, find_unread, nearest_formats
 
@@ -426,11 +433,27 @@ FORMATS: Sequence[Format] = (
         "kitti", "KITTI tracking", KITTITracking, _kitti, "the folders label_02 and image_02",
         ("*/calib/*.txt", "*/oxts/*.txt", "*/det_02/*.txt", "*/calib_02/*.txt"),
     ),
+    Format(
+        "kitti-detection", "KITTI detection", KITTI, find_kitti, "the folders label_2 and image_2 (also in training …)",
+        ("*/calib/*.txt", "*/instance", "*/semantic", "*/semantic_rgb"),
+    ),
     Format("crowdhuman", "CrowdHuman", CrowdHuman, _crowdhuman, "*.odgt"),
     Format("cvat", "CVAT", CVAT, find_cvat, "annotations.xml with <annotations>"),
     Format("labelme", "LabelMe", LabelMe, find_labelme, "*.json with imagePath and shapes"),
     Format(
         "label-studio", "Label Studio", LabelStudio, find_label_studio, "*.json: a list of tasks with annotations",
+    ),
+    Format(
+        "wider-face", "WIDER FACE", WIDERFace, find_wider_face, "wider_face_split/wider_face_train_bbx_gt.txt",
+        ("*_filelist.txt",),
+    ),
+    Format(
+        "open-images", "Open Images", OpenImages, find_open_images, "*-annotations-bbox.csv with ImageID and LabelName",
+        ("*segmentation*.csv", "*imagelabels*.csv", "*relationship*.csv", "*classification*.csv", "*point*.csv"),
+    ),
+    Format(
+        "csv", "CSV of boxes", CSV, find_csv, "*.csv with path,x1,y1,x2,y2,class or a header (also in train …)",
+        CLASS_LISTS,
     ),
     Format("images", "images without annotations", ImageFolder, _images, "images"),
 )

@@ -68,6 +68,7 @@ _WARNINGS = {
 _NOTES = {
     "left-out-class": "classes left out by choice. They are not in class_names.",
     "not-used": "what a format says beside boxes and classes. It is not used.",
+    "assumed": "what files do not say themselves. They are read in the way that is stated.",
 }
 KINDS = _ERRORS | _WARNINGS | _NOTES
 """The kinds of findings in the order in which they are shown: what they are, and then what the trainer does about them

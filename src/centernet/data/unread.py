@@ -70,15 +70,16 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
     Args:
         folder: it and all folders in it are searched; links are followed.
         read: the files that were read.
-        companions: patterns, in lower case, of files that a format has beside its annotations: of names, or with a
-            slash of paths that begin with one: ``*/det/*.txt``.
+        companions: patterns, in lower case, of files and empty folders that a format has beside its annotations: of
+            names, or with a slash of paths that begin with one: ``*/det/*.txt``.
         lists: patterns of lists that its annotations cannot do without, those of class names.
     """
     groups: dict[tuple[str, str, str], Group] = {}
     unread, seen = Unread(), 0
     for current, names, inner in walk_folders(folder):
         inside = current.relative_to(folder).as_posix().removeprefix(".")
-        if not names and not inner and inside and current not in read and not any(current.iterdir()):
+        empty = not names and not inner and inside and current not in read and not any(current.iterdir())
+        if empty and not _fits(current.relative_to(folder), companions):
             _add(groups, *inside.rpartition("/")[::2], Content("broken", "an empty folder"))
         alike: dict[str, Group] = {}  # by suffix, once so many were judged
         for name in names if seen < MOST_FILES else ():

@@ -17,7 +17,9 @@ from centernet.annotations.kitti import KITTI_CLASSES
 from centernet.annotations.mot import MOT_CLASSES
 from centernet.data import (
     COCO,
+    CSV,
     CVAT,
+    KITTI,
     MOT,
     VOC,
     YOLO,
@@ -26,6 +28,8 @@ from centernet.data import (
     KITTITracking,
     LabelMe,
     LabelStudio,
+    OpenImages,
+    WIDERFace,
 )
 
 HEIGHT, WIDTH = 60, 80
@@ -185,6 +189,103 @@ def kitti(root: Path) -> Small:
         return [row for row in stated if row]
 
     return Small(file, lambda: KITTITracking(root, class_names=KITTI_CLASSES), every_line(0), boxes)
+
+
+def kitti_detection(root: Path) -> Small:
+    pictures(root / "image_2", ["000000.png", "000001.png"])
+    (root / "label_2").mkdir()
+    rest = "1.5 1.6 3.9 1.0 2.0 30.0 -1.6"
+    names = ("Car", "Van", "Pedestrian", "DontCare", "Car")
+    rows = [f"{name} 0.1{i} {i % 4} -1.57 {9 * i}.25 5.5 {9 * i + 8} 40 {rest}" for i, name in enumerate(names)]
+    for stem in ("000000", "000001"):
+        (root / f"label_2/{stem}.txt").write_text("".join(f"{row}\n" for row in rows))
+
+    def boxes(data: bytes) -> Boxes:
+        found = []
+        for fields in (line.split() for line in lines_of(data)):
+            first = next((place for place, text in enumerate(fields) if place and NUMBER.fullmatch(text)), 0)
+            row = numbers(fields[first + 3 : first + 7])
+            found += [row] if row and len(fields) - first in (14, 15) else []
+        return found
+
+    def read() -> DetectionDataset:
+        return KITTI(root, class_names=KITTI_CLASSES)
+
+    return Small(root / "label_2/000000.txt", read, every_line(5), boxes, others=5)
+
+
+def csv_of(text: str, places: slice) -> Callable[[Path], Small]:
+    """A CSV file with the corners of boxes at some places of each row."""
+
+    def make(root: Path) -> Small:
+        pictures(root / "images", ["a.jpg", "b.jpg"])
+        file = root / "boxes.csv"
+        file.write_text(text)
+        header = text.startswith("filename")
+
+        def count(data: bytes, dataset: DetectionDataset) -> None:
+            empty = sum(not any(row.split(",")[places]) for row in lines_of(data)[header:])
+            missing = sum(problem.kind == "missing-image" for problem in dataset.problems)
+            left_out = sum(int(p.message.split()[0]) for p in dataset.problems if p.kind == "left-out-class")
+            named = named_lines(dataset) + left_out
+            assert boxes_of(dataset) + named + empty >= len(lines_of(data)) - header or missing
+
+        def boxes(data: bytes) -> Boxes:
+            rows = [numbers([*map(str.strip, line.replace('"', "").split(",")[places])]) for line in lines_of(data)]
+            return [row for row in rows if row and len(row) == 4]
+
+        return Small(file, lambda: CSV(file, class_names=["cat", "dog"]), count, boxes)
+
+    return make
+
+
+BOXES = [(10 * i + 0.5, 3 * i, 10 * i + 20, 3 * i + 30, "dog" if i % 2 else "cat") for i in range(6)]
+ROWS_OF_BOXES = [("ab"[i % 2], ",".join(map(str, row[:4])), row[4]) for i, row in enumerate(BOXES)]
+csv_plain = csv_of("".join(f"{name}.jpg,{box},{kind}\n" for name, box, kind in ROWS_OF_BOXES), slice(1, 5))
+csv_header = csv_of(
+    "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+    + "".join(f"{name}.jpg,80,60,{kind},{box}\n" for name, box, kind in ROWS_OF_BOXES),
+    slice(4, 8),
+)
+
+
+def wider_face(root: Path) -> Small:
+    pictures(root / "images/0--Parade", ["a.jpg", "b.jpg"])
+    rows = [f"{10 * i} {5 * i} {9 + i}.5 20 0 1 0 {int(i == 2)} 2 1 \n" for i in range(5)]
+    file = root / "wider_face_train_bbx_gt.txt"
+    file.write_text(f"0--Parade/a.jpg\n3\n{''.join(rows[:3])}0--Parade/b.jpg\n2\n{''.join(rows[3:])}")
+
+    def rows_of(data: bytes) -> list[list[str]]:
+        return [row for row in (line.split() for line in lines_of(data)) if len(row) > 3]
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        missing = sum(problem.kind in ("missing-image", "duplicate") for problem in dataset.problems)
+        assert boxes_of(dataset) + named_lines(dataset) >= len(rows_of(data)) or missing
+
+    def boxes(data: bytes) -> Boxes:
+        return [from_xywh(box) for box in (numbers(row[:4]) for row in rows_of(data)) if box]
+
+    return Small(file, lambda: WIDERFace(file, root / "images"), count, boxes)
+
+
+def open_images(root: Path) -> Small:
+    pictures(root / "train", ["a.jpg", "b.jpg"])
+    (root / "class-descriptions-boxable.csv").write_text("/m/01,Cat\n/m/02,Dog\n")
+    file = root / "train-annotations-bbox.csv"
+    header = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf"
+    rows = [f"{'aab'[i % 3]},/m/0{i % 2 + 1},0.{i}5,0.{i + 3},0.{i},0.{i + 2}25,{i % 2}" for i in range(6)]
+    file.write_text("\n".join([header, *rows, ""]))
+
+    def count(data: bytes, dataset: DetectionDataset) -> None:
+        lost = [re.match(r"(\d+) boxes are of images", problem.message) for problem in dataset.problems]
+        named = named_lines(dataset) + sum(int(match[1]) for match in lost if match)
+        assert boxes_of(dataset) + named == len(lines_of(data)) - 1
+
+    def boxes(data: bytes) -> Boxes:
+        rows = [numbers([*map(str.strip, line.split(",")[2:6])]) for line in lines_of(data)]
+        return [[r[0] * WIDTH, r[2] * HEIGHT, r[1] * WIDTH, r[3] * HEIGHT] for r in rows if r and len(r) == 4]
+
+    return Small(file, lambda: OpenImages(file), count, boxes)
 
 
 def yolo(root: Path) -> None:
@@ -475,11 +576,29 @@ def label_studio(root: Path) -> Small:
     return Small(file, lambda: LabelStudio(file, class_names=["cat", "dog"]), count)
 
 
-FORMATS = [mot_truth, mot15_truth, mot_info, kitti, yolo_labels, yolo_yaml, crowdhuman, coco, voc_xml, voc_list]
-FORMATS += [cvat, labelme, label_studio]
+FORMATS = [
+    mot_truth,
+    mot15_truth,
+    mot_info,
+    kitti,
+    kitti_detection,
+    csv_plain,
+    csv_header,
+    wider_face,
+    open_images,
+    yolo_labels,
+    yolo_yaml,
+    crowdhuman,
+    coco,
+    voc_xml,
+    voc_list,
+    cvat,
+    labelme,
+    label_studio,
+]
 
 
-@pytest.fixture(params=[pytest.param(make, id=make.__name__) for make in FORMATS])
+@pytest.fixture(params=[pytest.param(make, id=f"{make.__name__}-{number}") for number, make in enumerate(FORMATS)])
 def small(request: pytest.FixtureRequest, tmp_path: Path) -> Small:
     """A small data set of each format."""
     made: Small = request.param(tmp_path)

@@ -217,6 +217,64 @@ def test_classes_of_a_list_of_its_own(write: Write) -> None:
         MOT(root, class_names=["pedestrian"])
 
 
+CVAT_ROWS = ["1, 1, 0, 5, 9, 9, 1, 1, 1.0", "3, 1, 6, 5, 9, 9, 1, 2, 0.5", "1, -1, 30, 5, 9, 9, 0, 1, 1.0"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "used"),
+    [
+        (["000001.PNG", "000002.PNG", "000003.PNG"], [1, 2, 3]),
+        (["frame_000000.PNG", "frame_000001.PNG", "frame_000002.PNG"], [0, 1, 2]),
+        (["frame_000000.PNG", "frame_000010.PNG", "frame_000020.PNG"], [0, 10, 20]),  # with a frame step
+        (["frame_000000.PNG", "frame_000002.PNG"], [0, 2]),  # one is missing
+        (["b7.jpg", "a12.jpg", "c.jpg"], None),
+    ],
+)
+def test_what_cvat_exports_without_seqinfo(write: Write, frames: list[str], used: list[int] | None) -> None:
+    root = write("A", CVAT_ROWS, frames=frames, info=None, labels="cat\ndog")
+    with pytest.warns(DataWarning, match="assumed"):
+        dataset = MOT(root, strict=True)
+    assert {problem.kind for problem in dataset.problems} == {"assumed"}
+    names = [dataset.path(i).stem for i in range(len(dataset))]
+    assert [int(name[-6:]) for name in names] == used if used else names == ["a12", "b7", "c"]
+    assert [len(dataset.annotation(i)) for i in range(len(dataset))] == ([2, 0, 1] if len(frames) == 3 else [2, 1])
+    assert sorted(dataset.annotation(0).boxes.tolist()) == [[0, 5, 9, 14], [30, 5, 39, 14]]  # pixels count from 0
+    assert dataset.annotation(len(dataset) - 1).labels.tolist() == [1] and dataset.num_identities == 1
+    check_dataset(dataset)
+
+
+def test_copies_among_cvats_images_move_no_frame(write: Write) -> None:
+    frames = [*(f"frame_{frame:06d}.PNG" for frame in range(3)), "frame_000001 copy.PNG"]
+    with pytest.warns(DataWarning, match=r"copy.PNG: the name of the image is not the number of a frame"):
+        dataset = MOT(write("A", CVAT_ROWS, frames=frames, info=None, labels="cat\ndog"))
+    assert [len(dataset.annotation(i)) for i in range(len(dataset))] == [2, 0, 1]
+
+
+def test_classes_that_nothing_names(write: Write) -> None:
+    root = write("A", ["1,1,5,5,9,9,1,1,1", "1,2,25,5,9,9,1,3,1", "2,2,25,5,9,9,1,4,1"], info=None)
+    with pytest.warns(DataWarning, match=r"2 boxes of the classes 3, 4 are passed over: .* a gt/labels.txt beside the"):
+        assert len(MOT(root).annotation(0)) == 1
+    with pytest.warns(DataWarning, match=r"1 problem \(1 size\)"):
+        assert len(MOT(root, class_names=["pedestrian", "car"]).annotation(0)) == 2
+
+
+def test_images_that_cvat_did_not_export(write: Write, tmp_path: Path) -> None:
+    root = write("A", CVAT_ROWS, frames=[], info=None, labels="cat\ndog")
+    for folder in ("elsewhere", "each/A"):
+        (tmp_path / folder).mkdir(parents=True)
+        for frame in range(3):
+            Image.new("RGB", (80, 60)).save(tmp_path / folder / f"frame_{frame:06d}.PNG")
+    for images in ("elsewhere", "each"):
+        with pytest.warns(DataWarning, match=r"2 notes \(2 assumed\)"):
+            dataset = MOT(root, ["A"], images=tmp_path / images)
+        assert [len(dataset.annotation(i)) for i in range(3)] == [2, 0, 1]
+        check_dataset(dataset)
+    with pytest.raises(DataError, match=r"no such folder; `images` \(--images\) is the folder of the frames"):
+        MOT(root, images=tmp_path / "none")
+    with pytest.raises(DataError, match=r"A/img1: no images named by their frames; .* as `images` \(--images\)"):
+        MOT(root, ["A"])
+
+
 GOOD = ["1,1,5,5,9,9,1,1,1", "2,1,6,5,9,9,1,1,1"]
 
 
@@ -251,8 +309,8 @@ def test_wrong_rows_are_named_and_left_out(write: Write, row: str, kind: str, pa
 @pytest.mark.parametrize(
     ("options", "kind", "part", "samples"),
     [
-        ({"info": None}, "missing-annotation", "seqinfo.ini", 3),
-        ({"info": "[Sequence]\n"}, "missing-annotation", "cannot be read", 3),
+        ({"info": None}, "size", "seqinfo.ini", 3),
+        ({"info": "[Sequence]\n"}, "size", "cannot be read", 3),
         ({"info": "imDir=img1\nseqLength=3\nimWidth=80\nimHeight=60\n"}, "bad-row", "frameRate", 3),
         ({"info": "framerate=9\nseqLength=3\nimWidth=wide\nimHeight=60\n"}, "size", "imWidth is 'wide'", 3),
         ({"info": "imDir=../B\nframeRate=9\nseqLength=3\nimWidth=80\nimHeight=60\n"}, "missing-image", "leads out", 0),

@@ -117,7 +117,7 @@ def _read(dataset: Any, path: Path, report: Reports) -> tuple[ListedImages, Path
     report.left_out_shapes(path, left_out)
     if attributes:
         most = ", ".join(f"{name} {count}" for name, count in attributes.most_common(10))
-        report.not_used(path, f"attributes are not used: {most}")
+        report.note(path, "not-used", f"attributes are not used: {most}")
     return listed, folder
 
 

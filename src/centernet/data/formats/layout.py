@@ -20,6 +20,10 @@ from ..columns import Columns, Paths
 
 _BLOCK = 1 << 16  # boxes that are judged at once
 NO_FILE = "no such file"
+_INNER = (
+    *("train", "training", "val", "valid", "validation", "dev", "test", "testing", "trainval", "default"),
+    *("annotations", "annotation", "labels", "data", "csv"),
+)
 
 
 class Folder:
@@ -146,6 +150,17 @@ def _anywhere_in(folder: Folder, names: Sequence[str]) -> list[Path]:
             path, parts = found.split("/"), _inner_parts(name)
             roots[folder.root.joinpath(*path[: len(path) - _common_end(path, parts)])] += 1
     return [root for root, count in roots.items() if count == max(roots.values())]
+
+
+def inner_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder whose names are those of splits, or usual ones for annotations."""
+    return sorted(child for child in folder.iterdir() if child.name.lower() in _INNER and child.is_dir())
+
+
+def files_near(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the files of a folder and of its `inner_folders` that fit one of the patterns."""
+    found = (sorted(place.glob(pattern)) for place in (folder, *inner_folders(folder)) for pattern in patterns)
+    return [file for files in found for file in files if file.is_file()]
 
 
 def root_hint(root: Path, inside: Iterable[Path]) -> str:

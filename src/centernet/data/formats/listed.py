@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...annotations.listed import ListedImages
-from ...annotations.problems import DataError, Reports, choose_class_names
+from ...annotations.problems import DataError, Reports, choose_class_names, describe_problems
 from ..dataset import DetectionDataset, VideoSequence
 from .layout import Folder, ImageList, find_image_folder, rows_asked_for
 from .sequences import numbered
@@ -39,21 +39,29 @@ class Listed(DetectionDataset):
         benchmark: str | None = None,
     ) -> None:
         if not listed.class_names:
-            raise DataError(f"{source}: no class in it, neither listed nor of a box; is the export complete?")
+            reasons = "\n".join(describe_problems(report.found, 5))
+            raise DataError(f"{source}: no class in it, neither listed nor of a box; is the export complete? {reasons}")
         known = listed.class_names if listed.declared else sorted(listed.class_names)
         names = choose_class_names(class_names, known, f"{source}: ", "classes there")
         rows = rows_asked_for(listed.rows.rows(), listed.class_names, names, source, report)
         found = ImageList(find_image_folder(source, images, listed.names[:20]), report)
         index_of = np.full(len(listed.names) + 1, -1, dtype=np.int64)
+        added: dict[str, int] = {}  # one file may be named in two ways
         for place, (name, size_hw) in enumerate(zip(listed.names, listed.sizes, strict=True)):
             if name and (file := found.find(name)) is not None:
-                index_of[place] = found.add(file, size_hw)
+                if file not in added:
+                    added[file] = found.add(file, size_hw)
+                index_of[place] = added[file]
 
         def where(row: int) -> tuple[Path, str]:
             image = int(rows.images[row])
             return listed.files[image], f"{listed.unit} {rows.places[row]} of {listed.names[image]}"
 
-        columns = found.columns(replace(rows, images=index_of[rows.images]), where)
+        indices = index_of[rows.images]
+        if listed.normalised:
+            across = np.array([*found.sizes, (1, 1)])[indices][:, [1, 0, 1, 0]]  # of an image that isn't there: 1
+            rows = replace(rows, boxes=rows.boxes * across)
+        columns = found.columns(replace(rows, images=indices), where)
         columns = replace(columns, ids=numbered(columns.ids, columns.ids, columns.ignore))
         videos = []
         for name, start, stop, rate in listed.videos:

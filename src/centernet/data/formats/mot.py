@@ -21,9 +21,12 @@ class MOT(DetectionDataset):
     """Sequences in the MOTChallenge's layout, with identities that run from 0 on over all of them.
 
     A frame without rows is an example of background. For what is ignored see `class_rules` and docs/datasets.md.
+    Sequences with ``gt/labels.txt`` but no seqinfo.ini are read as CVAT (MOT 1.1) and datumaro write them.
 
     Args:
         root: the folder of the sequences, or of one.
+        images: the folder of the frames of that one sequence, or a folder with one named as each sequence; None takes
+            what seqinfo.ini says, or ``img1``.
         sequences: names, or patterns such as ``MOT17-*-FRCNN``. None takes all, but of MOT17's three copies of each
             sequence (-DPM, -FRCNN, -SDP: the same images and truth with other detections) only the first.
         class_names: of `MOT_CLASSES`, or of ``gt/labels.txt`` (one name a line) where a sequence has that file; None
@@ -40,6 +43,7 @@ class MOT(DetectionDataset):
         root: str | os.PathLike[str],
         sequences: Sequence[str] | None = None,
         *,
+        images: str | os.PathLike[str] | None = None,
         class_names: Sequence[str] | None = None,
         min_visibility: float = 0.0,
         part: tuple[float, float] = (0.0, 1.0),
@@ -52,7 +56,10 @@ class MOT(DetectionDataset):
         found = _find_sequences(root)
         firsts = {_COPY.sub("", name): name for name in reversed(found)}.values()
         chosen = choose_sequences([name for name in found if sequences or name in firsts], sequences, root)
-        reader = SequenceReader(root, report := Reports(strict=strict))
+        if images is not None and not Path(images).is_dir():
+            raise DataError(f"{images}: no such folder; `images` (--images) is the folder of the frames")
+        hint = "" if images is not None else "; where they are elsewhere, give their folder as `images` (--images)"
+        reader = SequenceReader(Path(images or root), report := Reports(strict=strict), hint=hint)
         truths = {name: root / found[name] / "gt" / "gt.txt" for name in chosen}
         own_names = {name: own_class_names(truth) for name, truth in truths.items()}
         names = _class_names(class_names, own_names, root)
@@ -60,8 +67,16 @@ class MOT(DetectionDataset):
             info = SequenceInfo.read(root / found[name], report)
             if info is not None:
                 rules = class_rules(names, own_names[name], mot20=name.startswith("MOT20"))
-                parse = partial(read_truth, rules, min_visibility=min_visibility)
+                parse = partial(
+                    read_truth,
+                    rules,
+                    first_pixel=0 if info.by_cvat else 1,
+                    min_visibility=min_visibility,
+                    benchmark=info.stated or own_names[name] is not None or class_names is not None,
+                )
                 folder = f"{found[name]}/{info.images}".lstrip("/")
+                if images is not None:
+                    folder = name if (Path(images) / name).is_dir() else ""
                 reader.read(name, truths[name], folder, parse, info, part)
         columns, videos = reader.columns(amodal=amodal), reader.sequences
         super().__init__(names, columns, source=root, amodal=amodal, sequences=videos, **reader.images.findings())

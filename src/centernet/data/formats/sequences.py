@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -19,12 +21,16 @@ from ..dataset import VideoSequence
 from ..sample import Bools, Ints
 from .layout import Folder, ImageList
 
+_NUMBER = re.compile(r"([0-9]+)")
+_CVAT_NAME = re.compile(r"frame_([0-9]+)")
+
 
 class SequenceReader:
-    """Puts the frames and boxes of sequences together."""
+    """Puts the frames and boxes of sequences together; the hint says what to do where a sequence has no images."""
 
-    def __init__(self, root: Path, report: Reports) -> None:
+    def __init__(self, root: Path, report: Reports, *, hint: str = "") -> None:
         self.images = ImageList(root, report)
+        self._hint = hint
         self.sequences: list[VideoSequence] = []
         self._truths: list[Path] = []
         self._frames: list[int] = []  # of each image
@@ -46,9 +52,13 @@ class SequenceReader:
             return
         rows = parse(truth, report)
         path = self.images.folder.root / folder
-        frames = numbered_images(self.images.folder, folder, report)
+        if info.by_cvat:
+            frames = images_of_cvat(self.images.folder, folder, int(rows.images.max(initial=0)), report)
+        else:
+            frames = numbered_images(self.images.folder, folder, report)
         if not frames:
-            report(path, "missing-image", "no images named by their frames; the sequence is left out")
+            text = f"no images named by their frames; the sequence is left out{self._hint}"
+            report(path, "missing-image", text)
             return
         if not len(rows) and not any(line.strip() for line in text_lines(truth)):
             text = "the file is empty: all frames count as ones without objects"
@@ -64,7 +74,7 @@ class SequenceReader:
             report(path, "missing-annotation", text)
         start, index_of = len(self.images), {}
         for frame in inside[math.floor(part[0] * len(inside)) : math.floor(part[1] * len(inside))]:
-            index = self.images.add(f"{folder}/{frames[frame]}", info.size_hw)
+            index = self.images.add(f"{folder}/{frames[frame]}".lstrip("/"), info.size_hw)
             if index >= 0:
                 index_of[frame] = index
                 self._frames.append(frame)
@@ -105,22 +115,49 @@ def numbered(sequences: Ints, tracks: Ints, ignore: Bools) -> Ints:
     return ids
 
 
-def numbered_images(folder: Folder, subfolder: str, report: Reports) -> dict[int, str]:
-    """Return the names of the images named by their frames, in the order of the frames; others are reported."""
+def numbered_images(
+    folder: Folder, subfolder: str, report: Reports, *, name: re.Pattern[str] = _NUMBER, first: int = 0
+) -> dict[int, str]:
+    """Return the names of the images by the numbers in them, less the `first`, in their order; others are reported.
+
+    A `name` is a pattern of the whole stem, with the number as its group.
+    """
     images: dict[int, str] = {}
-    for name in sorted(set(folder.listing(subfolder).values())):
-        path = PurePosixPath(name)
-        if path.suffix.lower() not in IMAGE_SUFFIXES or name.startswith("."):
-            continue
-        if not (path.stem.isascii() and path.stem.isdecimal()):
+    for image in _image_names(folder, subfolder):
+        path, match = folder.root / subfolder / image, name.fullmatch(Path(image).stem)
+        if match is None:
             text = "the name of the image is not the number of a frame; it is left out"
-            report(folder.root / subfolder / name, "missing-annotation", text)
-        elif int(path.stem) in images:
-            text = f"another image of frame {int(path.stem)}, besides {images[int(path.stem)]}; it is left out"
-            report(folder.root / subfolder / name, "duplicate", text)
+            report(path, "missing-annotation", text)
+        elif (frame := int(match[1]) - first) in images:
+            report(path, "duplicate", f"another image of frame {frame}, besides {images[frame]}; it is left out")
         else:
-            images[int(path.stem)] = name
+            images[frame] = image
     return dict(sorted(images.items()))
+
+
+def images_of_cvat(folder: Folder, subfolder: str, last: int, report: Reports) -> dict[int, str]:
+    """Return the images by the frames that CVAT gives them, which are numbers that are names, else their places.
+
+    Its own names, ``frame_000000`` for frame 1, tell which are missing. With a constant step above 1 (it was told to
+    take each tenth frame, say) they are places too, unless the truth goes on to a frame beyond these. The report says
+    what was taken.
+    """
+    names = _image_names(folder, subfolder)
+    if not names or any(_NUMBER.fullmatch(Path(name).stem) for name in names):
+        return numbered_images(folder, subfolder, report)
+    own = [int(match[1]) for match in (_CVAT_NAME.fullmatch(Path(name).stem) for name in names) if match]
+    steps = {after - before for before, after in pairwise(own)}
+    if own and not (len(own) == len(names) >= last and len(steps) == 1 and min(steps) > 1):
+        report.note(folder.root / subfolder, "assumed", "the images have CVAT's names: frame 1 is frame_000000")
+        return numbered_images(folder, subfolder, report, name=_CVAT_NAME, first=-1)
+    text = f"the images have no numbers of frames as names: frame 1 is the first in the order of the names, {names[0]}"
+    report.note(folder.root / subfolder, "assumed", text)
+    return dict(enumerate(names, start=1))
+
+
+def _image_names(folder: Folder, subfolder: str) -> list[str]:
+    names = sorted(set(folder.listing(subfolder).values()))
+    return [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")]
 
 
 def spans(numbers: Collection[int], *, most: int = 4) -> str:

@@ -72,7 +72,9 @@ class YOLO(DetectionDataset):
         reader = _Reader(file, *locate(file, entries, given), None if images is None else Path(images), report)
         reader.read()
         if "test" in file.splits and is_absent(file, "test", given):
-            report.not_used(path, f"test is {', '.join(file.splits['test'])!r}, and nothing is there: no test data")
+            report.note(
+                path, "not-used", f"test is {', '.join(file.splits['test'])!r}, and nothing is there: no test data"
+            )
         if is_names_file(path):
             compare_notes(file, report)
         columns = reader.finish(asked)
