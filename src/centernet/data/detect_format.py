@@ -427,7 +427,7 @@ FORMATS: Sequence[Format] = (
     Format("yolo", "YOLO", YOLO, find_yolo, "data.yaml with names, obj.data, or classes.txt beside labels"),
     Format(
         "mot", "MOTChallenge", MOT, _mot, "<sequence>/gt/gt.txt (also in train …)",
-        ("*/det/*.txt", "*/gt/gt_*_half.txt", "*/labels_with_ids/*"), ("*labels*.txt*", "*/gt/*"),
+        ("*/det/*.txt", "*/gt/gt_*_half.txt", "*/labels_with_ids/*", "*/img1"), ("*labels*.txt*", "*/gt/*"),
     ),
     Format(
         "kitti", "KITTI tracking", KITTITracking, _kitti, "the folders label_02 and image_02",
