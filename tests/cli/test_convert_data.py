@@ -64,3 +64,23 @@ def test_small_training_images_and_files_named_once(tmp_path: Path, capsys: pyte
     assert "2 training images stored smaller" in text and text.endswith(f"\nwrote {output / 'data.yaml'}\n")
     sizes = {split: YOLO(output / "data.yaml", split).image(0).size_hw for split in ("train", "val")}
     assert sizes == {"train": (48, 64), "val": (96, 128)}
+
+
+@pytest.mark.parametrize("option", ["--image-files", "--images", "--pictures"])
+def test_former_names_of_the_way_images_come_along(tmp_path: Path, option: str) -> None:
+    Synthetic(1, size=(32, 48)).write(tmp_path / "voc")
+    for way in ("copy", "none", "link"):
+        output = tmp_path / way
+        assert main(["convert-data", str(tmp_path / "voc"), "--to", "coco", "--output", str(output), option, way]) == 0
+        images = list((output / "images").glob("*")) if way != "none" else []
+        assert [image.is_symlink() for image in images] == [way == "link"] * (way != "none")
+
+
+def test_what_was_not_understood_is_not_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Synthetic(2, size=(32, 48)).write(tmp_path / "voc")
+    (tmp_path / "voc/more.csv").write_text("image,xmin,ymin,xmax,ymax,class\nx.jpg,1,2,3,4,disc\n")
+    arguments = ["convert-data", str(tmp_path / "voc"), "--to", "coco", "--output"]
+    assert main([*arguments, str(tmp_path / "one")]) == 1 and not (tmp_path / "one").exists()
+    assert "left over: more.csv (CSV of boxes)" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "two"), "--format", "voc"]) == 0
+    assert "left out: more.csv (CSV of boxes)" in capsys.readouterr().out
