@@ -232,7 +232,7 @@ def _look(path: Path, name: str | None) -> Source | None:
     if not chosen:
         return None
     (format, splits), *_ = chosen
-    if format.reader is ImageFolder and name is None and find_unread(path, FilesRead()).suspicious:
+    if format.reader is ImageFolder and name is None and find_unread(path, FilesRead(), most=1).suspicious:
         return None
     others = [entry for entry in fitting if entry[0] is not format and entry[0].reader is not ImageFolder]
     refusals = {format.title: answer for format, answer in answers if isinstance(answer, str) and answer}
@@ -303,11 +303,11 @@ def _nothing_found(path: Path, name: str | None) -> str:
     lines = [f"{path}: " + (f"not in the format {name}." if name else "no data set in a known format.")]
     if name is not None and fitting:
         lines[0] += f" It looks like {', '.join(fitting)}."
-    left_over = find_unread(path, FilesRead()).suspicious if path.is_dir() else [judge(path).what]
+    left_over = find_unread(path, FilesRead(), most=9).suspicious if path.is_dir() else [judge(path).what]
     if left_over:
         lines.append("What looks like annotations:" if path.is_dir() else "By its content it is:")
         lines += [f"  {group}" for group in left_over[:8]]
-        lines += [f"  and {len(left_over) - 8} more folders or kinds"] if len(left_over) > 8 else []
+        lines += ["  and more in further folders"] if len(left_over) > 8 else []
     if refusals:
         lines.append(nearest_formats(refusals))
     looked_for = [f"  {format.title}: {format.layout}" for format in FORMATS if name in (None, format.name)]

@@ -50,7 +50,7 @@ class Unread:
     @property
     def suspicious(self) -> list[Group]:
         """The annotations, and what may have been or hold some: empty files and archives."""
-        return [*self.annotations, *(group for group in self.others if group.what in (EMPTY, PACKED))]
+        return [group for group in (*self.annotations, *self.others) if _is_suspicious(group)]
 
     def notes(self) -> list[str]:
         """Return lines on files that need not be read."""
@@ -64,7 +64,13 @@ class Unread:
         return lines
 
 
-def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), lists: Sequence[str] = ()) -> Unread:
+def _is_suspicious(group: Group) -> bool:
+    return group.role in ("boxes", "broken") or group.what in (EMPTY, PACKED)
+
+
+def find_unread(
+    folder: Path, read: FilesRead, companions: Sequence[str] = (), lists: Sequence[str] = (), *, most: int = 10_000
+) -> Unread:
     """Judge the files of a folder that were not read.
 
     Args:
@@ -73,6 +79,7 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
         companions: patterns, in lower case, of files and empty folders that a format has beside its annotations: of
             names, or with a slash of paths that begin with one: ``*/det/*.txt``.
         lists: patterns of lists that its annotations cannot do without, those of class names.
+        most: groups of suspicious files after which no further folder is searched.
     """
     groups: dict[tuple[str, str, str], Group] = {}
     unread, seen = Unread(), 0
@@ -98,6 +105,8 @@ def find_unread(folder: Path, read: FilesRead, companions: Sequence[str] = (), l
             group = _add(groups, inside, name, content)
             if content.role == "boxes" and group.count >= _JUDGED:
                 alike[suffix] = group
+        if sum(map(_is_suspicious, groups.values())) >= most:
+            break
     unread.cut_short = seen >= MOST_FILES
     for group in groups.values():
         if group.role in ("boxes", "broken"):
