@@ -214,3 +214,53 @@ def test_a_camera_s_number_is_no_file(run: Run, capsys: pytest.CaptureFixture[st
     Path("photo.png").rename("7")
     assert run("7") == 0
     assert "dog 0.80" in capsys.readouterr().out
+
+
+def annotations(path: str, names: list[str], categories: dict[str, int], first: int = 40) -> None:
+    images = [{"id": first + i, "file_name": name, "height": 120, "width": 160} for i, name in enumerate(names)]
+    listed = [{"id": number, "name": name} for name, number in categories.items()]
+    Path(path).write_text(json.dumps({"images": images, "annotations": [], "categories": listed}))
+
+
+@pytest.mark.parametrize("categories", [{"cat": 9, "dog": 5}, {"dog": 5}, {"bird": 1, "dog": 5, "cat": 9}])
+def test_results_with_the_ids_of_annotations(run: Run, categories: dict[str, int]) -> None:
+    from pycocotools.coco import COCO
+
+    for i in (1, 0, 2):
+        save(f"photos/{i}.png", (10 * i, 10, 10 * i + 50, 60))
+    annotations("val.json", ["somewhere/2.png", "0.png", "1.png", "missing.png"], categories)
+    assert run("photos", "--format", "json", "--annotations", "val.json") == 0
+    results = COCO("val.json").loadRes("detections/detections.json")
+    assert [(a["image_id"], a["category_id"], a["bbox"][0]) for a in results.anns.values()] == [
+        (41, 5, 0), (42, 5, 10), (40, 5, 20),
+    ]  # fmt: skip
+
+
+def test_images_that_the_annotations_do_not_have_are_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("photos/a.png"), save("photos/b.png")
+    annotations("val.json", ["a.png"], {"dog": 5})
+    assert run("photos", "--format", "json", "--annotations", "val.json") == 1
+    assert "1 of 2 images are not in the annotations: photos/b.png" in capsys.readouterr().err
+    assert not Path("detections/detections.json").exists()
+    annotations("val.json", ["a.png", "x/b.png", "y/b.png"], {"dog": 5})
+    assert run("photos", "--annotations", "val.json") == 1
+    assert "'photos/b.png' may be x/b.png or y/b.png" in capsys.readouterr().err
+
+
+def test_objects_of_classes_that_the_annotations_do_not_have(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("photos/a.png")
+    annotations("val.json", ["a.png"], {"cat": 1})
+    assert run("photos", "--format", "json", "--annotations", "val.json") == 0
+    assert json.loads(Path("detections/detections.json").read_text()) == []
+    assert "does not have their classes: dog 1" in capsys.readouterr().out
+    annotations("val.json", ["a.png"], {"cow": 1})
+    assert run("photos", "--format", "json", "--annotations", "val.json") == 1
+    assert "the model's classes are cat, dog, the annotations' cow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "nothing", '{"images": [{"id": 1}], "categories": []}'])
+def test_annotations_that_are_none(run: Run, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    save("photos/a.png")
+    Path("val.json").write_text(text)
+    assert run("photos", "--annotations", "val.json") == 1
+    assert "error: val.json: " in capsys.readouterr().err

@@ -233,3 +233,42 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
         evaluate_coco(coco(images=[], annotations=[]), [])
     with pytest.raises(OSError, match="absent"):
         evaluate_coco(tmp_path / "absent.json", [])
+
+
+@pytest.mark.parametrize(("flag", "objects"), [("0", 1), (0, 1), (False, 1), ("1", 0), (1, 0), (True, 0)])
+def test_a_crowd_is_what_says_so(flag: Any, objects: int) -> None:
+    dataset = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "iscrowd": flag}],
+    }
+    assert evaluate_coco(dataset, []).objects == objects
+
+
+@pytest.mark.parametrize("flag", ["no", 2, None, [1], "false"])
+def test_another_flag_is_an_error(flag: Any) -> None:
+    dataset = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "iscrowd": flag}],
+    }
+    with pytest.raises(ValueError, match="iscrowd: entry 0: expected 0 or 1"):
+        evaluate_coco(dataset, [])
+
+
+def test_classes_of_a_detections_file_that_the_truth_lacks_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    dataset = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [0, 0, 9, 9]}],
+    }
+    rows = [{"image_id": 1, "category_id": kind, "bbox": [0, 0, 9, 9], "score": 0.9} for kind in (1, 2)]
+    categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
+    content = {"images": [{"id": 1, "file_name": "b/a.jpg"}], "categories": categories, "annotations": rows}
+    path = tmp_path / "detections.json"
+    path.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"the annotations .* left out: dog 1"):
+        assert evaluate_coco(dataset, path).stats["AP"] == pytest.approx(1)
+    path.write_text(json.dumps(content | {"images": [{"id": 1, "file_name": "c.jpg"}]}))
+    with pytest.raises(ValueError, match=r"1 images are not among .* 'c\.jpg'"):
+        evaluate_coco(dataset, path)

@@ -21,6 +21,7 @@ COMMANDS = {
     "validate": "evaluate a checkpoint: COCO's figures on the validation or test images",
     "detect": "find objects in images, a folder or a video",
     "track": "follow objects through a video, a folder of frames or a camera's images",
+    "evaluate": "compute the figures of detections that are in files: COCO, VOC, CrowdHuman, KITTI, tracks",
     "evaluate-tracking": "compare tracks with the truth: HOTA, MOTA, IDF1, of MOTChallenge and KITTI",
     "benchmark": "measure how fast models are on this machine, from JPEG files to boxes",
     "export": "write a trained model as ONNX, TorchScript, torch.export or OpenVINO, also in int8",

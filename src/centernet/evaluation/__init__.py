@@ -10,13 +10,7 @@ from .crowdhuman import (
     CrowdHumanResult as CrowdHumanResult,
     evaluate_crowdhuman as evaluate_crowdhuman,
 )
+from .figures import EVALUATORS as EVALUATORS, ValidationResult as ValidationResult
+from .files import FilesResult as FilesResult, evaluate_files as evaluate_files
 from .kitti import KittiEvaluator as KittiEvaluator, KittiResult as KittiResult, evaluate_kitti as evaluate_kitti
 from .voc import VocEvaluator as VocEvaluator, VocResult as VocResult
-
-EVALUATORS: dict[str, type[Evaluator]] = {
-    "coco": CocoEvaluator,
-    "voc": VocEvaluator,
-    "crowdhuman": CrowdHumanEvaluator,
-    "kitti": KittiEvaluator,
-}
-"""Evaluators by benchmark, as a data set names its own (`benchmark`)."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +19,9 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from centernet.annotations.matching import ImageNames
+from centernet.annotations.problems import DataWarning
+from centernet.annotations.results import FoundBoxes, read_json
 from centernet.boxes import xyxy_to_xywh
 
 from .collecting import Collected, EvaluationResult, Evaluator, text_table
@@ -111,7 +116,9 @@ def evaluate_coco(
         truth: a JSON file, or what is in one: ``images``, ``annotations`` and ``categories``. As in pycocotools,
             ``iscrowd`` alone makes a region to ignore. An annotation without ``area`` gets that of its box.
         detections: a JSON file, or the list in it, of ``image_id``, ``category_id``, ``bbox`` (x y width height) and
-            ``score``; it may be empty.
+            ``score``; it may be empty. Or a file in the form of annotations, as `centernet detect` writes it, whose
+            images and categories are matched with those of the truth by their names; classes that the truth doesn't
+            have are left out, with a warning.
 
     Returns:
         Figures, with the classes in the order of the category ids.
@@ -124,6 +131,8 @@ def evaluate_coco(
     found_name, found = _read(detections, "the detections")
     if not isinstance(dataset, Mapping) or not {"images", "annotations", "categories"} <= dataset.keys():
         raise ValueError(f"{truth_name}: expected COCO's form, an object with images, annotations and categories")
+    if isinstance(detections, str | Path) and isinstance(found, Mapping):
+        found = _by_name(read_json(Path(detections)), dataset, found_name, truth_name)
     if not isinstance(found, Sequence) or isinstance(found, str):
         raise ValueError(f"{found_name}: expected COCO's result form, a list of objects")
     objects, object_name = dataset["annotations"], f"{truth_name}: annotations"
@@ -141,7 +150,7 @@ def evaluate_coco(
         truth_image=_indices(objects, "image_id", images, object_name),
         truth_label=_indices(objects, "category_id", categories, object_name),
         truth_boxes=boxes,
-        truth_ignore=np.array([bool(entry.get("iscrowd", 0)) for entry in objects], np.bool_),
+        truth_ignore=_flags(objects, "iscrowd", object_name),
         truth_area=_numbers(areas, "area", object_name)[:, 0],
         truth_difficulty=np.zeros(len(boxes), np.int8),
         image=_indices(found, "image_id", images, found_name),
@@ -198,6 +207,39 @@ def _read(source: Any, what: str) -> tuple[str, Any]:
         raise ValueError(f"{source}: this is not a JSON file: {error}") from error
 
 
+def _by_name(found: FoundBoxes, dataset: Mapping[str, Any], where: str, truth: str) -> list[dict[str, Any]]:
+    """Return the detections of a file that names images and classes as rows with the ids that the truth gives these."""
+    images, categories = (
+        dict(zip(_column(dataset[key], name, f"{truth}: {key}"), _column(dataset[key], "id", truth), strict=True))
+        for key, name in (("images", "file_name"), ("categories", "name"))
+    )
+    ids, places = list(images.values()), ImageNames(images).find_all(dict.fromkeys(map(str, found.images)))
+    unknown = [name for name, place in places.items() if place < 0]
+    if unknown:
+        text = f"{len(unknown)} images are not among those of {truth}, the first is {unknown[0]!r}"
+        raise ValueError(f"{where}: {text}")
+    others = Counter(kind for kind in found.classes if kind not in categories)
+    if others:
+        each = ", ".join(f"{name} {count}" for name, count in others.most_common(10))
+        text = f"{others.total()} detections of classes that are not in {truth} are left out: {each}"
+        warnings.warn(f"{where}: {text}", DataWarning, stacklevel=3)
+    return [
+        {"image_id": ids[places[str(image)]], "category_id": categories[kind], "bbox": box, "score": score}
+        for image, kind, (*box, score) in zip(found.images, found.classes, found.rows, strict=True)
+        if kind in categories
+    ]
+
+
+def _flags(entries: Sequence[Any], key: str, where: str) -> NDArray[np.bool_]:
+    """Return N flags of 0 or 1, or the words for them; 0 where there is none."""
+    values = [entry.get(key, 0) for entry in entries]
+    known = {0: False, 1: True, "0": False, "1": True}
+    for i, value in enumerate(values):
+        if not isinstance(value, int | float | str) or value not in known:
+            raise ValueError(f"{where}: {key}: entry {i}: expected 0 or 1, got {value!r:.100}")
+    return np.array([known[value] for value in values], np.bool_)
+
+
 def _column(entries: Sequence[Any], key: str, where: str) -> list[Any]:
     for i, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or key not in entry:
@@ -211,7 +253,8 @@ def _places(ids: list[Any]) -> dict[Any, int]:
 
 
 def _indices(entries: Sequence[Any], key: str, places: Mapping[Any, int], where: str) -> NDArray[np.int64]:
-    ids = _column(entries, key, where)
+    by_text = {str(id_): id_ for id_ in places}  # some programs write numbers as text
+    ids = [by_text.get(str(id_), id_) for id_ in _column(entries, key, where)]
     unknown = [i for i, id_ in enumerate(ids) if id_ not in places]
     if unknown:
         known = ", ".join(map(repr, list(places)[:10])) + (" …" if len(places) > 10 else "")

@@ -13,6 +13,7 @@ from centernet.inference.sources import (
 from centernet.inference.tracking import collect as collect, track as track
 from centernet.inference.video import VideoWriter as VideoWriter
 from centernet.inference.writers import (
+    CocoResultsWriter as CocoResultsWriter,
     CocoWriter as CocoWriter,
     CsvWriter as CsvWriter,
     ImageWriter as ImageWriter,

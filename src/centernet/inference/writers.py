@@ -11,14 +11,18 @@ import json
 import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import cv2
+import numpy as np
 
+from centernet.annotations.matching import CocoIds, ImageNames
 from centernet.annotations.mot import result_rows
+from centernet.annotations.problems import DataError
 from centernet.detections import Column, Detections
 from centernet.drawing import Trails, draw
 from centernet.inference.sources import Frame
@@ -158,6 +162,68 @@ class CocoWriter:
         self._counts[key] += 1
         text = json.dumps({"id": self._counts[key], **row}, ensure_ascii=False)
         self._parts[key].write(",\n" * (self._counts[key] > 1) + text)
+
+
+class CocoResultsWriter:
+    """Writes COCO's list of results with the ids of a file of annotations, as pycocotools' `loadRes` takes beside it.
+
+    Images are found by their names, classes by theirs, or by their places among the categories where no names are
+    known. Rows are those of `Detections.to_coco`; they become `path` at the end in one step.
+
+    Args:
+        path: of the JSON file; its folder is made if missing.
+        ids: those of the annotations.
+        class_names: by label; objects of classes that the annotations don't have are left out and counted.
+
+    Raises:
+        DataError: not one of the classes is in the annotations.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], ids: CocoIds, class_names: Sequence[str] = ()) -> None:
+        self.path, self.left_out = Path(path), Counter[str]()
+        self._image_ids, self._names = list(ids.images.values()), ImageNames(ids.images)
+        names, numbers = class_names or tuple(ids.categories), ids.categories
+        self._category_ids = {label: numbers[name] for label, name in enumerate(names) if name in numbers}
+        self._count = 0
+        self._file: IO[str]
+        if not self._category_ids:
+            text = f"the model's classes are {', '.join(names)}, the annotations' {', '.join(numbers)}"
+            raise DataError(f"{self.path}: no class to write: {text}")
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.with_name(f"{self.path.name}.part").open("w", encoding="utf-8")
+        self._file.write("[")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.write("\n]\n")
+        self._file.close()
+        os.replace(self._file.name, self.path)
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise a DataError that names the images that are not in the annotations."""
+        places = self._names.find_all(names)
+        unknown = [name for name in names if places[name] < 0]
+        if unknown:
+            some = f"{', '.join(unknown[:10])}{', …' * (len(unknown) > 10)}"
+            raise DataError(f"{len(unknown)} of {len(names)} images are not in the annotations: {some}")
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Add the objects of a frame; one that is not in the annotations is a DataError."""
+        place = self._names.find(frame.location)
+        if place < 0:
+            raise DataError(f"{frame.location}: the image is not in the annotations")
+        known = np.isin(detections.labels, list(self._category_ids))
+        self.left_out.update(detections[~known].names)
+        for row in detections[known].to_coco(self._image_ids[place], self._category_ids):
+            self._file.write(",\n" if self._count else "\n")
+            self._file.write(json.dumps(row))
+            self._count += 1
+        self._file.flush()
+
+    def summary(self) -> str:
+        return f"{self.path} ({counted(self._count, 'object')})"
 
 
 class _TextWriter:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from centernet.data.batch import Batch
 from centernet.detections import Detections
+from centernet.evaluation import ValidationResult
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
 from centernet.network.network import Network
 from centernet.training.optimization import Optimization
-from centernet.training.validation import Validation, ValidationResult
+from centernet.training.validation import Validation
 
 
 class DetectionModule(pl.LightningModule):

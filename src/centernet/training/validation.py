@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from centernet.data import Annotation, DetectionDataset
 from centernet.detections import Detections
-from centernet.evaluation import EVALUATORS, CocoEvaluator, CocoResult, EvaluationResult, VocEvaluator, VocResult
-from centernet.evaluation.tracking import COMBINED, TrackingEvaluator, TrackingResult, Tracks
+from centernet.evaluation import EVALUATORS, CocoEvaluator, ValidationResult
+from centernet.evaluation.tracking import TrackingEvaluator, TrackingResult, Tracks
 from centernet.tracking import Tracker
-
-TRACKING_FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
-
-
-@dataclass(frozen=True)
-class ValidationResult:
-    """The figures of a validation.
-
-    Attributes:
-        coco: COCO's.
-        voc: Pascal VOC's.
-        own: those of the data set's own benchmark; None where it has none beside these.
-        tracking: of the tracks in videos; None where there are none.
-    """
-
-    coco: CocoResult
-    voc: VocResult
-    own: EvaluationResult | None = None
-    tracking: TrackingResult | None = None
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """All figures by name, as the log has them; those of the own benchmark as ``KITTI/Car/easy/R40``."""
-        own = {} if self.own is None else {f"{self.own.title}/{name}": value for name, value in self.own.stats.items()}
-        tracking = {} if self.tracking is None else _tracking_stats(self.tracking)
-        return {name: float(value) for name, value in {**self.coco.stats, **self.voc.stats, **own, **tracking}.items()}
-
-    def table(self) -> str:
-        """Return the tables of all figures as text."""
-        tables = [f"{result.title}\n{result.table()}" for result in (self.voc, self.own) if result is not None]
-        tracks = [] if self.tracking is None else [f"Tracks\n{self.tracking.table()}"]
-        return "\n\n".join([self.coco.table(), *tables, *tracks])
 
 
 class Validation:
@@ -100,9 +67,7 @@ class Validation:
 
     def compute(self) -> ValidationResult:
         """Return the figures of all that was collected."""
-        voc = VocEvaluator.of(self._coco).compute()
-        own = None if self._benchmark in (None, "coco", "voc") else EVALUATORS[self._benchmark].of(self._coco).compute()
-        return ValidationResult(self._coco.compute(), voc, own, self.tracking())
+        return ValidationResult.of(self._coco, self._benchmark, tracking=self.tracking())
 
     def tracking(self) -> TrackingResult | None:
         """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
@@ -131,16 +96,3 @@ class Validation:
                 found = Tracks.from_detections(tracks, label)
                 evaluator.update(video.name, truth, found, num_frames=len(frames), class_name=name)
         return evaluator.compute() if len(evaluator) else None
-
-
-def _tracking_stats(result: TrackingResult) -> dict[str, float]:
-    """Return the main figures of all videos together: their mean over the classes that occur, and those of each."""
-    combined = {name: videos[COMBINED] for name, videos in result.classes.items()}
-    stats = {}
-    if len(combined) > 1:
-        stats = {f"{name}/{key}": figures[key] for name, figures in combined.items() for key in TRACKING_FIGURES}
-    there = [figures for figures in combined.values() if figures["GT_Dets"]]
-    for key in TRACKING_FIGURES:
-        values: list[Any] = [figures[key] for figures in there]
-        stats[key] = sum(values) / (max(len(values), 1) if key != "IDSW" else 1)
-    return {name: float(value) for name, value in stats.items()}  # type: ignore[arg-type]

@@ -1,0 +1,119 @@
+"""Finding the images and classes that another file speaks of, by the names and numbers that it gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..images import IMAGE_SUFFIXES
+from .json_stream import read_lists
+from .problems import DataError, opening
+
+
+class ImageNames:
+    """The images of a data set, to be found by the names that another file gives them.
+
+    A name that ends as those of images do is compared with the names of the files, any other with their stems. Folders
+    only tell images of one name apart, as far as they agree, and so do capitals.
+
+    Args:
+        names: of the images, with or without folders.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._parts = [_parts(name) for name in names]
+        self._places: dict[str, list[int]] = {}
+        for place, parts in enumerate(self._parts):
+            for key in {parts[-1].lower(), _stem(parts[-1]).lower()}:
+                self._places.setdefault(key, []).append(place)
+
+    def find(self, name: str) -> int:
+        """Return the place of an image; -1 where there is none, a DataError where there are several."""
+        return self._best(name)[0]
+
+    def find_all(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the place of each image, -1 where there is none.
+
+        Raises:
+            DataError: a name that may mean several images, or two names that mean the same.
+        """
+        found = {name: self._best(name) for name in names}
+        named: dict[int, str] = {}
+        for name, (place, shared) in found.items():
+            other = named.setdefault(place, name)
+            if place < 0 or other == name:
+                continue
+            if shared == found[other][1]:
+                path = "/".join(self._parts[place])
+                raise DataError(f"{other!r} and {name!r} both fit {path}; name them with their folders")
+            if shared > found[other][1]:
+                named[place] = name
+        return {name: place if named.get(place) == name else -1 for name, (place, _) in found.items()}
+
+    def _best(self, name: str) -> tuple[int, int]:
+        """Return the place of an image, and how many of the last parts of its path are those of the name."""
+        parts = _parts(name)
+        base = parts[-1]
+        is_file = PurePosixPath(base).suffix.lower() in IMAGE_SUFFIXES
+        names = {
+            place: self._parts[place][-1] if is_file else _stem(self._parts[place][-1])
+            for place in self._places.get(base.lower(), ())
+        }
+        places = [place for place, other in names.items() if other == base]
+        places = places or [place for place, other in names.items() if other.lower() == base.lower()]
+        if not places:
+            return -1, 0
+        shared = [_in_common(parts[:-1], self._parts[place][:-1]) for place in places]
+        best = max(shared)
+        if shared.count(best) > 1:
+            several = ["/".join(self._parts[place]) for place, n in zip(places, shared, strict=True) if n == best]
+            text = f"the image {name!r} may be {' or '.join(several[:5])}"
+            raise DataError(f"{text}; name it with its folder and its suffix")
+        return places[shared.index(best)], best
+
+
+@dataclass(frozen=True)
+class CocoIds:
+    """The ids that a file of annotations in COCO's form gives to images and categories, by their names."""
+
+    images: Mapping[str, Any]
+    categories: Mapping[str, Any]  # in the order of the ids
+
+    @classmethod
+    def read(cls, path: Path) -> CocoIds:
+        """Read the file; one without images and categories that have names and ids is a DataError."""
+        keys = {"images": "file_name", "categories": "name"}
+        ids: dict[str, dict[str, Any]] = {key: {} for key in keys}
+        with opening(path):
+            try:
+                for key, place, entry in read_lists(path):
+                    if key in keys and place is not None:
+                        ids[key][str(entry[keys[key]])] = entry["id"]
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise DataError(f"{path}: not a file of annotations in COCO's form ({error!r:.100})") from error
+        if not all(ids.values()):
+            raise DataError(f"{path}: expected COCO's annotations, with the lists images, annotations and categories")
+        in_order = sorted(ids["categories"].items(), key=lambda item: (isinstance(item[1], str), item[1]))
+        return cls(ids["images"], dict(in_order))
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]
+
+
+def _stem(base: str) -> str:
+    """Return a name without the suffix that images have; any other belongs to it."""
+    path = PurePosixPath(base)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else base
+
+
+def _in_common(one: list[str], other: list[str]) -> int:
+    """Return how many parts are the same from the last on."""
+    count = 0
+    for a, b in zip(reversed(one), reversed(other), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

@@ -1,0 +1,127 @@
+"""`centernet evaluate TRUTH DETECTIONS`: figures of detections, or of tracks, that are in files.
+
+centernet evaluate data/VOC2007 found/detections.json --split test
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from centernet.cli.arguments import add_options, command_parser, given_options
+
+if TYPE_CHECKING:
+    from centernet.data import DetectionDataset
+    from centernet.data.detect_format import Source
+
+EPILOG = """examples:
+  centernet evaluate instances_val2017.json results.json
+  centernet evaluate data/VOC2007 detections/detections.json --split test --output figures
+  centernet evaluate helmets/data.yaml runs/detect/val/labels
+  centernet evaluate data/VOC2007 results/VOC2007/Main --split test
+  centernet evaluate data/MOT17/train tracks
+
+TRUTH: a folder or file of annotations in any format of `centernet check`.
+DETECTIONS: COCO's list of results, detections.json or detections.csv of `centernet detect`, a folder of YOLO's text
+files with scores, VOC's comp4_det_SPLIT_CLASS.txt, KITTI's result files, CrowdHuman's .odgt; for videos with identities
+the files that `centernet evaluate-tracking` takes.
+
+Images are matched by their names (by their stems where the files have no suffix), classes by theirs. COCO's and Pascal
+VOC's figures are given, and those of the benchmark that the truth is of."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the file that it wrote is its last output."""
+    given = _parser().parse_args(arguments)
+
+    from centernet.annotations.problems import describe_problems
+    from centernet.data.detect_format import find_format
+    from centernet.evaluation import evaluate_files
+
+    source = find_format(given.truth, name=given.format)
+    split = _split(source, given.split)
+    _options(source, split, given)
+    dataset = source.open(split)
+    print(f"{given.truth}: {source.format.title}, {split}: {len(dataset)} images", flush=True)
+    for line in describe_problems(dataset.problems, 5):
+        print(line, file=sys.stderr)
+    content: Any
+    if (root := _tracking_truth(source, split, dataset, given.detections)) is not None:
+        from centernet.evaluation.tracking import evaluate_tracking
+
+        tracks = evaluate_tracking(root, given.detections)
+        table, content = tracks.table(), tracks.classes
+    else:
+        annotations = source.arguments(split).get("annotations") if source.format.name == "coco" else None
+        options = given_options(given, evaluate_files) | {"truth": dataset, "annotations": annotations}
+        result = evaluate_files(**options)
+        print("\n".join([f"{given.detections}: {result.kind}", *(f"  {note}" for note in result.notes), ""]))
+        table, content = result.figures.table(), result.to_dict()
+    print(table)
+    if given.output is not None:
+        path: Path = given.output / "figures.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"wrote {path}")
+    return 0
+
+
+def _split(source: Source, given: str | None) -> str:
+    """Return the split to evaluate on: the one given, the only one, or that of validation or testing."""
+    from centernet.annotations.problems import DataError, with_nearest
+
+    splits = list(source.splits)
+    if given is not None and given not in splits:
+        raise DataError(f"{source.path}: no split {with_nearest([given], splits)}; there are {', '.join(splits)}")
+    usual = [name for name in ("val", "test") if name in splits] or (splits if len(splits) == 1 else [])
+    if given is None and not usual:
+        raise DataError(f"{source.path}: which of the splits {', '.join(splits)} is the truth? --split says it")
+    return given or usual[0]
+
+
+def _options(source: Source, split: str, given: argparse.Namespace) -> None:
+    """Set the options of the reader: those given, and those that make the truth what benchmarks compare with."""
+    from centernet.annotations.problems import DataError
+
+    if source.format.name == "images":
+        raise DataError(f"{source.path}: images without annotations; TRUTH is a data set with true boxes")
+    source.options |= {name: getattr(given, name) for name in ("images", "root") if hasattr(given, name)}
+    if source.format.name == "coco":
+        source.options["require_images"] = False
+    if source.format.name == "crowdhuman":  # the boxes are those of whole persons
+        source.options["amodal"] = True
+    source.arguments(split)
+
+
+def _tracking_truth(source: Source, split: str, dataset: DetectionDataset, found: Path) -> Path | None:
+    """Return the folder of the true tracks where the detections are a tracker's files for them, else None."""
+    if source.format.name not in ("mot", "kitti") or not dataset.num_identities:
+        return None
+    names = {f"{video.name}.txt" for video in dataset.sequences}
+    files = [found] if found.is_file() else [*found.glob("*.txt"), *(found / "data").glob("*.txt")]
+    tracks = found.suffix == ".txt" if found.is_file() else any(file.name in names for file in files)
+    return Path(source.arguments(split)["root"]) if tracks else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    from centernet.evaluation import evaluate_files
+
+    text = (
+        "Compute the figures of detections in files: COCO's, Pascal VOC's, CrowdHuman's, KITTI's, or those of tracks."
+    )
+    parser = command_parser("evaluate", text, EPILOG)
+    parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder of data, or a file of annotations")
+    parser.add_argument("detections", type=Path, metavar="DETECTIONS", help="file or folder of detections")
+    parser.add_argument("--format", help="of the truth: voc, coco, yolo, mot, kitti, …; default: found out")
+    parser.add_argument("--split", help="of the truth; default: val, else test, else the only one")
+    for name, what in (("images", "the images, where they are not beside the annotations"), ("root", "the data")):
+        parser.add_argument(
+            f"--{name}", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=f"folder of {what}, for the truth"
+        )
+    add_options(parser, evaluate_files, ["score_column"])
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write figures.json there")
+    return parser
