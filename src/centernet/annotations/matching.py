@@ -90,7 +90,7 @@ class CocoIds:
             try:
                 for key, place, entry in read_lists(path):
                     if key in keys and place is not None:
-                        ids[key][str(entry[keys[key]])] = entry["id"]
+                        ids[key][str(entry[keys[key]]).strip()] = entry["id"]
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise DataError(f"{path}: not a file of annotations in COCO's form ({error!r:.100})") from error
         if not all(ids.values()):
