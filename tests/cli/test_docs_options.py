@@ -1,0 +1,296 @@
+"""Each option in the commands of the documentation does something: another value gives another file or figure.
+
+`OPTIONS` has a row for each option of the commands in README.md and docs/*.md. Both commands of a row run in a folder
+of their own that has the inputs, and differ in the value alone; what is compared is everything that they write or,
+where that holds the option itself (the configuration of a run), the weights or figures that come of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from centernet.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command in the fenced blocks of a page."""
+    for block in re.split(r"^\s*```", text, flags=re.MULTILINE)[1::2]:
+        for line in block.partition("\n")[2].replace("\\\n", " ").splitlines():
+            words = line.split(" #")[0].strip()
+            if words.startswith(("centernet ", "python train.py ")):
+                yield shlex.split(words)
+
+
+def documented() -> set[tuple[str, str]]:
+    """Return (command, option) of all commands of the documentation."""
+    found = set()
+    for page in PAGES:
+        for words in commands(page.read_text(encoding="utf-8")):
+            command = "fit" if words[0] == "python" else words[1]
+            found |= {(command, word.partition("=")[0]) for word in words if re.match(r"--[a-z]", word)}
+    return found
+
+
+# ---------------------------------------------------------------------- what a command brings about
+
+
+def files(folder: Path, out: str) -> Any:
+    """All files that were written, with their contents."""
+    written = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
+
+
+def weights(folder: Path, out: str) -> Any:
+    """The weights that were trained."""
+    import torch
+
+    (path,) = folder.rglob("last.ckpt")
+    tensors = torch.load(path, weights_only=True)["state_dict"]
+    return {name: hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest() for name, value in tensors.items()}
+
+
+def log(folder: Path, out: str) -> Any:
+    """The figures of the epochs."""
+    (path,) = folder.rglob("metrics.csv")
+    return path.read_text()
+
+
+def figures(folder: Path, out: str) -> Any:
+    """The figures of an evaluation."""
+    (path,) = folder.rglob("figures.json")
+    return json.loads(path.read_text())
+
+
+def said(folder: Path, out: str) -> Any:
+    """The words of the command."""
+    return out
+
+
+class Row(NamedTuple):
+    """An option: its command, the rest of that, two values (None leaves it out), and the place where they show."""
+
+    command: str
+    option: str
+    rest: str
+    one: str | None
+    other: str | None
+    shows: Callable[[Path, str], Any] = files
+
+    def line(self, value: str | None) -> str:
+        return f"{self.command} {self.rest}" + ("" if value is None else f" {self.option} {value}")
+
+
+ALL = "--format json --score-threshold 0"
+FIT, VALIDATE = "--config tiny.yaml", "--config tiny.yaml --ckpt_path first.ckpt"
+ON_VOC, TRACKS = "--config voc.yaml", "--config tracker.yaml --ckpt_path tracker.ckpt"
+LOW, HIGH = (f"'{{high_score: {high}, new_score: {high}, low_score: 0.001}}'" for high in (0.002, 0.999))
+OPTIONS = [
+    Row("check", "--fix-report", "voc1", "one.json.new", "other.json.new"),
+    Row("check", "--html", "voc1", "one.html", "other.html"),
+    Row("check", "--images", "voc1", "all", "none", said),
+    Row("convert-data", "--class-names", "voc1 --to coco --output out", "disc", "disc,square"),
+    Row("convert-data", "--images", "voc2 --to coco --output out", "copy", "none"),
+    Row("convert-data", "--output", "voc1 --to coco", "one", "other"),
+    Row("convert-data", "--shrink", "voc1 --to coco --output out", "32", "48"),
+    Row("convert-data", "--to", "voc1 --output out", "coco", "yolo"),
+    Row(
+        "detect",
+        "--annotations",
+        "photos --model first.ckpt --format json --score-threshold 0",
+        "one.json",
+        "other.json",
+    ),
+    Row("detect", "--format", "photos --model first.ckpt --score-threshold 0", "json", "csv"),
+    Row("detect", "--model", f"photos {ALL}", "first.ckpt", "second.ckpt"),
+    Row("detect", "--output", "photos --model first.ckpt --format json", "one", "other"),
+    Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "0", "0.999"),
+    Row("detect", "--tile", f"photos --model first.ckpt {ALL}", "32", None),
+    Row("evaluate", "--output", "voc1 found --split train", "one", "other"),
+    Row("evaluate", "--split", "voc1 found --output out", "train", "val"),
+    Row("evaluate-tracking", "--output", "video tracks.txt", "one", "other"),
+    Row("export", "--letterbox", "first.ckpt --output model.onnx", "", None),
+    Row("export", "--output", "first.ckpt", "one.onnx", "other.onnx"),
+    Row("fit", "--ckpt_path", f"{FIT} --trainer.max_epochs 2", "first.ckpt", "second.ckpt", weights),
+    Row("fit", "--config", "", "tiny.yaml", "other.yaml", weights),
+    Row("fit", "--data.batch_size", FIT, "2", "3", weights),
+    Row("fit", "--data.train.init_args.root", ON_VOC, "voc1", "voc2", weights),
+    Row("fit", "--data.val.init_args.root", ON_VOC, "voc1", "voc2", log),
+    Row("fit", "--model.backbone.init_args.frozen_stages", FIT, "0", "3", weights),
+    Row("fit", "--model.backbone.init_args.padding", FIT, "same", "symmetric", weights),
+    Row("fit", "--model.backbone.init_args.weights", FIT, "one.safetensors", "other.safetensors", weights),
+    Row("fit", "--optimization.lr", FIT, "1e-3", "2e-3", weights),
+    Row("fit", "--overfit-one-batch", f"{FIT} --trainer.max_steps 3", "", None, weights),
+    Row("fit", "--print_config", FIT, "", None, said),
+    Row("fit", "--start_from", FIT, "first.ckpt", "null", weights),
+    Row("fit", "--trainer.check_val_every_n_epoch", f"{FIT} --trainer.max_epochs 2", "1", "2", log),
+    Row("fit", "--trainer.max_epochs", FIT, "1", "2", weights),
+    Row("track", "--classes", "photos --model first.ckpt --format mot --score-threshold 0.001", "disc", "square"),
+    Row("track", "--detections", "--format mot", "det.txt", "fewer.txt"),
+    Row("track", "--format", "--detections det.txt", "mot", "json"),
+    Row("track", "--model", "photos --format mot --score-threshold 0.001", "first.ckpt", "second.ckpt"),
+    Row("track", "--output", "--detections det.txt --format mot", "one", "other"),
+    Row("track", "--preset", "--detections det.txt --format mot", "sort", "bytetrack"),
+    Row("validate", "--ckpt_path", FIT, "first.ckpt", "second.ckpt", figures),
+    Row("validate", "--config", "--ckpt_path first.ckpt", "tiny.yaml", "other.yaml", figures),
+    Row("validate", "--model.tracker", TRACKS, LOW, HIGH, figures),
+    Row("validate", "--split", VALIDATE, "val", "test", figures),
+]
+
+NOT_TRIED: dict[tuple[str, str], str] = {}
+"""(command, option) → the reason why another value cannot be tried."""
+
+
+def test_each_option_of_the_documentation_has_a_row() -> None:
+    rows = {(row.command, row.option) for row in OPTIONS}
+    assert documented() - rows - NOT_TRIED.keys() == set(), "give them a row in OPTIONS"
+    assert (rows | NOT_TRIED.keys()) - documented() == set(), "the documentation has them no more"
+
+
+# ---------------------------------------------------------------------- the inputs
+
+
+def scenes(number: int, seed: int) -> dict[str, Any]:
+    arguments = {"num_images": number, "size": [64, 64], "seed": seed, "objects": [1, 3], "object_size": [0.3, 0.5]}
+    return {"class_path": "Synthetic", "init_args": arguments}
+
+
+def videos(seed: int) -> dict[str, Any]:
+    arguments = {"num_sequences": 2, "length": 6, "size": [64, 64], "seed": seed}
+    return {"class_path": "SyntheticSequences", "init_args": arguments}
+
+
+def configuration(train: Any, val: Any, test: Any = None, heads: Any = None, seed: int = 0) -> str:
+    backbone = {"class_path": "MobileNetV2", "init_args": {"pretrained": False}}
+    box = {"class_path": "LTRBHead", "init_args": {"width": 16}}
+    heatmap = {"class_path": "HeatmapHead", "init_args": {"width": 16}}
+    model = {
+        "num_classes": 1 if heads else 6,
+        "backbone": backbone,
+        "neck": {"class_path": "LiteFPN"},
+        "heads": {"heatmap": heatmap, "box": box, **(heads or {})},
+        "preprocessing": {"size": [64, 64]},
+    }
+    data = {"train": train, "val": val, "batch_size": 2, "num_workers": 0} | ({"test": test} if test else {})
+    trainer = {"max_epochs": 1, "accelerator": "cpu", "precision": "32-true", "num_sanity_val_steps": 0}
+    content = {"seed_everything": seed, "model": model, "data": data, "trainer": trainer, "ema_decay": 0}
+    return yaml.safe_dump(content | {"log_images": {"every_n_epochs": 0}})
+
+
+def write_detections(path: Path, frames: list[int]) -> None:
+    """One object that walks to the right, and is missed in frames 4 to 7."""
+    rows = [f"{frame},-1,{10 + 2 * frame},20,30,60,0.9,-1,-1,-1\n" for frame in frames if not 4 <= frame <= 7]
+    path.write_text("".join(rows))
+
+
+def run(folder: Path, inputs: Path, line: str) -> str:
+    """Run a command in a folder of its own that has the inputs. Returns its words."""
+    folder.mkdir()
+    for path in inputs.iterdir():
+        (folder / path.name).symlink_to(path)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        code = main(shlex.split(line))
+    assert code == 0, f"centernet {line}: {out.getvalue()[-500:]}"
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the rows speak of."""
+    import torch
+    from safetensors.torch import save_file
+
+    from centernet.data import Synthetic
+    from centernet.data.convert import convert
+    from centernet.network.backbones import MobileNetV2
+
+    folder = tmp_path_factory.mktemp("inputs")
+    training, (one, two, three) = scenes(4, 0), (scenes(3, seed) for seed in (1, 2, 3))
+    (folder / "tiny.yaml").write_text(configuration(training, one, three))
+    (folder / "other.yaml").write_text(configuration(training, two, three, seed=1))
+    embedding = {"embedding": {"class_path": "EmbeddingHead", "init_args": {"width": 16, "dim": 8}}}
+    (folder / "tracker.yaml").write_text(configuration(videos(0), videos(1), heads=embedding))
+    for place, name in enumerate(("voc1", "voc2")):
+        sets = {split: Synthetic(4, size=(64, 64), seed=10 * place + i) for i, split in enumerate(("train", "val"))}
+        convert(sets, to="voc", output=folder / name)
+    train, val = ({"class_path": "VOC", "init_args": {"root": "voc1", "split": split}} for split in ("train", "val"))
+    (folder / "voc.yaml").write_text(configuration(train, val))
+    (folder / "photos").symlink_to(folder / "voc1/JPEGImages")
+    names = sorted(path.name for path in (folder / "photos").iterdir())
+    rows = [
+        "image,class,score,x1,y1,x2,y2",
+        *(f"{name},disc,{0.1 + 0.1 * i},5,5,40,40" for i, name in enumerate(names)),
+    ]
+    (folder / "found").mkdir()
+    (folder / "found/detections.csv").write_text("\n".join(rows))
+    for name, first in (("one", 1), ("other", 101)):
+        images = [{"id": i, "file_name": file} for i, file in enumerate(names, start=first)]
+        content = {"images": images, "annotations": [], "categories": [{"id": first, "name": "disc"}]}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+        torch.manual_seed(first)
+        save_file(MobileNetV2(pretrained=False).state_dict(), folder / f"{name}.safetensors")
+    write_detections(folder / "det.txt", list(range(1, 16)))
+    write_detections(folder / "fewer.txt", list(range(1, 12)))
+    (folder / "video/gt").mkdir(parents=True)
+    truth = "".join(f"{frame},1,{11 + 2 * frame},20,30,60,1,-1,-1,-1\n" for frame in range(1, 16))
+    (folder / "video/gt/gt.txt").write_text(truth)
+    (folder / "tracks.txt").write_text(truth)
+    for name, line in (
+        ("first", "--config tiny.yaml"), ("second", "--config other.yaml"), ("tracker", "--config tracker.yaml")
+    ):  # fmt: skip
+        work = tmp_path_factory.mktemp("trained") / name
+        run(work, folder, f"fit {line} --trainer.max_epochs 1")
+        (path,) = work.rglob("last.ckpt")
+        path.rename(folder / f"{name}.ckpt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outcome(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Row, str | None], Any]:
+    """Run a command, each once, and return what came of it."""
+    done: dict[str, tuple[Path, str]] = {}
+
+    def result(row: Row, value: str | None) -> Any:
+        line = row.line(value)
+        if line not in done:
+            folder = tmp_path_factory.mktemp("run") / "here"
+            done[line] = folder, run(folder, inputs, line)
+        return row.shows(*done[line])
+
+    return result
+
+
+@pytest.mark.slow
+def test_the_same_command_gives_the_same_result(
+    inputs: Path, outcome: Callable[[Row, str | None], Any], tmp_path: Path
+) -> None:
+    (row,) = (row for row in OPTIONS if row.option == "--optimization.lr")
+    run(tmp_path / "again", inputs, row.line(row.one))
+    assert weights(tmp_path / "again", "") == outcome(row, row.one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [pytest.param(row, id=f"{row.command} {row.option}") for row in OPTIONS])
+def test_another_value_gives_another_result(row: Row, outcome: Callable[[Row, str | None], Any]) -> None:
+    one, other = outcome(row, row.one), outcome(row, row.other)
+    assert one and other and one != other
