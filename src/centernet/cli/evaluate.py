@@ -10,13 +10,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from centernet.annotations.problems import DataError, describe_problems, with_nearest
 from centernet.cli.arguments import add_options, command_parser, given_options
-
-if TYPE_CHECKING:
-    from centernet.data import DetectionDataset
-    from centernet.data.detect_format import Source
+from centernet.data import DetectionDataset
+from centernet.data.detect_format import Source, find_format
+from centernet.evaluation import evaluate_files
+from centernet.evaluation.tracking import evaluate_tracking
 
 EPILOG = """examples:
   centernet evaluate instances_val2017.json results.json
@@ -37,11 +38,6 @@ VOC's figures are given, and those of the benchmark that the truth is of."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the file that it wrote is its last output."""
     given = _parser().parse_args(arguments)
-
-    from centernet.annotations.problems import describe_problems
-    from centernet.data.detect_format import find_format
-    from centernet.evaluation import evaluate_files
-
     source = find_format(given.truth, name=given.format)
     split = _split(source, given.split)
     _options(source, split, given)
@@ -51,8 +47,6 @@ def main(arguments: Sequence[str]) -> int:
         print(line, file=sys.stderr)
     content: Any
     if (root := _tracking_truth(source, split, dataset, given.detections)) is not None:
-        from centernet.evaluation.tracking import evaluate_tracking
-
         tracks = evaluate_tracking(root, given.detections)
         table, content = tracks.table(), tracks.classes
     else:
@@ -72,8 +66,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _split(source: Source, given: str | None) -> str:
     """Return the split to evaluate on: the one given, the only one, or that of validation or testing."""
-    from centernet.annotations.problems import DataError, with_nearest
-
     splits = list(source.splits)
     if given is not None and given not in splits:
         raise DataError(f"{source.path}: no split {with_nearest([given], splits)}; there are {', '.join(splits)}")
@@ -85,8 +77,6 @@ def _split(source: Source, given: str | None) -> str:
 
 def _options(source: Source, split: str, given: argparse.Namespace) -> None:
     """Set the options of the reader: those given, and those that make the truth what benchmarks compare with."""
-    from centernet.annotations.problems import DataError
-
     if source.format.name == "images":
         raise DataError(f"{source.path}: images without annotations; TRUTH is a data set with true boxes")
     source.options |= {name: getattr(given, name) for name in ("images", "root") if hasattr(given, name)}
@@ -108,8 +98,6 @@ def _tracking_truth(source: Source, split: str, dataset: DetectionDataset, found
 
 
 def _parser() -> argparse.ArgumentParser:
-    from centernet.evaluation import evaluate_files
-
     text = (
         "Compute the figures of detections in files: COCO's, Pascal VOC's, CrowdHuman's, KITTI's, or those of tracks."
     )
