@@ -15,6 +15,9 @@ from centernet.extras import require
 ColumnKind = Literal["value", "vector", "points", "boxes"]
 Dtype = Literal["float32", "int64", "bool"]
 
+NUM_DETECTIONS = 100
+"""Detections an image where neither a model nor its user says how many."""
+
 RESERVED = {
     *("images", "bboxes", "labels", "scores", "track_ids", "class_names", "class_name"),  # here and in model files
     *("id", "image_id", "category_id", "bbox", "score", "track_id", "area", "iscrowd"),  # in COCO's rows

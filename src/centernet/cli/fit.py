@@ -23,7 +23,7 @@ from centernet.configuration import RENAMED, make_parser, plain, with_current_pa
 from centernet.data import DataModule
 from centernet.data.audit_subject import parts
 from centernet.models import CenterNet
-from centernet.network.build import PARTS, without_start
+from centernet.network.build import PARTS, trained_section
 from centernet.network.tensor_files import read_checkpoint
 from centernet.training import EMA, Optimization, Trainer, start_from
 from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetections, SaveConfig
@@ -83,7 +83,7 @@ class Run:
         if checkpoint and Path(checkpoint).is_file():  # it says what the model is
             section = read_checkpoint(checkpoint).get("hyper_parameters")
             if section:
-                current = {"model": with_current_paths(without_start(section))}
+                current = {"model": with_current_paths(trained_section(section))}
                 self.config = parser.parse_object(current, self.config)
         pl.seed_everything(self.config.seed_everything, workers=True)
         made = parser.instantiate(self.config)

@@ -121,6 +121,10 @@ class Columns:
         """Return the image of each box: int64 M."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def objects(self) -> Ints:
+        """Return the number of objects of each image, those to ignore left out: int64 N."""
+        return np.bincount(self.samples()[~self.ignore], minlength=len(self))
+
     def select(self, indices: Ints) -> Columns:
         """Return some of the images, in the order of `indices`."""
         counts = np.diff(self.offsets)[indices]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from centernet.detections import NUM_DETECTIONS
 from centernet.export.letterbox import Letterbox, Shrink
 from centernet.export.options import ExportOptions
 from centernet.inference.model_metadata import INPUT, OUTPUTS, Layout, ModelMetadata
@@ -56,7 +57,7 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
         class_names=tuple(network.class_names or ()),
         preprocessing=network.preprocessing,
         stride=network.stride,
-        num_detections=options.num_detections,
+        num_detections=options.num_detections or network.num_detections or NUM_DETECTIONS,
         dtype="uint8" if images.dtype == torch.uint8 else "float32",
         layout=layout,
         letterbox=options.letterbox,

@@ -17,7 +17,7 @@ class ExportOptions:
     """The way in which a detector is written to a file.
 
     Attributes:
-        num_detections: rows an image; images of fewer cells give fewer.
+        num_detections: rows an image; images of fewer cells give fewer. Default: the model's own.
         score_threshold: stands in the file, for programs that show detections.
         letterbox: resize and pad inside the graph: images of any size in, boxes in their own pixels out.
         raw_maps: the maps of the heads as further outputs, by the heads' names.
@@ -34,7 +34,7 @@ class ExportOptions:
         ValueError: a value out of range.
     """
 
-    num_detections: int = 100
+    num_detections: int | None = None
     score_threshold: float = 0.3
     letterbox: bool = False
     raw_maps: bool = False
@@ -47,8 +47,9 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         for name in ("num_detections", "calibration_images"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value}")
         if not 0 <= self.score_threshold <= 1:
             raise ValueError(f"score_threshold: expected 0..1, got {self.score_threshold}")
         if self.opset is not None and self.opset not in OPSETS:

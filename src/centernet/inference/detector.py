@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from centernet.detections import Column, Detections
+from centernet.detections import NUM_DETECTIONS, Column, Detections
 from centernet.images import ImageError
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import read_ahead, read_here
@@ -42,7 +42,7 @@ class Detector:
         model: a `CenterNet`; the path of a model file: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.pt``, ``.ckpt``; a
             folder of `save_pretrained`; a name ("voc-lite"); or a `Runtime`.
         score_threshold: leave out objects that score less, in calls and `stream`.
-        num_detections: at most so many objects an image; default: what a model file gives, else 100.
+        num_detections: at most so many objects an image; default: the model's own (`model.num_detections`), else 100.
         batch_size: images that go through the network together.
         device: where the model runs, as its runtime names it ("cpu", "cuda:0"); default: where a `CenterNet` is, a GPU
             where there is one for torch's files, and the processor with other runtimes.
@@ -89,8 +89,8 @@ class Detector:
         self.name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
         self.runtime: Runtime = open_runtime(model, device=device, threads=threads)
         self.score_threshold = score_threshold
-        most = getattr(self.runtime, "num_detections", None)
-        self.num_detections, self.batch_size = num_detections or most or 100, batch_size
+        own, most = (getattr(self.runtime, name, None) for name in ("num_detections", "most_detections"))
+        self.num_detections, self.batch_size = num_detections or own or NUM_DETECTIONS, batch_size
         self.tile, self.tile_overlap = _tile_size(tile, self.runtime), tile_overlap
         self.labels = None if classes is None else class_labels(classes, self.runtime.class_names)
         if most is not None and most < self.num_detections and self.tile is None:

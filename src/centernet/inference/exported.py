@@ -42,6 +42,7 @@ class ExportedRuntime:
     class_names, columns, num_detections, tracker = (
         property(attrgetter(f"metadata.{name}")) for name in ("class_names", "columns", "num_detections", "tracker")
     )
+    most_detections = num_detections
 
     def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
         self.path, self.device, self.threads = path, device, threads

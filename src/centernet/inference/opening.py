@@ -31,8 +31,8 @@ GRAPH = "model.onnx"
 class Runtime(Protocol):
     """Anything that runs a network: a batch of inputs in, boxes in input pixels out.
 
-    It may state more: `columns`, the `Column`s that it adds to boxes, labels and scores; `num_detections`, the most
-    objects an image that it gives; and `tracker`, see `Detector`.
+    It may state more: `columns`, the `Column`s that it adds to boxes, labels and scores; `num_detections`, the objects
+    an image that suit the model, and `most_detections`, where it cannot give more; and `tracker`, see `Detector`.
     """
 
     @property

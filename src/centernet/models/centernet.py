@@ -62,6 +62,7 @@ class CenterNet(DetectionModule):
     backbone, neck, heads = (_of_network(name) for name in ("backbone", "neck", "heads"))
     stride, num_classes, class_names = (_of_network(name) for name in ("stride", "num_classes", "class_names"))
     preprocessing, nms_iou, tracker = (_of_network(name) for name in ("preprocessing", "nms_iou", "tracker"))
+    num_detections = _of_network("num_detections")
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(Network(*args, **parts))
@@ -78,7 +79,7 @@ class CenterNet(DetectionModule):
         return self.network.normalize(images)
 
     def decode_detections(
-        self, encoded: dict[str, Tensor], num_detections: int = 100, *, score_threshold: float = 0.0
+        self, encoded: dict[str, Tensor], num_detections: int | None = None, *, score_threshold: float = 0.0
     ) -> dict[str, Tensor]:
         """Decode the best boxes of each image from the maps of `forward`, as `centernet.network.Network` has it.
 
@@ -89,13 +90,13 @@ class CenterNet(DetectionModule):
         return self.network.decode_detections(encoded, num_detections, score_threshold=score_threshold)
 
     def inference_detection(
-        self, source: str | PathLike[str] | Sequence[Any], num_detections: int = 100, *, batch_size: int = 8
+        self, source: str | PathLike[str] | Sequence[Any], num_detections: int | None = None, *, batch_size: int = 8
     ) -> dict[str, NDArray[np.generic] | list[str]]:
         """Detect on an image, a folder (files sorted by name) or a list of images.
 
         Args:
             source: path of an image or a folder, or a list of paths or uint8 H×W×3 RGB arrays.
-            num_detections: K boxes an image.
+            num_detections: K boxes an image; None: the model's own, 100 unless training or its configuration said more.
             batch_size: images that go through the network together.
 
         Returns:
@@ -109,7 +110,7 @@ class CenterNet(DetectionModule):
         *,
         preset: str | None = None,
         frame_rate: float | None = None,
-        num_detections: int = 100,
+        num_detections: int | None = None,
         batch_size: int = 8,
         **options: Any,
     ) -> dict[str, list[Any]]:
@@ -119,7 +120,7 @@ class CenterNet(DetectionModule):
             source: path of the folder or video, or a list of paths or uint8 H×W×3 RGB arrays.
             preset: of `centernet.tracking.Tracker`; None for the model's own.
             frame_rate: frames per second; None for what a video or a sequence's seqinfo.ini says, else 30.
-            num_detections: at most so many a frame.
+            num_detections: at most so many a frame; None: the model's own.
             batch_size: frames that go through the network together.
             options: those of `centernet.tracking.TrackerOptions` that are to differ from the preset's and, without
                 another preset, the model's own.

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any
 
 from centernet.configuration import instantiate, override, plain, read_yaml
+from centernet.detections import NUM_DETECTIONS
 from centernet.network import backbones, heads, necks
 from centernet.network.network import Network
 
@@ -39,6 +40,15 @@ def network_of_section(section: Any, *, source: str = "the hyper-parameters") ->
     network, used = instantiate(Network, "model", section, PARTS, source=source)
     network.hyper_parameters = used
     return network
+
+
+def trained_section(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `model` section of a trained model as what it is now: `without_start`, and with `num_detections`.
+
+    Models from before there was that setting were evaluated with `NUM_DETECTIONS`.
+    """
+    content = without_start(section)
+    return {**content, "num_detections": content.get("num_detections") or NUM_DETECTIONS}
 
 
 def without_start(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from centernet.detections import Column
+from centernet.detections import NUM_DETECTIONS, Column
 from centernet.images import Preprocessing
 from centernet.network.backbones import Backbone
 from centernet.network.heads import Head
@@ -44,6 +44,8 @@ class Network(nn.Module):
         loss_weighting: how the losses of the heads become one; None sums them with the heads' own weights.
         tracker: arguments of `centernet.tracking.Tracker` that suit the model, such as its preset and thresholds:
             validation on videos and `inference_tracking` use them.
+        num_detections: objects an image that suit the model: the default of validation, `Detector` and exports. None:
+            training chooses it, so that it is enough for the densest image of the data; until then it is 100.
 
     Attributes:
         stride: input pixels a cell of the raw maps.
@@ -65,6 +67,7 @@ class Network(nn.Module):
         nms_iou: float | None = None,
         loss_weighting: UncertaintyWeighting | None = None,
         tracker: dict[str, Any] | None = None,
+        num_detections: int | None = None,
     ) -> None:
         super().__init__()
         if class_names is not None:
@@ -77,7 +80,9 @@ class Network(nn.Module):
             num_classes = len(class_names)
         if num_classes is None or num_classes < 1:
             raise ValueError(f"model.num_classes is {num_classes}: give it, or model.class_names")
-        self.num_classes = num_classes
+        if num_detections is not None and num_detections < 1:
+            raise ValueError(f"model.num_detections: expected at least 1, got {num_detections}")
+        self.num_classes, self.num_detections = num_classes, num_detections
         self.class_names = tuple(class_names) if class_names is not None else None
         self.preprocessing = preprocessing
         self.nms_iou = nms_iou
@@ -141,13 +146,13 @@ class Network(nn.Module):
         return maps
 
     def decode_detections(
-        self, encoded: dict[str, Tensor], num_detections: int = 100, *, score_threshold: float = 0.0
+        self, encoded: dict[str, Tensor], num_detections: int | None = None, *, score_threshold: float = 0.0
     ) -> dict[str, Tensor]:
         """Decode the best boxes of each image.
 
         Args:
             encoded: the maps of `forward`.
-            num_detections: K, limited to the cells of the map.
+            num_detections: K, limited to the cells of the map; None: the model's own.
             score_threshold: scores below it become 0.
 
         Returns:
@@ -155,7 +160,8 @@ class Network(nn.Module):
             `columns` of other heads. Rows are K even where fewer objects exist: their scores fall towards 0.
         """
         finder: Any = self.heads[self.finder]
-        peaks = finder.find_peaks(encoded[self.finder], num_detections)
+        count = num_detections or self.num_detections or NUM_DETECTIONS
+        peaks = finder.find_peaks(encoded[self.finder], count)
         detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
         for name, head in self.heads.items():
             detections |= head.decode(encoded[name], peaks)  # type: ignore[operator]

@@ -16,7 +16,7 @@ import yaml
 
 from centernet.configuration import PACKAGED, read_yaml
 from centernet.extras import require
-from centernet.network.build import network_of_section, without_start
+from centernet.network.build import network_of_section, trained_section, without_start
 from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint, read_weights
 
@@ -72,7 +72,7 @@ def _section_of_checkpoint(checkpoint: Mapping[str, Any], source: str | PathLike
             "build_centernet or `centernet fit`: give backbone=, neck=, heads= and num_classes= to "
             "CenterNet.load_from_checkpoint"
         )
-    return without_start(section)
+    return trained_section(section)
 
 
 def model_section(source: str | PathLike[str]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def model_section(source: str | PathLike[str]) -> dict[str, Any]:
     """
     if _is_checkpoint(source):
         return _section_of_checkpoint(read_checkpoint(source), source)
-    return without_start(read_yaml(find_pretrained(source) / CONFIG)["model"])
+    return trained_section(read_yaml(find_pretrained(source) / CONFIG)["model"])
 
 
 def recorded_figures(source: str | PathLike[str]) -> dict[str, float] | None:
@@ -141,7 +141,7 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
         )
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    section = without_start(network.hyper_parameters)
+    section = without_start(network.hyper_parameters) | {"num_detections": network.num_detections}
     (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
     weights = {
         name: value.detach().cpu().to(torch.float16).contiguous()
@@ -153,7 +153,7 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
 
 
 def _network_of_folder(folder: Path) -> Network:
-    section = without_start(read_yaml(folder / CONFIG)["model"])
+    section = trained_section(read_yaml(folder / CONFIG)["model"])
     network = network_of_section(section, source=str(folder / CONFIG))
     missing, unexpected = network.load_state_dict(read_weights(folder / WEIGHTS), strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]

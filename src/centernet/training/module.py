@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from centernet.annotations.problems import DataWarning
+from centernet.data import DetectionDataset
 from centernet.data.batch import Batch
-from centernet.detections import Detections
-from centernet.evaluation import ValidationResult
+from centernet.detections import NUM_DETECTIONS, Detections
+from centernet.evaluation import CocoResult, ValidationResult
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
 from centernet.network.network import Network
 from centernet.training.optimization import Optimization
 from centernet.training.validation import Validation
+
+logger = logging.getLogger(__name__)
 
 
 class DetectionModule(pl.LightningModule):
@@ -40,6 +48,11 @@ class DetectionModule(pl.LightningModule):
         if network.hyper_parameters:
             self.describe(network.hyper_parameters)
 
+    @property
+    def evaluation(self) -> CocoResult | None:
+        """COCO's figures of the last validation; None before the first."""
+        return None if self.validated is None else self.validated.coco
+
     def describe(self, section: dict[str, Any]) -> None:
         """Remember the `model` section that the network was built from, for checkpoints."""
         self.network.hyper_parameters = section
@@ -54,15 +67,44 @@ class DetectionModule(pl.LightningModule):
         return self.network(images)  # type: ignore[no-any-return]
 
     def setup(self, stage: str) -> None:
-        """Take from the data what they decide: class names where the model has none yet, and the size of what heads
-        learn identities by. Calling it again changes nothing."""
+        """Take from the data what they decide: class names and detections an image where the model has none yet, and
+        the size of what heads learn identities by. Calling it again changes nothing."""
         if stage == "fit":
             self.on_fit_start()
-        names = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)
+        data = getattr(self.trainer, "datamodule", None)
+        names = getattr(data, "class_names", None)
         if self.network.class_names is None and names:
-            self.network.class_names = tuple(names)
-            if self.network.hyper_parameters:
-                self.describe({**self.network.hyper_parameters, "class_names": list(names)})
+            self._decide(class_names=tuple(names))
+        used = {"fit": ("train", "val"), "test": ("test",)}.get(stage, (getattr(data, "validate_on", "val"),))
+        datasets: dict[str, DetectionDataset] = getattr(data, "datasets", {})
+        objects = {name: datasets[name].columns.objects() for name in used if name in datasets}
+        densest = max((int(counts.max(initial=0)) for counts in objects.values()), default=0)
+        if self.network.num_detections is None and objects:
+            self._decide(num_detections=max(NUM_DETECTIONS, 50 * -(-densest // 50)))
+            text = "detections an image: %d; the densest image of the data has %d objects (model.num_detections)"
+            logger.info(text, self.network.num_detections, densest)
+        for name in objects.keys() - {"train"}:
+            self._warn_of_dense_images(name, objects[name])
+
+    def _decide(self, **values: Any) -> None:
+        """Set what the configuration left to the data, for the network and for its checkpoints."""
+        for name, value in values.items():
+            setattr(self.network, name, value)
+        if self.network.hyper_parameters:
+            plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+            self.describe({**self.network.hyper_parameters, **plain})
+
+    def _warn_of_dense_images(self, split: str, objects: NDArray[np.int64]) -> None:
+        """Warn of images with more objects than are detected: even a perfect network would miss some."""
+        most = self.network.num_detections or NUM_DETECTIONS
+        dense = int((objects > most).sum())
+        if dense:
+            warnings.warn(
+                f"data.{split}: {dense} of {len(objects)} images hold more objects than the {most} detections an image "
+                f"that the model gives, up to {objects.max()}: recall cannot be whole. Set model.num_detections",
+                DataWarning,
+                stacklevel=2,
+            )
 
     def on_fit_start(self) -> None:
         """Show the heads the training data: in `setup`, and again now that weights of a checkpoint may have come in."""
