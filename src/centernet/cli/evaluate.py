@@ -42,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     split = _split(source, given.split)
     _options(source, split, given)
     dataset = source.open(split)
-    print(f"{given.truth}: {source.format.title}, {split}: {len(dataset)} images", flush=True)
+    also = f"; it looks like {', '.join(source.also)} too (--format chooses)" if source.also else ""
+    print(f"{given.truth}: {source.format.title}, {split}: {len(dataset)} images{also}", flush=True)
     for line in describe_problems(dataset.problems, 5):
         print(line, file=sys.stderr)
     content: Any

@@ -17,7 +17,7 @@ class ExportOptions:
     """The way in which a detector is written to a file.
 
     Attributes:
-        num_detections: rows an image; images of fewer cells give fewer. Default: the model's own.
+        num_detections: rows an image, fewer where the map has fewer cells; default: the model's own.
         score_threshold: stands in the file, for programs that show detections.
         letterbox: resize and pad inside the graph: images of any size in, boxes in their own pixels out.
         raw_maps: the maps of the heads as further outputs, by the heads' names.

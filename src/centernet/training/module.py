@@ -81,8 +81,9 @@ class DetectionModule(pl.LightningModule):
         densest = max((int(counts.max(initial=0)) for counts in objects.values()), default=0)
         if self.network.num_detections is None and objects:
             self._decide(num_detections=max(NUM_DETECTIONS, 50 * -(-densest // 50)))
-            text = "detections an image: %d; the densest image of the data has %d objects (model.num_detections)"
-            logger.info(text, self.network.num_detections, densest)
+            if self.trainer.is_global_zero:
+                text = "detections an image: %d; the densest image of the data has %d objects (model.num_detections)"
+                logger.info(text, self.network.num_detections, densest)
         for name in objects.keys() - {"train"}:
             self._warn_of_dense_images(name, objects[name])
 
