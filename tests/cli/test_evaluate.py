@@ -39,7 +39,7 @@ def test_the_table_and_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
         main(["evaluate", str(tmp_path / "data"), str(tmp_path / "found.json"), "--output", str(tmp_path / "o")]) == 0
     )
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{tmp_path / 'data'}: COCO, val: 3 images"
+    assert lines[0] == f"{tmp_path / 'data'}: COCO; val"
     assert "  1 of 3 images have no detections" in lines and "Pascal VOC, IoU .5" in lines
     assert lines[-1] == f"wrote {tmp_path / 'o/figures.json'}"
     content = json.loads((tmp_path / "o/figures.json").read_text())
@@ -52,7 +52,7 @@ def test_a_split_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (tmp_path / "found.json").write_text(json.dumps(right["train"]))
     arguments = ["evaluate", str(tmp_path / "data"), str(tmp_path / "found.json")]
     assert main([*arguments, "--split", "train"]) == 0
-    assert "train: 3 images" in capsys.readouterr().out
+    assert "COCO; train\n" in capsys.readouterr().out
     assert main(arguments) == 1
     assert "none of its 3 detections can be evaluated" in capsys.readouterr().err
     assert main([*arguments, "--split", "trian"]) == 1
@@ -121,3 +121,13 @@ def test_detections_of_videos_are_evaluated_as_detections(
     assert main(["evaluate", str(shared / "data/mot/TUD-Campus"), str(tmp_path / "labels")]) == 0
     text = capsys.readouterr().out
     assert "YOLO's results" in text and "0 pedestrian" in text and "1.000" in text
+
+
+@pytest.mark.parametrize("folder", [".", "data"])
+def test_tracks_are_compared_without_images(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
+    (tmp_path / "truth/street/gt").mkdir(parents=True)
+    (tmp_path / "tracks" / folder).mkdir(parents=True)
+    (tmp_path / "truth/street/gt/gt.txt").write_text("1,1,10,10,20,20,1,1,1\n2,1,12,10,20,20,1,1,1\n")
+    (tmp_path / "tracks" / folder / "street.txt").write_text("1,7,10,10,20,20,1,-1,-1,-1\n2,7,12,10,20,20,1,-1,-1,-1\n")
+    assert main(["evaluate", str(tmp_path / "truth"), str(tmp_path / "tracks")]) == 0
+    assert "street           1.000  1.000  1.000" in capsys.readouterr().out

@@ -14,10 +14,10 @@ from typing import Any
 
 from centernet.annotations.problems import DataError, describe_problems, with_nearest
 from centernet.cli.arguments import add_options, command_parser, given_options
-from centernet.data import DetectionDataset
 from centernet.data.detect_format import Source, find_format
 from centernet.evaluation import evaluate_files
 from centernet.evaluation.tracking import evaluate_tracking
+from centernet.evaluation.tracking.files import truth_files
 
 EPILOG = """examples:
   centernet evaluate instances_val2017.json results.json
@@ -41,16 +41,15 @@ def main(arguments: Sequence[str]) -> int:
     source = find_format(given.truth, name=given.format)
     split = _split(source, given.split)
     _options(source, split, given)
-    dataset = source.open(split)
-    also = f"; it looks like {', '.join(source.also)} too (--format chooses)" if source.also else ""
-    print(f"{given.truth}: {source.format.title}, {split}: {len(dataset)} images{also}", flush=True)
-    for line in describe_problems(dataset.problems, 5):
-        print(line, file=sys.stderr)
+    print(f"{given.truth}: {source.format.title}; {split}", flush=True)
     content: Any
-    if (root := _tracking_truth(source, split, dataset, given.detections)) is not None:
+    if (root := _tracking_truth(source, split, given.detections)) is not None:
         tracks = evaluate_tracking(root, given.detections)
         table, content = tracks.table(), tracks.classes
     else:
+        dataset = source.open(split)
+        for line in describe_problems(dataset.problems, 5):
+            print(line, file=sys.stderr)
         annotations = source.arguments(split).get("annotations") if source.format.name == "coco" else None
         options = given_options(given, evaluate_files) | {"truth": dataset, "annotations": annotations}
         result = evaluate_files(**options)
@@ -88,14 +87,15 @@ def _options(source: Source, split: str, given: argparse.Namespace) -> None:
     source.arguments(split)
 
 
-def _tracking_truth(source: Source, split: str, dataset: DetectionDataset, found: Path) -> Path | None:
+def _tracking_truth(source: Source, split: str, found: Path) -> Path | None:
     """Return the folder of the true tracks where the detections are a tracker's files for them, else None."""
-    if source.format.name not in ("mot", "kitti") or not dataset.num_identities:
+    if source.format.name not in ("mot", "kitti"):
         return None
-    names = {f"{video.name}.txt" for video in dataset.sequences}
-    files = [found] if found.is_file() else [*found.glob("*.txt"), *(found / "data").glob("*.txt")]
-    tracks = found.suffix == ".txt" if found.is_file() else any(file.name in names for file in files)
-    return Path(source.arguments(split)["root"]) if tracks else None
+    root = Path(source.arguments(split)["root"])
+    if found.is_file():
+        return root if found.suffix == ".txt" else None
+    named = (folder / f"{name}.txt" for name in truth_files(root) for folder in (found, found / "data"))
+    return root if any(map(Path.is_file, named)) else None
 
 
 def _parser() -> argparse.ArgumentParser:

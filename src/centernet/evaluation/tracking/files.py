@@ -29,7 +29,7 @@ class Length(NamedTuple):
 
 def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = None) -> list[SequenceFiles]:
     """Return the sequences of a benchmark's folder, and a tracker's files for them, as in `evaluate_tracking`."""
-    found = _truth_files(truth)
+    found = truth_files(truth)
     found = {name: found[name] for name in choose_sequences(list(found), names, truth)}
     if not results.exists():
         raise ValueError(f"{results}: no such file or folder; expected a tracker's results, SEQUENCE.txt")
@@ -52,7 +52,7 @@ def find_sequences(truth: Path, results: Path, names: Sequence[str] | None = Non
     return [SequenceFiles(name, path, folder / f"{name}.txt") for name, path in found.items()]
 
 
-def _truth_files(root: Path) -> dict[str, Path]:
+def truth_files(root: Path) -> dict[str, Path]:
     """Return the file of each sequence, by name."""
     if root.is_file():
         return {_sequence_name(root): root}
