@@ -224,7 +224,7 @@ def test_wrong_detections_are_named(detections: Any, message: str) -> None:
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "truth.json"
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"truth\.json: this is not a JSON file"):
+    with pytest.raises(ValueError, match=r"truth\.json: not valid JSON"):
         evaluate_coco(path, [])
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(ValueError, match=r"truth\.json: expected COCO's form"):

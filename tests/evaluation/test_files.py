@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -191,6 +192,19 @@ def test_detections_that_are_cocos_own_form_are_matched_by_name(
     content = json.loads(truth["coco"].read_text())
     assert dict(evaluate_coco(content, path).stats) == pytest.approx(expected)
     assert dict(evaluate_coco(str(truth["coco"]), str(path)).stats) == pytest.approx(expected)
+    assert dict(evaluate_coco(truth["coco"], json.loads(path.read_text())).stats) == pytest.approx(expected)
+
+
+def test_packed_files(truth: dict[str, Path], expected: dict[str, float], tmp_path: Path) -> None:
+    path = as_own(FOUND, tmp_path) / "detections.json"
+    for file, name in ((path, "found"), (truth["coco"], "truth")):
+        (tmp_path / f"{name}.json.gz").write_bytes(gzip.compress(file.read_bytes()))
+    found = tmp_path / "found.json.gz"
+    assert dict(evaluate_coco(tmp_path / "truth.json.gz", found).stats) == pytest.approx(expected)
+    assert evaluate_files(open_truth(truth, "voc"), found).counts["detections"] == 5
+    found.write_bytes(found.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"found\.json\.gz: not valid JSON"):
+        evaluate_files(open_truth(truth, "voc"), found)
 
 
 def test_ids_that_are_text_on_one_side(truth: dict[str, Path], expected: dict[str, float], tmp_path: Path) -> None:

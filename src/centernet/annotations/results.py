@@ -6,9 +6,11 @@ Each kind is read whole, or refused with the file and the line: a program wrote 
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -102,8 +104,9 @@ def read_found(path: Path, class_names: Sequence[str] = (), *, score_column: Sco
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {KINDS}")
     if path.is_file():
-        for suffix, read in ((".json", read_json), (".csv", read_csv), (".odgt", read_odgt)):
-            if path.suffix.lower() == suffix:
+        readers = {".json": read_json, ".json.gz": read_json, ".csv": read_csv, ".odgt": read_odgt}
+        for suffix, read in readers.items():
+            if path.name.lower().endswith(suffix):
                 return read(path)
         if _VOC_FILE.match(path.stem):
             return read_voc_results([path], class_names)
@@ -153,21 +156,31 @@ def _values(fields: Sequence[str], where: str) -> list[float]:
 def read_json(path: Path) -> FoundBoxes:
     """Read COCO's list of results, or a file of images, categories and annotations with a score (`detections.json`)."""
     with opening(path):
-        data = path.read_bytes()
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
+        content = load_json(path)
+    return found_in_json(content, str(path))
+
+
+def found_in_json(content: Any, where: str) -> FoundBoxes:
+    """Return the detections in the contents of a JSON file; `where` names it in messages."""
     if isinstance(content, Mapping) and isinstance(content.get("annotations"), list):
-        return _named(content, path)
+        return _named(content, where)
     if not isinstance(content, list):
         got = f"an object with {', '.join(content)}" if isinstance(content, Mapping) else type(content).__name__
         text = "expected COCO's list of results, or an object with images, categories and annotations"
-        raise DataError(f"{path}: {text}, got {got:.200}")
-    return _entries(content, FoundBoxes("COCO's results", "sides"), f"{path}: entry", _key, _key)
+        raise DataError(f"{where}: {text}, got {got:.200}")
+    return _entries(content, FoundBoxes("COCO's results", "sides"), f"{where}: entry", _key, _key)
 
 
-def _named(content: Mapping[str, Any], path: Path) -> FoundBoxes:
+def load_json(path: Path) -> Any:
+    """Return what a JSON file holds, perhaps a packed one (``.gz``)."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+        return json.loads(data)
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
+
+
+def _named(content: Mapping[str, Any], source: str) -> FoundBoxes:
     """Return the detections of a file that names its images and categories."""
     names: dict[str, dict[Any, str]] = {}
     for key, name in (("images", "file_name"), ("categories", "name")):
@@ -175,7 +188,7 @@ def _named(content: Mapping[str, Any], path: Path) -> FoundBoxes:
         if not isinstance(entries, list) or not all(
             isinstance(e, Mapping) and "id" in e and name in e for e in entries
         ):
-            raise DataError(f"{path}: expected a list {key}, of objects with id and {name}")
+            raise DataError(f"{source}: expected a list {key}, of objects with id and {name}")
         names[key] = {entry["id"]: str(entry[name]) for entry in entries}
 
     def name_of(key: str) -> Callable[[Any, str], str]:
@@ -187,7 +200,7 @@ def _named(content: Mapping[str, Any], path: Path) -> FoundBoxes:
         return look_up
 
     found = FoundBoxes("detections in COCO's form", "sides", seen=list(names["images"].values()))
-    where = f"{path}: annotations: entry"
+    where = f"{source}: annotations: entry"
     return _entries(content["annotations"], found, where, name_of("images"), name_of("categories"))
 
 

@@ -6,7 +6,6 @@ Figures are fractions 0 … 1; -1 says that no true object counts, so there is n
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections import Counter
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from centernet.annotations.matching import ImageNames
 from centernet.annotations.problems import DataWarning
-from centernet.annotations.results import FoundBoxes, read_json
+from centernet.annotations.results import FoundBoxes, found_in_json, load_json
 from centernet.boxes import xyxy_to_xywh
 
 from .collecting import Collected, EvaluationResult, Evaluator, text_table
@@ -108,7 +107,7 @@ class CocoEvaluator(Evaluator):
 
 
 def evaluate_coco(
-    truth: str | Path | Mapping[str, Any], detections: str | Path | Sequence[Mapping[str, Any]]
+    truth: str | Path | Mapping[str, Any], detections: str | Path | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 ) -> CocoResult:
     """Evaluate detections in COCO's result form against annotations in COCO's form, as pycocotools does.
 
@@ -116,9 +115,9 @@ def evaluate_coco(
         truth: a JSON file, or what is in one: ``images``, ``annotations`` and ``categories``. As in pycocotools,
             ``iscrowd`` alone makes a region to ignore. An annotation without ``area`` gets that of its box.
         detections: a JSON file, or the list in it, of ``image_id``, ``category_id``, ``bbox`` (x y width height) and
-            ``score``; it may be empty. Or a file in the form of annotations, as `centernet detect` writes it, whose
-            images and categories are matched with those of the truth by their names; classes that the truth doesn't
-            have are left out, with a warning.
+            ``score``; it may be empty. Or the form of annotations, as `centernet detect` writes it, whose images and
+            categories are matched with those of the truth by their names; classes that the truth doesn't have are left
+            out, with a warning.
 
     Returns:
         Figures, with the classes in the order of the category ids.
@@ -131,8 +130,8 @@ def evaluate_coco(
     found_name, found = _read(detections, "the detections")
     if not isinstance(dataset, Mapping) or not {"images", "annotations", "categories"} <= dataset.keys():
         raise ValueError(f"{truth_name}: expected COCO's form, an object with images, annotations and categories")
-    if isinstance(detections, str | Path) and isinstance(found, Mapping):
-        found = _by_name(read_json(Path(detections)), dataset, found_name, truth_name)
+    if isinstance(found, Mapping):
+        found = _by_name(found_in_json(found, found_name), dataset, found_name, truth_name)
     if not isinstance(found, Sequence) or isinstance(found, str):
         raise ValueError(f"{found_name}: expected COCO's result form, a list of objects")
     objects, object_name = dataset["annotations"], f"{truth_name}: annotations"
@@ -199,12 +198,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 def _read(source: Any, what: str) -> tuple[str, Any]:
     """Return a name for messages, and the contents of a JSON file or what is given in its place."""
-    if not isinstance(source, str | Path):
-        return what, source
-    try:
-        return str(source), json.loads(Path(source).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{source}: this is not a JSON file: {error}") from error
+    return (str(source), load_json(Path(source))) if isinstance(source, str | Path) else (what, source)
 
 
 def _by_name(found: FoundBoxes, dataset: Mapping[str, Any], where: str, truth: str) -> list[dict[str, Any]]:
