@@ -107,9 +107,10 @@ LOW, HIGH = (f"'{{high_score: {high}, new_score: {high}, low_score: 0.001}}'" fo
 OPTIONS = [
     Row("check", "--fix-report", "voc1", "one.json.new", "other.json.new"),
     Row("check", "--html", "voc1", "one.html", "other.html"),
-    Row("check", "--images", "voc1", "all", "none", said),
+    Row("check", "--read-images", "voc1", "all", "none", said),
+    Row("check", "--splits", "voc1", "train=train", "train=val", said),
     Row("convert-data", "--class-names", "voc1 --to coco --output out", "disc", "disc,square"),
-    Row("convert-data", "--images", "voc2 --to coco --output out", "copy", "none"),
+    Row("convert-data", "--image-files", "voc2 --to coco --output out", "copy", "none"),
     Row("convert-data", "--output", "voc1 --to coco", "one", "other"),
     Row("convert-data", "--shrink", "voc1 --to coco --output out", "32", "48"),
     Row("convert-data", "--to", "voc1 --output out", "coco", "yolo"),

@@ -213,7 +213,7 @@ def test_ids_may_be_text_and_area_may_be_absent() -> None:
         ([{**HIT, "bbox": [1, 2, 3]}], "bbox: entry 0: expected 4 finite numbers"),
         ([{**HIT, "bbox": [1, 2, 3, float("nan")]}], "bbox: entry 0: expected 4 finite numbers"),
         ([{**HIT, "score": None}], "score: entry 0: expected a finite number, got None"),
-        ({"detections": [HIT]}, "a list of objects"),
+        ({"detections": [HIT]}, "expected COCO.s list of results, .* got an object with detections"),
     ],
 )
 def test_wrong_detections_are_named(detections: Any, message: str) -> None:

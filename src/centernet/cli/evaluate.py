@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from centernet.annotations.problems import DataError, describe_problems, with_nearest
-from centernet.cli.arguments import add_options, command_parser, given_options
+from centernet.cli.arguments import add_data_options, add_options, command_parser, data_options, given_options
 from centernet.data.detect_format import Source, find_format
 from centernet.evaluation import evaluate_files
 from centernet.evaluation.tracking import evaluate_tracking
@@ -38,10 +38,10 @@ VOC's figures are given, and those of the benchmark that the truth is of."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the file that it wrote is its last output."""
     given = _parser().parse_args(arguments)
-    source = find_format(given.truth, name=given.format)
+    source = find_format(given.truth, **data_options(given))
     split = _split(source, given.split)
-    _options(source, split, given)
-    print(f"{given.truth}: {source.format.title}; {split}", flush=True)
+    _use_as_truth(source)
+    print(f"{given.truth}: {source.description}; {split}", flush=True)
     content: Any
     if (root := _tracking_truth(source, split, given.detections)) is not None:
         tracks = evaluate_tracking(root, given.detections)
@@ -75,16 +75,14 @@ def _split(source: Source, given: str | None) -> str:
     return given or usual[0]
 
 
-def _options(source: Source, split: str, given: argparse.Namespace) -> None:
-    """Set the options of the reader: those given, and those that make the truth what benchmarks compare with."""
+def _use_as_truth(source: Source) -> None:
+    """Set the options of the reader that make the data what benchmarks compare with."""
     if source.format.name == "images":
         raise DataError(f"{source.path}: images without annotations; TRUTH is a data set with true boxes")
-    source.options |= {name: getattr(given, name) for name in ("images", "root") if hasattr(given, name)}
     if source.format.name == "coco":
         source.options["require_images"] = False
     if source.format.name == "crowdhuman":  # the boxes are those of whole persons
         source.options["amodal"] = True
-    source.arguments(split)
 
 
 def _tracking_truth(source: Source, split: str, found: Path) -> Path | None:
@@ -105,12 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_parser("evaluate", text, EPILOG)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder of data, or a file of annotations")
     parser.add_argument("detections", type=Path, metavar="DETECTIONS", help="file or folder of detections")
-    parser.add_argument("--format", help="of the truth: voc, coco, yolo, mot, kitti, …; default: found out")
+    add_data_options(parser)
     parser.add_argument("--split", help="of the truth; default: val, else test, else the only one")
-    for name, what in (("images", "the images, where they are not beside the annotations"), ("root", "the data")):
-        parser.add_argument(
-            f"--{name}", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=f"folder of {what}, for the truth"
-        )
     add_options(parser, evaluate_files, ["score_column"])
     parser.add_argument("--output", type=Path, metavar="DIR", help="write figures.json there")
     return parser
