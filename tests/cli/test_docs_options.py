@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from PIL import Image, ImageOps
 
 from centernet.cli.main import main
 
@@ -107,6 +108,7 @@ LOW, HIGH = (f"'{{high_score: {high}, new_score: {high}, low_score: 0.001}}'" fo
 OPTIONS = [
     Row("check", "--fix-report", "voc1", "one.json.new", "other.json.new"),
     Row("check", "--html", "voc1", "one.html", "other.html"),
+    Row("check", "--images", "far.json --html report.html", "voc1/JPEGImages", "inverted"),
     Row("check", "--read-images", "voc1", "all", "none", said),
     Row("check", "--splits", "voc1", "train=train", "train=val", said),
     Row("convert-data", "--class-names", "voc1 --to coco --output out", "disc", "disc,square"),
@@ -242,6 +244,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "image,class,score,x1,y1,x2,y2",
         *(f"{name},disc,{0.1 + 0.1 * i},5,5,40,40" for i, name in enumerate(names)),
     ]
+    (folder / "inverted").mkdir()
+    for name in names:
+        ImageOps.invert(Image.open(folder / "photos" / name).convert("RGB")).save(folder / "inverted" / name)
+    listed = [{"id": i, "file_name": name, "height": 64, "width": 64} for i, name in enumerate(names)]
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [5, 5, 35, 35]} for i in range(len(names))]
+    content = {"images": listed, "annotations": boxes, "categories": [{"id": 1, "name": "disc"}]}
+    (folder / "far.json").write_text(json.dumps(content))
     (folder / "found").mkdir()
     (folder / "found/detections.csv").write_text("\n".join(rows))
     for name, first in (("one", 1), ("other", 101)):

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     if getattr(given, "images", None) in IMAGE_FILES:  # the former name of --image-files
         given.image_files = given.images
         del given.images
-    source = open_folder(find_format(given.source, **data_options(given)), **given_options(given, open_folder))
+    chosen = {"class_names": given.class_names} if hasattr(given, "class_names") else {}
+    source = open_folder(find_format(given.source, **data_options(given)), **chosen)
     print("\n".join([f"{given.source}: {source.description}", *source.notes]))
     if failures := [*source.failed.values(), *filter(None, [source.refusal])]:
         raise DataError("\n".join(failures))
