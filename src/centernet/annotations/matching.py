@@ -74,29 +74,36 @@ class ImageNames:
         return places[shared.index(best)], best
 
 
+_SET = (1, True, "1")  # a flag
+
+
 @dataclass(frozen=True)
 class CocoIds:
     """The ids that a file of annotations in COCO's form gives to images and categories, by their names."""
 
     images: Mapping[str, Any]
     categories: Mapping[str, Any]  # in the order of the ids
+    ignored: int = 0  # annotations that have `ignore` set, but not `iscrowd`, which alone pycocotools looks at
 
     @classmethod
     def read(cls, path: Path) -> CocoIds:
         """Read the file; one without images and categories that have names and ids is a DataError."""
         keys = {"images": "file_name", "categories": "name"}
         ids: dict[str, dict[str, Any]] = {key: {} for key in keys}
+        ignored = 0
         with opening(path):
             try:
                 for key, place, entry in read_lists(path):
                     if key in keys and place is not None:
                         ids[key][str(entry[keys[key]]).strip()] = entry["id"]
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                    elif key == "annotations" and place is not None:
+                        ignored += entry.get("ignore") in _SET and entry.get("iscrowd") not in _SET
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise DataError(f"{path}: not a file of annotations in COCO's form ({error!r:.100})") from error
         if not all(ids.values()):
             raise DataError(f"{path}: expected COCO's annotations, with the lists images, annotations and categories")
         in_order = sorted(ids["categories"].items(), key=lambda item: (isinstance(item[1], str), item[1]))
-        return cls(ids["images"], dict(in_order))
+        return cls(ids["images"], dict(in_order), ignored)
 
 
 def _parts(name: str) -> list[str]:

@@ -76,7 +76,7 @@ def evaluate_files(
         truth: the data set.
         detections: a file or a folder, see `centernet.annotations.results`.
         annotations: COCO's file that the truth was read from. Its ids are then the numbers of images and categories,
-            and COCO's figures those of pycocotools for these two files.
+            and COCO's figures those of pycocotools for these two files: of flags it reads `iscrowd` alone.
         score_column: of YOLO's text files: behind the box (`last`), or behind the class (`second`).
 
     Raises:
@@ -107,6 +107,11 @@ def evaluate_files(
     corners = _collect(evaluator, truth, image, label, found.boxes[keep], scores, found.form)
     coco = None
     if annotations is not None and ids is not None and image_ids is not None:
+        if ids.ignored:
+            text = (
+                "annotations say `ignore` without `iscrowd`: COCO's figures count them as objects, as pycocotools does"
+            )
+            notes.append(f"{ids.ignored} {text}; Pascal VOC's here, and `centernet validate`, do not")
         sides = found.boxes[keep] if found.form == "sides" else xyxy_to_xywh(corners)
         rows = zip(image.tolist(), label.tolist(), sides.tolist(), scores.tolist(), strict=True)
         numbers, keys = [ids.categories[name] for name in names], ("image_id", "category_id", "bbox", "score")
