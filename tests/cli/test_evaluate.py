@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from centernet.cli.main import main
+from centernet.evaluation import evaluate_crowdhuman
 
 Run = Any
 
@@ -132,3 +133,13 @@ def test_tracks_are_compared_without_images(tmp_path: Path, capsys: pytest.Captu
     assert main(["evaluate", str(tmp_path / "truth"), str(tmp_path / "tracks")]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["street", "1.000", "1.000", "1.000"] in [row[:4] for row in rows]
+
+
+def test_crowdhumans_files_need_no_images(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shared / "data/oracles/detection"
+    truth, found = (str(folder / f"crowdhuman_{name}.odgt") for name in ("gt", "dets"))
+    assert main(["evaluate", truth, found, "--output", str(tmp_path)]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    assert figures == dict(evaluate_crowdhuman(truth, found).stats)
+    captured = capsys.readouterr()
+    assert "own figures alone, as the images cannot be read" in captured.err and "MR-2" in captured.out

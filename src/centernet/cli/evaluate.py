@@ -15,7 +15,7 @@ from typing import Any
 from centernet.annotations.problems import DataError, describe_problems, with_nearest
 from centernet.cli.arguments import add_data_options, add_options, command_parser, data_options, given_options
 from centernet.data.detect_format import Source, find_format
-from centernet.evaluation import evaluate_files
+from centernet.evaluation import EvaluationResult, evaluate_crowdhuman, evaluate_files, evaluate_kitti
 from centernet.evaluation.tracking import evaluate_tracking
 from centernet.evaluation.tracking.files import truth_files
 
@@ -42,19 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     split = _split(source, given.split)
     _use_as_truth(source)
     print(f"{given.truth}: {source.description}; {split}", flush=True)
-    content: Any
-    if (root := _tracking_truth(source, split, given.detections)) is not None:
-        tracks = evaluate_tracking(root, given.detections)
-        table, content = tracks.table(), tracks.classes
-    else:
-        dataset = source.open(split)
-        for line in describe_problems(dataset.problems, 5):
-            print(line, file=sys.stderr)
-        annotations = source.arguments(split).get("annotations") if source.format.name == "coco" else None
-        options = given_options(given, evaluate_files) | {"truth": dataset, "annotations": annotations}
-        result = evaluate_files(**options)
-        print("\n".join([f"{given.detections}: {result.kind}", *(f"  {note}" for note in result.notes), ""]))
-        table, content = result.figures.table(), result.to_dict()
+    table, content = _tracks(source, split, given.detections) or _detections(source, split, given)
     print(table)
     if given.output is not None:
         path: Path = given.output / "figures.json"
@@ -62,6 +50,24 @@ def main(arguments: Sequence[str]) -> int:
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"wrote {path}")
     return 0
+
+
+def _detections(source: Source, split: str, given: argparse.Namespace) -> tuple[str, Any]:
+    """Return the figures of detections, as text and for JSON."""
+    try:
+        dataset = source.open(split)
+    except DataError as error:
+        own = _own_figures(source, split, given.detections)
+        if own is None:
+            raise
+        print(f"the benchmark's own figures alone, as the images cannot be read: {error}", file=sys.stderr)
+        return f"{own.title}\n{own.table()}", {"figures": dict(own.stats)}
+    for line in describe_problems(dataset.problems, 5):
+        print(line, file=sys.stderr)
+    annotations = source.arguments(split).get("annotations") if source.format.name == "coco" else None
+    result = evaluate_files(**given_options(given, evaluate_files) | {"truth": dataset, "annotations": annotations})
+    print("\n".join([f"{given.detections}: {result.kind}", *(f"  {note}" for note in result.notes), ""]))
+    return result.figures.table(), result.to_dict()
 
 
 def _split(source: Source, given: str | None) -> str:
@@ -85,15 +91,29 @@ def _use_as_truth(source: Source) -> None:
         source.options["amodal"] = True
 
 
-def _tracking_truth(source: Source, split: str, found: Path) -> Path | None:
-    """Return the folder of the true tracks where the detections are a tracker's files for them, else None."""
+def _tracks(source: Source, split: str, found: Path) -> tuple[str, Any] | None:
+    """Return the figures of a tracker's files, as text and for JSON; None where the detections are something else."""
     if source.format.name not in ("mot", "kitti"):
         return None
     root = Path(source.arguments(split)["root"])
-    if found.is_file():
-        return root if found.suffix == ".txt" else None
     named = (folder / f"{name}.txt" for name in truth_files(root) for folder in (found, found / "data"))
-    return root if any(map(Path.is_file, named)) else None
+    if not (found.suffix == ".txt" if found.is_file() else any(map(Path.is_file, named))):
+        return None
+    result = evaluate_tracking(root, found)
+    return result.table(), result.classes
+
+
+def _own_figures(source: Source, split: str, found: Path) -> EvaluationResult | None:
+    """Return the figures of CrowdHuman or KITTI, for which the images need not be there, where the detections are in
+    the benchmark's own form; else None."""
+    arguments = source.arguments(split)
+    if source.format.name == "crowdhuman" and found.suffix == ".odgt":
+        return evaluate_crowdhuman(arguments["annotations"], found)
+    if source.format.name == "kitti-detection" and found.is_dir():
+        root = Path(arguments["root"])
+        folders = (root / "training/label_2", root / "label_2", root / "labels", root)
+        return evaluate_kitti(next(folder for folder in folders if any(folder.glob("*.txt"))), found)
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
