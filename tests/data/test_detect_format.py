@@ -269,7 +269,7 @@ def test_options_say_what_is_what(tmp_path: Path) -> None:
     voc = write(tmp_path / "voc", "voc", "train", "val")
     assert find_format(voc, splits={"train": "val"}).splits == {"train": {"root": voc, "split": "val"}}
     with pytest.raises(DataError, match="has no option images"):
-        find_format(voc, images=images).open("train")
+        find_format(images, images=images).open("train")
     with pytest.raises(DataError, match="give the folder itself in place of"):
         find_format(voc, root=images).open("train")
 

@@ -5,6 +5,7 @@ A format joins by a row of `LAYOUTS`: a function that writes a small data set of
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import shutil
@@ -112,6 +113,35 @@ def voc_without_lists(root: Path) -> None:
     for stem in SCENES:
         write(root / f"Annotations/{stem}.xml", voc_xml(stem))
         draw(root / f"JPEGImages/{stem}.png", stem)
+
+
+def voc_roboflow(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("valid", VAL)):
+        for stem in stems:
+            write(root / f"{split}/{stem}.xml", voc_xml(stem))
+            draw(root / f"{split}/{stem}.png", stem)
+    write(root / "README.roboflow.txt", "my data - v1\n==============\n\nThe dataset includes 6 images, by 1 person.\n")
+
+
+def voc_two_folders(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        for stem in stems:
+            write(root / f"annotations/{split}/{stem}.xml", voc_xml(stem))
+            draw(root / f"images/{split}/{stem}.png", stem)
+
+
+def voc_flat(root: Path) -> None:
+    for stem in SCENES:
+        write(root / f"{stem}.xml", voc_xml(stem))
+        draw(root / f"{stem}.png", stem)
+
+
+def coco_compressed(root: Path) -> None:
+    for split, stems in (("train", TRAIN), ("val", VAL)):
+        packed = gzip.compress(json.dumps(coco(stems)).encode())
+        (write_folder(root / "annotations") / f"instances_{split}.json.gz").write_bytes(packed)
+        for stem in stems:
+            draw(root / "images" / f"{stem}.png", stem)
 
 
 def yolo(root: Path) -> None:
@@ -360,8 +390,12 @@ LAYOUTS: dict[str, Layout] = {
     "coco": Layout(coco_own),
     "coco-roboflow": Layout(coco_roboflow),
     "coco-label-studio": Layout(coco_label_studio),
+    "coco-compressed": Layout(coco_compressed),
     "voc": Layout(voc),
     "voc-without-lists": Layout(voc_without_lists),
+    "voc-roboflow": Layout(voc_roboflow),
+    "voc-two-folders": Layout(voc_two_folders),
+    "voc-flat": Layout(voc_flat),
     "yolo": Layout(yolo, "labels/*.txt"),
     "yolo-roboflow": Layout(yolo_roboflow, "*/labels/*.txt"),
     "yolo-label-studio": Layout(yolo_label_studio, "labels/*.txt"),

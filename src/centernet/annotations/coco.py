@@ -1,23 +1,29 @@
 """COCO's JSON (https://cocodataset.org/#format-data): lists of images, annotations and categories in one file.
 
-Boxes are ``[x, y, width, height]`` counted from 0. Crowd regions (``iscrowd``) and annotations with ``ignore`` become
-ignore boxes. Masks and keypoints are passed over. Files are read entry by entry, as they may be larger than the memory.
+Boxes are ``[x, y, width, height]`` counted from 0; where one is missing it is that around the polygons or the mask.
+Crowd regions (``iscrowd``) and annotations with ``ignore`` become ignore boxes. Keypoints are passed over. Files are
+read entry by entry, as they may be larger than the memory.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_xywh
+from .conventions import look_misnumbered, look_normalised
+from .flags import Flags
 from .json_stream import read_lists
+from .outlines import outline_box
 from .problems import DataError, Reports, UnknownKeys
 from .rows import BoxRows, RowList
 from .text import json_box
@@ -48,6 +54,7 @@ class CocoFile:
     """
 
     categories: Mapping[str, int]  # ids by name, in the order of the ids
+    parents: Mapping[int, str]  # by id: why a category without a box is taken for no class
     images: Sequence[CocoImage]  # those with a name and an id, in the order of the file
     rows: BoxRows
     unreadable: Mapping[int, str]  # by place: why a box is not four numbers
@@ -72,7 +79,7 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
             else:
                 wrong_images.append(f"images[{place}] is {entry!r:.100}")
     except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}); check `annotations`") from error
+        raise DataError(f"{path}: cannot be opened ({error.strerror or error}); check `annotations`") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
     expected = f"{path}: expected an object with the lists images, annotations and categories"
@@ -82,22 +89,27 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
     for key in ("images", "annotations", "categories"):
         if not isinstance(lists.get(key), (list, _Annotations)):
             raise DataError(f"{expected}; {key!r} is missing or no list. Its keys are {', '.join(lists)}")
-    categories, annotations = _categories(lists["categories"], path), lists["annotations"]
+    annotations: _Annotations = lists["annotations"]
+    categories, parents = _categories(lists["categories"], annotations.category_ids, path)
     rows = annotations.resolve(lists["images"], categories, path, report)
     for text in wrong_images:
         report(path, "missing-image", f"{text}, expected an object with id and file_name; it is left out")
-    return CocoFile(categories, lists["images"], rows, annotations.unreadable, annotations.where)
+    return CocoFile(categories, parents, lists["images"], rows, annotations.unreadable, annotations.where)
 
 
 def _is_image(entry: Any) -> bool:
     """Return True if an entry of the list of images has a name and something to call it by."""
     name = entry.get("file_name") if isinstance(entry, dict) else None
-    return isinstance(name, str) and name != "" and isinstance(entry.get("id"), (int, str, float))
+    return isinstance(name, str) and name != "" and type(entry.get("id")) in (int, str, float)
 
 
-def is_whole(value: Any) -> bool:
-    """Return True for whole numbers that an int64 holds."""
-    return isinstance(value, int) and abs(value) < 2**63
+def whole_number(value: Any) -> int | None:
+    """Return a whole number that an int64 holds, also one that is written as text or with a point; None for others."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,19}(\.0+)?\s*", value):
+        value = int(value.partition(".")[0])
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and abs(value) < 2**63 else None
 
 
 class _Annotations:
@@ -107,28 +119,53 @@ class _Annotations:
         self.unreadable: dict[int, str] = {}
         self._rows = RowList()
         self._keys = UnknownKeys(["iscrowd", "ignore", "area"])
+        self._crowd, self._ignore = Flags("iscrowd", "objects"), Flags("ignore", "objects")
         self._images: dict[Any, int] = {}  # a number for each id that occurs
         self._categories: dict[Any, int] = {}
         self._ids, self._odd_ids = array("q"), dict[int, Any]()  # of the annotations: 8 bytes each for whole numbers
         self._wrong: list[tuple[int, str, str]] = []
+        self._outlined = array("q")  # places of those with the box around their outline
+        self._masks = array("q")  # of boxes around masks: the number of the row, height and width of the mask
+
+    @property
+    def category_ids(self) -> Collection[Any]:
+        """Ids of categories that annotations have."""
+        return self._categories
 
     def add(self, place: int, entry: Any) -> None:
         own_id = entry.get("id") if isinstance(entry, dict) else None
-        if not (type(own_id) is int and is_whole(own_id)):
+        if type(own_id) is not int or abs(own_id) >= 2**63:
             self._odd_ids[place], own_id = own_id, 0
         self._ids.append(own_id)
         if not isinstance(entry, dict):
             self._wrong.append((place, "bad-box", f"annotations[{place}] is {entry!r:.100}, expected an object"))
             return
         self._keys.look(entry, f"annotations[{place}]")
-        box = json_box(entry.get("bbox"))
+        box = json_box(stated := entry.get("bbox"))
         if box is None:
-            self.unreadable[place] = f"bbox is {entry.get('bbox')!r:.100}, expected four numbers"
+            box = self._around_outline(place, entry) if stated in (None, []) else None
+            if box is None and place not in self.unreadable:
+                self.unreadable[place] = f"bbox is {stated!r:.100}, expected four numbers"
         area = entry.get("area")
         area = float(area) if isinstance(area, (int, float)) and 0 < area < 1e38 else math.nan
         image, label = _number(self._images, entry.get("image_id")), _number(self._categories, entry.get("category_id"))
-        ignore = bool(entry.get("iscrowd") or entry.get("ignore"))
-        self._rows.add(image, place, box or (math.nan,) * 4, label, ignore=ignore, area=area)
+        crowd = self._crowd.read(entry.get("iscrowd"), self.where, place)
+        ignore = self._ignore.read(entry.get("ignore"), self.where, place)
+        self._rows.add(image, place, box or (math.nan,) * 4, label, ignore=crowd or ignore, area=area)
+
+    def _around_outline(self, place: int, entry: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+        segmentation = entry.get("segmentation")
+        if not segmentation:
+            return None
+        try:
+            box = outline_box(segmentation)
+        except ValueError as error:
+            self.unreadable[place] = f"bbox is missing, and there is no box around its outline: {error}"
+            return None
+        if isinstance(segmentation, dict):
+            self._masks.extend((len(self._rows), *segmentation["size"]))
+        self._outlined.append(place)
+        return box
 
     def where(self, place: int) -> str:
         return f"annotations[{place}] (id {self._odd_ids.get(place, self._ids[place])})"
@@ -138,8 +175,8 @@ class _Annotations:
         index_of = {image.id: index for index, image in reversed(list(enumerate(images)))}  # the first of two counts
         label_of = {number: label for label, number in enumerate(categories.values())}
         rows = self._rows.rows()
-        indices = np.array([index_of.get(key, -1) for key in self._images], dtype=np.int64)[rows.images]
-        labels = np.array([label_of.get(key, -1) for key in self._categories], dtype=np.int64)[rows.labels]
+        indices = self._resolved(self._images, index_of, "image", path, report)[rows.images]
+        labels = self._resolved(self._categories, label_of, "category", path, report)[rows.labels]
         used = (indices >= 0) & (labels >= 0)
         image_ids, category_ids = list(self._images), list(self._categories)
         for row in np.flatnonzero(~used).tolist():
@@ -151,27 +188,99 @@ class _Annotations:
         for _, kind, text in sorted(self._wrong):
             report(path, kind, f"{text}; it is left out")
         self._keys.report(path, report)
-        return replace(rows.select(used), images=indices[used], labels=labels[used])
+        for flag in (self._crowd, self._ignore):
+            flag.report(path, report)
+        for row, *size in np.array(self._masks, dtype=np.int64).reshape(-1, 3).tolist():
+            image = images[indices[row]] if indices[row] >= 0 else None
+            if image is not None and image.size_hw not in (None, tuple(size)):
+                place = int(rows.places[row])
+                of = f"its mask has {size[0]}×{size[1]} pixels, its image {image.height}×{image.width} (height×width)"
+                self.unreadable[place] = f"bbox is missing, and {of}"
+                rows.boxes[row] = math.nan
+        if outlined := [place for place in self._outlined if place not in self.unreadable]:
+            text = f"{len(outlined)} annotations have no bbox, the first is {self.where(outlined[0])}"
+            report.note(path, "box-of-outline", f"{text}: the boxes around their polygons or masks are taken")
+        rows = replace(rows.select(used), images=indices[used], labels=labels[used])
+        if len(rows) and rows.ignore.all():
+            report(path, "all-ignored", f"iscrowd (or ignore) is set in all {len(rows)} annotations: {_ALL_IGNORED}")
+        sizes = np.array([image.size_hw or (math.nan, math.nan) for image in images]).reshape(-1, 2)[rows.images]
+        if shares := look_normalised(rows.boxes, sizes):
+            report(path, "normalised-boxes", f"{shares}; write x, y, width and height in pixels")
+        elif other := look_misnumbered(rows.boxes, sizes, first=0):
+            report(path, "pixel-numbering", other)
+        return rows
+
+    def _resolved(
+        self, numbers: Mapping[Any, int], known: Mapping[Any, int], what: str, path: Path, report: Reports
+    ) -> NDArray[np.int64]:
+        """Return what each id that occurs stands for, -1 for nothing; ``"1"`` is 1 where that is the only one."""
+        alike: dict[int | None, list[Any]] = {}
+        for key in known:
+            alike.setdefault(whole_number(key), []).append(key)
+        found, otherwise = [], []
+        for key in numbers:
+            same = alike.get(None if isinstance(key, tuple) else whole_number(key), [])
+            if key not in known and len(same) == 1 and whole_number(key) is not None:
+                otherwise.append((key, same[0]))
+                key = same[0]
+            found.append(known.get(key, -1))
+        if otherwise:
+            key, meant = otherwise[0]
+            text = f"{len(otherwise)} of the ids by which annotations name their {what} are written in another way"
+            report.note(path, "id-as-text", f"{text} there, such as {key!r} for {meant!r}; they are taken for the same")
+        return np.array(found, dtype=np.int64)
+
+
+_ALL_IGNORED = (
+    "all boxes are regions to ignore, and there is no object to learn or to find. Set it to 0 for single objects "
+    "(it says that a region holds a crowd, not that its mask is run-length encoded)"
+)
 
 
 def _number(numbers: dict[Any, int], value: Any) -> int:
-    """The number of a value that may be anything that JSON has; of lists and objects the text is what counts."""
-    return numbers.setdefault((repr(value),) if isinstance(value, (list, dict)) else value, len(numbers))
+    """The number of a value that may be anything that JSON has; of what is no number or text its own text counts."""
+    odd = isinstance(value, (list, dict, bool))  # True would be 1
+    return numbers.setdefault((repr(value),) if odd else value, len(numbers))
 
 
-def _categories(entries: Sequence[Any], path: Path) -> dict[str, int]:
-    """Category ids by name, in the order of the ids."""
-    ids: dict[str, int] = {}
+class _Category(NamedTuple):
+    id: int
+    name: str
+    parent: str  # its supercategory
+
+
+def _categories(entries: Sequence[Any], used: Collection[Any], path: Path) -> tuple[dict[str, int], dict[int, str]]:
+    """Return category ids by name, in the order of the ids, and why some are no classes; see `CocoFile`.
+
+    Roboflow's category 0 is the project, over all others, perhaps with the name of one of them.
+    """
+    found: list[_Category] = []
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not is_whole(entry.get("id")) or not isinstance(entry.get("name"), str):
+        own_id = whole_number(entry.get("id")) if isinstance(entry, dict) else None
+        if own_id is None or not isinstance(entry.get("name"), str):
             raise DataError(f"{path}: categories[{number}] is {entry!r:.100}; expected an id (whole number) and a name")
-        name = entry["name"].strip()
-        if name in ids or entry["id"] in ids.values():
-            raise DataError(f"{path}: categories[{number}]: the name {name!r} or the id {entry['id']} is there twice")
-        ids[name] = entry["id"]
-    if not ids:
+        parent = entry.get("supercategory")
+        found.append(_Category(own_id, entry["name"].strip(), parent.strip() if isinstance(parent, str) else ""))
+    if not found:
         raise DataError(f"{path}: the list categories is empty; add one entry with id and name for each class")
-    return dict(sorted(ids.items(), key=lambda item: item[1]))
+    with_boxes = {whole_number(key) for key in used if not isinstance(key, tuple)}
+    named = {entry.name: entry.id for entry in found if entry.id in with_boxes}
+    ids: dict[str, int] = {}
+    parents: dict[int, str] = {}
+    for entry in found:
+        unused = f"the category {entry.name!r} (id {entry.id}) has no box and"
+        below = [other.name for other in found if other.parent == entry.name != entry.parent and other is not entry]
+        if below and entry.id not in with_boxes:
+            more = f" and {len(below) - 5} more" if len(below) > 5 else ""
+            parents[entry.id] = f"{unused} is the supercategory of {', '.join(below[:5])}{more}: it is no class"
+        elif entry.id not in with_boxes and entry.name in named:
+            parents[entry.id] = f"{unused} the name of another (id {named[entry.name]}): it is no class"
+    for entry in sorted(found, key=lambda entry: (entry.id in parents, entry.id)):
+        if entry.id in ids.values() or (entry.name in ids and entry.id not in parents):
+            text = f"categories: the name {entry.name!r} or the id {entry.id} is there twice"
+            raise DataError(f"{path}: {text}; give each class one entry with an id of its own")
+        ids.setdefault(entry.name, entry.id)
+    return dict(sorted(ids.items(), key=lambda item: item[1])), parents
 
 
 def write_coco(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +20,7 @@ _GOES_ON = ("", ".", "e", "E", "+", "-")  # behind a number that is cut off wher
 
 
 def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
-    """Read a file that holds an object, entry after entry of its lists.
+    """Read a file that holds an object, perhaps compressed (``.gz``), entry after entry of its lists.
 
     Yields:
         (key, place in the list, entry) of each entry of a list; (key, None, []) at the beginning of a list, and
@@ -24,12 +28,25 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
         Errors are those of `json.load`.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             yield from _Stream(file).entries()
         note_read(path)
     except (ValueError, RecursionError):
-        with path.open(encoding="utf-8-sig") as file:  # for the place and the words of the error
+        with _opened(path) as file:  # for the place and the words of the error
             yield "", None, json.load(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    """Open a text; that its compressed form is damaged is a ValueError."""
+    try:
+        with path.open("rb") as raw:
+            packed = path.suffix.lower() == ".gz"
+            stream: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+            with TextIOWrapper(stream, encoding="utf-8-sig") as file:
+                yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"its compressed form is cut off or damaged: {error}") from error
 
 
 class _Stream:

@@ -112,7 +112,8 @@ class Problem:
             ``unreadable-annotation``, ``size``, ``inverted-box``, ``empty-box``, ``outside-box``, ``bad-box``,
             ``bad-row``, ``unknown-class``, ``left-out-class``, ``left-out-shape``, ``unknown-image``, ``unknown-key``,
             ``image-id``, ``image-name``, ``not-annotated``, ``one-of-several``, ``not-used``, ``empty-annotation``,
-            ``duplicate`` or ``assumed`` (no defect: how something was read that the files do not say).
+            ``unknown-value``, ``all-ignored``, ``normalised-boxes``, ``pixel-numbering``, ``box-of-outline``,
+            ``id-as-text``, ``duplicate`` or ``assumed`` (no defect: how something was read that the files do not say).
         message: what is wrong, where in the file, and what became of it.
     """
 
@@ -165,7 +166,7 @@ class Reports:
             names = ", ".join(f"{name!r} {count}" for name, count in most)
             more = f" and {len(counts) - len(most)} classes with fewer" if len(counts) > len(most) else ""
             text = f"{sum(counts.values())} boxes of classes that are not in class_names are left out: {names}{more}"
-            self.found.append(Problem(str(path), "left-out-class", text))
+            self.note(path, "left-out-class", text)
 
     def left_out_shapes(self, path: str | Path, counts: Mapping[str, int]) -> None:
         """Report how many shapes of which kinds have no box, if any."""

@@ -61,6 +61,9 @@ class RowList:
         self._integers = array("q")  # image, place, label, identity, ignore
         self._floats = array("d")  # box, area
 
+    def __len__(self) -> int:
+        return len(self._integers) // 5
+
     def add(
         self,
         image: int,

@@ -1,21 +1,25 @@
 """Pascal VOC's XML, one file an image (http://host.robots.ox.ac.uk/pascal/VOC).
 
 VOC numbers pixels from 1 and includes the last: the corners of a box are xmin - 1, ymin - 1, xmax, ymax elsewhere here.
+Of a turned box (``<robndbox>``, as roLabelImg writes it) the upright one around it is taken.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
+from .outlines import turned_box
 from .problems import Reports, read_bytes
 from .text import number
 from .xml import XML_ERRORS, parse_xml
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
+_TURNED = ("cx", "cy", "w", "h", "angle")  # roLabelImg's
 _TWENTY = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow "
     "diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor"
@@ -28,7 +32,8 @@ class VocObject(NamedTuple):
 
     name: str  # of its class; empty where it has none
     box: tuple[float, float, float, float] | None  # xmin ymin xmax ymax as in the file, if all are numbers
-    difficult: bool
+    turned: bool  # the box is that around a <robndbox>
+    difficult: str | None  # as in the file
     keys: tuple[str, ...]
 
 
@@ -36,6 +41,7 @@ class VocFile(NamedTuple):
     """The contents of a file; the size is None where it is missing, no number or not positive."""
 
     size_hw: tuple[int, int] | None
+    filename: str  # of the image, perhaps with folders; empty where it has none
     objects: list[VocObject]
 
 
@@ -44,15 +50,32 @@ def read_voc(path: Path, report: Reports) -> VocFile | None:
     try:
         tree = parse_xml(read_bytes(path))
     except (OSError, *XML_ERRORS) as error:
-        report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out")
+        hint = "" if "refused" in str(error) else "; save it as UTF-8, or name its encoding in its first line"
+        report(path, "unreadable-annotation", f"cannot be read as XML ({error}); the sample is left out{hint}")
         return None
     found = []
     for entry in tree.iterfind("object"):
-        name, flag = ((entry.findtext(key) or "").strip() for key in ("name", "difficult"))
-        box = _numbers(entry, [f"bndbox/{edge}" for edge in _EDGES])
-        found.append(VocObject(name, box, flag not in ("", "0"), tuple(child.tag for child in entry)))
+        box, turned = _numbers(entry, [f"bndbox/{edge}" for edge in _EDGES]), False
+        if box is None and (numbers := _numbers(entry, [f"robndbox/{key}" for key in _TURNED])) is not None:
+            x1, y1, x2, y2 = turned_box(*numbers)  # counted from 0, as roLabelImg draws them
+            box, turned = (x1 + 1, y1 + 1, x2, y2), True
+        name, keys = (entry.findtext("name") or "").strip(), tuple(child.tag for child in entry)
+        found.append(VocObject(name, box, turned, entry.findtext("difficult"), keys))
     height, width = _numbers(tree, ["size/height", "size/width"]) or (0, 0)
-    return VocFile((int(height), int(width)) if 1 <= height < 2**31 and 1 <= width < 2**31 else None, found)
+    size_hw = (int(height), int(width)) if 1 <= height < 2**31 and 1 <= width < 2**31 else None
+    return VocFile(size_hw, (tree.findtext("filename") or "").strip(), found)
+
+
+def is_voc(path: Path) -> bool:
+    """Return True if the root of an XML file is VOC's; only its beginning is read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 12)
+    except OSError:
+        return False
+    text = head.replace(b"\0", b"")  # of UTF-16
+    found = re.search(rb"<([A-Za-z_][\w.:-]*)", re.sub(rb"<!--.*?-->", b"", text, flags=re.DOTALL))
+    return found is not None and found[1] == b"annotation"
 
 
 def _numbers(entry: Element, keys: list[str]) -> Any:
@@ -72,10 +95,10 @@ def write_voc(
     *,
     decimals: int = 0,
 ) -> Path:
-    """Write Annotations/<stem>.xml and the list ImageSets/Main/<split>.txt; ignored boxes are marked difficult.
+    """Write Annotations/<stem>.xml, ImageSets/Main/<split>.txt and labelmap.txt; ignored boxes are marked difficult.
 
     Arguments as for `write_coco`, stems all different. VOC's own coordinates are whole numbers (`decimals` 0), which is
-    all that some programs read.
+    all that some programs read. The list of the classes is that of CVAT and datumaro, which reads no others.
     """
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,4 +114,6 @@ def write_voc(
         text = "\n".join([*lines, "</annotation>", ""])
         (folder / "Annotations" / name).with_suffix(".xml").write_text(text, encoding="utf-8")
     path.write_text("".join(f"{Path(name).stem}\n" for name in names), encoding="utf-8")
+    labels = "".join(f"{name}:::\n" for name in class_names)
+    (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{labels}", encoding="utf-8")
     return path

@@ -7,8 +7,11 @@ Where none fits a folder, the folders in it are tried.
 
 from __future__ import annotations
 
+import gzip
 import inspect
+import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +52,7 @@ from .formats.labelme import find_labelme
 from .formats.open_images import find_open_images
 from .formats.wider_face import find_wider_face
 from .formats.yolo_layout import find_yolo
+from .formats.voc_folders import find_voc
 from .unread import Unread, explain_unread, find_unread, nearest_formats
 
 Splits: TypeAlias = dict[str, dict[str, Any]]
@@ -330,7 +334,7 @@ def _chosen_split(source: Source, split: str, value: str) -> dict[str, Any]:
             if len(named) > 1 and split not in named:
                 raise DataError(f"{path}: it has the splits {', '.join(named)}; name one of its files for {split}")
             return named[split] if split in named else next(iter(named.values()))
-        if path.is_file() and "annotations" in example:
+        if path.is_file() and "annotations" in example and "split" not in example:
             return {**example, "annotations": path}
         if path.is_dir() and "root" in example and "split" not in example:
             return {**example, "root": path}
@@ -343,19 +347,6 @@ def _chosen_split(source: Source, split: str, value: str) -> dict[str, Any]:
     )
 
 
-def _voc(path: Path) -> Splits | str:
-    if not (path / "Annotations").is_dir() or not (path / "JPEGImages").is_dir():
-        there = [name for name in ("Annotations", "JPEGImages") if (path / name).is_dir()]
-        return f"there is the folder {there[0]}, but not the other of Annotations and JPEGImages" if there else ""
-    lists = sorted(file.stem for file in (path / "ImageSets" / "Main").glob("*.txt"))
-    whole = [name for name in lists if "_" not in name]  # aeroplane_train.txt is VOC's list for one class
-    if "train" in whole:
-        whole = [name for name in whole if name != "trainval"]  # holds those of train again
-    if not whole:
-        return {"train": {"root": path, "split": None}}
-    return {name: {"root": path, "split": name} for name in whole}
-
-
 def _voc_left_out(path: Path) -> Iterator[Path]:
     """The XML files that lists of other tasks than detection name, as VOC2012 has them for segmentation."""
     for root in (path, path / "VOC2028"):
@@ -366,22 +357,33 @@ def _voc_left_out(path: Path) -> Iterator[Path]:
 
 
 def _helmet(path: Path) -> Splits | str:
-    found = _voc(path if path.name == "VOC2028" else path / "VOC2028")
-    return found if isinstance(found, str) else {name: {**value, "root": path} for name, value in found.items()}
+    found = find_voc(path if path.name == "VOC2028" else path / "VOC2028")
+    if isinstance(found, str):
+        return found
+    return {name: {"root": path, "split": value["split"]} for name, value in found.items()}
 
 
 def _coco(path: Path) -> Splits | str:
+    def is_json(name: str) -> bool:
+        return name.lower().endswith((".json", ".json.gz"))
+
     if path.is_file():
-        return {path.stem: {"annotations": path}} if _is_coco(path) else ""
+        return {_stem(path): {"annotations": path}} if is_json(path.name) and _is_coco(path) else ""
     folders = [path, path / "annotations", *(path / name for name in ("train", "valid", "val", "test"))]
-    files = [file for folder in folders for file in sorted(folder.glob("*.json")) if _is_coco(file)]
-    for other in ("keypoints", "stuff", "panoptic"):  # beside COCO's instances: the same images again
+    inside = [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir())]
+    files = [file for file in inside if is_json(file.name) and _is_coco(file)]
+    for other in ("keypoints", "stuff", "panoptic", "image_info"):  # beside COCO's instances: the same images again
         files = [file for file in files if other not in file.stem] or files
     found: Splits = {}
     for file in files:
         folder = file.parent.name
-        found[folder if folder in ("train", "valid", "val", "test") else file.stem] = {"annotations": file}
+        found[folder if folder in ("train", "valid", "val", "test") else _stem(file)] = {"annotations": file}
     return found or ""
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without ``.json`` or ``.json.gz``."""
+    return re.sub(r"\.json(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _mot(path: Path) -> Splits | str:
@@ -418,7 +420,8 @@ FORMATS: Sequence[Format] = (
         "helmet", "Safety-Helmet-Wearing-Dataset", SafetyHelmet, _helmet, "the folder VOC2028", left_out=_voc_left_out,
     ),
     Format(
-        "voc", "Pascal VOC", VOC, _voc, "the folders Annotations and JPEGImages", left_out=_voc_left_out,
+        "voc", "Pascal VOC", VOC, find_voc, "the folders Annotations and JPEGImages, or XML files in any",
+        ("*/imagesets/*", "*/segmentationclass", "*/segmentationobject"), left_out=_voc_left_out,
     ),
     Format(
         "coco", "COCO", COCO, _coco, "*.json with images, annotations, categories (also in annotations, train …)",
@@ -488,10 +491,11 @@ def _is_coco(path: Path) -> bool:
     wanted = {b'"images"', b'"annotations"', b'"categories"'}
     rest = b""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as raw:
+            file: Any = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw
             while wanted and (block := file.read(1 << 22)):
                 wanted = {key for key in wanted if key not in rest + block}
                 rest = block[-16:]
-    except OSError:
+    except (OSError, EOFError, zlib.error):
         return False
     return not wanted

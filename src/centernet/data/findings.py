@@ -25,7 +25,7 @@ _ERRORS = {
     "unreadable-image": "unreadable images. In training another image takes its place, in evaluation it is left out.",
     "unreadable-annotation": "unreadable annotations. The samples are left out: export them again.",
     "empty-annotation": "empty files of annotations. Their images count as ones without objects: are the files whole?",
-    "duplicate": "samples listed twice. The first counts: take the others out.",
+    "duplicate": "samples listed twice. They count once, with the boxes of all ids of a file: take the others out.",
     "wrong-size": "images of another size than annotated. Boxes are taken as they are and cut at the real edges: were "
     "they drawn on another version of the image, or before it was turned upright?",
     "inverted-box": "inverted boxes. They are left out: is the order of the corners right?",
@@ -35,6 +35,7 @@ _ERRORS = {
     "bad-row": "broken lines. They are left out: export the file again, or put them right.",
     "unknown-class": "unknown classes. Their boxes are left out: add them to the classes, or put their names right.",
     "unknown-image": "annotations of unknown images. They are left out: is the list of images whole?",
+    "all-ignored": "files in which every box is a region to ignore. There is nothing to learn: is the flag right?",
     "unknown-key": "misspelt keys. What they say is not used: spell them as suggested.",
     "duplicate-box": "objects annotated twice. Evaluation counts one of them as missed: delete it.",
     "normalised-boxes": "boxes that look normalised. Boxes are expected in pixels, not as shares of the image: "
@@ -54,6 +55,11 @@ _WARNINGS = {
     "not-annotated": "images that nobody has annotated. They are left out; submit background without an object.",
     "one-of-several": "annotations of one thing by several. Only one of them counts.",
     "image-id": "image ids. Images are numbered anew.",
+    "unknown-value": "values that a flag cannot have. They count as not set: write 0 or 1.",
+    "pixel-numbering": "boxes whose pixels look numbered in another way than the format's. They are read in the "
+    "format's, a pixel beside: does the program that wrote them count from 0 or from 1?",
+    "value-range": "images of more than 8 bits that do not state their range. Each is brightened by its own largest "
+    "value: save them with 8 bits, or state the range (TIFF's MaxSampleValue, PNG's sBIT).",
     "left-out-file": "files that look like annotations and are not in the format or splits asked for.",
     "mislabelled-file": "names that say another image format. They are read by their content.",
     "ambiguous-box": "boxes with two classes. Which of them is it?",
@@ -66,7 +72,10 @@ _WARNINGS = {
     "peak: use a larger input.",
 }
 _NOTES = {
-    "left-out-class": "classes left out by choice. They are not in class_names.",
+    "left-out-class": "classes left out. They are not in class_names, or are no classes but words over others.",
+    "left-out-image": "images of other splits. One folder holds those of all.",
+    "box-of-outline": "boxes that are not in the file. They are those around the outlines that it has.",
+    "id-as-text": "ids that are text in one place and numbers in another. They are taken for the same.",
     "not-used": "what a format says beside boxes and classes. It is not used.",
     "assumed": "what files do not say themselves. They are read in the way that is stated.",
 }

@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..annotations.problems import DataError, Problem
 from ..images import ImageError
+from ..images.depth import unstated_range
 from .dataset import DetectionDataset
 from .near_duplicates import FINGERPRINT, fingerprint
 from .sample import Pixels
@@ -93,7 +94,10 @@ def _read(index: int, dataset: DetectionDataset | None = None) -> _Read:
     size, mark = (0, 0), np.zeros(FINGERPRINT, np.uint8)
     with suppress(ImageError, DataError):  # noted as a problem; the second comes from strict data sets
         sample = dataset[index]
-        mark, size, problems = fingerprint(sample.image), sample.size_hw, _misnamed(sample.annotation.path)
+        path = sample.annotation.path
+        mark, size, problems = fingerprint(sample.image), sample.size_hw, _misnamed(path)
+        if text := unstated_range(str(path)):
+            problems.append(Problem(str(path), "value-range", text))
     noted = dataset.problems[known:]
     return size, mark, problems + [replace(p, kind="wrong-size") if p.kind == "size" else p for p in noted]
 

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from .depth import RangeError, deep_pixels, depth_of, to_8_bits
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -84,8 +86,8 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
     """Read an image as a viewer shows it.
 
     The format is found from the content, not from the name. EXIF (and XMP) orientation is applied. Gray, two-colour and
-    palette images become RGB; CMYK is converted; transparent pixels are laid over white; 16 bits a channel are scaled
-    to 8 (integer and float images without a stated range from the smallest of 1, 255 and 65535 that holds them). Of
+    palette images become RGB; CMYK is converted; transparent pixels are laid over white; more than 8 bits a channel are
+    scaled to 8, from the range that the file states or the smallest that holds them (`centernet.images.depth`). Of
     several frames the first is taken. Files that Pillow does not know are tried with OpenCV.
 
     Args:
@@ -235,6 +237,7 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
     """Return the upright pixels, and the factor by which they are reduced."""
     try:
         with Image.open(file) as image:
+            depth = depth_of(image, file)
             reduced = -(-image.width // factor), -(-image.height // factor)
             if factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
@@ -242,7 +245,8 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
             if image.size != reduced:
                 factor = 1
             orientation = _orientation(image)  # after loading: Pillow has already turned a TIFF
-            pixels = np.array(_to_rgb(image, name))
+            eight = None if depth is None else deep_pixels(image, file, depth)
+            pixels = np.array(_to_rgb(image if eight is None else eight, name))
             return np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels)), factor
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
@@ -292,8 +296,6 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         if rgba.getchannel("A").getextrema() != (255, 255):
@@ -306,17 +308,6 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         return image.convert("RGB")
     except ValueError as error:
         raise ImageError(f"{name}: images of the kind {image.mode!r} cannot be read; save it as RGB") from error
-
-
-def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale gray levels of more than 8 bits to 0..255."""
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        largest = 65535.0
-    else:
-        values = np.nan_to_num(values.astype(np.float64))
-        peak = float(values.max())
-        largest = next((top for top in (1.0, 255.0, 65535.0) if peak <= top), peak)
-    return np.round(values.clip(0, largest) * (255 / largest)).astype(np.uint8)
 
 
 def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
@@ -338,12 +329,17 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     if data.startswith(b"#?"):  # Radiance: 1 is white, what is brighter is cut
         rgb = rgb.clip(0, 1)
-    return rgb.astype(np.uint8, copy=False) if rgb.dtype == np.uint8 else _to_8_bits(rgb)
+    try:
+        return rgb.astype(np.uint8, copy=False) if rgb.dtype == np.uint8 else to_8_bits(rgb)
+    except RangeError as error:
+        raise ImageError(f"{name}: {error}") from error
 
 
 def _explain(name: str, error: BaseException) -> ImageError:
     if isinstance(error, ImageError):
         return error
+    if isinstance(error, RangeError):
+        return ImageError(f"{name}: {error}")
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return ImageError(f"{name}: {error}. If the file is meant, raise PIL.Image.MAX_IMAGE_PIXELS")
     if "truncated" in str(error).lower() or isinstance(error, EOFError):

@@ -441,8 +441,9 @@ def voc_xml(root: Path) -> Small:
             assert len(dataset) == 1 and any(p.kind == "unreadable-annotation" for p in dataset.problems)
             return
         of_boxes = [p for p in dataset.problems if p.message.startswith("object ")]
+        left_out = sum(int(p.message.split()[0]) for p in dataset.problems if p.kind == "left-out-class")
         refused = any("document type" in p.message for p in dataset.problems)
-        assert refused or boxes_of(dataset) - 3 + len(of_boxes) == len(objects)
+        assert refused or boxes_of(dataset) - 3 + len(of_boxes) + left_out == len(objects)
 
     def boxes(data: bytes) -> Boxes:
         edges = ("xmin", "ymin", "xmax", "ymax")

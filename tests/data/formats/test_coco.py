@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +123,16 @@ def box(**changes: Any) -> dict[str, Any]:
         (box(bbox=[1, 10, float("inf"), 5]), "bad-box", "finite"),
         (box(bbox=[1, 2, 3]), "bad-box", "four numbers"),
         (box(bbox=None), "bad-box", "four numbers"),
+        (box(bbox=None, segmentation=[[1, 1, 5, 5]]), "bad-box", "no box around its outline"),
+        (box(bbox=None, segmentation={"size": [6, 8], "counts": [3, 45]}), "bad-box", "its mask has 6×8 pixels"),
+        (box(image_id=True), "unknown-image", "no image has the id True"),
+        (
+            box(iscrowd="some"),
+            "unknown-value",
+            "iscrowd is 'some', expected 0 or 1; in 1 entries, which count as objects",
+        ),
+        (box(iscrowd=2), "unknown-value", "iscrowd is 2"),
+        (box(ignore=[1]), "unknown-value", "ignore is [1]"),
         (box(bbox=["a", 2, 3, 4]), "bad-box", "four numbers"),
         ("text", "bad-box", "expected an object"),
     ],
@@ -132,7 +144,7 @@ def test_wrong_annotations_are_named_and_left_out(write: Write, entry: Any, kind
     (problem,) = dataset.problems
     assert problem.kind == kind and part in problem.message and "annotations[3]" in problem.message
     assert problem.path == str(path)
-    assert len(dataset.annotation(0)) == 3
+    assert len(dataset.annotation(0)) == 3 + (kind == "unknown-value")
     check_dataset(dataset)
     with pytest.raises(DataError, match="strict"):
         COCO(path, strict=True)
@@ -261,3 +273,183 @@ def test_names_with_folders(write: Write, tmp_path: Path) -> None:
     dataset = COCO(path)
     assert [dataset.path(i) for i in range(2)] == [tmp_path / "sub/a.jpg", tmp_path / "sub/b.jpg"]
     assert dataset[1].image.shape == (60, 80, 3)
+
+
+def many(**changes: Any) -> list[dict[str, Any]]:
+    """The same entry for three boxes of cats."""
+    return [box(id=i, bbox=[10 * i, 5, 20, 30]) | changes for i in range(3)]
+
+
+@pytest.mark.parametrize("flag", [0, "0", False, "false", None, "", 0.0, "No", " 0 "])
+def test_flags_that_are_not_set(write: Write, flag: Any) -> None:
+    dataset = COCO(write(annotations=many(iscrowd=flag, ignore=flag)))
+    assert dataset.problems == [] and not dataset.columns.ignore.any()
+
+
+@pytest.mark.parametrize("flag", [1, "1", True, "true", 1.0, "YES"])
+@pytest.mark.parametrize("name", ["iscrowd", "ignore"])
+def test_flags_that_are_set(write: Write, name: str, flag: Any) -> None:
+    dataset = COCO(write(annotations=[*many(), *many(**{name: flag})]))
+    assert dataset.problems == [] and dataset.annotation(0).ignore.tolist() == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("changes", [{"iscrowd": 1}, {"iscrowd": "1"}, {"ignore": True}])
+def test_a_flag_that_is_set_everywhere_is_named(write: Write, changes: Any) -> None:
+    with pytest.warns(DataWarning, match=r"iscrowd \(or ignore\) is set in all 3 annotations: .*no object to learn"):
+        assert COCO(write(annotations=many(**changes))).problems[0].kind == "all-ignored"
+
+
+@pytest.mark.parametrize("text_on", ["annotations", "images", "both"])
+@pytest.mark.parametrize("form", [str, "{:03d}".format, float, "{}.0".format])
+def test_ids_in_other_forms_are_the_same(write: Write, text_on: str, form: Callable[[int], Any]) -> None:
+    images = [{**entry, "id": form(entry["id"])} for entry in IMAGES] if text_on != "annotations" else IMAGES
+    entries = [{**entry, "image_id": form(entry["image_id"])} for entry in ANNOTATIONS]
+    entries = entries if text_on != "images" else ANNOTATIONS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = COCO(write(images=images, annotations=entries), strict=True)
+    assert [dataset.annotation(i).image_id for i in range(2)] == [11, 5]
+    assert [len(dataset.annotation(i)) for i in range(2)] == [3, 0]
+    assert {problem.kind for problem in dataset.problems} <= {"id-as-text"}
+
+
+def test_category_ids_as_text_are_the_same(write: Write) -> None:
+    entries = [{**entry, "category_id": str(entry["category_id"])} for entry in ANNOTATIONS]
+    with pytest.warns(DataWarning, match=r"3 of the ids by which annotations name their category .*'90' for 90"):
+        assert COCO(write(annotations=entries)).annotation(0).labels.tolist() == [2, 0, 1]
+    categories = [{**entry, "id": str(entry["id"])} for entry in CATEGORIES]
+    assert COCO(write(categories=categories)).category_ids == (3, 7, 90)
+
+
+def test_ids_of_which_two_are_the_same_number_are_not_guessed(write: Write) -> None:
+    images = [{**IMAGES[0], "id": "1"}, {**IMAGES[1], "id": "01"}]
+    with pytest.warns(DataWarning, match="no image has the id 1") as caught:
+        COCO(write(images=images, annotations=[box(image_id=1)]))
+    assert "numbered by their place" in str(caught[0].message)
+
+
+OUTLINES: list[Any] = [
+    [[10, 20, 40, 20, 40, 30, 10, 30]],
+    [10, 20, 40, 20, 40, 30, 10, 30],
+    [[10, 20, 12, 20, 12, 30], [30, 22, 40, 22, 40, 28]],
+    {"size": [60, 80], "counts": [10 * 60 + 20, *[10, 50] * 29, 10, 80 * 60 - 39 * 60 - 30]},
+]
+
+
+@pytest.mark.parametrize("segmentation", OUTLINES)
+@pytest.mark.parametrize("missing", [{}, {"bbox": None}, {"bbox": []}])
+def test_a_missing_box_is_that_around_the_outline(write: Write, segmentation: Any, missing: Any) -> None:
+    entry = {key: value for key, value in box(segmentation=segmentation).items() if key != "bbox"} | missing
+    with pytest.warns(DataWarning, match="1 annotations have no bbox, the first is annotations"):
+        dataset = COCO(write(annotations=[entry]), strict=True)  # no defect
+    assert dataset.annotation(0).boxes.tolist() == [[10, 20, 40, 30]]
+    assert [problem.kind for problem in dataset.problems] == ["box-of-outline"]
+
+
+PROJECT = {"id": 0, "name": "animals", "supercategory": "none"}
+
+
+@pytest.mark.parametrize(
+    ("categories", "names"),
+    [
+        ([PROJECT, *({**entry, "supercategory": "animals"} for entry in CATEGORIES)], ("cat", "dog", "bird")),
+        ([*({**entry, "supercategory": "animals"} for entry in CATEGORIES), PROJECT], ("cat", "dog", "bird")),
+        (
+            [{**PROJECT, "name": "cat"}, *({**entry, "supercategory": "cat"} for entry in CATEGORIES)],
+            ("cat", "dog", "bird"),
+        ),
+        ([{"id": 0, "name": "dog"}, *CATEGORIES], ("cat", "dog", "bird")),  # the name of a class, and no word more
+        (
+            [PROJECT, {"id": 1, "name": "pets", "supercategory": "animals"},
+             *({**entry, "supercategory": "pets"} for entry in CATEGORIES)],
+            ("cat", "dog", "bird"),
+        ),
+        ([{**entry, "supercategory": entry["name"]} for entry in CATEGORIES], ("cat", "dog", "bird")),
+        ([PROJECT, *CATEGORIES], ("animals", "cat", "dog", "bird")),  # a class without a box is one all the same
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
+def test_categories_over_others_are_no_classes(write: Write, categories: list[Any], names: tuple[str, ...]) -> None:
+    dataset = COCO(write(categories=categories), strict=True)
+    assert dataset.class_names == names
+    assert [dataset.class_names[label] for label in dataset.annotation(0).labels] == ["bird", "cat", "dog"]
+    left_out = len(categories) - len(names)
+    assert len(dataset.problems) == left_out
+    assert all(problem.kind == "left-out-class" and "no class" in problem.message for problem in dataset.problems)
+
+
+def test_a_category_over_others_with_a_box_or_by_choice_is_a_class(write: Write) -> None:
+    categories = [PROJECT, *({**entry, "supercategory": "animals"} for entry in CATEGORIES)]
+    used = write(categories=categories, annotations=[*ANNOTATIONS, box(category_id=0)])
+    assert COCO(used).class_names == ("animals", "cat", "dog", "bird")
+    chosen = COCO(write(categories=categories), class_names=["dog", "animals", "cat", "bird"])
+    assert chosen.category_ids == (7, 0, 3, 90) and chosen.problems == []
+
+
+@pytest.mark.parametrize("second", ["a.jpg", "./a.jpg", "A.JPG"])
+def test_a_file_under_two_ids_is_one_image_with_all_boxes(write: Write, tmp_path: Path, second: str) -> None:
+    images = [*IMAGES, {**IMAGES[0], "id": 99, "file_name": second}]
+    entries = [*ANNOTATIONS, box(image_id=99), {**ANNOTATIONS[0], "image_id": 99}, box(image_id=99)]
+    path = write(images=images, annotations=entries)
+    with pytest.warns(DataWarning, match=r"images\[2\] \(id 99\) is the file .* of images\[0\] \(id 11\): one image"):
+        dataset = COCO(path)
+    assert len(dataset) == 2 and dataset.annotation(0).image_id == 11
+    # The box that is there under both ids counts once; that which one id has twice is left to the check.
+    boxes = dataset.annotation(0).boxes.tolist()
+    assert boxes == [[10, 20, 40, 30], [0, 0, 80, 60], [1.5, 2.5, 4.5, 6.5], [1, 1, 6, 6], [1, 1, 6, 6]]
+    assert any("1 boxes are there under two ids" in problem.message for problem in dataset.problems)
+    (tmp_path / "list.txt").write_text(f"{second}\na.jpg\n")
+    with pytest.warns(DataWarning):
+        assert sorted(COCO(path, subset=tmp_path / "list.txt").annotation(0).boxes.tolist()) == sorted(boxes)
+
+
+@pytest.mark.parametrize("name", ["instances.json.gz", "RESULT.JSON.GZ"])
+def test_compressed_files(write: Write, tmp_path: Path, name: str) -> None:
+    plain = write()
+    packed = tmp_path / name
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    dataset = COCO(packed)
+    assert dataset.annotation(0).labels.tolist() == [2, 0, 1] and dataset.problems == []
+    packed.write_bytes(packed.read_bytes()[:-30])
+    with pytest.raises(DataError, match=rf"{name}: not valid JSON .*cut off or damaged"):
+        COCO(packed)
+    packed.write_bytes(b"no gzip")
+    with pytest.raises(DataError, match=rf"{name}: not valid JSON .*damaged"):
+        COCO(packed)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "kind", "part"),
+    [
+        ([[0.1, 0.2, 0.5, 0.25], [0, 0, 1, 1]], "normalised-boxes", "all 2 boxes lie in 0 .. 1"),
+        ([[0.5, 0.5, 0.5, 0.5]], "normalised-boxes", "all 1 boxes"),
+        ([[1, 5 + i, 20, 20] for i in range(6)], "pixel-numbering", "6 of 6 boxes begin at 1 and none at 0"),
+        ([*([2, 1, 20, 20 + i] for i in range(5)), [30, 30, 50, 30]], "pixel-numbering", "5 of 6 boxes begin at 1"),
+        ([*([59, 5 + i, 20, 9] for i in range(5)), [0, 0, 9, 9]], "pixel-numbering", "end one pixel before the edge"),
+    ],
+)
+def test_other_conventions_are_told_by_the_numbers(write: Write, boxes: Any, kind: str, part: str) -> None:
+    with pytest.warns(DataWarning, match=part):
+        dataset = COCO(write(annotations=[box(bbox=bbox) for bbox in boxes]))
+    assert [problem.kind for problem in dataset.problems] == [kind]
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [[1, 5 + i, 20.5, 20] for i in range(6)],  # no whole pixels
+        [[0, 5, 9, 9], *([1, 5 + i, 20, 20] for i in range(6))],
+        [[60, 5, 20, 9], *([59, 5 + i, 20, 9] for i in range(5)), [0, 0, 9, 9]],
+        [[1, 1, 9, 9]],
+    ],
+)
+def test_boxes_of_the_format_s_convention_are_no_problem(write: Write, boxes: Any) -> None:
+    assert COCO(write(annotations=[box(bbox=bbox) for bbox in boxes])).problems == []
+
+
+def test_rounding_at_the_edge_is_not_counted_as_cut(write: Write) -> None:
+    boxes = [[40, 30, 41, 31], [40, 30, 40.0001, 30.0001], [-0.5, -0.25, 9, 9], [40, 30, 43, 20]]
+    dataset = COCO(write(annotations=[box(bbox=bbox) for bbox in boxes]))
+    assert dataset.clipped == 1  # the last
+    assert dataset.annotation(0).boxes[:3].tolist() == [[40, 30, 80, 60], [40, 30, 80, 60], [0, 0, 8.5, 8.75]]

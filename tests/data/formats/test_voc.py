@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from centernet.data import COCO, VOC, DataError, DataWarning
+from centernet.data.detect_format import find_format
 from centernet.images import ImageError
 from centernet.testing import check_dataset
 
@@ -139,7 +140,7 @@ def test_every_defect_of_the_messy_folder_is_named_and_nothing_else(shared: Path
         ("size_zero", "size"),
         ("inverted_box", "inverted-box"),
         ("box_outside", "outside-box"),
-        ("unknown_class", "unknown-class"),
+        ("Annotations", "left-out-class"),
         ("zero_area_box", "empty-box"),
         ("no_xml", "missing-annotation"),
         ("no_image", "missing-image"),
@@ -148,7 +149,7 @@ def test_every_defect_of_the_messy_folder_is_named_and_nothing_else(shared: Path
     rows = {Path(problem.path).stem: problem.message for problem in train.problems}
     assert "object 1 " in rows["inverted_box"]
     assert "object 4 " in rows["box_outside"]
-    assert "object 3 (dog)" in rows["unknown_class"] and "hat, person" in rows["unknown_class"]
+    assert "'dog' 1" in rows["Annotations"]
     assert "object 3 " in rows["zero_area_box"]
 
     kept = {train.path(index).stem: len(train.annotation(index)) for index in range(len(train))}
@@ -170,7 +171,7 @@ def test_every_defect_of_the_messy_folder_is_named_and_nothing_else(shared: Path
     assert val.problems == [] and len(val) == 1 and len(val.annotation(0)) == 4
 
 
-STEMS = ["size_zero", "inverted_box", "box_outside", "unknown_class", "zero_area_box", "no_xml", "no_image"]
+STEMS = ["size_zero", "inverted_box", "box_outside", "zero_area_box", "no_xml", "no_image"]
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -328,3 +329,246 @@ def test_a_size_that_is_not_the_picture_s_is_noted_and_put_right(folder: Folder)
     assert "1 of 2 boxes left out" in problem.message
     with pytest.raises(DataError, match="strict"):
         VOC(root, strict=True)[0]
+
+
+def flat(root: Path, folder: str, **xml: str) -> None:
+    """Write XML files, and nothing else, into a folder; `images` does the same for images."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for stem, text in xml.items():
+        (root / folder / f"{stem}.xml").write_text(text)
+
+
+def images(root: Path, folder: str, *names: str) -> None:
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("RGB", (80, 60), "gray").save(root / folder / name)
+
+
+CAT, DOG = objects(("cat", 2, 3, 20, 30)), objects(("dog", 5, 5, 50, 40), ("cat", 2, 3, 20, 30))
+
+
+@pytest.mark.parametrize(
+    ("xml", "pictures"),
+    [
+        (".", "."),  # beside the images
+        ("annotations", "images"),
+        ("labels", "data"),  # FiftyOne
+        ("xmls", "photos"),
+        ("Annotations", "images"),  # Label Studio
+        ("annotations", "."),
+        (".", "images"),
+        ("Annotations/cam1", "JPEGImages/cam1"),
+        ("annotations/cam1", "images"),
+        ("Annotations", "JPEGImages"),  # without lists
+    ],
+)
+def test_xml_files_and_images_in_any_two_folders_or_one(tmp_path: Path, xml: str, pictures: str) -> None:
+    flat(tmp_path, xml, a=CAT, b=DOG)
+    images(tmp_path, pictures, "a.jpg", "b.PNG")
+    source = find_format(tmp_path)
+    assert source.format.name == "voc" and list(source.splits) == ["train"]
+    dataset = source.open("train")
+    assert source.check_unread([dataset]) == []
+    assert dataset.problems == [] and [len(dataset.annotation(i)) for i in range(2)] == [1, 2]
+    assert dataset.annotation(0).boxes.tolist() == [[1, 2, 20, 30]]
+    check_dataset(dataset)
+    assert len(VOC(tmp_path)) == len(VOC(tmp_path, None)) == 2
+
+
+@pytest.mark.parametrize(
+    ("xml", "pictures"),
+    [
+        ("{}", "{}"),  # Roboflow
+        ("{}/annotations", "{}/images"),
+        ("annotations/{}", "images/{}"),
+        ("{}/labels", "{}"),
+        ("Annotations/{}", "JPEGImages/{}"),
+        ("labels/{}", "images"),
+    ],
+)
+def test_splits_in_folders_of_their_own(tmp_path: Path, xml: str, pictures: str) -> None:
+    for number, split in enumerate(("train", "valid", "test")):
+        flat(tmp_path, xml.format(split), **{f"a{number}": CAT, f"b{number}": DOG})
+        images(tmp_path, pictures.format(split), f"a{number}.jpg", f"b{number}.jpg")
+    if "{}" in pictures:  # of the same name in two splits
+        for split, text in (("train", CAT), ("valid", DOG)):
+            flat(tmp_path, xml.format(split), same=text)
+            images(tmp_path, pictures.format(split), "same.jpg")
+    source = find_format(tmp_path)
+    assert source.format.name == "voc" and list(source.splits) == ["train", "val", "test"]
+    datasets = {split: source.open(split) for split in source.splits}
+    if "{}" in pictures:
+        assert source.check_unread(list(datasets.values())) == []
+        assert [len(dataset.columns.boxes) for dataset in datasets.values()] == [4, 5, 3]
+        assert all(dataset.problems == [] for dataset in datasets.values())
+        assert len(VOC(tmp_path, "valid")) == 3
+    else:  # one folder of images for all splits
+        assert [[problem.kind for problem in d.problems] for d in datasets.values()] == [["left-out-image"]] * 3
+        assert "4 images in" in datasets["train"].problems[0].message
+
+
+def test_an_image_that_only_filename_names(tmp_path: Path) -> None:
+    named = [text.replace("<annotation>", f"<annotation><filename>C:\\x\\{name}</filename>") for text, name in
+             ((CAT, "IMG_7.jpg"), (DOG, "IMG_9.jpg"))]  # fmt: skip
+    flat(tmp_path, "xml", **{"0001": named[0], "0002": named[1]})
+    images(tmp_path, "photos", "IMG_7.jpg", "IMG_9.jpg")
+    dataset = find_format(tmp_path).open("train")
+    assert [dataset.path(i).name for i in range(2)] == ["IMG_7.jpg", "IMG_9.jpg"] and dataset.problems == []
+    images(tmp_path, "photos", "alone.jpg")
+    flat(tmp_path, "xml", again=named[0], gone=CAT)
+    dataset = find_format(tmp_path).open("train")
+    assert {(Path(problem.path).stem, problem.kind) for problem in dataset.problems} == {
+        ("alone", "missing-annotation"), ("again", "duplicate"), ("gone", "missing-image"),
+    }  # fmt: skip
+
+
+def test_of_two_images_of_a_name_filename_chooses_and_the_other_is_said(tmp_path: Path) -> None:
+    flat(tmp_path, ".", a=CAT.replace("<annotation>", "<annotation><filename>a.png</filename>"))
+    images(tmp_path, ".", "a.jpg", "a.png")
+    dataset = find_format(tmp_path).open("train")
+    assert dataset.path(0).name == "a.png" and len(dataset) == 1
+    (problem,) = dataset.problems
+    assert problem.kind == "missing-annotation" and "a.jpg: a.xml is that of another image" in problem.message
+
+
+def test_several_folders_of_xml_files_are_named(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        flat(tmp_path, name, a=CAT)
+    images(tmp_path, "images", "a.jpg")
+    with pytest.raises(DataError, match=r"several folders hold XML files, first, second: give one"):
+        VOC(tmp_path)
+    chosen = VOC(tmp_path, None, annotations=tmp_path / "second")
+    assert len(chosen) == 1 and chosen.problems == []
+    with pytest.raises(DataError, match="no such folder; `annotations`"):
+        VOC(tmp_path, None, annotations=tmp_path / "third")
+    with pytest.raises(DataError, match=r"no such folder; `images` \(--images\)"):
+        VOC(tmp_path, None, annotations=tmp_path / "second", images=tmp_path / "none")
+    (tmp_path / "images/a.jpg").unlink()
+    with pytest.raises(DataError, match=r"no image in .* has the name of an XML file"):
+        VOC(tmp_path, None, annotations=tmp_path / "second")
+
+
+@pytest.mark.parametrize(
+    ("named", "written", "word"),
+    [
+        ("gb2312", "gb2312", "图片"), ("GB2312", "gbk", "圖片"), ("gbk", "gb18030", "图片"),
+        ("gb18030", "gb18030", "图"),
+        ("big5", "big5", "圖片"), ("Shift_JIS", "shift_jis", "画像"), ("shift_jis", "cp932", "①画像"),
+        ("euc-jp", "euc-jp", "画像"), ("euc-kr", "cp949", "사진"), ("utf-16", "utf-16", "画像"),
+        ("UTF-16", "utf-8", "画像"),
+        ("windows-1251", "cp1251", "кот"), ("iso-8859-2", "iso-8859-2", "źdźbło"), ("latin-1", "latin-1", "Äpfel"),
+        ("koi8-r", "koi8-r", "кот"), ("gb2312", "utf-8-sig", "图片"), ("utf-8", "utf-8", "图片"),
+    ],
+)  # fmt: skip
+def test_encodings_that_xml_names(folder: Folder, named: str, written: str, word: str) -> None:
+    root = folder(a=CAT)
+    text = f'<?xml version="1.0" encoding="{named}" ?>\n' + objects((word, 2, 3, 20, 30))
+    (root / "Annotations/a.xml").write_bytes(text.encode(written))
+    dataset = VOC(root)
+    assert dataset.problems == [] and dataset.class_names == (word,)
+
+
+@pytest.mark.parametrize("named", ["rot13", "hex", "punycode", "unicode_escape", "utf-7", "no-such", "shift_jis"])
+def test_encodings_that_are_none_or_not_the_file_s(folder: Folder, named: str) -> None:
+    root = folder(good=CAT, bad=CAT)
+    text = f'<?xml version="1.0" encoding="{named}" ?>\n' + CAT.replace("cat", "кот")
+    (root / "Annotations/bad.xml").write_bytes(
+        text.encode("utf-8").replace(b"</annotation>", b"<a>\xff</a></annotation>")
+    )
+    with pytest.warns(DataWarning, match=r"bad.xml: cannot be read as XML"):
+        assert len(VOC(root)) == 1
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "utf-16", "shift_jis"])
+def test_document_types_are_refused_in_every_encoding(folder: Folder, encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY b "cat">]>{CAT.replace("cat", "&b;")}'
+    root = folder(good=CAT, bad=CAT)
+    (root / "Annotations/bad.xml").write_bytes(text.encode(encoding))
+    with pytest.warns(DataWarning, match="document type declaration, which is refused"):
+        assert len(VOC(root)) == 1
+
+
+BOX = "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
+PART = "<part><name>head</name><bndbox><xmin>5</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>"
+
+
+@pytest.mark.parametrize(
+    ("inner", "box"),
+    [
+        (PART + BOX, [1, 2, 20, 30]),
+        (BOX + PART + PART, [1, 2, 20, 30]),
+        ("<bndbox><xmin>2</xmin><xmax>20</xmax><ymin>3</ymin><ymax>30</ymax></bndbox>", [1, 2, 20, 30]),
+        ("<bndbox><ymax>30</ymax><ymin>3</ymin><xmax>20</xmax><xmin>2</xmin></bndbox>", [1, 2, 20, 30]),
+        (
+            "<bndbox><xmin> 2.50 </xmin><ymin>3.0</ymin><xmax>2.025e1</xmax><ymax>30</ymax></bndbox>",
+            [1.5, 2, 20.25, 30],
+        ),
+        ("<truncated>Unspecified</truncated><occluded>2</occluded>" + BOX, [1, 2, 20, 30]),
+    ],
+)
+def test_forms_of_boxes(folder: Folder, inner: str, box: list[float]) -> None:
+    dataset = VOC(folder(a=f"<annotation><object><name>cat</name>{inner}</object></annotation>".replace(
+        "<annotation>", "<annotation><size><width>80</width><height>60</height></size>")))  # fmt: skip
+    assert dataset.annotation(0).boxes.tolist() == [box] and dataset.problems == []
+
+
+def test_a_turned_box_is_the_upright_one_around_it(folder: Folder) -> None:
+    turned = "<robndbox><cx>{}</cx><cy>{}</cy><w>{}</w><h>{}</h><angle>{}</angle></robndbox>"
+    rows = [turned.format(40, 30, 20, 10, 0), turned.format(40, 30, 20, 10, np.pi / 2)]
+    text = "".join(f"<object><type>robndbox</type><name>ship</name>{row}</object>" for row in rows)
+    root = folder(a=f"<annotation><size><width>80</width><height>60</height></size>{text}</annotation>")
+    with pytest.warns(DataWarning, match=r"2 objects have a <robndbox>, the first is a.xml, object 1 \(ship\)"):
+        dataset = VOC(root, strict=True)
+    np.testing.assert_allclose(dataset.annotation(0).boxes, [[30, 25, 50, 35], [35, 20, 45, 40]], atol=1e-5)
+
+
+@pytest.mark.parametrize(("flag", "ignored"), [("true", 1), (" 1 ", 1), ("", 0), ("false", 0), ("0", 0), ("no", 0)])
+def test_words_for_difficult(folder: Folder, flag: str, ignored: int) -> None:
+    dataset = VOC(folder(a=objects(("cat", 2, 3, 20, 30, flag))))
+    assert dataset.problems == [] and dataset.annotation(0).ignore.tolist() == [bool(ignored)]
+
+
+@pytest.mark.parametrize("flag", ["Unspecified", "2", "-1", "maybe"])
+def test_other_values_of_difficult_are_named(folder: Folder, flag: str) -> None:
+    root = folder(a=objects(("cat", 2, 3, 20, 30, flag)), b=objects(("cat", 2, 3, 20, 30, flag)))
+    with pytest.warns(DataWarning, match=rf"a.xml, object 1 \(cat\): <difficult> is '{flag}', expected 0 or 1; in 2 "):
+        dataset = VOC(root)
+    assert [problem.kind for problem in dataset.problems] == ["unknown-value"] and not dataset.columns.ignore.any()
+
+
+def test_classes_that_were_not_asked_for_are_counted_and_no_problem(folder: Folder) -> None:
+    root = folder(a=objects(("cat", 1, 1, 9, 9), ("dog", 1, 1, 9, 9), ("cart", 1, 1, 9, 9), ("dog", 1, 1, 9, 9)))
+    with pytest.warns(
+        DataWarning, match="3 boxes of classes that are not in class_names are left out: 'dog' 2, 'cart'"
+    ):
+        dataset = VOC(root, class_names=["cat"], strict=True)
+    assert len(dataset.annotation(0)) == 1
+    assert [problem.kind for problem in dataset.problems] == ["left-out-class"]
+
+
+@pytest.mark.parametrize("stem", ["screenshot 2020-12-16 16.42.21 #1 50%", "a.b.c", "-1", "ä ö.tar"])
+@pytest.mark.parametrize("suffix", [".png", ".JPG", ".webp"])
+@pytest.mark.parametrize("listed", ["{}", "{}.png", " {} "])
+def test_names_with_dots_and_spaces(tmp_path: Path, stem: str, suffix: str, listed: str) -> None:
+    flat(tmp_path, "Annotations", **{stem: CAT})
+    images(tmp_path, "JPEGImages", f"{stem}{suffix}")
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/train.txt").write_text(listed.format(stem) + "\n", encoding="utf-8")
+    dataset = find_format(tmp_path).open("train")
+    assert dataset.problems == [] and len(dataset.annotation(0)) == 1
+
+
+def test_lists_with_an_underscore_and_without_trainval_twice(folder: Folder) -> None:
+    root = folder(a=CAT, b=DOG)
+    for name in ("my_split", "cat_train", "trainval", "default"):
+        (root / f"ImageSets/Main/{name}.txt").write_text("a\n")
+    assert set(find_format(root).splits) == {"train", "my_split", "default"}
+
+
+def test_boxes_that_are_counted_from_0_are_told_by_the_numbers(folder: Folder) -> None:
+    root = folder(a=objects(*(("cat", 0, 5 + i, 20, 30) for i in range(5)), ("cat", 9, 9, 20, 20)))
+    with pytest.warns(DataWarning, match="5 of 6 boxes begin at 0, and the format counts from 1"):
+        assert [problem.kind for problem in VOC(root).problems] == ["pixel-numbering"]
+    root = folder(a=objects(("cat", 0.1, 0.2, 0.5, 0.75)))
+    with pytest.warns(DataWarning, match="all 1 boxes lie in 0 .. 1"):
+        assert [problem.kind for problem in VOC(root).problems] == ["normalised-boxes"]
