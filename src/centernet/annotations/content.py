@@ -7,17 +7,18 @@ in memory.
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import re
+import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from xml.parsers import expat
 
 import yaml
 
 from ..images import IMAGE_SUFFIXES
+from .json_stream import opened_plain
 from .text import number
 
 Role: TypeAlias = Literal["boxes", "broken", "results", "settings", "other"]
@@ -49,11 +50,11 @@ def judge(path: Path) -> Content:
     """Judge a file by its content; one that cannot be opened is ``broken``."""
     name = path.name.lower()
     try:
-        if name.endswith((".json", ".json.gz", ".ipynb", ".geojson")):
+        if name.endswith((".json", ".ipynb", ".geojson")) or (name.endswith(".gz") and ".json" in name):
             return _judge_json(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         return Content("broken", f"cannot be read ({error})")
     if not head.strip():
         return Content("other" if name.endswith(".txt") or not name.endswith(SUFFIXES) else "broken", EMPTY)
@@ -202,8 +203,7 @@ _PATTERN = re.compile(rb'"(' + b"|".join(key.encode() for key in _KEYS) + rb')"\
 
 
 def _judge_json(path: Path) -> Content:
-    opened: IO[bytes]
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as opened:  # type: ignore[assignment]
+    with opened_plain(path) as opened:
         data = opened.read(_WHOLE)
         found = {match.decode() for match in _PATTERN.findall(data)}
         if not data.strip():

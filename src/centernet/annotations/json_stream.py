@@ -20,7 +20,7 @@ _GOES_ON = ("", ".", "e", "E", "+", "-")  # behind a number that is cut off wher
 
 
 def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
-    """Read a file that holds an object, perhaps compressed (``.gz``), entry after entry of its lists.
+    """Read a file that holds an object, perhaps compressed (gzip), entry after entry of its lists.
 
     Yields:
         (key, place in the list, entry) of each entry of a list; (key, None, []) at the beginning of a list, and
@@ -37,14 +37,20 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
 
 
 @contextmanager
+def opened_plain(path: Path) -> Iterator[Any]:
+    """Open the bytes of a file, or those that it has compressed (gzip), whatever its name."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        yield gzip.GzipFile(fileobj=raw) if packed else raw
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[IO[str]]:
     """Open a text; that its compressed form is damaged is a ValueError."""
     try:
-        with path.open("rb") as raw:
-            packed = path.suffix.lower() == ".gz"
-            stream: Any = gzip.GzipFile(fileobj=raw) if packed else raw
-            with TextIOWrapper(stream, encoding="utf-8-sig") as file:
-                yield file
+        with opened_plain(path) as stream, TextIOWrapper(stream, encoding="utf-8-sig") as file:
+            yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"its compressed form is cut off or damaged: {error}") from error
 

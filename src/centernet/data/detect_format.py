@@ -7,7 +7,6 @@ Where none fits a folder, the folders in it are tried.
 
 from __future__ import annotations
 
-import gzip
 import inspect
 import re
 import warnings
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import yaml
 
 from ..annotations.content import judge
+from ..annotations.json_stream import opened_plain
 from ..annotations.problems import DataError, DataWarning, FilesRead, noting_files, with_nearest
 from ..annotations.text import text_lines
 from ..configuration import plain
@@ -50,9 +50,9 @@ from .formats.kitti import find_kitti, find_root
 from .formats.label_studio import find_label_studio
 from .formats.labelme import find_labelme
 from .formats.open_images import find_open_images
+from .formats.voc_folders import find_voc
 from .formats.wider_face import find_wider_face
 from .formats.yolo_layout import find_yolo
-from .formats.voc_folders import find_voc
 from .unread import Unread, explain_unread, find_unread, nearest_formats
 
 Splits: TypeAlias = dict[str, dict[str, Any]]
@@ -348,8 +348,10 @@ def _chosen_split(source: Source, split: str, value: str) -> dict[str, Any]:
 
 
 def _voc_left_out(path: Path) -> Iterator[Path]:
-    """The XML files that lists of other tasks than detection name, as VOC2012 has them for segmentation."""
+    """The XML files that lists of other tasks than detection name, as VOC2012 has them for segmentation, and a list of
+    colours for classes."""
     for root in (path, path / "VOC2028"):
+        yield root / "labelmap.txt"
         for file in root.glob("ImageSets/*/*.txt"):
             for line in text_lines(file) if file.parent.name != "Main" else ():
                 if line.strip():
@@ -491,8 +493,7 @@ def _is_coco(path: Path) -> bool:
     wanted = {b'"images"', b'"annotations"', b'"categories"'}
     rest = b""
     try:
-        with path.open("rb") as raw:
-            file: Any = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw
+        with opened_plain(path) as file:
             while wanted and (block := file.read(1 << 22)):
                 wanted = {key for key in wanted if key not in rest + block}
                 rest = block[-16:]

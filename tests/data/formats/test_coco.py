@@ -415,7 +415,7 @@ def test_compressed_files(write: Write, tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=rf"{name}: not valid JSON .*cut off or damaged"):
         COCO(packed)
     packed.write_bytes(b"no gzip")
-    with pytest.raises(DataError, match=rf"{name}: not valid JSON .*damaged"):
+    with pytest.raises(DataError, match=rf"{name}: not valid JSON"):
         COCO(packed)
 
 

@@ -19,7 +19,6 @@ from ..columns import Columns
 from ..dataset import DetectionDataset
 from .layout import NO_FILE, ImageList, find_image_folder, missing, rows_asked_for
 
-
 _ROUNDING = 1.0  # pixels by which a box reaches over the edge whose corner and size are rounded each
 
 

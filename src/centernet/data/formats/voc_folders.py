@@ -40,11 +40,11 @@ def find_voc(path: Path) -> dict[str, dict[str, Any]] | str:
         there = [name for name in ("Annotations", "JPEGImages") if (path / name).is_dir()]
         return f"there is the folder {there[0]}, but no XML file of VOC" if there else ""
     alone = groups.pop("", [])
-    if groups:
-        groups |= {folder.relative_to(path).parts[0] if folder != path else "rest": [folder] for folder in alone}
-    elif (one := _one_folder(path, alone)) is not None:
+    if groups and alone:
+        return "" if path not in alone else f"XML files beside the folders of splits, {', '.join(groups)}"
+    if alone and (one := _one_folder(path, alone)) is not None:
         groups = {"train": [one]}
-    else:
+    elif alone:
         names = ", ".join(folder.relative_to(path).as_posix() for folder in alone[:6])
         return f"several folders hold XML files, {names}: give one with the folder of its images (--images) beside it"
     splits = {name: _arguments(path, Path(os.path.commonpath(folders))) for name, folders in groups.items()}
