@@ -155,6 +155,30 @@ def test_labels_of_neighbours_do_not_hide_each_other() -> None:
         assert (together == own).all(-1).sum() > 0.7 * (alone == own).all(-1).sum()
 
 
+@pytest.mark.parametrize(
+    "box",
+    [
+        *((60, 0, 100, 30), (0, 60, 30, 100), (130, 60, 160, 100), (60, 130, 100, 160), (0, 0, 30, 30)),
+        *((130, 130, 160, 160), (0, 30, 160, 130), (30, 0, 130, 160), (30, 16, 130, 160)),
+    ],
+)
+def test_labels_of_small_images_leave_their_objects_free(box: tuple[float, ...]) -> None:
+    image = np.full((160, 160, 3), 128, np.uint8)
+    drawn = changed(image, draw(image, detections(box, class_names=("triangle",))))
+    x1, y1, x2, y2 = (int(v) for v in box)
+    inside = drawn[y1 + 4 : y2 - 4, x1 + 4 : x2 - 4]
+    assert not inside.any() if box != (30, 0, 130, 160) else inside.mean() < 0.06
+
+
+def test_labels_keep_off_other_objects_and_may_lack_scores() -> None:
+    image = np.full((160, 160, 3), 128, np.uint8)
+    boxes = [(20, 60, 60, 100), (20, 40, 60, 58)]  # the second lies where the first's label would be
+    drawn = changed(image, draw(image, detections(*boxes, scores=[0.9, 0.8], class_names=("cat", "dog"))))
+    assert not drawn[44:54, 24:56].any() and not drawn[64:96, 24:56].any()
+    plain = changed(image, draw(image, detections(*boxes, class_names=("cat", "dog")), with_scores=False))
+    assert plain.sum() < drawn.sum()
+
+
 def test_nothing_found_gives_the_picture() -> None:
     image = np.full((24, 32, 3), 128, np.uint8)
     drawn = draw(image, Detections.empty())

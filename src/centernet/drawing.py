@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -28,13 +28,15 @@ Rectangle: TypeAlias = tuple[int, int, int, int]
 DARK: Colour = (18, 18, 24)
 LIGHT: Colour = (255, 255, 255)
 HUES = (0.0, 0.07, 0.15, 0.36, 0.5, 0.61, 0.75, 0.86, 1.0)  # red, orange, yellow, green, cyan, …: evenly seen steps
+LETTERS = 8, 11, 120
+"""Least size of letters, that of images of some 220 pixels and more, and the greatest, in pixels."""
 OTHER_SCRIPTS = (  # fonts that systems have, for letters that Pillow's own font lacks
     *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),  # Linux
     *("Arial Unicode.ttf", "PingFang.ttc", "msyh.ttc", "arial.ttf"),  # macOS, Windows
 )
 
 
-def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
+def draw(image: NDArray[np.uint8], detections: Detections, *, with_scores: bool = True) -> NDArray[np.uint8]:
     """Draw the boxes, class names and scores of detections on a copy of their image.
 
     Better objects are drawn over worse ones. The colour is the class's, or the identity's where there are track ids.
@@ -43,6 +45,7 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     Args:
         image: uint8 H×W×3 RGB, not changed; another type or shape is a ValueError.
         detections: boxes in the pixels of `image`.
+        with_scores: False leaves the scores out, as for true boxes.
 
     Returns:
         uint8 H×W×3 RGB.
@@ -55,7 +58,7 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     scale = math.sqrt(height * width)
     line = max(1, round(scale / 320))
     halo = max(1, round(line / 2))
-    font_size = int(min(max(11, scale / 38), 120))
+    font_size = int(min(max(LETTERS[0], min(LETTERS[1], scale / 20), scale / 38), LETTERS[2]))
 
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
@@ -74,13 +77,13 @@ def draw(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
     # Labels come after all outlines. The best object chooses its place first, and is drawn last.
     places: list[tuple[Rectangle, str, Colour, int]] = []
     for one, colour in zip(objects[::-1], colours[::-1], strict=True):
-        parts = [one.name, f"{one.score:.2f}", *(f"{name} {one.data[name]:.3g}" for name in values)]
+        parts = [one.name, *([f"{one.score:.2f}"] if with_scores else []), *(f"{n} {one.data[n]:.3g}" for n in values)]
         text = " ".join(parts if one.track_id is None else [f"#{one.track_id}", *parts])
         size, letters = _chip_size(text, font_size), font_size
         if size[0] > 1.6 * (one.bbox[2] - one.bbox[0]):  # small objects have small labels
-            letters = max(9, round(0.72 * font_size))
+            letters = max(min(9, font_size), round(0.72 * font_size))
             size = _chip_size(text, letters)
-        place = _place(one.bbox, size, (width, height), line, [other for other, *_ in places])
+        place = _place(one.bbox, size, (width, height), line, [other for other, *_ in places], detections.bboxes)
         places.append((place, text, colour, letters))
     for place, text, colour, letters in reversed(places):
         _chip(pen, place, text, colour, letters)
@@ -171,29 +174,49 @@ def _outline(pen: ImageDraw.ImageDraw, box: NDArray[np.float32], colour: Colour,
 
 
 def _place(
-    box: NDArray[np.float32], size: tuple[int, int], limits: tuple[int, int], line: int, taken: Sequence[Rectangle]
+    box: NDArray[np.float32],
+    size: tuple[int, int],
+    limits: tuple[int, int],
+    line: int,
+    labels: Sequence[Rectangle],
+    boxes: NDArray[np.float32],
 ) -> Rectangle:
-    """Return a label's place: the first of some at its box that is free and in the image, or the least bad one."""
+    """Return a label's place: the one of some at its box that hides least of the other labels, its object and others.
+
+    Args:
+        box: that it belongs to.
+        size: width and height of the label.
+        limits: width and height of the image.
+        line: width of outlines.
+        labels: that have their places.
+        boxes: of all objects.
+    """
     width, height = size
     x1, y1, x2, y2 = (round(float(v)) for v in box)
     half = line // 2
     candidates = np.array([
         (x1 - half, y1 - height - half),  # on the upper edge
         (x2 + half - width, y1 - height - half),
-        (x1 + half, y1 + half),  # inside
         (x1 - half, y2 + half),  # under the lower edge
         (x2 + half - width, y2 + half),
+        (x2 + half, y1 - half),  # beside it
+        (x1 - half - width, y1 - half),
+        (x1 + half, y1 + half),  # inside
         (x1 + half, y2 - half - height),
         (x1 + half, y1 + half + height),
     ])  # fmt: skip
     low = candidates.clip(0, np.maximum(np.subtract(limits, size), 0))
-    high = low + size
-    others = np.array(taken).reshape(-1, 4)
-    common = np.minimum(high[:, None], others[:, 2:]) - np.maximum(low[:, None], others[:, :2])
-    hidden = common.clip(0).prod(axis=2).sum(axis=1)
-    best = (hidden + abs(low - candidates) @ np.array([height / 4, width])).argmin()
-    left, top = low[best].tolist()
+    cost = abs(low - candidates) @ np.array([height / 4, width])  # away from its box
+    cost += 2 * _common(low, size, np.array(labels).reshape(-1, 4)) + _common(low, size, box[None])
+    cost += 0.25 * _common(low, size, boxes)
+    left, top = low[cost.argmin()].tolist()
     return left, top, left + width, top + height
+
+
+def _common(corners: NDArray[np.int64], size: tuple[int, int], boxes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the area that rectangles of one size, given by their upper left corners, share with all boxes together."""
+    shared = np.minimum((corners + size)[:, None], boxes[:, 2:]) - np.maximum(corners[:, None], boxes[:, :2])
+    return shared.clip(0).prod(axis=2).sum(axis=1)
 
 
 def _chip(pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour, font_size: int) -> None:

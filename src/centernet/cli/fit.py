@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
+from centernet.cli.log import quiet_lightning
 from centernet.configuration import RENAMED, make_parser, plain, with_current_paths
 from centernet.data import DataModule
 from centernet.data.audit_subject import parts
@@ -27,6 +27,7 @@ from centernet.network.build import PARTS, trained_section
 from centernet.network.tensor_files import read_checkpoint
 from centernet.training import EMA, Optimization, Trainer, start_from
 from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetections, SaveConfig
+from centernet.training.display import Display, Introduction
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,12 @@ DESCRIPTIONS = {
     "validate": "Evaluate a checkpoint. "
     "Example: centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path best.ckpt",
 }
-TRAINER_DEFAULTS = {"log_every_n_steps": 20, "gradient_clip_val": 10.0, "use_distributed_sampler": False}
+TRAINER_DEFAULTS = {
+    "log_every_n_steps": 20,
+    "gradient_clip_val": 10.0,
+    "use_distributed_sampler": False,
+    "enable_model_summary": False,
+}
 NOISE = (  # of Lightning, about what is meant to be so
     "does not have many workers",
     "callbacks used to create the checkpoint",
@@ -58,10 +64,9 @@ def run(arguments: Sequence[str], command: Command) -> Run:
     """Run a command and hand back its model, data and trainer."""
     for message in NOISE:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
-    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    log.addFilter(lambda record: "Tip:" not in record.getMessage())
-    made = Run(arguments, command)
-    made.fit() if command == "fit" else made.validate()
+    with quiet_lightning():
+        made = Run(arguments, command)
+        made.fit() if command == "fit" else made.validate()
     return made
 
 
@@ -145,16 +150,17 @@ class Run:
             settings["enable_checkpointing"] = False
         else:
             callbacks += self._fit_callbacks(callbacks, checkpoints=settings.get("enable_checkpointing") is not False)
-        if settings.get("enable_progress_bar") is not False:
-            settings["enable_progress_bar"] = sys.stdout.isatty()
-            callbacks += [RichProgressBar()] if settings["enable_progress_bar"] else []
+        callbacks.append(Introduction())
+        if settings.get("enable_progress_bar") is not False and not _has(callbacks, ProgressBar):
+            callbacks.append(Display())
         if self.config.overfit_one_batch:
             settings |= {"max_epochs": 300, "check_val_every_n_epoch": 50, "num_sanity_val_steps": 0}
         return Trainer(**{**settings, "callbacks": callbacks})
 
     def _fit_callbacks(self, given: Sequence[Callback], *, checkpoints: bool) -> list[Callback]:
         added: list[Callback] = [EMA(self.config.ema_decay)] if self.config.ema_decay else []
-        added.append(EpochSummary())
+        if not _has(given, EpochSummary):
+            added.append(EpochSummary())
         if checkpoints and not any(isinstance(callback, ModelCheckpoint) for callback in given):
             best = ModelCheckpoint(monitor="val/AP", mode="max", filename="best", enable_version_counter=False)
             # save_last=True would write only when there is a new best.
@@ -196,7 +202,13 @@ def _parser(command: Command) -> Any:
         parser.link_arguments(f"model.{name}", f"data.{name}", apply_on="instantiate")
     given = {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}
     parser.add_method_arguments(Trainer, command, skip=given)
+    if command == "validate":
+        parser.set_defaults(verbose=False)  # Lightning's table of what is printed anyway
     return parser
+
+
+def _has(callbacks: Sequence[Callback], kind: type[Callback]) -> bool:
+    return any(isinstance(callback, kind) for callback in callbacks)
 
 
 def _with_current_option(argument: str) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from centernet.cli.log import Lines
 from centernet.extras import explain
 
 COMMANDS = {
@@ -134,8 +135,7 @@ def _plain_messages(debug: bool) -> Iterator[None]:
         print(f"warning: {message}", file=sys.stderr)
 
     log = logging.getLogger("centernet")
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = Lines("stdout")
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.DEBUG if debug else logging.INFO)

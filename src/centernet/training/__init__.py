@@ -6,6 +6,7 @@ from centernet.training.callbacks import (
     LogDetections as LogDetections,
     SaveConfig as SaveConfig,
 )
+from centernet.training.display import Display as Display, Introduction as Introduction
 from centernet.training.ema import EMA as EMA
 from centernet.training.module import DetectionModule as DetectionModule
 from centernet.training.optimization import Optimization as Optimization

@@ -21,21 +21,31 @@ from numpy.typing import NDArray
 from centernet.data.datamodule import Batch
 from centernet.detections import Detections
 from centernet.drawing import contact_sheet, draw
+from centernet.training.display import epoch_title
 from centernet.training.module import DetectionModule
 
 logger = logging.getLogger(__name__)
 
+TILE = 480, 640
+"""Pixels that a tile of a sheet is wide: smaller images are enlarged by a whole number to about the first, and larger
+ones reduced to the second."""
+
 
 class EpochSummary(Callback):
-    """One line after each validation: epoch, loss, AP, AP50, HOTA, MOTA and IDF1 of videos, images a second, the best
-    so far."""
+    """One line for each epoch, and for each validation within one: losses, AP, AP50, HOTA, MOTA and IDF1 of videos, the
+    best so far of what the checkpoints follow, images a second of the training.
+
+    Epochs of a single batch have a line only where they are validated.
+    """
 
     def __init__(self) -> None:
-        self._start = self._images = 0.0
-        self._best = -1.0
+        self._start = self._seconds = 0.0
+        self._images = 0
+        self._best: float | None = None
+        self._told = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start, self._images = time.perf_counter(), 0.0
+        self._start, self._seconds, self._images, self._told = time.perf_counter(), 0.0, 0, False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -43,23 +53,40 @@ class EpochSummary(Callback):
         self._images += len(batch.images) * trainer.world_size
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._seconds = time.perf_counter() - self._start
+        self._seconds += time.perf_counter() - self._start
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero or trainer.state.fn != "fit":
+        self._start = time.perf_counter()
+        if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self._best = max(self._best, figures.get("val/AP", -1.0))
-        tracking = {name: figures.get(f"val/{name}") for name in ("HOTA", "MOTA", "IDF1")}
-        logger.info(
-            "epoch %d/%s: loss %.3f, val loss %.3f, AP %.4f, AP50 %.4f (best AP %.4f)%s, %.1f images/s",
-            trainer.current_epoch + 1,
-            trainer.max_epochs,
-            *(figures.get(name, float("nan")) for name in ("train/loss", "val/loss", "val/AP", "val/AP50")),
-            self._best,
-            "".join(f", {name} {value:.3f}" for name, value in tracking.items() if value is not None),
-            self._images / self._seconds if self._seconds else 0.0,
-        )
+        self._told = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if trainer.is_global_zero:
+            self._say(trainer, whole=self._told, validated=True)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._told and trainer.is_global_zero and trainer.num_training_batches > 1:
+            self._seconds += time.perf_counter() - self._start
+            self._say(trainer, whole=True, validated=False)
+
+    def _say(self, trainer: pl.Trainer, *, whole: bool, validated: bool) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        shown = {"loss": "train/loss"}
+        if validated:
+            shown |= {
+                "val loss": "val/loss",
+                **{name: f"val/{name}" for name in ("AP", "AP50", "HOTA", "MOTA", "IDF1")},
+            }
+        digits = {"AP": 4, "AP50": 4}
+        figures = [f"{name} {values[key]:.{digits.get(name, 3)}f}" for name, key in shown.items() if key in values]
+        checkpoint = trainer.checkpoint_callback
+        monitor = getattr(checkpoint, "monitor", None) or "val/AP"
+        if validated and monitor in values:
+            better = min if getattr(checkpoint, "mode", "max") == "min" else max
+            self._best = values[monitor] if self._best is None else better(self._best, values[monitor])
+            figures[-1] += f" (best {monitor.removeprefix('val/')} {self._best:.4f})"
+        place = "" if whole else f", step {trainer.fit_loop.epoch_loop.batch_idx + 1}/{trainer.num_training_batches}"
+        speed = self._images / self._seconds if self._seconds else 0.0
+        logger.info("%s%s: %s, %.1f images/s", epoch_title(trainer), place, ", ".join(figures), speed)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best}
@@ -112,6 +139,8 @@ class ContinuedLog(CSVLogger):
 class LogDetections(Callback):
     """The first validation images every few epochs, as the network sees them: predicted boxes, true boxes, heatmap.
 
+    Small images are enlarged first, so that lines and letters hide little of them.
+
     They are written to `images/` of the run's folder, and handed to TensorBoard or Weights & Biases where the run
     has such a logger.
 
@@ -151,14 +180,17 @@ class LogDetections(Callback):
             found: Detections = outputs["detections"][i].filter(score_threshold=self.score_threshold)
             annotation, rows = batch.annotations[i], int(batch.counts[i])
             boxes = network.preprocessing.to_input(found.bboxes, (annotation.height, annotation.width))
+            times = max(1, round(TILE[0] / image.shape[1]))
+            large = image.repeat(times, axis=0).repeat(times, axis=1)
             truth = Detections(
-                batch.boxes[i, :rows].cpu().numpy(),
+                times * batch.boxes[i, :rows].cpu().numpy(),
                 batch.labels[i, :rows].clamp(min=0).cpu().numpy(),
                 np.ones(rows, np.float32),
                 class_names=found.class_names,
             )
-            tiles += [draw(image, replace(found, bboxes=boxes)), draw(image, truth), _overlay(image, heatmap)]
-        sheet = contact_sheet(tiles, columns=3)
+            drawn = draw(large, replace(found, bboxes=times * boxes))
+            tiles += [drawn, draw(large, truth, with_scores=False), _overlay(large, heatmap)]
+        sheet = contact_sheet(tiles, columns=3, tile_width=min(tiles[0].shape[1], TILE[1]))
         self._folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])
         for sink in trainer.loggers:

@@ -20,7 +20,8 @@ class Trainer(pl.Trainer):
 
     Args:
         precision: `auto` takes bf16-mixed where the hardware has units for it, 16-mixed on older GPUs, and 32-true
-            elsewhere, and says which. On a processor it is measured: bf16 without units is many times slower.
+            elsewhere; the run says which, and with --debug why. On a processor it is measured: bf16 without units is
+            many times slower.
         kwargs: as Lightning's trainer.
     """
 
@@ -38,14 +39,14 @@ def choose_precision(accelerator: Any = "auto") -> Literal["32-true", "bf16-mixe
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         major = torch.cuda.get_device_capability()[0]
         chosen: Literal["bf16-mixed", "16-mixed"] = "bf16-mixed" if major >= 8 else "16-mixed"
-        logger.info("precision %s: %s, compute capability %d", chosen, torch.cuda.get_device_name(), major)
+        logger.debug("precision %s: %s, compute capability %d", chosen, torch.cuda.get_device_name(), major)
         return chosen
     if accelerator not in ("auto", "cpu") or (accelerator == "auto" and torch.backends.mps.is_available()):
-        logger.info("precision 32-true on accelerator %s", accelerator)
+        logger.debug("precision 32-true on accelerator %s", accelerator)
         return "32-true"
     ratio = bf16_speedup()
     choice: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if ratio > 1.2 else "32-true"
-    logger.info("precision %s: a bf16 training step takes %.2f× the speed of float32 on this processor", choice, ratio)
+    logger.debug("precision %s: a bf16 training step takes %.2f× the speed of float32 on this processor", choice, ratio)
     return choice
 
 

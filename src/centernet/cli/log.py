@@ -1,0 +1,49 @@
+"""The log of a command as plain lines, which stay clear of a live display."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+LIGHTNING = ("lightning.pytorch", "lightning.fabric")
+
+
+class Lines(logging.StreamHandler[Any]):
+    """Writes records to standard output or error as these are at that time: a live display takes their place.
+
+    Args:
+        name: of the stream in `sys`.
+    """
+
+    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
+        self._of = name
+        logging.Handler.__init__(self)
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    @property
+    def stream(self) -> Any:
+        return getattr(sys, self._of)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Leave out what Lightning says of itself, but for warnings and for why it stops; with --debug all is shown."""
+    if logging.getLogger("centernet").isEnabledFor(logging.DEBUG):
+        yield
+        return
+    handler = Lines("stderr")
+    handler.addFilter(
+        lambda record: record.levelno >= logging.WARNING or "Signaling Trainer to stop" in record.getMessage()
+    )
+    logs = [logging.getLogger(name) for name in LIGHTNING]
+    before = [log.handlers[:] for log in logs]
+    for log in logs:
+        log.handlers = [handler]
+    try:
+        yield
+    finally:
+        for log, handlers in zip(logs, before, strict=True):
+            log.handlers = handlers

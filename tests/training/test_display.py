@@ -1,0 +1,199 @@
+"""The display of a run as a person sees it, in a real terminal of two widths, and in a file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from centernet.cli.main import main
+from centernet.training.display import Pace
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*treespec.*"),
+    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*instantiate_classes.*"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+]
+
+NOISE = re.compile(r"FLOPs|v_num|Loading `|TPU|HPU|GPU available|Sanity|Seed set|Tip:|`Trainer|Validate metric")
+TOKEN = re.compile(r"\x1b\[([\d;?]*)([A-Za-z])|\r|\n|[^\r\n\x1b]+")
+
+
+class Screen:
+    """Rows as a terminal shows them, without an end below. `erased` are the lines that were drawn and taken away."""
+
+    def __init__(self, width: int) -> None:
+        self.width, self.rows, self.row, self.column = width, [""], 0, 0
+        self.erased: list[str] = []
+
+    def feed(self, text: str) -> None:
+        for token in TOKEN.finditer(text):
+            number, command = token.groups()
+            if command == "A":
+                self.row -= int(number or 1)
+            elif command == "K":
+                self.erased.append(self.rows[self.row])
+                self.rows[self.row] = ""
+            elif token[0] == "\r":
+                self.column = 0
+            elif token[0] == "\n":
+                self._down()
+            elif command is None:
+                for letter in token[0]:
+                    self._put(letter)
+
+    def _down(self) -> None:
+        self.row += 1
+        if self.row == len(self.rows):
+            self.rows.append("")
+
+    def _put(self, letter: str) -> None:
+        if self.column == self.width:
+            self._down()
+            self.column = 0
+        row = self.rows[self.row].ljust(self.column)
+        self.rows[self.row] = row[: self.column] + letter + row[self.column + 1 :]
+        self.column += 1
+
+
+def in_terminal(arguments: list[str], width: int, environment: dict[str, str] | None = None) -> tuple[int, Screen]:
+    """Run `centernet` in a pseudo-terminal; return its exit code and the screen at its end."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    variables = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    variables |= {"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "centernet", *arguments],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=variables | (environment or {}),
+        close_fds=True,
+    )
+    os.close(follower)
+    written = b""
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:  # Linux says so where the other side is closed
+            break
+        if not piece:
+            break
+        written += piece
+    os.close(leader)
+    screen = Screen(width)
+    screen.feed(written.decode())
+    assert written.count(b"\x1b[?25l") == written.count(b"\x1b[?25h"), "the cursor is shown again"
+    return process.wait(), screen
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_training_in_a_terminal(tiny: Any, tmp_path: Path, width: int) -> None:
+    config = tiny(trainer__num_sanity_val_steps=2, data__train__init_args__num_images=60)
+    code, screen = in_terminal(["fit", "--config", config, "--output", str(tmp_path / "runs")], width)
+    shown = "\n".join(screen.rows)
+    assert code == 0, shown
+    assert not NOISE.search(shown), shown
+    assert "━" not in shown, "the live line is taken away at the end"
+    for start in (
+        "model: ResNet resnet18, FPN, LTRBHead, HeatmapHead; 6 classes, 0.69 M",
+        "input: 64×64, batches of 4, 15 an epoch, ",
+    ):
+        assert sum(row.startswith(start) for row in screen.rows) == 1, shown
+    for start in ("train: ", "val: ", "device: cpu, precision 32-true", "output: ", "epoch 1/2: loss ", "epoch 2/2: "):
+        assert sum(row.startswith(start) for row in screen.rows) == 1, shown
+    assert re.search(r"^checkpoint: ", shown, re.M) and "best.ckpt" in "".join(screen.rows[-4:])
+
+    live = [row for row in screen.erased if row]
+    assert all(len(row) < width for row in live)
+    assert not any("epoch 0" in row for row in live) and any(row.startswith("epoch 2/2 ") for row in live)
+    whole = r"epoch 1/2 ━{8,} step \d+/15 · loss \d+\.\d{3} · \d+\.\d images/s · 0:00:\d\d left"
+    assert any(re.fullmatch(whole, row) for row in live), live
+    assert any(re.match(r"epoch 1/2 validation ━+ batch 0/2", row) for row in live), live
+    assert any(row == "epoch 2/2 validation: the figures are computed" for row in live), live
+    for row in screen.rows:  # no summary has a piece of the live line behind it
+        assert not re.search(r"^epoch \d.*(step|left)", row), row
+
+
+def test_a_validation_in_a_terminal_and_an_error(tiny: Any, tmp_path: Path) -> None:
+    config = tiny(trainer__max_epochs=1)
+    assert main(["fit", "--config", config, "--output", str(tmp_path)]) == 0
+    checkpoint = tmp_path / "tiny" / "version_0" / "checkpoints" / "best.ckpt"
+    arguments = ["--config", config, "--ckpt_path", str(checkpoint), "--output", str(tmp_path)]
+    code, screen = in_terminal(["validate", *arguments], 80)
+    shown = "\n".join(screen.rows)
+    assert code == 0 and not NOISE.search(shown) and "━" not in shown, shown
+    assert shown.count("AP50") == 1 + shown.count("AP50 (") and sum(r.startswith("model: ") for r in screen.rows) == 1
+    assert any(re.match(r"validation ━+ batch \d/2", row) for row in screen.erased), screen.erased
+
+    config = tiny(optimization={"lr": 1e30, "warmup": 0.0}, trainer__gradient_clip_val=0.0, trainer__max_epochs=20)
+    code, screen = in_terminal(["fit", "--config", config, "--output", str(tmp_path)], 80)
+    assert code == 1 and any(row.startswith("error: the loss is ") for row in screen.rows), screen.rows
+    assert "━" not in "".join(screen.rows), "nothing of the live line stays"
+
+
+def test_a_terminal_that_cannot_go_back_has_plain_lines(tiny: Any, tmp_path: Path) -> None:
+    config = tiny(trainer__callbacks=[{"class_path": "centernet.training.Display", "init_args": {"every": 0.0}}])
+    code, screen = in_terminal(["fit", "--config", config, "--output", str(tmp_path)], 100, {"TERM": "dumb"})
+    assert code == 0 and not any(screen.erased)
+    assert sum(row.startswith("  epoch 1/2, step ") for row in screen.rows) == 6
+
+
+def test_plain_lines_in_a_file(tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny(trainer__callbacks=[{"class_path": "centernet.training.Display", "init_args": {"every": 0.0}}])
+    assert main(["fit", "--config", config, "--output", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert "\x1b" not in shown.out and "\r" not in shown.out
+    assert not NOISE.search(shown.out + shown.err), shown
+    steps = [line for line in lines if line.startswith("  epoch 1/2, step ")]
+    assert len(steps) == 6
+    assert re.fullmatch(r"  epoch 1/2, step 3/6: loss \d+\.\d{3}, \d+\.\d images/s, 0:00:\d\d left", steps[2])
+    assert any(line.startswith("  epoch 2/2 validation, batch 2/2: ") for line in lines)
+    assert [line.partition(":")[0] for line in lines if line.startswith("epoch ")] == ["epoch 1/2", "epoch 2/2"]
+
+
+def test_quick_epochs_have_their_line_only(tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny(trainer__max_epochs=3, trainer__check_val_every_n_epoch=2)
+    assert main(["fit", "--config", config, "--output", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "epoch " in line and "/3" in line]
+    assert [line.partition(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert ["val loss" in line for line in lines] == [False, True, False], "figures of that epoch only"
+
+
+def test_a_validation_within_an_epoch_says_where(tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny(trainer__max_epochs=None, trainer__max_steps=6, trainer__val_check_interval=0.5)
+    assert main(["fit", "--config", config, "--output", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in lines] == ["epoch 1, step 3/6", "epoch 1"]
+
+
+def test_switched_off(tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny(trainer__enable_progress_bar=False, trainer__max_epochs=1)
+    assert main(["fit", "--config", config, "--output", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "  epoch" not in shown and shown.count("epoch 1/1: ") == 1 and "model: " in shown
+
+
+def test_pace_leaves_out_the_time_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("centernet.training.display.time.monotonic", lambda: now[0])
+    pace = Pace()
+    for start in (0.0, 1000.0):
+        now[0] = start
+        pace.begin()
+        for _ in range(60):
+            now[0] += 0.5
+            pace.add(8)
+    assert pace.seconds == pytest.approx(0.5) and pace.images == pytest.approx(16)
