@@ -216,7 +216,7 @@ def _place(
 def _common(corners: NDArray[np.int64], size: tuple[int, int], boxes: NDArray[Any]) -> NDArray[np.float64]:
     """Return the area that rectangles of one size, given by their upper left corners, share with all boxes together."""
     shared = np.minimum((corners + size)[:, None], boxes[:, 2:]) - np.maximum(corners[:, None], boxes[:, :2])
-    return shared.clip(0).prod(axis=2).sum(axis=1)
+    return np.asarray(shared.clip(0).prod(axis=2).sum(axis=1))
 
 
 def _chip(pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour, font_size: int) -> None:

@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from centernet.data.batch import Batch
+from centernet.inference.writers import counted
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def introduce(trainer: pl.Trainer, network: Any, folder: str | None) -> list[str
     ]
     steps = trainer.num_training_batches
     if trainer.state.fn == "fit" and steps != float("inf"):
-        lines[-1] += f", {steps} an epoch, {_length(trainer)}"
+        lines[-1] += f", {counted(int(steps), 'step')} an epoch, {_length(trainer)}"
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     number = f"{trainer.world_size} × " if trainer.world_size > 1 else ""
@@ -89,8 +90,8 @@ def _input(network: Any, data: Any) -> str:
 
 def _length(trainer: pl.Trainer) -> str:
     epochs, steps = trainer.max_epochs, trainer.max_steps
-    parts = [f"{epochs} epochs"] if epochs not in (None, -1) else []
-    parts += [f"{steps} steps"] if steps != -1 else []
+    parts = [] if epochs is None or epochs == -1 else [counted(epochs, "epoch")]
+    parts += [] if steps == -1 else [counted(steps, "step")]
     return " or ".join(parts) or "without a set end"
 
 
@@ -184,9 +185,8 @@ class Display(ProgressBar):
         self._open()
         self._epoch = self._stage = Stage(epoch_title(trainer), self.total_train_batches, self._training)
         self._training.begin()
-        if self._live is None:
-            self._shown = time.monotonic()  # the line of the last epoch, or those of the start, have just been printed
-        self._show(at_once=True)
+        self._shown = time.monotonic()  # the line of the last epoch, or those of the start, have just been printed
+        self._draw()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -204,7 +204,7 @@ class Display(ProgressBar):
         self._stage = Stage(title, float(sum(trainer.num_val_batches)), self._validating, "batch")
         self._validation_start = time.monotonic()
         self._validating.begin()
-        self._show(at_once=True)
+        self._draw()
 
     def on_validation_batch_end(
         self,
@@ -221,7 +221,8 @@ class Display(ProgressBar):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
             self._stage.note = "the figures are computed"
-            self._show(at_once=True)
+            self._draw()
+            self._show()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
@@ -232,7 +233,7 @@ class Display(ProgressBar):
         self._validation_seconds = time.monotonic() - self._validation_start
         self._stage = self._epoch
         self._training.begin()
-        self._show(at_once=True)
+        self._draw()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()
@@ -320,21 +321,21 @@ class Display(ProgressBar):
                 self, console=console, auto_refresh=False, transient=True, redirect_stderr=sys.stderr.isatty()
             )
             self._live.start()
-            self._show(at_once=True)
+            self._draw()
 
-    def _show(self, *, at_once: bool = False) -> None:
+    def _show(self) -> None:
         """Draw the live line or print a plain one, if it is time."""
-        now = time.monotonic()
-        if not self._enabled or (self._live is None and now - self._shown < self.every):
+        if not self._enabled or time.monotonic() - self._shown < (self.every if self._live is None else REFRESH):
             return
-        if self._live is not None and not at_once and now - self._shown < REFRESH:
-            return
-        self._shown = now
+        self._shown = time.monotonic()
         loss = self.trainer.progress_bar_metrics.get("train/loss")  # waits for the device, so not at each step
-        self._loss = None if loss is None else float(loss)  # type: ignore[arg-type]
+        self._loss = None if loss is None else float(loss)
         if self._live is None:
             logger.info("  %s", self.line())
-        else:
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._live is not None:
             self._live.refresh()
 
     def _close(self) -> None:
