@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
 import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,44 +66,68 @@ class Screen:
         self.column += 1
 
 
-def in_terminal(arguments: list[str], width: int) -> tuple[int, Screen]:
-    """Run `centernet` in a pseudo-terminal; return its exit code and the screen at its end."""
+SCRIPT = """
+import fcntl, json, struct, sys, termios
+
+from centernet.cli.main import main
+
+for width, arguments in json.loads(sys.argv[1]):
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    print(f"=== {main(arguments)}", flush=True)
+"""
+
+
+def in_terminal(*runs: tuple[int, list[str]]) -> list[tuple[int, Screen]]:
+    """Run commands in a pseudo-terminal of their widths; return the exit code and the screen at the end of each."""
     leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     variables = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     variables |= {"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "centernet", *arguments],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env=variables,
-        close_fds=True,
-    )
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, json.dumps(runs)]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=variables, close_fds=True)
     os.close(follower)
     written = b""
-    while True:
-        try:
-            piece = os.read(leader, 65536)
-        except OSError:  # Linux says so where the other side is closed
-            break
-        if not piece:
-            break
-        written += piece
+    with suppress(OSError):  # Linux says so where the other side is closed
+        while piece := os.read(leader, 65536):
+            written += piece
     os.close(leader)
-    screen = Screen(width)
-    screen.feed(written.decode())
-    assert written.count(b"\x1b[?25l") == written.count(b"\x1b[?25h"), "the cursor is shown again"
-    return process.wait(), screen
+    assert process.wait() == 0, written.decode()
+    assert written.count(b"\x1b[?25l") == written.count(b"\x1b[?25h") == len(runs), "the cursor is shown again"
+    parts = re.split(r"^=== (\d+)\r\n", written.decode(), flags=re.M)
+    screens = [Screen(width) for width, _ in runs]
+    for screen, part in zip(screens, parts[::2], strict=False):
+        screen.feed(part)
+    return list(zip(map(int, parts[1::2]), screens, strict=True))
 
 
-@pytest.mark.parametrize("width", [80, 160])
-def test_a_training_in_a_terminal(tiny: Any, tmp_path: Path, width: int) -> None:
+def test_in_terminals(tiny: Any, tmp_path: Path) -> None:
     config = tiny(trainer__num_sanity_val_steps=2)
-    code, screen = in_terminal(["fit", "--config", config, "--output", str(tmp_path / "runs")], width)
+    output = ["--config", config, "--output", str(tmp_path)]
+    checkpoint = str(tmp_path / "tiny" / "version_0" / "checkpoints" / "best.ckpt")
+    failing = ["--optimization.lr", "1e30", "--optimization.warmup", "0", "--trainer.gradient_clip_val", "0"]
+    narrow, wide, validation, failed = in_terminal(
+        (80, ["fit", *output]),
+        (160, ["fit", *output]),
+        (80, ["validate", *output, "--ckpt_path", checkpoint]),
+        (80, ["fit", *output, *failing, "--trainer.max_epochs", "20"]),
+    )
+    check_training(*narrow)
+    check_training(*wide)
+
+    code, screen = validation
     shown = "\n".join(screen.rows)
-    assert code == 0, shown
-    assert not NOISE.search(shown), shown
+    assert code == 0 and not NOISE.search(shown) and "━" not in shown, shown
+    assert shown.count("\n8 images, 36 objects, ") == 1 and shown.count("\nmodel: ") == 1
+    assert any(re.match(r"validation ━+ batch \d/2", row) for row in screen.erased), screen.erased
+
+    code, screen = failed
+    assert code == 1 and any(row.startswith("error: the loss is ") for row in screen.rows), screen.rows
+    assert "━" not in "".join(screen.rows), "nothing of the live line stays"
+
+
+def check_training(code: int, screen: Screen) -> None:
+    """Check what a training of two epochs leaves in a terminal, and what was seen in between."""
+    shown = "\n".join(screen.rows)
+    assert code == 0 and not NOISE.search(shown), shown
     assert "━" not in shown, "the live line is taken away at the end"
     for start in (
         "model: ResNet resnet18, FPN, LTRBHead, HeatmapHead; 6 classes, 0.69 M parameters",
@@ -113,33 +136,16 @@ def test_a_training_in_a_terminal(tiny: Any, tmp_path: Path, width: int) -> None
     ):
         assert sum(row.startswith(start) for row in screen.rows) == 1, shown
     assert re.search(r"^checkpoint: ", shown, re.M) and "best.ckpt" in "".join(screen.rows[-4:])
+    for row in screen.rows:  # no summary has a piece of the live line behind it
+        assert not re.search(r"^epoch \d.*(step|left)", row), row
 
     live = [row for row in screen.erased if row]
-    assert all(len(row) < width for row in live)
+    assert all(len(row) < screen.width for row in live)
     assert not any("epoch 0" in row for row in live) and any(row.startswith("epoch 2/2 ") for row in live)
     whole = r"epoch 1/2 ━{8,} step \d/6 · loss \d+\.\d{3} · \d+\.\d images/s · 0:00:\d\d left"
     assert any(re.fullmatch(whole, row) for row in live), live
     assert any(re.match(r"epoch 1/2 validation ━+ batch 0/2", row) for row in live), live
     assert any(row == "epoch 2/2 validation: the figures are computed" for row in live), live
-    for row in screen.rows:  # no summary has a piece of the live line behind it
-        assert not re.search(r"^epoch \d.*(step|left)", row), row
-
-
-def test_a_validation_in_a_terminal_and_an_error(tiny: Any, tmp_path: Path) -> None:
-    config = tiny(trainer__max_epochs=1, data__train__init_args__num_images=4)
-    assert main(["fit", "--config", config, "--output", str(tmp_path)]) == 0
-    checkpoint = tmp_path / "tiny" / "version_0" / "checkpoints" / "best.ckpt"
-    arguments = ["--config", config, "--ckpt_path", str(checkpoint), "--output", str(tmp_path)]
-    code, screen = in_terminal(["validate", *arguments], 80)
-    shown = "\n".join(screen.rows)
-    assert code == 0 and not NOISE.search(shown) and "━" not in shown, shown
-    assert shown.count("\n8 images, 36 objects, ") == 1 and shown.count("\nmodel: ") == 1
-    assert any(re.match(r"validation ━+ batch \d/2", row) for row in screen.erased), screen.erased
-
-    config = tiny(optimization={"lr": 1e30, "warmup": 0.0}, trainer__gradient_clip_val=0.0, trainer__max_epochs=20)
-    code, screen = in_terminal(["fit", "--config", config, "--output", str(tmp_path)], 80)
-    assert code == 1 and any(row.startswith("error: the loss is ") for row in screen.rows), screen.rows
-    assert "━" not in "".join(screen.rows), "nothing of the live line stays"
 
 
 @pytest.mark.parametrize("terminal", [False, True])
