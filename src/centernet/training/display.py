@@ -149,7 +149,7 @@ class Stage:
 
 
 class Display(ProgressBar):
-    """How far a run is: epoch from 1, step, loss, images a second, and the time that the whole run still takes.
+    """Progress of a run: epoch from 1, step, loss, images a second, and the time that the whole run still takes.
 
     In a terminal it is one line, drawn anew in its place, under all that is printed; the validation is shown in the
     same place, and at the end the line is taken away. Elsewhere, in a file or pipe, a plain line comes now and then.
