@@ -117,6 +117,7 @@ def test_in_terminals(tiny: Any, tmp_path: Path) -> None:
     shown = "\n".join(screen.rows)
     assert code == 0 and not NOISE.search(shown) and "━" not in shown, shown
     assert shown.count("\n8 images, 36 objects, ") == 1 and shown.count("\nmodel: ") == 1
+    assert f"weights: {checkpoint}" in shown.replace("\n", "")
     assert any(re.match(r"validation ━+ batch \d/2", row) for row in screen.erased), screen.erased
 
     code, screen = failed

@@ -67,6 +67,8 @@ def introduce(trainer: pl.Trainer, network: Any, folder: str | None) -> list[str
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     number = f"{trainer.world_size} × " if trainer.world_size > 1 else ""
     lines.append(f"device: {number}{name}, precision {trainer.precision}")
+    if trainer.ckpt_path is not None:
+        lines.append(f"{'goes on from' if trainer.state.fn == 'fit' else 'weights'}: {trainer.ckpt_path}")
     return lines if folder is None else [*lines, f"output: {folder}"]
 
 
