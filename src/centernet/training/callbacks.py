@@ -44,6 +44,9 @@ class EpochSummary(Callback):
         self._best: float | None = None
         self._told = False
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # not called for an epoch that is gone on with in the middle
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start, self._seconds, self._images, self._told = time.perf_counter(), 0.0, 0, False
 

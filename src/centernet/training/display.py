@@ -183,6 +183,9 @@ class Display(ProgressBar):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._open()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # not called for an epoch that is gone on with in the middle
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._open()
         self._epoch = self._stage = Stage(epoch_title(trainer), self.total_train_batches, self._training)
