@@ -119,8 +119,12 @@ def make_parser(parts: Mapping[str, Iterable[str]], *, exit_on_error: bool = Fal
     jsonargparse = require("jsonargparse", "reading a configuration")
 
     class Parser(jsonargparse.ArgumentParser):  # type: ignore[misc, name-defined]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
         def error(self, message: str, ex: Exception | None = None) -> Any:
-            return super().error(explain(message, parts), ex)
+            known = [action.dest for action in self._actions]
+            return super().error(with_nearest_option(explain(message, parts), known), ex)
 
     load = jsonargparse.get_loader("yaml")
     jsonargparse.set_loader(MODE, lambda text: with_current_names(load(text)), exceptions=(yaml.YAMLError,))
@@ -146,6 +150,70 @@ def instantiate(target: Any, key: str, section: Any, parts: Mapping[str, Iterabl
     return parser.instantiate(parsed)[key], plain(parsed[key])
 
 
+_NOISE = re.compile(
+    r"(Does not validate against any of the Union subtypes|Subtypes: |Errors:|Given value type: |"
+    r"(- )?Expected a <class 'NoneType'>).*"
+)
+_WORDS = (
+    (r"^- ", ""),
+    (r"^Type collections\.abc\.Callable\[.*?\] expects a function or a callable class: ", ""),
+    (r"\.? ?Got value: (?:Namespace|NestedArg|\{).*", ""),
+    (r"\. Got value: ", ", got "),
+    (r"Expected a <class '(?:\w+\.)*(\w+)'>", r"expected \1"),
+    (r"Expected a typing\.Literal\[(.*?)\]", r"expected \1"),
+    (r"Not of type Positive(?:Int|Float): does not conform to restriction v>0", "expected a number above 0"),
+)
+
+
+def in_one_sentence(message: str) -> str:
+    """Return a message of jsonargparse's about a nested value as one sentence: the key, what was expected, what came.
+
+    Other messages are returned as they are.
+    """
+    if not message.startswith('Parser key "'):
+        return message
+    keys, parts, value = [], [], ""
+    for line in map(str.strip, message.splitlines()):
+        line = line.removeprefix("- ")
+        while part := re.match(
+            r"(?:Parser key \"([^\"]+)\"(?: element \d+)?|Problem with given class_path '([^']+)'): *", line
+        ):
+            keys.append(part[1] or f"({part[2].rsplit('.', 1)[-1]})")
+            line = line[part.end() :]
+        if given := re.match(r"Given value: (.*)", line):
+            value = given[1] if len(given[1]) < 60 and "Namespace(" not in line and "NestedArg(" not in line else value
+        elif line and not _NOISE.fullmatch(line):
+            for form, words in _WORDS:
+                line = re.sub(form, words, line)
+            parts.append(line)
+    where = re.sub(r"\.\(", " (", ".".join(keys)).replace(").", "), ")
+    expected = " or ".join(parts) if all(part.startswith("expected ") for part in parts) else "; ".join(parts)
+    expected = expected.replace(" or expected ", " or ")
+    return f"{where}: {expected}" + (f", got {value}" if value and ", got " not in expected else "")
+
+
+def with_nearest_option(message: str, known: Iterable[str]) -> str:
+    """Return a parser's message about an option that there is not, with the nearest that there is.
+
+    Args:
+        message: of argparse or jsonargparse.
+        known: the parser's options.
+    """
+    if "Did you mean" in message:
+        return message
+    forms = r"unrecognized arguments:.*?--([\w.-]+)|Option '([\w.-]+)' is not accepted"
+    if group := re.search(r"Group '([\w.]+)' does not accept option '([\w.-]+)'", message):
+        name = f"{group[1]}.{group[2]}"
+    elif option := re.search(forms, message):
+        name = option[1] or option[2]
+    else:
+        return message
+    options = [option.lstrip("-") for option in known]
+    near = get_close_matches(name, options, n=1) or [option for option in options if option.startswith(name)][:1]
+    near = near or [option for option in options if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
+    return f"{message}. Did you mean {near[0]}?" if near else message
+
+
 def explain(message: str, parts: Mapping[str, Iterable[str]]) -> str:
     """Return a parser's message, with the choices and the nearest where it names an unknown class.
 
@@ -155,7 +223,7 @@ def explain(message: str, parts: Mapping[str, Iterable[str]]) -> str:
     """
     unknown = re.search(r"Expected a dot import path string: (\S+)", message)
     if not unknown:
-        return message
+        return in_one_sentence(message)
     name = unknown[1]
     near = get_close_matches(name, [part for names in parts.values() for part in names], n=1, cutoff=0.5)
     choices = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in parts.items())

@@ -178,6 +178,31 @@ def test_mistakes_end_in_one_line(
     assert "Traceback" not in shown.err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--trainer.max_epoch", "3"], "Did you mean trainer.max_epochs?"),  # no abbreviation
+        (["--trainer.max_epoch=3"], "Did you mean trainer.max_epochs?"),
+        (["--optimisation.lr", "1"], "Did you mean optimization.lr?"),
+        (["--data", "{batch_sise: 3}"], "Did you mean data.batch_size?"),
+        (["--model.backbone.nam", "x"], "model.backbone (ResNet): Option 'nam' is not accepted. Did you mean name?"),
+        (["--data.train.init_args.num_image", "3"], "data.train (Synthetic): Option 'num_image' is not accepted"),
+        (["--data.batch_size", "many"], "data.batch_size: expected int or 'auto', got many"),
+        (["--patience", "0"], "patience: expected a number above 0, got 0"),
+        (
+            ["--data.val", "{class_path: RandomSubset, init_args: {dataset: {class_path: Synthetic}, fraction: 1.0}}"],
+            "data.val (RandomSubset): dataset (Synthetic): the following arguments are required: num_images",
+        ),
+    ],
+)
+def test_options_that_there_are_not_get_one_sentence_with_the_nearest(
+    tiny: Any, tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--config", tiny(), "--output", str(tmp_path), *options]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and said in error
+
+
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_do(
     tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,14 +9,23 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+
+from centernet.configuration import with_nearest_option
 
 OptionType = Callable[[str], Any]
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors name the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(with_nearest_option(message, self._option_string_actions))
+
+
 def command_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """Return the parser of `centernet NAME`; the epilog holds its examples and is shown as it stands."""
-    return argparse.ArgumentParser(
+    return _Parser(
         prog=f"centernet {name}",
         description=description,
         epilog=epilog,

@@ -67,6 +67,5 @@ def main(arguments: Sequence[str]) -> int:
     from centernet.cli import fit
 
     run = fit.run(["--config", str(path), "--output", str(given.output)], "fit")
-    best = Path(run.trainer.log_dir or given.output) / "checkpoints" / "best.ckpt"
-    print(f"next:\n  centernet detect IMAGES --model {best}")
+    print(f"next:\n  centernet detect IMAGES --model {run.checkpoint}")
     return 0

@@ -9,25 +9,32 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
+from centernet.annotations.problems import DataError
+from centernet.cli.beginning import Beginning, run_name
 from centernet.cli.log import quiet_lightning
-from centernet.configuration import RENAMED, make_parser, plain, with_current_paths
+from centernet.configuration import RENAMED, make_parser, plain
 from centernet.data import DataModule
 from centernet.data.audit_subject import parts
 from centernet.models import CenterNet
-from centernet.network.build import PARTS, trained_section
-from centernet.network.tensor_files import read_checkpoint
+from centernet.network.build import PARTS
 from centernet.training import EMA, Optimization, Trainer, start_from
+from centernet.training.batch_size import measured_batch_size
 from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetections, SaveConfig
 from centernet.training.display import Display, Introduction
+from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
+from centernet.training.resuming import Interrupted, checkpoints, command_to_go_on
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +58,7 @@ NOISE = (  # of Lightning, about what is meant to be so
     "LeafSpec",
     "in eval mode at the start of training",  # frozen stages
     "Checkpoint directory .* exists and is not empty",
+    "Total length of `list` across ranks is zero",  # no validation, which is said in plain words
 )
 
 
@@ -83,61 +91,112 @@ class Run:
     def __init__(self, arguments: Sequence[str], command: Command) -> None:
         self.command = command
         parser = _parser(command)
-        self.config = parser.parse_args([_with_current_option(argument) for argument in arguments])
-        checkpoint = self.config.ckpt_path
-        if checkpoint and Path(checkpoint).is_file():  # it says what the model is
-            section = read_checkpoint(checkpoint).get("hyper_parameters")
-            if section:
-                current = {"model": with_current_paths(trained_section(section))}
-                self.config = parser.parse_object(current, self.config)
+        self.arguments = [_with_current_option(argument) for argument in arguments]
+        self.config = parser.parse_args(self.arguments)
+        begin = Beginning(parser, self.arguments, self.config, command)
+        self.config = begin.config
         pl.seed_everything(self.config.seed_everything, workers=True)
-        made = parser.instantiate(self.config)
+        with begin.explaining():
+            made = parser.instantiate(self.config)
         self.model: CenterNet = made.model
         self.model.describe(plain(self.config.model))
         self.model.optimization = made.optimization
         self.datamodule: DataModule = made.data
-        save = SaveConfig(parser.dump(self.config, skip_none=False))
-        self.trainer = self._trainer(dict(made.trainer), [made.log_images, save])
-
-    def fit(self) -> None:
-        """Train, and log the figures, the folder and the best checkpoint."""
-        if self.config.start_from is not None and self.config.ckpt_path is None:  # a run that goes on has its weights
-            start_from(self.model.network, self.config.start_from)
+        begin.check(self.model.network)
         if self.config.overfit_one_batch:
             self.datamodule.overfit_one_batch()
-            self.model.optimization.reference_batch = 0  # type: ignore[union-attr] # one batch learns at the full rate
-        self.trainer.fit(self.model, self.datamodule, **self._method_arguments())
+            self.model.optimization.reference_batch = 0  # one batch learns at the full rate
+        save = SaveConfig("")
+        self.monitor: str | None = None
+        self.unvalidated: str | None = None
+        self.checkpoint = ""
+        self.trainer = self._trainer(dict(made.trainer), [made.log_images, save])
+        if self.datamodule.automatic_batch_size and command == "fit":
+            size = measured_batch_size(self.model, self.datamodule, self.trainer, self.config.memory)
+            self.datamodule.batch_size = self.config.data.batch_size = size
+        save.text = parser.dump(self.config, skip_none=False)
+
+    def fit(self) -> None:
+        """Train, and log the figures, the folder and the checkpoint that is the result."""
+        if self.config.start_from is not None and self.config.ckpt_path is None:  # a run that goes on has its weights
+            start_from(self.model.network, self.config.start_from)
+        self.datamodule.check_objects()
+        with self._interruption():
+            self.trainer.fit(self.model, self.datamodule, **self._method_arguments())
         folder = self.trainer.log_dir  # asks all devices
         if not self.trainer.is_global_zero:
             return
-        if self.model.validated is not None:
+        if self.model.validated is not None and self.monitor is not None:
             logger.info("%s", self.model.validated.table())
-        checkpoint = self.trainer.checkpoint_callback
-        if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path:
-            logger.info("best val/AP %.4f", float(checkpoint.best_model_score or 0))
+        if stopped := stopping_reason(self.trainer):
+            logger.info("%s", stopped)
+        self.checkpoint, best = result(self.trainer)
+        if best is not None:
+            logger.info("best %s %.4f", best.monitor, float(best.best_model_score or 0))
+        elif self.monitor is None or self.model.validated is None:
+            logger.info("%s: the last weights are the result", self.unvalidated or "no validation ran before the end")
+        if self.checkpoint:
             logger.info("log, configuration and images: %s", folder)
-            logger.info("checkpoint: %s", checkpoint.best_model_path)
+            logger.info("checkpoint: %s", self.checkpoint)
 
     def validate(self) -> None:
         """Evaluate, print the figures, and write them beside the run."""
-        self.datamodule.validate_on = self.config.split
-        self.trainer.validate(self.model, self.datamodule, **self._method_arguments())
+        split = self.datamodule.validate_on = self.config.split
+        dataset = self.datamodule.datasets.get(split)
+        if dataset is None:
+            raise DataError(f"data.{split} is not given: there is nothing to evaluate on")
+        if dataset.columns.ignore.all():
+            raise DataError(
+                f"data.{split}: none of the {len(dataset):,} images of {dataset!r} has an object, so there is nothing "
+                "to compare detections with; `centernet check` shows what was read"
+            )
+        start = self.config.start_from if self.config.ckpt_path is None else None
+        if start is not None and (anew := start_from(self.model.network, start)):
+            raise ValueError(
+                f"validate: the weights of {start} do not fit the model wholly ({anew[0]} would be untrained); give a "
+                "checkpoint of this model by --ckpt_path"
+            )
+        with self._interruption():
+            self.trainer.validate(self.model, self.datamodule, **self._method_arguments())
         folder = Path(self.trainer.log_dir or ".")  # asks all devices
-        result = self.model.validated
-        if result is None or not self.trainer.is_global_zero:
+        figures = self.model.validated
+        if not self.trainer.is_global_zero:
             return
+        if figures is None:
+            raise DataError("no image was evaluated: trainer.limit_val_batches leaves none")
         path = folder / "figures.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = {**result.stats, "per_class": {c.name: c.ap for c in result.coco.per_class}}
+        content = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
         path.write_text(json.dumps(content, indent=1))
-        print(result.table())
+        print(figures.table())
         print(f"figures: {path}")
+
+    @contextmanager
+    def _interruption(self) -> Iterator[None]:
+        """Turn Lightning's end of a process after Ctrl-C into an `Interrupted` that says how to go on."""
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            yield
+        except SystemExit as stop:
+            if not self.trainer.interrupted:
+                raise
+            signal.signal(signal.SIGINT, handler)
+            if self.command == "validate":
+                raise Interrupted("nothing was written") from stop
+            last = Path(self.trainer.log_dir or self.config.output) / "checkpoints" / "last.ckpt"
+            if not last.is_file():
+                raise Interrupted("no epoch was finished, so there is no checkpoint to go on from") from stop
+            found = checkpoints(Path(self.config.output), run_name(self.config))
+            command = command_to_go_on(self.arguments, last, found[0] if found else None)
+            raise Interrupted(f"what was finished before is kept; go on with:\n{command}") from stop
 
     def _method_arguments(self) -> dict[str, Any]:
         names = {"fit": ("ckpt_path", "weights_only"), "validate": ("ckpt_path", "weights_only", "verbose")}
         return {name: self.config[name] for name in names[self.command]}
 
     def _trainer(self, settings: dict[str, Any], extra: list[Callback]) -> pl.Trainer:
+        if self.config.overfit_one_batch:
+            settings |= {"max_epochs": 300, "check_val_every_n_epoch": 50, "num_sanity_val_steps": 0}
         callbacks = settings.get("callbacks") or []
         callbacks = [*(callbacks if isinstance(callbacks, list) else [callbacks]), *extra[:1]]
         if not settings.get("fast_dev_run"):
@@ -149,23 +208,26 @@ class Run:
         if self.command == "validate":
             settings["enable_checkpointing"] = False
         else:
-            callbacks += self._fit_callbacks(callbacks, checkpoints=settings.get("enable_checkpointing") is not False)
+            callbacks += self._fit_callbacks(callbacks, settings)
         callbacks.append(Introduction())
         if settings.get("enable_progress_bar") is not False and not _has(callbacks, ProgressBar):
             callbacks.append(Display())
-        if self.config.overfit_one_batch:
-            settings |= {"max_epochs": 300, "check_val_every_n_epoch": 50, "num_sanity_val_steps": 0}
         return Trainer(**{**settings, "callbacks": callbacks})
 
-    def _fit_callbacks(self, given: Sequence[Callback], *, checkpoints: bool) -> list[Callback]:
+    def _fit_callbacks(self, given: Sequence[Callback], settings: dict[str, Any]) -> list[Callback]:
         added: list[Callback] = [EMA(self.config.ema_decay)] if self.config.ema_decay else []
         if not _has(given, EpochSummary):
             added.append(EpochSummary())
-        if checkpoints and not any(isinstance(callback, ModelCheckpoint) for callback in given):
-            best = ModelCheckpoint(monitor="val/AP", mode="max", filename="best", enable_version_counter=False)
-            # save_last=True would write only when there is a new best.
-            last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-            added += [best, last]
+        self.unvalidated = without_validation(self.datamodule, settings)
+        if self.unvalidated is None:
+            self.monitor = monitored(self.model.network, self.datamodule.datasets["val"], self.config.monitor)
+        elif self.config.monitor or self.config.patience:
+            raise ValueError(f"--monitor and --patience need figures of a validation: {self.unvalidated}")
+        else:
+            warnings.warn(f"{self.unvalidated}: the last weights will be the result", stacklevel=2)
+        if settings.get("enable_checkpointing") is not False:
+            own = _has(given, ModelCheckpoint)
+            added += fit_callbacks(self.monitor, self.config.patience, checkpoints=not own)
         return added
 
     def _log(self) -> CSVLogger:
@@ -175,8 +237,7 @@ class Run:
             folder = Path(checkpoint).resolve().parent.parent
             if (folder / "metrics.csv").is_file():
                 return ContinuedLog(folder)
-        files = [Path(str(file)) for file in self.config.config or ()]
-        return CSVLogger(self.config.output, name=files[0].stem if files else "run")
+        return CSVLogger(self.config.output, name=run_name(self.config))
 
 
 def _parser(command: Command) -> Any:
@@ -196,6 +257,16 @@ def _parser(command: Command) -> Any:
     parser.add_argument("--overfit-one-batch", action="store_true", help=text)
     text = "Begin with the weights of a model: voc-lite, a folder or a .ckpt; what does not fit begins anew."
     parser.add_argument("--start_from", type=str | None, default=None, help=text)
+    text = "Go on with the newest checkpoint of the run of this name under --output."
+    parser.add_argument("--resume", action="store_true", help=text)
+    text = (
+        "Figure of validation whose best value best.ckpt has: AP, AP50, HOTA, loss …; val/HOTA for a tracker's videos, "
+    )
+    parser.add_argument("--monitor", type=str | None, default=None, help=text + "else val/AP, when null.")
+    text = "Stop after so many validations without a better value of that figure; null for never."
+    parser.add_argument("--patience", type=PositiveInt | None, default=None, help=text)
+    text = "GB that `--data.batch_size auto` may use on the device; most of what is free when null."
+    parser.add_argument("--memory", type=PositiveFloat | None, default=None, help=text)
     parser.add_argument("--split", type=Literal["val", "test"], default="val", help="Of the data, for `validate`.")
     parser.add_class_arguments(LogDetections, "log_images")
     for name in ("preprocessing", "class_names", "num_classes"):

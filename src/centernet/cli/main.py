@@ -84,8 +84,8 @@ def _run(command: str, arguments: list[str], *, debug: bool) -> int:
         return int(import_module(f"centernet.cli.{command.replace('-', '_')}").main(arguments))
     except SystemExit as stop:  # --help and wrong usage, from the parsers
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else _say(str(stop.code))
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was finished before is kept", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # a run says how to go on
+        print(f"\ninterrupted; {str(stop) or 'what was finished before is kept'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         raise

@@ -45,7 +45,8 @@ class DataModule(pl.LightningDataModule):
         test: images for ``test``.
         augmentation: of training samples; null trains on what inference would see.
         preprocessing: the network's input.
-        batch_size: images of a batch on each device.
+        batch_size: images of a batch on each device; ``auto`` lets `centernet fit` find the largest that fits the
+            memory, and is 16 elsewhere.
         sampling: how often an epoch has each training image; null has each once, or as the weights of `Concatenated`
             say.
         num_workers: processes that read images, for each loader; 0 reads in the main process.
@@ -75,7 +76,7 @@ class DataModule(pl.LightningDataModule):
         *,
         augmentation: Transform | None = _AUGMENT,
         preprocessing: Preprocessing = _PREPROCESSING,
-        batch_size: int = 16,
+        batch_size: int | Literal["auto"] = 16,
         sampling: Sampling | None = None,
         num_workers: int = 2,
         class_names: list[str] | None = None,
@@ -93,7 +94,9 @@ class DataModule(pl.LightningDataModule):
         datasets = {name: dataset for name, dataset in given.items() if dataset is not None}
         if not datasets:
             raise DataError("data: give at least one of train, val and test")
-        check_option("data.batch_size", batch_size >= 1, "at least 1", batch_size)
+        automatic = batch_size == "auto"
+        batch_size = 16 if batch_size == "auto" else batch_size
+        check_option("data.batch_size", batch_size >= 1, "at least 1, or auto", batch_size)
         check_option("data.num_workers", num_workers >= 0, "at least 0", num_workers)
         check_option("data.seed", seed >= 0, "at least 0", seed)
         check_option("data.cache_gib", cache_gib > 0, "a number above 0", cache_gib)
@@ -129,6 +132,7 @@ class DataModule(pl.LightningDataModule):
         self.schedule = Schedule(tuple((height, width) for height, width in sizes or ()), size_schedule, seed=seed)
         self.batch_size, self.sampling, self.num_workers = batch_size, sampling, num_workers
         self.seed, self.strict, self.cache, self.cache_gib = seed, strict, cache, cache_gib
+        self.automatic_batch_size = automatic
         self.validate_on: Literal["val", "test"] = "val"
         self._described = False
         self._cached: Cached | None = None
@@ -160,6 +164,22 @@ class DataModule(pl.LightningDataModule):
     def num_identities(self) -> int:
         """Identities of the training data are below it; 0 where nothing has one."""
         return self.datasets["train"].num_identities if "train" in self.datasets else 0
+
+    def check_objects(self) -> None:
+        """Make sure that the training data have an object to learn.
+
+        Raises:
+            DataError: they have none.
+        """
+        dataset = self._dataset("train")
+        ignored = len(dataset.columns.ignore)
+        if dataset.columns.ignore.all():
+            why = f"all of their {ignored:,} boxes are to be ignored" if ignored else "they have no box"
+            raise DataError(
+                f"data.train: there is nothing to learn, none of the {len(dataset):,} images of {dataset!r} has an "
+                f"object: {why}. `centernet check` shows what was read; crowds, difficult objects and ignored regions "
+                "are no objects"
+            )
 
     def check_identities(self, known: int) -> None:
         """Look through the training data for an identity that a classifier of `known` ones would not have.

@@ -22,6 +22,7 @@ from centernet.data.datamodule import Batch
 from centernet.detections import Detections
 from centernet.drawing import contact_sheet, draw
 from centernet.training.display import epoch_title
+from centernet.training.loggers import log_sheet
 from centernet.training.module import DetectionModule
 
 logger = logging.getLogger(__name__)
@@ -144,8 +145,8 @@ class LogDetections(Callback):
 
     Small images are enlarged first, so that lines and letters hide little of them.
 
-    They are written to `images/` of the run's folder, and handed to TensorBoard or Weights & Biases where the run
-    has such a logger.
+    They are written to `images/` of the run's folder, and handed to TensorBoard, Weights & Biases or MLflow where the
+    run has such a logger.
 
     Args:
         every_n_epochs: 0 for never.
@@ -196,13 +197,7 @@ class LogDetections(Callback):
         sheet = contact_sheet(tiles, columns=3, tile_width=min(tiles[0].shape[1], TILE[1]))
         self._folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])
-        for sink in trainer.loggers:
-            if hasattr(sink, "log_image"):  # Weights & Biases
-                sink.log_image("val/images", [sheet], step=trainer.global_step)
-                continue
-            writer: Any = getattr(sink, "experiment", None)
-            if hasattr(writer, "add_image"):  # TensorBoard
-                writer.add_image("val/images", sheet, trainer.global_step, dataformats="HWC")
+        log_sheet(trainer.loggers, "val/images", sheet, trainer.global_step)
 
 
 def _overlay(image: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:

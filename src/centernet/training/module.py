@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -44,6 +45,7 @@ class DetectionModule(pl.LightningModule):
         self.optimization: Optimization | None = None
         self.validated: ValidationResult | None = None
         self._validating: Validation | None = None
+        self._resumed: dict[str, Any] = {}
         self.register_load_state_dict_pre_hook(_into_network)  # type: ignore[no-untyped-call]
         if network.hyper_parameters:
             self.describe(network.hyper_parameters)
@@ -122,6 +124,33 @@ class DetectionModule(pl.LightningModule):
             )
         return self.optimization.configure(self)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the place in the schedule of the learning rate."""
+        if self.optimization is not None and self.trainer.state.fn == "fit":
+            checkpoint["schedule"] = {"offset": self.optimization.offset, "epoch_steps": self._epoch_steps()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember where the schedule was, until the state of the optimiser is there too."""
+        data = getattr(self.trainer, "datamodule", None)
+        self._resumed = {**checkpoint.get("schedule", {}), **checkpoint.get(type(data).__qualname__, {})}
+
+    def on_train_start(self) -> None:
+        """Let the options of this run's optimisation take effect on what a checkpoint brought."""
+        if self.optimization is None or not self.trainer.ckpt_path:
+            return
+        resumed, steps, place = self._resumed, self._epoch_steps(), None
+        self.optimization.offset = resumed.get("offset", 0)
+        if resumed.get("epoch_steps", steps) != steps and resumed.get("batches"):  # the same share of the epochs
+            place = round((resumed["epoch"] + resumed["batch"] / resumed["batches"]) * steps)
+        (schedule,) = self.trainer.lr_scheduler_configs
+        self.optimization.resume(self.trainer.optimizers[0], schedule.scheduler, place)  # type: ignore[arg-type]
+
+    def _epoch_steps(self) -> int:
+        """Return the steps of the optimiser in an epoch; 0 where nobody knows."""
+        if math.isinf(self.trainer.num_training_batches):
+            return 0
+        return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.network.losses(self(self.network.normalize(batch.images)), batch)
         total = torch.stack(list(terms.values())).sum()
@@ -135,6 +164,7 @@ class DetectionModule(pl.LightningModule):
             )
         self.log("train/loss", total, prog_bar=True, batch_size=len(batch.images))
         self.log_dict({f"train/{name}": value for name, value in terms.items()}, batch_size=len(batch.images))
+        self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
         return total
 
     def on_validation_epoch_start(self) -> None:
@@ -164,8 +194,10 @@ class DetectionModule(pl.LightningModule):
             torch.distributed.all_gather_object(parts, validation.collected())
             validation.join(parts)
         if len(validation):
-            self.validated = validation.compute()
-            self.log_dict({f"val/{name}": value for name, value in self.validated.stats.items()})
+            result = validation.compute()
+            if not self.trainer.sanity_checking:  # its figures are of some images, before training
+                self.validated = result
+            self.log_dict({f"val/{name}": value for name, value in result.stats.items()})
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step

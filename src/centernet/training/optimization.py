@@ -34,6 +34,10 @@ class Optimization:
         schedule: after the warm-up `cosine` to 0, `step` by `gamma` at each of `milestones`, or `constant`.
         milestones: shares of the run, for `step`; the original's 90 and 120 of 140 epochs.
         gamma: factor at each milestone.
+
+    Attributes:
+        offset: steps by which the place in the schedule is before or behind the number of steps that were taken: where
+            a run was resumed with more or fewer steps an epoch, its schedule goes on at the same share of the run.
     """
 
     def __init__(
@@ -56,6 +60,9 @@ class Optimization:
         self.optimizer, self.lr, self.reference_batch = optimizer, lr, reference_batch
         self.weight_decay, self.backbone_lr_factor = weight_decay, backbone_lr_factor
         self.warmup, self.schedule, self.milestones, self.gamma = warmup, schedule, tuple(milestones), gamma
+        self.offset = 0
+        self._steps = 1
+        self._settings: list[dict[str, Any]] = []
 
     def configure(self, model: DetectionModule) -> dict[str, Any]:
         """Return what Lightning's `configure_optimizers` returns, for a model that is attached to a trainer."""
@@ -65,14 +72,43 @@ class Optimization:
             total = batch * trainer.world_size * trainer.accumulate_grad_batches
             lr *= total / self.reference_batch
             logger.info("learning rate %.3g: %.3g for %d images, %d a step", lr, self.lr, self.reference_batch, total)
+        else:
+            logger.info("learning rate %.3g: as given, whatever the batch", lr)
         steps = trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise ValueError(
                 "the learning rate's schedule needs the length of the run: set trainer.max_epochs or trainer.max_steps"
             )
+        self._steps = int(steps)
         optimizer = self.optimizer(self.groups(model.network, lr))
-        scheduler = LambdaLR(optimizer, lambda step: self.factor(step, int(steps)))
+        self._settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+        scheduler = LambdaLR(optimizer, lambda step: self.factor(step + self.offset, self._steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def resume(self, optimizer: Optimizer, scheduler: LambdaLR, place: int | None = None) -> None:
+        """Give an optimiser and a schedule whose state is a checkpoint's the settings of this run: rates and decay.
+
+        Nothing changes where they are the checkpoint's.
+
+        Args:
+            optimizer: of `configure`.
+            scheduler: of `configure`.
+            place: the step of this run's schedule at which it goes on; None where it is the number of steps taken, but
+                for `offset`.
+        """
+        if place is not None:
+            self.offset = place - scheduler.last_epoch
+        factor = self.factor(scheduler.last_epoch + self.offset, self._steps)
+        for group, settings in zip(optimizer.param_groups, self._settings, strict=True):
+            group.update(settings, initial_lr=settings["lr"], lr=settings["lr"] * factor)
+        scheduler.base_lrs = [settings["lr"] for settings in self._settings]
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
+        logger.info(
+            "resumed at step %d of %d, rate %.3g",
+            scheduler.last_epoch + self.offset,
+            self._steps,
+            max(scheduler._last_lr),
+        )
 
     def groups(self, network: nn.Module, lr: float) -> list[dict[str, Any]]:
         """Return the parameter groups: backbone and the rest, each with and without weight decay."""

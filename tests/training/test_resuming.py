@@ -1,0 +1,146 @@
+"""Runs that were stopped: by Ctrl-C, by a crash, with a broken file; the command and the option that go on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from centernet import CenterNet
+from centernet.cli.main import main
+from centernet.training.resuming import checkpoints, command_to_go_on, newest_checkpoint
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*treespec.*"),
+    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*instantiate_classes.*"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*dirpath has changed.*"),
+]
+
+
+def write(path: Path, time: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    os.utime(path, (time, time))
+    return path
+
+
+def test_the_newest_checkpoint_is_the_last_of_the_run_that_wrote_last(tmp_path: Path) -> None:
+    old = write(tmp_path / "tiny" / "version_2" / "checkpoints" / "last.ckpt", 100)
+    last = write(tmp_path / "tiny" / "version_0" / "checkpoints" / "last.ckpt", 200)
+    best = write(tmp_path / "tiny" / "version_0" / "checkpoints" / "best.ckpt", 201)
+    write(tmp_path / "other" / "version_0" / "checkpoints" / "last.ckpt", 300)
+    (tmp_path / "tiny" / "version_3").mkdir()
+    assert checkpoints(tmp_path, "tiny") == [last, best, old]
+    assert newest_checkpoint(tmp_path, "tiny") == last
+    last.unlink()
+    assert newest_checkpoint(tmp_path, "tiny") == best
+    with pytest.raises(FileNotFoundError, match="begins anew"):
+        newest_checkpoint(tmp_path, "tin")
+
+
+def test_the_command_that_goes_on(tmp_path: Path) -> None:
+    last = tmp_path / "last.ckpt"
+    given = [
+        "--config",
+        "my file.yaml",
+        "--ckpt_path",
+        "x.ckpt",
+        "--trainer.max_epochs",
+        "4",
+        "--ckpt_path=y",
+        "--resume",
+    ]
+    assert (
+        command_to_go_on(given, last, last) == "centernet fit --config 'my file.yaml' --trainer.max_epochs 4 --resume"
+    )
+    end = f"--ckpt_path {last}"
+    assert command_to_go_on(given, last, None) == f"centernet fit --config 'my file.yaml' --trainer.max_epochs 4 {end}"
+
+
+def test_ctrl_c_ends_with_the_command_that_goes_on(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(self: Any, *_: Any) -> None:
+        if self.global_step == 8:  # in the second of three epochs
+            os.kill(os.getpid(), signal.SIGINT)
+
+    command = ["fit", "--config", tiny(trainer__max_epochs=3), "--output", str(tmp_path / "runs")]
+    with monkeypatch.context() as patch:
+        patch.setattr(CenterNet, "on_train_batch_start", interrupt)
+        assert main(command) == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    goes_on = capsys.readouterr().err.strip().splitlines()[-1]
+    assert goes_on == shlex.join(["centernet", *command, "--resume"])
+    assert main(shlex.split(goes_on)[1:]) == 0
+    said = capsys.readouterr().out
+    last = tmp_path / "runs" / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
+    assert f"resume: {last}" in said and "epoch 3/3" in said and "epoch 1/3" not in said
+    assert torch.load(last, weights_only=True)["global_step"] == 18
+
+
+@pytest.mark.parametrize("command", ["fit", "validate"])
+def test_ctrl_c_before_anything_was_written(
+    tiny: Any, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--config", tiny(trainer__max_epochs=1), "--output", str(tmp_path)]
+    if command == "validate":
+        assert main(["fit", *given]) == 0
+        given += ["--ckpt_path", str(tmp_path / "tiny" / "version_0" / "checkpoints" / "last.ckpt")]
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CenterNet, "training_step" if command == "fit" else "validation_step", interrupt)
+    assert main([command, *given]) == 130
+    said = capsys.readouterr().err
+    assert ("no checkpoint" if command == "fit" else "nothing was written") in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("way", ["--resume", "--ckpt_path", "--start_from"])
+def test_a_checkpoint_that_was_cut_off_is_named(
+    tiny: Any, tmp_path: Path, share: float, way: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tiny" / "version_0" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": {"x": torch.rand(1000)}}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    (path.parent / "best.ckpt").write_bytes(content)
+    given = [way] if way == "--resume" else [way, str(path)]
+    assert main(["fit", "--config", tiny(), "--output", str(tmp_path), *given]) == 1
+    error = capsys.readouterr().err
+    assert str(path) in error and "Traceback" not in error
+    assert way == "--start_from" or "best.ckpt" in error
+
+
+def test_weights_alone_and_a_missing_file_are_no_run_to_go_on_from(
+    tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny(trainer__max_epochs=1)
+    assert main(["fit", "--config", config, "--output", str(tmp_path)]) == 0
+    whole = torch.load(tmp_path / "tiny" / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)
+    path = tmp_path / "weights.ckpt"
+    torch.save({key: whole[key] for key in ("state_dict", "hyper_parameters", "config")}, path)
+    given = ["--config", config, "--output", str(tmp_path), "--trainer.max_epochs", "2"]
+    assert main(["fit", *given, "--ckpt_path", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "weights alone" in error and f"--start_from {path}" in error
+    whole["state_dict"].pop("neck.merge.0.weight", None) or whole["state_dict"].popitem()
+    torch.save(whole, path)
+    assert main(["fit", *given, "--ckpt_path", str(path)]) == 1
+    assert f"{path}: its weights do not fit" in capsys.readouterr().err
+    for command in ("fit", "validate"):
+        assert main([command, *given, "--ckpt_path", "nowhere.ckpt"]) == 1
+        assert "nowhere.ckpt does not exist" in capsys.readouterr().err
+    assert main(["fit", *given, "--resume", "--ckpt_path", str(path)]) == 1
+    assert "give one of them" in capsys.readouterr().err
