@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet.annotations.problems import DataError
-from centernet.data import COCO, DetectionDataset
+from centernet.annotations.problems import DataError, DataWarning
+from centernet.data import COCO, KITTI, DetectionDataset
 from centernet.data.convert import convert
 from centernet.data.detect_format import find_format
-from centernet.evaluation import evaluate_coco, evaluate_files
+from centernet.evaluation import evaluate_coco, evaluate_files, evaluate_kitti
 
 NAMES = ("cap", "hard_cap")
 SIZES = {"a.png": (100, 120), "b.png": (90, 80), "000003.png": (64, 64)}
@@ -349,3 +349,18 @@ def test_crowdhumans_results_against_its_figures(shared: Path, tmp_path: Path) -
     own = evaluate_crowdhuman(folder / "crowdhuman_gt.odgt", folder / "crowdhuman_dets.odgt")
     assert expected and result.figures.own is not None
     assert dict(result.figures.own.stats) == pytest.approx(dict(own.stats), abs=1e-4)
+
+
+def test_kittis_results_against_its_figures(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data" / "oracles" / "detection"
+    truth, found = (json.loads((folder / f"kitti_{name}.json").read_text()) for name in ("gt", "dets"))
+    for name, frames in (("label_2", truth), ("found", found)):
+        write_all(tmp_path / name, {frame: "".join(f"{row}\n" for row in rows) for frame, rows in frames.items()})
+    (tmp_path / "image_2").mkdir()
+    for frame in truth:
+        Image.new("L", (1242, 375)).save(tmp_path / "image_2" / f"{frame}.png")
+    expected = evaluate_kitti(truth, found).stats
+    with pytest.warns(DataWarning, match="'Truck' 47"):
+        dataset = KITTI(tmp_path)
+    result = evaluate_files(dataset, tmp_path / "found")
+    assert result.figures.own is not None and dict(result.figures.own.stats) == pytest.approx(dict(expected), abs=1e-6)

@@ -28,11 +28,11 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
         Errors are those of `json.load`.
     """
     try:
-        with _opened(path) as file:
+        with opened_text(path) as file:
             yield from _Stream(file).entries()
         note_read(path)
     except (ValueError, RecursionError):
-        with _opened(path) as file:  # for the place and the words of the error
+        with opened_text(path) as file:  # for the place and the words of the error
             yield "", None, json.load(file)
 
 
@@ -46,7 +46,7 @@ def opened_plain(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
+def opened_text(path: Path) -> Iterator[IO[str]]:
     """Open a text; that its compressed form is damaged is a ValueError."""
     try:
         with opened_plain(path) as stream, TextIOWrapper(stream, encoding="utf-8-sig") as file:

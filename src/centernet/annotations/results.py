@@ -6,11 +6,9 @@ Each kind is read whole, or refused with the file and the line: a program wrote 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import math
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .json_stream import opened_text
 from .problems import DataError, opening
 from .text import number, text_lines
+from .yolo_files import DataFile, is_names_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,6 @@ KINDS = (
     "columns), or CrowdHuman's (.odgt)"
 )
 _VOC_FILE = re.compile(r"comp\d+.*_det_(.+)$")
-_NAMES_OF_CLASSES = ("classes.txt", "obj.names", "labels.txt")
 
 
 @dataclass(eq=False)
@@ -128,12 +127,13 @@ def read_found(path: Path, class_names: Sequence[str] = (), *, score_column: Sco
 
 
 def _text_files(folder: Path) -> list[Path]:
-    """Return the text files of a folder, or of its folder labels or data where it has none itself."""
+    """Return the text files of a folder, or of its folder labels or data where it has none itself, but for lists of
+    class names."""
+    found: list[Path] = []
     for place in (folder, folder / "labels", folder / "data"):
-        named = [file for file in sorted(place.glob("*.txt")) if file.name not in _NAMES_OF_CLASSES]
-        if named:
-            return [file for file in sorted(place.rglob("*.txt")) if file.name not in _NAMES_OF_CLASSES]
-    return [file for file in sorted(folder.rglob("*.txt")) if file.name not in _NAMES_OF_CLASSES]
+        direct = [file for file in place.glob("*.txt") if not is_names_file(file)]
+        found = found or (sorted(place.rglob("*.txt")) if direct else [])
+    return [file for file in found or sorted(folder.rglob("*.txt")) if not is_names_file(file)]
 
 
 def _is_word(text: str) -> bool:
@@ -172,11 +172,11 @@ def found_in_json(content: Any, where: str) -> FoundBoxes:
 
 
 def load_json(path: Path) -> Any:
-    """Return what a JSON file holds, perhaps a packed one (``.gz``)."""
+    """Return what a JSON file holds, perhaps a compressed one."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-        return json.loads(data)
-    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, RecursionError) as error:
+        with opened_text(path) as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
 
 
@@ -317,7 +317,7 @@ def read_kitti_results(folder: Path, files: Sequence[Path]) -> FoundBoxes:
 def read_yolo_results(folder: Path, files: Sequence[Path], *, score_column: ScoreColumn = "last") -> FoundBoxes:
     """Read YOLO's text files with scores, one an image: class, centre x y, width, height in shares, score, perhaps id.
 
-    Classes have names where the folder, or the one above it, has a ``classes.txt``, ``obj.names`` or ``labels.txt``.
+    Classes have names where the folder, or the one above it, has a list of them: ``classes.txt``, ``obj.names`` …
     """
     found, names = FoundBoxes("YOLO's results", "shares", first_class=0), _class_names(folder)
     for path, name in _images(folder, files, found):
@@ -355,11 +355,13 @@ def _check_scores_are_last(found: FoundBoxes, folder: Path) -> None:
         )
 
 
-def _class_names(folder: Path) -> list[str]:
-    for path in (place / name for place in (folder, folder.parent) for name in _NAMES_OF_CLASSES):
-        if path.is_file():
-            return [line.strip() for line in text_lines(path) if line.strip()]
-    return []
+def _class_names(folder: Path) -> Sequence[str]:
+    """Return the names in a list of classes in the folder, or in the one above it; none without one."""
+    for place in (folder, folder.parent):
+        for path in sorted(place.iterdir()):
+            if is_names_file(path) and path.is_file():
+                return DataFile.read(path).names
+    return ()
 
 
 def _images(folder: Path, files: Sequence[Path], found: FoundBoxes) -> Iterator[tuple[Path, str]]:
