@@ -200,6 +200,24 @@ def test_annotations_that_say_ignore_count_as_in_pycocotools_which_is_said(
     assert evaluate_files(dataset, tmp_path / "detections.json").figures.coco.objects == 3  # as validation has it
 
 
+def test_a_file_under_two_ids_counts_once(truth: dict[str, Path], expected: dict[str, float], tmp_path: Path) -> None:
+    content = json.loads(truth["coco"].read_text())
+    content["images"].append({**content["images"][0], "id": 99})
+    content["annotations"][1]["image_id"] = 99
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.warns(DataWarning, match="id"):
+        dataset = COCO(tmp_path / "val.json", truth["coco"].parent / "images")
+    rows = [
+        {"image_id": 99 if i == 1 else 70 + list(SIZES).index(name), "category_id": 3 + 4 * NAMES.index(kind)}
+        | {"bbox": sides(box), "score": score}
+        for i, (name, kind, box, score) in enumerate(FOUND)
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(rows))
+    result = evaluate_files(dataset, tmp_path / "found.json", annotations=tmp_path / "val.json")
+    assert dict(result.figures.coco.stats) == pytest.approx(expected, abs=1e-6)
+    assert any("1 files are there under two ids" in note for note in result.notes)
+
+
 def test_detections_that_are_cocos_own_form_are_matched_by_name(
     truth: dict[str, Path], expected: dict[str, float], tmp_path: Path
 ) -> None:

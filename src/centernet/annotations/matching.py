@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -83,6 +83,7 @@ class CocoIds:
 
     images: Mapping[str, Any]
     categories: Mapping[str, Any]  # in the order of the ids
+    others: Mapping[Any, str] = field(default_factory=dict)  # further ids of images that have one: their names
     ignored: int = 0  # annotations that have `ignore` set, but not `iscrowd`, which alone pycocotools looks at
 
     @classmethod
@@ -90,12 +91,14 @@ class CocoIds:
         """Read the file; one without images and categories that have names and ids is a DataError."""
         keys = {"images": "file_name", "categories": "name"}
         ids: dict[str, dict[str, Any]] = {key: {} for key in keys}
-        ignored = 0
+        others, ignored = dict[Any, str](), 0
         with opening(path):
             try:
                 for key, place, entry in read_lists(path):
                     if key in keys and place is not None:
-                        ids[key][str(entry[keys[key]]).strip()] = entry["id"]
+                        name = str(entry[keys[key]]).strip()
+                        if ids[key].setdefault(name, entry["id"]) != entry["id"] and key == "images":
+                            others[entry["id"]] = name
                     elif key == "annotations" and place is not None:
                         ignored += entry.get("ignore") in _SET and entry.get("iscrowd") not in _SET
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -103,7 +106,7 @@ class CocoIds:
         if not all(ids.values()):
             raise DataError(f"{path}: expected COCO's annotations, with the lists images, annotations and categories")
         in_order = sorted(ids["categories"].items(), key=lambda item: (isinstance(item[1], str), item[1]))
-        return cls(ids["images"], dict(in_order), ignored)
+        return cls(ids["images"], dict(in_order), others, ignored)
 
 
 def _parts(name: str) -> list[str]:

@@ -89,7 +89,7 @@ def evaluate_files(
     paths = [str(truth.path(index)) for index in range(len(truth))]
     image_ids = None if ids is None else _ids_of(paths, ids)
     notes: list[str] = []
-    image = _numbers(found.images, _match_images(found, paths, image_ids, notes))
+    image = _numbers(found.images, _match_images(found, paths, ids, image_ids, notes))
     label = _numbers(found.classes, _match_classes(found, names, ids, notes))
     keep = (image >= 0) & (label >= 0)
     counts = {
@@ -106,7 +106,9 @@ def evaluate_files(
     evaluator = CocoEvaluator(names)
     corners = _collect(evaluator, truth, image, label, found.boxes[keep], scores, found.form)
     coco = None
-    if annotations is not None and ids is not None and image_ids is not None:
+    if ids is not None and ids.others:
+        notes.append(f"{len(ids.others)} files are there under two ids: they count once; for pycocotools they are two")
+    elif annotations is not None and ids is not None and image_ids is not None:
         if ids.ignored:
             text = (
                 "annotations say `ignore` without `iscrowd`: COCO's figures count them as objects, as pycocotools does"
@@ -155,11 +157,14 @@ def _ids_of(paths: Sequence[str], ids: CocoIds) -> list[Any]:
 
 
 def _match_images(
-    found: FoundBoxes, paths: Sequence[str], image_ids: Sequence[Any] | None, notes: list[str]
+    found: FoundBoxes, paths: Sequence[str], ids: CocoIds | None, image_ids: Sequence[Any] | None, notes: list[str]
 ) -> dict[Key, int]:
     """Return the place of each image that the files speak of; those that the truth doesn't have are left out."""
     keys = list(dict.fromkeys([*found.seen, *found.images]))
     by_id = {plain_id(number): place for place, number in enumerate(image_ids or ()) if number is not None}
+    if ids is not None:
+        firsts = {plain_id(other): plain_id(ids.images[name]) for other, name in ids.others.items()}
+        by_id |= {other: by_id[first] for other, first in firsts.items() if first in by_id}
     by_stem: dict[int, list[int]] = {}
     for place, path in enumerate(paths):
         if (stem := PurePath(path).stem).isdecimal():
