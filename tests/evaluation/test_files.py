@@ -218,6 +218,19 @@ def test_a_file_under_two_ids_counts_once(truth: dict[str, Path], expected: dict
     assert any("1 files are there under two ids" in note for note in result.notes)
 
 
+def test_boxes_that_are_those_of_masks(truth: dict[str, Path], expected: dict[str, float], tmp_path: Path) -> None:
+    content = json.loads(truth["coco"].read_text())
+    for entry in content["annotations"]:
+        x, y, width, height = entry.pop("bbox")
+        entry["segmentation"] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    with pytest.warns(DataWarning, match="have no bbox"):
+        dataset = COCO(tmp_path / "val.json", truth["coco"].parent / "images")
+    result = evaluate_files(dataset, as_own(FOUND, tmp_path), annotations=tmp_path / "val.json")
+    assert dict(result.figures.coco.stats) == pytest.approx(expected, abs=1e-6)
+    assert any("those of validation, as pycocotools cannot read" in note for note in result.notes)
+
+
 def test_detections_that_are_cocos_own_form_are_matched_by_name(
     truth: dict[str, Path], expected: dict[str, float], tmp_path: Path
 ) -> None:

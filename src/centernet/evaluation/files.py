@@ -17,7 +17,7 @@ from centernet.annotations.results import Form, FoundBoxes, Key, ScoreColumn, pl
 from centernet.boxes import cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_xywh
 from centernet.detections import Detections
 
-from .coco import CocoEvaluator, evaluate_coco
+from .coco import CocoEvaluator, CocoResult, evaluate_coco
 from .collecting import Floats, Ints
 from .figures import ValidationResult
 
@@ -87,7 +87,7 @@ def evaluate_files(
     found = read_found(path, names, score_column=score_column)
     ids = None if annotations is None else CocoIds.read(Path(annotations))
     paths = [str(truth.path(index)) for index in range(len(truth))]
-    image_ids = None if ids is None else _ids_of(paths, ids)
+    image_ids = [] if ids is None else _ids_of(paths, ids)
     notes: list[str] = []
     image = _numbers(found.images, _match_images(found, paths, ids, image_ids, notes))
     label = _numbers(found.classes, _match_classes(found, names, ids, notes))
@@ -106,20 +106,32 @@ def evaluate_files(
     evaluator = CocoEvaluator(names)
     corners = _collect(evaluator, truth, image, label, found.boxes[keep], scores, found.form)
     coco = None
-    if ids is not None and ids.others:
-        notes.append(f"{len(ids.others)} files are there under two ids: they count once; for pycocotools they are two")
-    elif annotations is not None and ids is not None and image_ids is not None:
-        if ids.ignored:
-            text = (
-                "annotations say `ignore` without `iscrowd`: COCO's figures count them as objects, as pycocotools does"
-            )
-            notes.append(f"{ids.ignored} {text}; Pascal VOC's here, and `centernet validate`, do not")
+    if annotations is not None and ids is not None:
         sides = found.boxes[keep] if found.form == "sides" else xyxy_to_xywh(corners)
         rows = zip(image.tolist(), label.tolist(), sides.tolist(), scores.tolist(), strict=True)
-        numbers, keys = [ids.categories[name] for name in names], ("image_id", "category_id", "bbox", "score")
-        entries = [dict(zip(keys, (image_ids[i], numbers[kind], *row), strict=True)) for i, kind, *row in rows]
-        coco = evaluate_coco(Path(annotations), entries)
+        named = [(image_ids[i], ids.categories.get(names[kind]), *row) for i, kind, *row in rows]
+        coco = _as_pycocotools(Path(annotations), ids, named, notes)
     return FilesResult(ValidationResult.of(evaluator, truth.benchmark, coco=coco), found.kind, counts, notes)
+
+
+def _as_pycocotools(
+    annotations: Path, ids: CocoIds, rows: Sequence[tuple[Any, ...]], notes: list[str]
+) -> CocoResult | None:
+    """Return COCO's figures of rows (image id, category id, box, score) as pycocotools has them, else None, which is
+    said: where it would take the annotations for something else than the truth."""
+    if ids.others:
+        notes.append(f"{len(ids.others)} files are there under two ids: they count once; for pycocotools they are two")
+        return None
+    keys = ("image_id", "category_id", "bbox", "score")
+    try:
+        result = evaluate_coco(annotations, [dict(zip(keys, row, strict=True)) for row in rows])
+    except ValueError as error:  # such as boxes that are those of masks
+        notes.append(f"COCO's figures are those of validation, as pycocotools cannot read the annotations: {error}")
+        return None
+    if ids.ignored:
+        text = "annotations say `ignore` without `iscrowd`: COCO's figures count them as objects, as pycocotools does"
+        notes.append(f"{ids.ignored} {text}; Pascal VOC's here, and `centernet validate`, do not")
+    return result
 
 
 def _collect(
@@ -157,11 +169,11 @@ def _ids_of(paths: Sequence[str], ids: CocoIds) -> list[Any]:
 
 
 def _match_images(
-    found: FoundBoxes, paths: Sequence[str], ids: CocoIds | None, image_ids: Sequence[Any] | None, notes: list[str]
+    found: FoundBoxes, paths: Sequence[str], ids: CocoIds | None, image_ids: Sequence[Any], notes: list[str]
 ) -> dict[Key, int]:
     """Return the place of each image that the files speak of; those that the truth doesn't have are left out."""
     keys = list(dict.fromkeys([*found.seen, *found.images]))
-    by_id = {plain_id(number): place for place, number in enumerate(image_ids or ()) if number is not None}
+    by_id = {plain_id(number): place for place, number in enumerate(image_ids) if number is not None}
     if ids is not None:
         firsts = {plain_id(other): plain_id(ids.images[name]) for other, name in ids.others.items()}
         by_id |= {other: by_id[first] for other, first in firsts.items() if first in by_id}
