@@ -50,7 +50,7 @@ def judge(path: Path) -> Content:
     """Judge a file by its content; one that cannot be opened is ``broken``."""
     name = path.name.lower()
     try:
-        if name.endswith((".json", ".ipynb", ".geojson")) or (name.endswith(".gz") and ".json" in name):
+        if name.endswith((".json", ".ipynb", ".geojson")) or (".json" in name and ".gz" in name):
             return _judge_json(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
