@@ -133,7 +133,7 @@ def _heat(heatmap: Floats) -> str:
     """Return a heatmap to lay over an image: orange to white, transparent where there is nothing."""
     heat = heatmap.clip(0, 1)[..., None]
     colours = np.concatenate([255 + 0 * heat, 90 + 165 * heat**2, 255 * heat**4, 230 * heat**0.7], axis=-1)
-    return _source(Image.fromarray(colours.round().astype(np.uint8), "RGBA"), "png", optimize=True)
+    return _source(Image.fromarray(colours.round().astype(np.uint8)), "png", optimize=True)
 
 
 def _source(image: Image.Image, format: str, **options: Any) -> str:
