@@ -26,7 +26,7 @@ from .text import iterate_lines, number
 
 Convention: TypeAlias = Literal["edges", "inclusive", "voc"]
 CONVENTIONS: Mapping[Convention, tuple[float, float]] = {"edges": (0, 0), "inclusive": (0, 1), "voc": (-1, 0)}
-"""What is added to x1, y1 and to x2, y2: ``edges`` are lines between pixels, ``inclusive`` numbers the first and the
+"""Added to x1, y1 and to x2, y2: ``edges`` are lines between pixels, ``inclusive`` numbers the first and the
 last pixel of the box from 0, ``voc`` from 1."""
 EMPTY = "the file is empty"
 SNIFFED = 50

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 XML_ERRORS = (ValueError, LookupError, expat.ExpatError)
-"""What is raised for a file that cannot be parsed; a LookupError is an unknown encoding."""
+"""Errors of a file that cannot be parsed; a LookupError is an unknown encoding."""
 
 _BLOCK = 1 << 20  # bytes that are read at once
 

@@ -201,7 +201,7 @@ class _Reader:
         return next(filter(None, map(find, places if name != inner else places[::-1])), None)
 
     def _foreign_prefix(self, names: Sequence[str], beside: str) -> str:
-        """What most names of a list begin with that is no folder here, but another machine's or program's."""
+        """Return the folders of another machine or program that most names of a list begin with, if any."""
         prefixes: Counter[str] = Counter()
         for name in names:
             if self._find_listed(name, beside) is None and ".." not in name.split("/"):
