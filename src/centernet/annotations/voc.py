@@ -32,7 +32,7 @@ class VocObject(NamedTuple):
 
     name: str  # of its class; empty where it has none
     box: tuple[float, float, float, float] | None  # xmin ymin xmax ymax as in the file, if all are numbers
-    turned: bool  # the box is that around a <robndbox>
+    turned: bool  # the box is that around a <robndbox>, and counted from 0 as roLabelImg draws them
     difficult: str | None  # as in the file
     keys: tuple[str, ...]
 
@@ -57,8 +57,7 @@ def read_voc(path: Path, report: Reports) -> VocFile | None:
     for entry in tree.iterfind("object"):
         box, turned = _numbers(entry, [f"bndbox/{edge}" for edge in _EDGES]), False
         if box is None and (numbers := _numbers(entry, [f"robndbox/{key}" for key in _TURNED])) is not None:
-            x1, y1, x2, y2 = turned_box(*numbers)  # counted from 0, as roLabelImg draws them
-            box, turned = (x1 + 1, y1 + 1, x2, y2), True
+            box, turned = turned_box(*numbers), True
         name, keys = (entry.findtext("name") or "").strip(), tuple(child.tag for child in entry)
         found.append(VocObject(name, box, turned, entry.findtext("difficult"), keys))
     height, width = _numbers(tree, ["size/height", "size/width"]) or (0, 0)

@@ -569,6 +569,8 @@ def test_boxes_that_are_counted_from_0_are_told_by_the_numbers(folder: Folder) -
     root = folder(a=objects(*(("cat", 0, 5 + i, 20, 30) for i in range(5)), ("cat", 9, 9, 20, 20)))
     with pytest.warns(DataWarning, match="5 of 6 boxes begin at 0, and the format counts from 1"):
         assert [problem.kind for problem in VOC(root).problems] == ["pixel-numbering"]
+    dataset = VOC(root, first_pixel=0)
+    assert dataset.problems == [] and dataset.annotation(0).boxes[[0, 5]].tolist() == [[0, 5, 20, 30], [9, 9, 20, 20]]
     root = folder(a=objects(("cat", 0.1, 0.2, 0.5, 0.75)))
     with pytest.warns(DataWarning, match="all 1 boxes lie in 0 .. 1"):
         assert [problem.kind for problem in VOC(root).problems] == ["normalised-boxes"]

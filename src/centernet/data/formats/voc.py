@@ -14,7 +14,7 @@ import numpy as np
 
 from ...annotations.conventions import look_misnumbered, look_normalised
 from ...annotations.flags import Flags
-from ...annotations.problems import DataError, Reports, UnknownKeys, check_class_names, with_nearest
+from ...annotations.problems import DataError, Reports, UnknownKeys, check_class_names, check_option, with_nearest
 from ...annotations.rows import RowList
 from ...annotations.text import filled_lines
 from ...annotations.voc import VOC_CLASSES, VocFile, read_voc
@@ -38,6 +38,8 @@ class VOC(DetectionDataset):
             other). Boxes of other classes than these are left out, and counted.
         rename: other names for classes of the files, such as ``{helmets: helmet}``; several may get the same name.
         difficult: objects marked difficult are to ``ignore``, or to ``keep`` like any other.
+        first_pixel: the number of an image's first pixel. VOC has 1, and the last pixel is part of a box; many programs
+            write 0 and the edge behind the last.
         strict: the first problem is an error.
     """
 
@@ -54,15 +56,17 @@ class VOC(DetectionDataset):
         class_names: Sequence[str] | None = None,
         rename: Mapping[str, str] | None = None,
         difficult: Literal["ignore", "keep"] = "ignore",
+        first_pixel: Literal[0, 1] = 1,
         strict: bool = False,
     ) -> None:
+        check_option("first_pixel", first_pixel in (0, 1), "0 or 1", first_pixel)
         root, given = Path(root), None if class_names is None else check_class_names(class_names)
         report = Reports(strict=strict)
         folder, image_folder, split = open_folders(root, split, annotations, images)
         files, found, listed = Folder(folder), ImagesByStem(image_folder), ImageList(image_folder, report)
         source, stems = _list_stems(root, split, files, found, report)
         ignore_difficult = difficult == "ignore"
-        objects = _Objects(folder, given, rename or {}, ignore_difficult, self.vocabulary, report)
+        objects = _Objects(folder, given, rename or {}, ignore_difficult, first_pixel, self.vocabulary, report)
         taken: dict[str, str] = {}  # XML file by image
         used = []
         for stem in stems:
@@ -142,6 +146,7 @@ class _Objects:
     given: tuple[str, ...] | None
     rename: Mapping[str, str]
     ignore_difficult: bool
+    first_pixel: int
     vocabulary: Sequence[str] | None
     report: Reports
     keys: UnknownKeys = field(default_factory=lambda: UnknownKeys(["difficult"]))
@@ -172,7 +177,11 @@ class _Objects:
             else:
                 label = self.names.setdefault(entry.name, len(self.names))
                 difficult = self.difficult.read(entry.difficult, ", ".join, (xml, where))
-                self.rows.add(image, place, entry.box, label, ignore=self.ignore_difficult and difficult)
+                x1, y1, x2, y2 = entry.box
+                first = self.first_pixel if entry.turned else 0
+                self.rows.add(
+                    image, place, (x1 + first, y1 + first, x2, y2), label, ignore=self.ignore_difficult and difficult
+                )
                 self.turned += [f"{xml}, {where}"] if entry.turned else []
 
     def _is_misspelt(self, name: str) -> bool:
@@ -196,13 +205,13 @@ class _Objects:
         sizes = np.array(images.sizes, dtype=np.float64).reshape(-1, 2)[rows.images]
         if shares := look_normalised(rows.boxes, sizes):
             self.report(self.root, "normalised-boxes", f"{shares}; write the corners in pixels")
-        elif other := look_misnumbered(rows.boxes, sizes, first=1):
-            self.report(self.root, "pixel-numbering", other)
+        elif self.first_pixel and (other := look_misnumbered(rows.boxes, sizes, first=1)):
+            self.report(self.root, "pixel-numbering", f"{other}; where that is so, say first_pixel: 0")
 
         def where(row: int) -> tuple[Path, str]:
             return self.root / self.xml[rows.images[row]], f"object {rows.places[row]} ({spelt[rows.labels[row]]})"
 
-        columns = images.columns(rows, where, image_ids=image_ids, first_pixel=1, rounding=1.0)
+        columns = images.columns(rows, where, image_ids=image_ids, first_pixel=self.first_pixel, rounding=1.0)
         meant = [self.rename.get(name, name) for name in spelt]
         names = self.given
         if names is None:
