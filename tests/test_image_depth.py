@@ -194,6 +194,15 @@ def test_formats_that_scale_themselves_are_left_alone(tmp_path: Path) -> None:
     dark = in_bits(RAMP // 8, 12)
     (tmp_path / "a.pgm").write_bytes(b"P5 32 24 4095\n" + dark.astype(">u2").tobytes())
     assert close(tmp_path / "a.pgm", RAMP // 8) and unstated_range(str(tmp_path / "a.pgm")) is None
+    (tmp_path / "a.pgm").write_bytes(b"P5\n# made by\n32 24\n65535\n" + in_bits(RAMP, 12).astype(">u2").tobytes())
+    assert close(tmp_path / "a.pgm", RAMP) and "12 bits" in str(unstated_range(str(tmp_path / "a.pgm")))
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_jpeg_2000(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "a.jp2"
+    Image.fromarray(in_bits(RAMP, bits)).save(path)
+    assert close(path, RAMP) and (unstated_range(str(path)) is None) == (bits == 16)
 
 
 def test_a_check_names_images_whose_range_is_guessed(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from PIL import Image
 _FULL = 65535.0
 _TOPS = {"u": (255.0, 1023.0, 4095.0, 16383.0, _FULL), "i": (1.0, 255.0, 1023.0, 4095.0, 16383.0, _FULL)}
 _TOPS_OF_FLOATS = (1.0, 255.0, _FULL)
-_SCALED = ("JPEG2000", "PPM")  # formats whose values Pillow has brought to 16 bits, by the range in the file
 
 # Tags of TIFF.
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _MAXIMUM, _ORIENTATION = 258, 262, 270, 281, 274
@@ -42,8 +41,8 @@ def depth_of(image: Image.Image, file: str | io.BytesIO) -> Depth | None:
     deep = image.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     if not gray and not deep:
         return None
-    if image.format in _SCALED and image.mode != "F":
-        return Depth(_FULL, False)
+    if image.format in ("JPEG2000", "PPM") and image.mode != "F":  # Pillow brings the range of the file to 16 bits
+        return Depth(_FULL if _is_scaled(file) else None, False)
     tags: Any = getattr(image, "tag_v2", {})
     bits = _significant_bits(file) if image.format == "PNG" else None
     largest = None
@@ -56,6 +55,17 @@ def depth_of(image: Image.Image, file: str | io.BytesIO) -> Depth | None:
     if bits is not None and 8 <= bits <= 16:
         largest = float((1 << bits) - 1)
     return Depth(largest, not gray, tags.get(_PHOTOMETRIC) == 0)
+
+
+def _is_scaled(file: str | io.BytesIO) -> bool:
+    """Return True if the range that a JPEG 2000 or PGM file states is not that of 16 bits, which need not be used."""
+    with open(file, "rb") if isinstance(file, str) else io.BytesIO(file.getbuffer()) as stream:
+        head = stream.read(4096)
+    if head[:1] == b"P":
+        largest = re.match(rb"P\d(?:\s+|#[^\n]*\n)*\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)\s", head)
+        return largest is None or int(largest[1]) != _FULL
+    place = head.find(b"\xff\x51") + 40  # SIZ: bits of the first component, less one (ITU-T T.800, A.5.1)
+    return not (40 <= place < len(head) and head[place] & 0x7F == 15)
 
 
 def _significant_bits(file: str | io.BytesIO) -> int | None:
