@@ -386,7 +386,7 @@ def test_a_category_over_others_with_a_box_or_by_choice_is_a_class(write: Write)
     assert chosen.category_ids == (7, 0, 3, 90) and chosen.problems == []
 
 
-@pytest.mark.parametrize("second", ["a.jpg", "./a.jpg", "A.JPG"])
+@pytest.mark.parametrize("second", ["a.jpg", "./a.jpg", "A.JPG", "images/a.jpg", "images\\a.jpg"])
 def test_a_file_under_two_ids_is_one_image_with_all_boxes(write: Write, tmp_path: Path, second: str) -> None:
     images = [*IMAGES, {**IMAGES[0], "id": 99, "file_name": second}]
     entries = [*ANNOTATIONS, box(image_id=99), {**ANNOTATIONS[0], "image_id": 99}, box(image_id=99)]

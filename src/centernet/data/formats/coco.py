@@ -17,7 +17,7 @@ from ...annotations.rows import BoxRows
 from ...annotations.text import filled_lines
 from ..columns import Columns
 from ..dataset import DetectionDataset
-from .layout import NO_FILE, ImageList, find_image_folder, missing, rows_asked_for
+from .layout import NO_FILE, Folder, ImageList, find_image_folder, missing, rows_asked_for
 
 _ROUNDING = 1.0  # pixels by which a box reaches over the edge whose corner and size are rounded each
 
@@ -101,7 +101,8 @@ def _columns(file: CocoFile, images: Sequence[CocoImage], path: Path, listed: Im
             report(path, "duplicate", text)
             continue
         here = required or missing(image.name) != NO_FILE
-        found = listed.find(image.name) if here else listed.folder.find(image.name) or image.name
+        name = _inside(image.name, path, listed.folder)
+        found = listed.find(name) if here else listed.folder.find(name) or name
         if found in files:
             indices[image.id] = indices[files[found].id]
             report(path, "duplicate", _said_twice(image, files[found]))
@@ -122,6 +123,15 @@ def _columns(file: CocoFile, images: Sequence[CocoImage], path: Path, listed: Im
         return path, f"{file.where(int(rows.places[row]))} of {listed.names[rows.images[row]]}"
 
     return listed.columns(rows, where, image_ids=image_ids, unreadable=file.unreadable, rounding=_ROUNDING)
+
+
+def _inside(name: str, path: Path, folder: Folder) -> str:
+    """Return the name of an image in its folder where it is stated as seen from the JSON file, or the folder above."""
+    for beside in (path.parent, path.parent.parent) if folder.find(name) is None else ():
+        there = os.path.relpath(beside / name.replace("\\", "/"), folder.root)
+        if folder.find(there) is not None:  # and so inside
+            return there
+    return name
 
 
 def _said_twice(image: CocoImage, first: CocoImage) -> str:
