@@ -23,7 +23,7 @@ def test_losses_and_what_was_written(shared: Path, tmp_path: Path, capsys: pytes
 def test_chosen_classes_in_their_order(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["convert-data", str(shared / "data/coco"), "--to", "coco", "--output", str(tmp_path / "coco")]
     assert main([*arguments, "--class-names", "dog,person", "--image-files", "copy"]) == 0
-    assert "problems of the source" in capsys.readouterr().out  # the boxes of other classes
+    assert "boxes of classes that are not in class_names are left out" in capsys.readouterr().out
     read = COCO(tmp_path / "coco/annotations_train.json")
     assert read.class_names == ("person", "dog")  # in the order of their ids, which are kept
     assert read.category_ids == (1, 18)

@@ -96,6 +96,18 @@ def test_several_formats_in_one_folder(shared: Path) -> None:
     assert isinstance(chosen.open("val"), COCO) and "Pascal VOC" in chosen.also
 
 
+def test_a_list_of_images_is_no_table_of_boxes(tmp_path: Path) -> None:
+    Synthetic(2, size=(32, 48)).write(tmp_path / "voc")
+    folder = tmp_path / "voc/JPEGImages"
+    names = sorted(path.name for path in folder.iterdir())
+    for list_name in ("train.txt", "files"):
+        (folder / list_name).write_text("".join(f"{name}\n" for name in names))
+    source = find_format(folder)
+    assert source.format.name == "images" and not source.also
+    (line,) = source.check_unread([source.open("train")])
+    assert line == "no annotations by their content: files, train.txt (a list)"
+
+
 def test_pictures_alone(tmp_path: Path) -> None:
     Synthetic(2, size=(32, 48)).write(tmp_path / "voc")
     source = find_format(tmp_path / "voc/JPEGImages")

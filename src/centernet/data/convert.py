@@ -310,5 +310,6 @@ def _left_behind(datasets: Mapping[str, DetectionDataset], to: Target, absent: S
     ]
     for split, dataset in datasets.items():
         problems = [problem for problem in dataset.problems if problem.kind not in NOTE_KINDS]
+        sentences += [(True, f"{split}: {p.message}") for p in dataset.problems if p.kind == "left-out-class"]
         sentences.append((problems, f"{split}: {len(problems)} problems of the source; `centernet check` names them"))
     return [text for lost, text in sentences if lost]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...annotations.content import judge
 from ...annotations.csv_boxes import CONVENTIONS, EMPTY, Convention, read_classes, read_csv, sniff, splits_of
 from ...annotations.listed import ListedImages
 from ...annotations.open_images import header_of
@@ -107,6 +108,8 @@ def find_csv(path: Path) -> dict[str, dict[str, Any]] | str:
         if file.name in CLASS_LISTS or header_of(file):
             continue  # the latter of Open Images
         columns, is_table = sniff(file), file.suffix.lower() in _TABLES
+        if not is_table and judge(file).role != "boxes":
+            continue  # a list of images
         if not isinstance(columns, str) or (is_table and columns.endswith(EMPTY)):  # empty: an error when it is opened
             alone = sum(other.parent == file.parent and other.name not in CLASS_LISTS for other in files) == 1
             name = file.parent.name if alone and file.parent != path and file != path else file.stem
