@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*instantiate_classes.*"),
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
     pytest.mark.filterwarnings("ignore:.*last weights.*"),
+    pytest.mark.filterwarnings("ignore:.*images are used.*"),
     pytest.mark.filterwarnings("ignore:.*images of data.val are also in data.train.*"),
 ]
 
