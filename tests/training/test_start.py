@@ -69,3 +69,9 @@ def test_another_backbone_is_refused(trained: Path) -> None:
         start_from(build_centernet(SMALL, overrides=["model.backbone={class_path: MobileNetV2}"]).network, trained)
     with pytest.raises(FileNotFoundError, match="voc-lite"):
         start_from(build_centernet(SMALL).network, "voc-light")
+
+
+def test_another_normalisation_is_said(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
+    other = build_centernet(SMALL, overrides=["model.preprocessing.std=[0.5, 0.5, 0.5]"])
+    start_from(other.network, trained)
+    assert "model.preprocessing.std is [0.5, 0.5, 0.5]" in caplog.text and "mean" not in caplog.text

@@ -32,6 +32,11 @@ def start_from(network: Network, source: str | PathLike[str]) -> list[str]:
         ValueError: nothing of its backbone fits.
     """
     other = load_network(source)
+    for name in ("mean", "std"):
+        had, now = (getattr(part.preprocessing, name) for part in (other, network))
+        if tuple(had) != tuple(now):
+            text = "start from %s: it learned on images of %s %s, model.preprocessing.%s is %s"
+            logger.warning(text, source, name, list(had), name, list(now))
     given, own = other.state_dict(), network.state_dict()
     by_class = _tensors_by_class(network) & _tensors_by_class(other)
     shared = [name for name in other.class_names or () if name in (network.class_names or ())]
