@@ -169,6 +169,8 @@ class Run:
         content = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
         path.write_text(json.dumps(content, indent=1))
         print(figures.table())
+        name = monitored(self.model.network, dataset)
+        print(f"{name} {figures.stats.get(name.removeprefix('val/'), -1):.4f}")
         print(f"figures: {path}")
 
     @contextmanager
