@@ -243,7 +243,7 @@ def test_validate_reports_tracks(tracker: Any, tmp_path: Path, capsys: pytest.Ca
     given = ["--config", config, "--ckpt_path", str(last(tmp_path)), "--output", str(tmp_path)]
     assert main(["validate", *given]) == 0
     said = capsys.readouterr().out
-    assert "HOTA" in said and "moving_1_0001" in said
+    assert "val/HOTA 0." in said and "moving_1_0001" in said
     figures = json.loads(Path(said.strip().splitlines()[-1].partition(": ")[2]).read_text())
     assert {"AP", "HOTA", "MOTA", "IDF1"} <= figures.keys()
 

@@ -51,6 +51,7 @@ TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,
     "enable_model_summary": False,
 }
+MAIN_FIGURES = ("AP", "AP50", "HOTA", "MOTA", "IDF1")
 NOISE = (  # of Lightning, about what is meant to be so
     "does not have many workers",
     "callbacks used to create the checkpoint",
@@ -169,8 +170,8 @@ class Run:
         content = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
         path.write_text(json.dumps(content, indent=1))
         print(figures.table())
-        name = monitored(self.model.network, dataset)
-        print(f"{name} {figures.stats.get(name.removeprefix('val/'), -1):.4f}")
+        by_name = {name: figures.stats[name] for name in MAIN_FIGURES if name in figures.stats}
+        print("\n" + ", ".join(f"val/{name} {value:.4f}" for name, value in by_name.items()))  # as `--monitor` has them
         print(f"figures: {path}")
 
     @contextmanager
