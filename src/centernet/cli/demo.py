@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     clip = _track(checkpoint, output)
 
     print(f"\ndone in {(time.perf_counter() - start) / 60:.1f} minutes")
-    print(f"photograph: {photo}\npictures: {sheet}\nclip: {clip}\ncurves: {curves}")
+    print(f"photograph: {photo}\nimages: {sheet}\nclip: {clip}\ncurves: {curves}")
     print(f"figures: {figures}\ncheckpoint: {checkpoint}")
     print("next, on your own images with boxes (Pascal VOC or COCO): copy a file of configs/, change its paths, then")
     print("  python train.py --config configs/yours.yaml")
