@@ -73,6 +73,7 @@ def test_ctrl_c_ends_with_the_command_that_goes_on(
             os.kill(os.getpid(), signal.SIGINT)
 
     command = ["fit", "--config", tiny(trainer__max_epochs=3), "--output", str(tmp_path / "runs")]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background ignore it from the start
     with monkeypatch.context() as patch:
         patch.setattr(CenterNet, "on_train_batch_start", interrupt)
         assert main(command) == 130
