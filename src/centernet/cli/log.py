@@ -11,7 +11,7 @@ from typing import Any, Literal
 LIGHTNING = ("lightning.pytorch", "lightning.fabric")
 
 
-class Lines(logging.StreamHandler[Any]):
+class Lines(logging.StreamHandler):  # type: ignore[type-arg] # subscripts need Python 3.11
     """Writes records to standard output or error as these are at that time: a live display takes their place.
 
     Args:
