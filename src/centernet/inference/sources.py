@@ -307,9 +307,9 @@ def _without_password(address: str) -> str:
 @contextmanager
 def _capture(source: Path | str | int) -> Iterator[cv2.VideoCapture]:
     """Open OpenCV's reader, and close it at the end. It prints nothing: our errors say what it cannot open."""
-    logging = cv2.utils.logging
+    logging: Any = getattr(cv2.utils, "logging", cv2)  # where OpenCV 4.9 has these functions
     level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    logging.setLogLevel(getattr(logging, "LOG_LEVEL_SILENT", 0))
     try:
         if isinstance(source, str):
             keys = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC

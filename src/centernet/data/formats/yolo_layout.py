@@ -209,7 +209,9 @@ def _stated_roots(file: DataFile) -> list[Path]:
 
 
 def _around(folder: Path) -> list[Path]:
-    return [Path.cwd(), *folder.absolute().parents[:_UPWARDS]]
+    """The folders around one, and the current one, but not the whole disk, in which everything is."""
+    around = [Path.cwd(), *folder.absolute().parents[:_UPWARDS]]
+    return [path for path in around if path != Path(path.anchor)]
 
 
 def _absolute_roots(entries: Sequence[str]) -> list[Path]:
