@@ -118,6 +118,8 @@ def test_half_precision_is_half_the_size(
 
 @pytest.mark.parametrize("opset", [20, 23])
 def test_the_opset_is_the_one_asked_for(model: CenterNet, tmp_path: Path, opset: int) -> None:
+    if opset > 21 and tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 22):
+        pytest.skip(f"ONNX Runtime {onnxruntime.__version__} runs opsets up to 21")
     path = model.to_onnx(tmp_path / "m.onnx", opset=opset, num_detections=10)
     assert {entry.domain: entry.version for entry in onnx.load(path).opset_import}[""] == opset
 
