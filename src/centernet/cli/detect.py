@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from centernet.annotations.matching import CocoIds
+from centernet.annotations.image_names import CocoIds
 from centernet.cli.arguments import command_parser, given_options
 from centernet.cli.output import Output, add_detector_options, add_output_options, source_argument
 from centernet.detections import Detections

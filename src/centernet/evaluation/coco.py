@@ -18,9 +18,9 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from centernet.annotations.matching import ImageNames
+from centernet.annotations.found_boxes import FoundBoxes, found_in_json, load_json
+from centernet.annotations.image_names import ImageNames
 from centernet.annotations.problems import DataWarning
-from centernet.annotations.results import FoundBoxes, found_in_json, load_json
 from centernet.boxes import xyxy_to_xywh
 
 from .collecting import Collected, EvaluationResult, Evaluator, text_table

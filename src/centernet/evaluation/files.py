@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from centernet.annotations.matching import CocoIds, ImageNames
+from centernet.annotations.found_boxes import Form, FoundBoxes, Key, ScoreColumn, plain_id, read_found
+from centernet.annotations.image_names import CocoIds, ImageNames
 from centernet.annotations.problems import DataError, with_nearest
-from centernet.annotations.results import Form, FoundBoxes, Key, ScoreColumn, plain_id, read_found
 from centernet.boxes import cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_xywh
 from centernet.detections import Detections
 
@@ -74,7 +74,7 @@ def evaluate_files(
 
     Args:
         truth: the data set.
-        detections: a file or a folder, see `centernet.annotations.results`.
+        detections: a file or a folder, see `centernet.annotations.found_boxes`.
         annotations: COCO's file that the truth was read from. Its ids are then the numbers of images and categories,
             and COCO's figures those of pycocotools for these two files: of flags it reads `iscrowd` alone.
         score_column: of YOLO's text files: behind the box (`last`), or behind the class (`second`).

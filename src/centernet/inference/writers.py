@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
-from centernet.annotations.matching import CocoIds, ImageNames
+from centernet.annotations.image_names import CocoIds, ImageNames
 from centernet.annotations.mot import result_rows
 from centernet.annotations.problems import DataError
 from centernet.detections import Column, Detections

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from centernet.annotations.matching import ImageNames
+from centernet.annotations.image_names import ImageNames
 from centernet.annotations.problems import DataError
 
 NAMES = ["data/train/a.jpg", "data/val/a.jpg", "data/val/b.png", "data/val/c.d.JPG", "data/val/273271,c9db.jpg"]
