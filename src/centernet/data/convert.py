@@ -22,22 +22,7 @@ from ..annotations.problems import NOTE_KINDS, DataError, check_option
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
-from . import (
-    COCO,
-    CSV,
-    CVAT,
-    KITTI,
-    MOT,
-    VOC,
-    YOLO,
-    CrowdHuman,
-    Datumaro,
-    KITTITracking,
-    LabelMe,
-    LabelStudio,
-    OpenImages,
-    WIDERFace,
-)
+from . import COCO
 from .columns import Columns
 from .dataset import DetectionDataset
 from .sample import Floats, Ints
@@ -49,24 +34,6 @@ Target: TypeAlias = Literal["coco", "voc", "yolo", "mot"]
 ImageFiles: TypeAlias = Literal["link", "copy", "none"]
 
 _UNKNOWN_RATE = 30.0
-
-_NOT_READ: Sequence[tuple[type[DetectionDataset], str]] = (
-    (COCO, "masks, keypoints, licences and the ids of annotations"),
-    (VOC, "pose, truncation, parts and segmentations"),
-    (YOLO, "the corners of polygons (the boxes around them are taken), key points, scores and identities"),
-    (MOT, "visibility, and objects of classes that were not asked for"),
-    (KITTITracking, "places in space, occlusion and truncation, and objects of classes that were not asked for"),
-    (KITTI, "places in space, occlusion and truncation, scores, and objects of classes that were not asked for"),
-    (CSV, "columns other than the image, its size, the box, its class and ignore, iscrowd or difficult"),
-    (OpenImages, "flags other than IsGroupOf, image labels, masks, relations and the hierarchy of classes"),
-    (WIDERFace, "blur, expression, illumination, occlusion and pose, and events"),
-    (CrowdHuman, "the other two boxes of each person, and their attributes"),
-    (CVAT, "the outlines of polygons, ellipses and masks, attributes, tags, occlusion and the order of the layers"),
-    (LabelMe, "the outlines of polygons and masks, flags, groups and descriptions"),
-    (LabelStudio, "the outlines of polygons and ellipses, choices, texts, relations, predictions and who annotated"),
-    (Datumaro, "attributes, the outlines of polygons and masks, and what datumaro itself passes over"),
-)
-"""What the readers themselves leave behind."""
 
 
 @dataclass
@@ -300,13 +267,14 @@ def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
 
 def _left_behind(datasets: Mapping[str, DetectionDataset], to: Target, absent: Sequence[str]) -> list[str]:
     """Return a sentence for each thing beside the boxes that the new files do not say."""
-    read_by = {kind for kind, _ in _NOT_READ if any(isinstance(dataset, kind) for dataset in datasets.values())}
+    from_coco = any(isinstance(dataset, COCO) for dataset in datasets.values())
+    not_read = dict.fromkeys(dataset.not_read for dataset in datasets.values())
     sentences: list[tuple[object, str]] = [
-        (to != "coco" and COCO in read_by, f"ids of images and categories are not kept: {to.upper()} has none"),
+        (to != "coco" and from_coco, f"ids of images and categories are not kept: {to.upper()} has none"),
         (to == "voc", "the order of the classes is not kept: VOC has no list of them"),
         (to == "voc" and absent, f"classes without an object are not kept: {', '.join(absent)}"),
         (to == "mot", "visibility: 1 is written for all; frames are numbered anew from 1"),
-        *((kind in read_by, f"not read from the source: {what}") for kind, what in _NOT_READ),
+        *((what, f"not read from the source: {what}") for what in not_read),
     ]
     for split, dataset in datasets.items():
         problems = [problem for problem in dataset.problems if problem.kind not in NOTE_KINDS]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -73,7 +73,10 @@ class DetectionDataset:
 
     Attributes:
         problems: every defect found so far, with what was done about it; reading images may add to it.
+        not_read: what a format says beside boxes and classes that its reader leaves behind, for messages.
     """
+
+    not_read: ClassVar[str] = ""
 
     def __init__(
         self,

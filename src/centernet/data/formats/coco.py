@@ -40,6 +40,8 @@ class COCO(DetectionDataset):
         strict: the first problem is an error.
     """
 
+    not_read = "masks, keypoints, licences and the ids of annotations"
+
     def __init__(
         self,
         annotations: str | os.PathLike[str],

@@ -29,6 +29,8 @@ class CrowdHuman(DetectionDataset):
         strict: the first problem is an error.
     """
 
+    not_read = "the other two boxes of each person, and their attributes"
+
     def __init__(
         self,
         annotations: str | os.PathLike[str],

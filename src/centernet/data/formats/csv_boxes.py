@@ -41,6 +41,8 @@ class CSV(Listed):
         strict: the first problem is an error.
     """
 
+    not_read = "columns other than the image, its size, the box, its class and ignore, iscrowd or difficult"
+
     def __init__(
         self,
         annotations: str | os.PathLike[str],

@@ -30,6 +30,8 @@ class CVAT(Listed):
         strict: the first problem is an error.
     """
 
+    not_read = "the outlines of polygons, ellipses and masks, attributes, tags, occlusion and the order of the layers"
+
     def __init__(
         self,
         annotations: str | os.PathLike[str],

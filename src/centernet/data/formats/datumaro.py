@@ -35,6 +35,8 @@ class Datumaro(Listed):
         strict: the first problem is an error.
     """
 
+    not_read = "attributes, the outlines of polygons and masks, and what datumaro itself passes over"
+
     def __init__(
         self,
         root: str | os.PathLike[str],

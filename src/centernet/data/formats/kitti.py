@@ -40,6 +40,8 @@ class KITTITracking(DetectionDataset):
         strict: the first problem is an error.
     """
 
+    not_read = "places in space, occlusion and truncation, and objects of classes that were not asked for"
+
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -89,6 +91,8 @@ class KITTI(DetectionDataset):
         max_truncation: share of the object outside of the image, 0 .. 1.
         strict: the first problem is an error.
     """
+
+    not_read = "places in space, occlusion and truncation, scores, and objects of classes that were not asked for"
 
     def __init__(
         self,

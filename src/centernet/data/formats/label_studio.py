@@ -38,6 +38,8 @@ class LabelStudio(Listed):
         strict: the first problem is an error.
     """
 
+    not_read = "the outlines of polygons and ellipses, choices, texts, relations, predictions and who annotated"
+
     def __init__(
         self,
         annotations: str | os.PathLike[str],

@@ -24,6 +24,8 @@ class LabelMe(Listed):
         strict: the first problem is an error.
     """
 
+    not_read = "the outlines of polygons and masks, flags, groups and descriptions"
+
     def __init__(
         self,
         root: str | os.PathLike[str],

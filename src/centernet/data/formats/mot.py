@@ -38,6 +38,8 @@ class MOT(DetectionDataset):
         strict: the first problem is an error.
     """
 
+    not_read = "visibility, and objects of classes that were not asked for"
+
     def __init__(
         self,
         root: str | os.PathLike[str],

@@ -42,6 +42,8 @@ class OpenImages(Listed):
         strict: the first problem is an error.
     """
 
+    not_read = "flags other than IsGroupOf, image labels, masks, relations and the hierarchy of classes"
+
     def __init__(
         self,
         annotations: str | os.PathLike[str],

@@ -43,6 +43,8 @@ class VOC(DetectionDataset):
         strict: the first problem is an error.
     """
 
+    not_read = "pose, truncation, parts and segmentations"
+
     vocabulary: Sequence[str] | None = None
     """The classes that there are, where the format says so: any other is a problem."""
 

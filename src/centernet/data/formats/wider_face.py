@@ -26,6 +26,8 @@ class WIDERFace(Listed):
         strict: the first problem is an error.
     """
 
+    not_read = "blur, expression, illumination, occlusion and pose, and events"
+
     def __init__(
         self,
         annotations: str | os.PathLike[str],

@@ -47,6 +47,8 @@ class YOLO(DetectionDataset):
         without_labels: images that have no label file, not even an empty one. With no other image it is an error.
     """
 
+    not_read = "the corners of polygons (the boxes around them are taken), key points, scores and identities"
+
     def __init__(
         self,
         data: str | os.PathLike[str],
