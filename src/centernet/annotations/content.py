@@ -19,7 +19,7 @@ import yaml
 
 from ..images import IMAGE_SUFFIXES
 from .json_stream import opened_plain
-from .text import number
+from .text import number_or_none
 
 Role: TypeAlias = Literal["boxes", "broken", "results", "settings", "other"]
 
@@ -103,7 +103,7 @@ def _judge_rows(lines: list[str]) -> Content:
 def _kind_of_row(line: str) -> str | None:
     """Name the kind of a row that may state a box; None for one that does not."""
     fields = [field for field in _SEPARATORS.split(line) if field]
-    values = [_number(field) for field in fields]
+    values = [number_or_none(field) for field in fields]
     numbers = [value for value in values if value is not None]
     words = len(fields) - len(numbers)
     if len(numbers) < 4:
@@ -120,13 +120,6 @@ def _kind_of_row(line: str) -> str | None:
     return "rows of names and numbers" if words <= 2 and not fields[0].endswith(":") else None
 
 
-def _number(text: str) -> float | None:
-    try:
-        return number(text)
-    except ValueError:
-        return None
-
-
 _BOX_COLUMNS = (
     "xmin x1 left bbox bboxes xcenter xcentre cx bboxx bboxxmin boxx1 bboxleft bboxx1 roix1 minx region "
     "regionshapeattributes topleftx x"
@@ -139,14 +132,14 @@ def _judge_table(lines: list[str]) -> Content:
     filled = [line for line in lines if line.strip()][:_ROWS]
     separator = max(",;\t", key=lambda sign: filled[0].count(sign)) if filled else ","
     rows = [row for row in csv.reader(filled, delimiter=separator) if row]
-    if any(_number(field) is not None for field in rows[0]) and len(rows[0]) > 1:
-        boxes = [row for row in rows if sum(_number(field) is not None for field in row) >= 4]
+    if any(number_or_none(field) is not None for field in rows[0]) and len(rows[0]) > 1:
+        boxes = [row for row in rows if sum(number_or_none(field) is not None for field in row) >= 4]
         return Content("boxes", "CSV of boxes") if boxes else Content("other", "a table")
     columns = {re.sub(r"[^a-z0-9]", "", field.lower()) for field in rows[0]}
     if not columns & _BOX_KEY_COLUMNS:
         blank = [row for row in rows if len(row) >= 6 and not any(row[1:6])]  # RetinaNet's images without objects
         named = [row for row in rows if any(field.lower().endswith(IMAGE_SUFFIXES) for field in row)]
-        boxes = [row for row in named if sum(_number(field) is not None for field in row) >= 4]
+        boxes = [row for row in named if sum(number_or_none(field) is not None for field in row) >= 4]
         return Content("boxes", "CSV of boxes") if blank or boxes else Content("other", "a table")
     return Content("results" if columns & {"score", "scores"} else "boxes", "CSV of boxes")
 
@@ -154,7 +147,7 @@ def _judge_table(lines: list[str]) -> Content:
 def _has_header(lines: list[str]) -> bool:
     """Return True if a line of five names or more comes before one of as many fields, four of them numbers."""
     rows = [re.split("[,;\t]", line) for line in lines[:2]]
-    numbers = [sum(_number(field) is not None for field in row) for row in rows]
+    numbers = [sum(number_or_none(field) is not None for field in row) for row in rows]
     return len(rows) == 2 and len(rows[0]) == len(rows[1]) > 4 and numbers[0] == 0 and numbers[1] >= 4
 
 

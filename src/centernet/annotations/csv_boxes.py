@@ -22,7 +22,7 @@ import numpy as np
 from ..images import IMAGE_SUFFIXES
 from .listed import ListedImages
 from .problems import DataError, Reports, opening, with_nearest
-from .text import iterate_lines, number
+from .text import iterate_lines, number, number_or_none
 
 Convention: TypeAlias = Literal["edges", "inclusive", "voc"]
 CONVENTIONS: Mapping[Convention, tuple[float, float]] = {"edges": (0, 0), "inclusive": (0, 1), "voc": (-1, 0)}
@@ -132,20 +132,13 @@ def _fit(kinds: str, row: Sequence[str]) -> bool:
     if any(row[len(kinds) :]):
         return False
     for kind, text in zip(kinds, [*row, *[""] * len(kinds)], strict=False):
-        if not (_is_image(text) if kind == "i" else kind == "c" or not text or _number(text) is not None):
+        if not (_is_image(text) if kind == "i" else kind == "c" or not text or number_or_none(text) is not None):
             return False
     return True
 
 
 def _is_image(text: str) -> bool:
     return Path(text.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _number(text: str) -> float | None:
-    try:
-        return number(text)
-    except ValueError:
-        return None
 
 
 def _split(line: str, separator: str, *, strict: bool = True) -> list[str]:
@@ -300,7 +293,7 @@ class _Reader:
         stated = [fields[places[role]] for role in ("image height", "image width") if role in places]
         size = None
         if len(stated) == 2 and any(stated):
-            height, width = (_number(text) or 0 for text in stated)
+            height, width = (number_or_none(text) or 0 for text in stated)
             size = (int(height), int(width)) if 1 <= height < 2**31 and 1 <= width < 2**31 else (0, 0)
         image = self.listed.image(name, self.path, size)
         if size is not None and (size == (0, 0) or size != self.listed.sizes[image]):

@@ -23,6 +23,14 @@ def number(text: str) -> float:
     return float(text)
 
 
+def number_or_none(text: str) -> float | None:
+    """Return a number as files write it; None for what is none."""
+    try:
+        return number(text)
+    except ValueError:
+        return None
+
+
 def json_box(values: Any) -> tuple[float, float, float, float] | None:
     """Return ``x1 y1 x2 y2`` of ``[x, y, width, height]``; None unless it has four numbers, perhaps as text."""
     if not isinstance(values, list) or len(values) != 4 or bool in map(type, values):

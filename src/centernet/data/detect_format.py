@@ -23,7 +23,7 @@ from ..annotations.json_stream import opened_plain
 from ..annotations.problems import DataError, DataWarning, FilesRead, noting_files, with_nearest
 from ..annotations.text import text_lines
 from ..configuration import plain
-from ..images import IMAGE_SUFFIXES, walk_files
+from ..images import walk_images
 from . import (
     COCO,
     CSV,
@@ -49,6 +49,7 @@ from .formats.datumaro import find_datumaro
 from .formats.kitti import find_kitti, find_root
 from .formats.label_studio import find_label_studio
 from .formats.labelme import find_labelme
+from .formats.layout import SPLIT_WORDS
 from .formats.open_images import find_open_images
 from .formats.voc_folders import find_voc
 from .formats.wider_face import find_wider_face
@@ -260,7 +261,7 @@ def _look_inside(path: Path, name: str | None) -> Source | None:
     if len(found) > 1:
         roles = {folder: _role(folder.name) for folder in found}
         formats = {other.format.name for other in found.values()}
-        distinct = len(set(roles.values())) == len(found) and set(roles.values()) <= set(_ROLES)
+        distinct = len(set(roles.values())) == len(found) and set(roles.values()) <= set(SPLIT_WORDS)
         if len(formats) > 1 or not distinct or any(len(other.splits) > 1 for other in found.values()):
             texts = "; ".join(f"{inside[folder]} ({other.format.title})" for folder, other in found.items())
             raise DataError(f"{path}: it holds several data sets, give one of them: {texts}")
@@ -407,14 +408,9 @@ def _crowdhuman(path: Path) -> Splits | str:
 
 
 def _images(path: Path) -> Splits | str:
-    def has_images(depth: int) -> bool:
-        return any(file.suffix.lower() in IMAGE_SUFFIXES for file in walk_files(path, depth=depth))
+    direct = path.is_dir() and any(walk_images(path, depth=0))
+    return {"train": {"root": path, "recursive": not direct}} if direct or any(walk_images(path)) else ""
 
-    direct = path.is_dir() and has_images(0)
-    return {"train": {"root": path, "recursive": not direct}} if direct or has_images(_DEPTH) else ""
-
-
-_DEPTH = 32
 
 # fmt: off
 FORMATS: Sequence[Format] = (
@@ -464,13 +460,11 @@ FORMATS: Sequence[Format] = (
 )
 # fmt: on
 
-_ROLES = {"train": {"train", "training"}, "val": {"val", "valid", "validation", "dev"}, "test": {"test", "testing"}}
-
 
 def _role(name: str) -> str:
     """``train``, ``val`` or ``test`` where the name of a file or list says so, else the name itself."""
     words = "".join(c if c.isalpha() else " " for c in name.lower()).split()
-    roles = [role for role, known in _ROLES.items() if not known.isdisjoint(words)]
+    roles = [role for role, known in SPLIT_WORDS.items() if not known.isdisjoint(words)]
     return next(iter(roles), "train" if words in (["trainval"], ["annotations"], ["instances"]) else name)
 
 
@@ -482,9 +476,9 @@ def name_splits(found: Splits) -> Splits:
     splits: Splits = {}
     for name in sorted(found):
         role = _role(name)
-        role = "train" if len(found) == 1 and role not in _ROLES else role
+        role = "train" if len(found) == 1 and role not in SPLIT_WORDS else role
         splits[name if role in splits else role] = found[name]
-    order = [*_ROLES, *sorted(splits)]
+    order = [*SPLIT_WORDS, *sorted(splits)]
     return {name: splits[name] for name in sorted(splits, key=order.index)}
 
 

@@ -11,6 +11,7 @@ from .listing import (
     list_images as list_images,
     walk_files as walk_files,
     walk_folders as walk_folders,
+    walk_images as walk_images,
 )
 from .preprocessing import Preprocessing as Preprocessing
 from .reading import (

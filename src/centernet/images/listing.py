@@ -50,6 +50,11 @@ def walk_files(folder: Path, *, depth: int = _DEPTH) -> Iterator[Path]:
         yield from (current / name for name in files)
 
 
+def walk_images(folder: Path, *, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yield the images among the files of `walk_files`: those with one of `IMAGE_SUFFIXES`, in upper or lower case."""
+    return (path for path in walk_files(folder, depth=depth) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
 def walk_folders(folder: Path, *, depth: int = _DEPTH) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield a folder and its subfolders, each with the names of its files and of its own subfolders, sorted.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...annotations.labelme import LabelmeFiles, read_labelme
 from ...annotations.problems import DataError, Reports
-from ...images import IMAGE_SUFFIXES, walk_files
+from ...images import walk_files, walk_images
 from .layout import Folder, find_image_folder
 from .listed import Listed, choose_files
 
@@ -64,9 +64,7 @@ def _find_images(root: Path, images: str | os.PathLike[str] | None, files: Label
 
 
 def _say_without_file(source: Path, images: Path, files: LabelmeFiles, report: Reports) -> None:
-    there = (
-        path.relative_to(images).as_posix() for path in walk_files(images) if path.suffix.lower() in IMAGE_SUFFIXES
-    )
+    there = (path.relative_to(images).as_posix() for path in walk_images(images))
     without = sorted(set(there) - set(files.listed.names))
     if without:
         text = f"{len(without)} images have no JSON file, such as {without[0]}; they are left out"

@@ -15,11 +15,17 @@ from numpy.typing import NDArray
 
 from ...annotations.problems import DataError, Reports
 from ...annotations.rows import SLIVER, BoxRows, RowList, are_usable, describe_fault
-from ...images import IMAGE_SUFFIXES, ImageError, image_size, walk_files
+from ...images import ImageError, image_size, walk_images
 from ..columns import Columns, Paths
 
 _BLOCK = 1 << 16  # boxes that are judged at once
 NO_FILE = "no such file"
+SPLIT_WORDS: Mapping[str, frozenset[str]] = {
+    "train": frozenset({"train", "training"}),
+    "val": frozenset({"val", "valid", "validation", "dev"}),
+    "test": frozenset({"test", "testing"}),
+}
+"""Words in the names of files and folders, in lower case, that say which split they are of."""
 _INNER = (
     *("train", "training", "val", "valid", "validation", "dev", "test", "testing", "trainval", "default"),
     *("annotations", "annotation", "labels", "data", "csv"),
@@ -57,10 +63,9 @@ class Folder:
                 return [found]
         if self._by_base_name is None:
             self._by_base_name = {}
-            for path in walk_files(self.root):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    inside = path.relative_to(self.root).as_posix()
-                    self._by_base_name.setdefault(path.name.lower(), []).append(inside)
+            for path in walk_images(self.root):
+                inside = path.relative_to(self.root).as_posix()
+                self._by_base_name.setdefault(path.name.lower(), []).append(inside)
         same = self._by_base_name.get(parts[-1].lower(), []) if parts else []
         alike = [_common_end(path.split("/"), parts) for path in same]
         return [path for path, length in zip(same, alike, strict=True) if length == max(alike)]

@@ -11,10 +11,10 @@ from typing import Any
 
 from ...annotations.problems import DataError, Reports
 from ...annotations.voc import is_voc, read_voc
-from ...images import IMAGE_SUFFIXES, walk_files, walk_folders
-from .layout import root_hint
+from ...images import IMAGE_SUFFIXES, walk_files, walk_folders, walk_images
+from .layout import SPLIT_WORDS, root_hint
 
-_SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
+_SPLITS = frozenset().union(*SPLIT_WORDS.values())
 _OF_ANNOTATIONS = ("ann", "label", "xml", "voc")  # how names of folders begin, in lower case
 _OF_IMAGES = ("jpegimages", "image", "img", "data", "picture", "photo")
 _DEPTH, _JUDGED, _SAMPLE = 2, 3, 20
@@ -48,7 +48,9 @@ def find_voc(path: Path) -> dict[str, dict[str, Any]] | str:
         names = ", ".join(folder.relative_to(path).as_posix() for folder in alone[:6])
         return f"several folders hold XML files, {names}: give one with the folder of its images (--images) beside it"
     splits = {name: _arguments(path, Path(os.path.commonpath(folders))) for name, folders in groups.items()}
-    if all("images" in arguments or usual for arguments in splits.values()) or not _has_images(path, depth=_DEPTH + 1):
+    if all("images" in arguments or usual for arguments in splits.values()) or not any(
+        walk_images(path, depth=_DEPTH + 1)
+    ):
         return splits
     return "there are XML files of VOC, and no image has the name of one or is its <filename>"
 
@@ -79,14 +81,10 @@ def _one_folder(path: Path, folders: list[Path]) -> Path | None:
     if len(folders) == 1 or path in folders:
         return path if path in folders else folders[0]
     common = Path(os.path.commonpath(folders))
-    if common != path or all(_has_images(folder) for folder in folders):
+    if common != path or all(any(walk_images(folder, depth=0)) for folder in folders):
         return common
     named = [folder for folder in folders if folder.name.lower().startswith(_OF_ANNOTATIONS)]
     return named[0] if len(named) == 1 else None
-
-
-def _has_images(folder: Path, depth: int = 0) -> bool:
-    return any(file.suffix.lower() in IMAGE_SUFFIXES for file in walk_files(folder, depth=depth))
 
 
 def _arguments(path: Path, annotations: Path) -> dict[str, Any]:
@@ -184,13 +182,12 @@ class ImagesByStem:
         self.names: list[str] = []
         self._stems: dict[str, list[str]] = {}
         self._bases: dict[str, list[str]] = {}  # by name and by stem, in lower case, wherever they are
-        for file in walk_files(folder):
-            if file.suffix.lower() in IMAGE_SUFFIXES:
-                name = file.relative_to(folder).as_posix()
-                self.names.append(name)
-                self._stems.setdefault(os.path.splitext(name)[0], []).append(name)
-                for key in (file.name.lower(), os.path.splitext(file.name)[0].lower()):
-                    self._bases.setdefault(key, []).append(name)
+        for file in walk_images(folder):
+            name = file.relative_to(folder).as_posix()
+            self.names.append(name)
+            self._stems.setdefault(os.path.splitext(name)[0], []).append(name)
+            for key in (file.name.lower(), os.path.splitext(file.name)[0].lower()):
+                self._bases.setdefault(key, []).append(name)
         self._lower = {stem.lower(): names for stem, names in reversed(self._stems.items())}
 
     def __contains__(self, stem: str) -> bool:

@@ -17,7 +17,7 @@ from ...annotations.problems import DataError, Reports, choose_class_names, note
 from ...annotations.text import filled_lines
 from ...annotations.yolo import LabelRows, label_paths
 from ...annotations.yolo_files import DataFile, compare_notes, ends, is_names_file
-from ...images import IMAGE_SUFFIXES, ImageError, list_images, walk_files
+from ...images import ImageError, list_images, walk_files, walk_images
 from ..columns import Columns
 from ..dataset import DetectionDataset
 from .layout import Folder, ImageList, rows_asked_for
@@ -159,9 +159,8 @@ class _Reader:
         inside = _inside(place, self.root)
         folders = dict.fromkeys((self.root / path).parent for path in label_paths(f"{inside}/x.jpg".lstrip("/")))
         stems: dict[str, list[str]] = {}
-        for path in walk_files(self.images.folder.root):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                stems.setdefault(path.stem.lower(), []).append(_inside(path, self.images.folder.root))
+        for path in walk_images(self.images.folder.root):
+            stems.setdefault(path.stem.lower(), []).append(_inside(path, self.images.folder.root))
         files = {path: folder for folder in folders for path in _label_files(folder)}
         for path, around in files.items():
             end = f"/{path.relative_to(around).with_suffix('').as_posix().lower()}"

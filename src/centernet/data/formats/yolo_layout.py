@@ -12,7 +12,7 @@ from ...annotations.problems import DataError
 from ...annotations.text import filled_lines
 from ...annotations.yolo import label_paths
 from ...annotations.yolo_files import DataFile, ends, inside_path, is_names_file, read_yaml
-from ...images import IMAGE_SUFFIXES, walk_files, walk_folders
+from ...images import IMAGE_SUFFIXES, walk_folders, walk_images
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LOOKED_AT = 8  # text files of a folder, and folders of one, that are judged
@@ -126,7 +126,7 @@ def splits_by_layout(root: Path) -> dict[str, Sequence[str]]:
     if splits:
         return splits
     whole = next((name for name in ("images", "Images") if (root / name).is_dir()), "")
-    return {"train": [whole or ("." if _has_images(root) or not (root / "labels").is_dir() else "images")]}
+    return {"train": [whole or ("." if any(walk_images(root)) or not (root / "labels").is_dir() else "images")]}
 
 
 def _is_list(file: Path) -> bool:
@@ -218,7 +218,7 @@ def _absolute_roots(entries: Sequence[str]) -> list[Path]:
     """The folder of entries that are absolute and hold images."""
     folders = [Path(os.path.normpath(entry)) for entry in entries if Path(entry).is_absolute()]
     bases = [_before_images(folder) for folder in folders if folder.is_dir() and len(folder.parts) > _DEEP]
-    return [Path(os.path.commonpath(bases))] if bases and all(map(_has_images, folders)) else []
+    return [Path(os.path.commonpath(bases))] if bases and all(any(walk_images(folder)) for folder in folders) else []
 
 
 def _root_of_lists(root: Path, places: Sequence[Path]) -> Path:
@@ -244,10 +244,6 @@ def _before_images(folder: Path) -> Path:
 
 
 _IMAGES = ("images", "Images", "JPEGImages")
-
-
-def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in walk_files(folder))
 
 
 def _is_text(entry: str) -> bool:
