@@ -223,7 +223,8 @@ def _at_least(values: Any, low: float) -> Any:
 
 
 def _positive(values: Any) -> Any:
-    return _at_least(values, 0)
+    """Hold values above zero; at zero the gradient is 0, which torch's `clamp` gives since 2.9 or so alone."""
+    return np.maximum(values, 0) if isinstance(values, np.ndarray) else values.relu()
 
 
 def _divide(a: Any, b: Any) -> Any:
