@@ -123,7 +123,7 @@ def test_data_without_identities_end_in_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*pictures of data.val are also in data.train.*")
+@pytest.mark.filterwarnings("ignore:.*images of data.val are also in data.train.*")
 @pytest.mark.filterwarnings("ignore:.*images are used.*")
 def test_the_small_config_trains_on_videos_and_still_pictures(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

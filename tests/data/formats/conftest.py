@@ -355,7 +355,7 @@ def crowdhuman(root: Path) -> Small:
                 and isinstance(e.get("ID"), str)]  # fmt: skip
 
     def count(data: bytes, dataset: DetectionDataset) -> None:
-        problems = [problem for problem in dataset.problems if problem.kind != "unknown-key"]
+        problems = [problem for problem in dataset.problems if problem.kind not in ("unknown-key", "unknown-value")]
         of_boxes = [problem for problem in problems if ", box " in problem.message]
         lines = [line for line in data.split(b"\n") if line.strip()]
         assert len(dataset) + len(problems) - len(of_boxes) == len(lines)
@@ -396,7 +396,11 @@ def coco(root: Path) -> Small:
 
     def count(data: bytes, dataset: DetectionDataset) -> None:
         entries = json.loads(data.decode("utf-8-sig"))
-        of_boxes = [p for p in dataset.problems if "annotations[" in p.message and p.kind != "unknown-key"]
+        of_boxes = [
+            p
+            for p in dataset.problems
+            if "annotations[" in p.message and p.kind not in ("unknown-key", "unknown-value")
+        ]
         held = entries["annotations"]
         assert boxes_of(dataset) + len(of_boxes) == len(held) or (len(dataset) < 2 and dataset.problems)
         of_pictures = [p for p in dataset.problems if p.kind in ("missing-image", "unreadable-image", "duplicate")]
