@@ -10,77 +10,26 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from centernet.annotations.mot import SequenceInfo
 from centernet.annotations.problems import Reports
-from centernet.images import ImageError, LazyImage, check_image, list_images, open_image
+from centernet.images import ImageError, check_image, list_images, open_image
+from centernet.inference.frame import Frame as Frame, SourceError as SourceError
+from centernet.inference.moving import is_video, stated, video_frames, without_password
 
 Item: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8]"
 SourceLike: TypeAlias = "Source | Item | Sequence[Item] | int"
 ErrorHandler: TypeAlias = Callable[[ImageError], None]
 SourceKind: TypeAlias = Literal["image", "list", "folder", "pattern", "video", "camera", "stream"]
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"),
-    *(".mjpg", ".mjpeg"),
-)
-"""Suffixes, in lower case, by which a file counts as a video."""
-
-TIMEOUT = 10.0
-"""Seconds after which a stream that cannot be opened, or sends nothing, is given up."""
-
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
-
-
-class SourceError(ValueError):
-    """A source of images that cannot be used, or breaks off; the message names it and what to do."""
-
-
-class Frame:
-    """One image of a source.
-
-    Args:
-        image: uint8 H×W×3, RGB, upright; or a `LazyImage` that is decoded when somebody asks for `image`.
-        name: the path inside a folder, the path as it was given in a list or found by a pattern, the name of a single
-            file; ``clip_000012`` for frame 12 of ``clip.mp4``, ``image_000012`` for an array, ``camera_0_000012`` for
-            a camera.
-        path: the file that it was read from (a video's frames share one), or None for an array, a camera and a stream.
-        index: its place in the source, from 0; unreadable images that were left out count.
-    """
-
-    def __init__(self, image: NDArray[np.uint8] | LazyImage, name: str, path: Path | None, index: int) -> None:
-        self.lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
-        self.name, self.path, self.index = name, path, index
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """(height, width) of the image, without decoding it."""
-        return self.lazy.size_hw
-
-    @cached_property
-    def image(self) -> NDArray[np.uint8]:
-        """uint8 H×W×3, RGB, upright, in its own size; an ImageError where a file is damaged behind its header."""
-        return self.lazy.read()[0]
-
-    @property
-    def is_file(self) -> bool:
-        """True for an image with a file of its own, False for an array or a frame of a video, camera or stream."""
-        return self.path is not None and not _is_video(self.path)
-
-    @property
-    def location(self) -> str:
-        """The path of its file where it has one of its own, else its name."""
-        return str(self.path) if self.is_file else self.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +51,14 @@ class Source:
     @property
     def is_moving(self) -> bool:
         """True where an item gives several frames: a video, camera or stream."""
-        return self.live or any(map(_is_video, self.items))
+        return self.live or any(map(is_video, self.items))
 
     @cached_property
     def length(self) -> int | None:
         """Number of frames, where it is known beforehand; a video's own count may be off."""
         if self.live:
             return None
-        counts = [_stated(item)[0] if _is_video(item) else 1 for item in self.items]
+        counts = [stated(item)[0] if is_video(item) else 1 for item in self.items]
         return None if 0 in counts else sum(counts)
 
     @cached_property
@@ -117,7 +66,7 @@ class Source:
         """Frames per second that a video file, or the seqinfo.ini of a folder, states; None for other sources."""
         if self.sequence is not None:
             return self.sequence.frame_rate
-        return _stated(self.items[0])[1] if self.kind == "video" else None
+        return stated(self.items[0])[1] if self.kind == "video" else None
 
     @cached_property
     def sequence(self) -> SequenceInfo | None:
@@ -134,9 +83,9 @@ class Source:
         """
         index = 0
         for number, item in enumerate(self.items):
-            if self.live or _is_video(item):
+            if self.live or is_video(item):
                 video: Any = item if self.live else Path(item)  # type: ignore[arg-type]
-                for frame in _video(video, index):
+                for frame in video_frames(video, index):
                     yield lambda frame=frame: frame  # type: ignore[misc]
                     index = frame.index + 1
             else:
@@ -179,7 +128,7 @@ def open_source(source: SourceLike) -> Source:
         raise SourceError(f"expected {kinds} as the source of images, got {type(source).__name__}")
     for item in (str(item) for item in source if isinstance(item, (str, os.PathLike))):
         if _ADDRESS.match(item):
-            raise SourceError(f"{_without_password(item)}: a stream within a list; give it alone")
+            raise SourceError(f"{without_password(item)}: a stream within a list; give it alone")
         if Path(item).is_dir():
             raise SourceError(f"{Path(item)}: a folder within a list; give the folder alone, or its files")
     return Source("list", source)
@@ -228,25 +177,13 @@ def _open_path(path: Path) -> Source:
             path /= info.images
         return Source("folder", list_images(path), path)
     if path.exists():
-        return Source("video" if _is_video(path) else "image", [path])
+        return Source("video" if is_video(path) else "image", [path])
     if not glob.has_magic(str(path)):
         raise SourceError(f"{path}: no such file or folder; check the path")
     matches = sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
     if not matches:
         raise SourceError(f"{path}: no file has such a name; check the pattern, and quote it in a shell")
     return Source("pattern", matches)
-
-
-def _is_video(item: Any) -> bool:
-    return isinstance(item, (str, os.PathLike)) and str(item).lower().endswith(VIDEO_SUFFIXES)
-
-
-def _stated(path: Item | int) -> tuple[int, float | None]:
-    """Return the number of frames that a video file states, 0 for none, and its frame rate, where that is sensible."""
-    capture = cv2.VideoCapture(str(path))
-    number, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
-    capture.release()
-    return max(0, number), rate if 0.01 < rate < 1000 else None
 
 
 def _open_item(item: Any, name: str, index: int) -> Frame:
@@ -258,68 +195,3 @@ def _open_item(item: Any, name: str, index: int) -> Frame:
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     return Frame(item, name, None, index)
-
-
-def _video(source: Path | str | int, first: int) -> Iterator[Frame]:
-    """Read the frames of a video, stream or camera, numbered from `first`, named by their place in it."""
-    path = source if isinstance(source, Path) else None
-    shown, stem, hint = _describe(source)
-    with _capture(source) as capture:
-        if not capture.isOpened():
-            raise SourceError(f"{shown}: {hint}")
-        announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        number = 0
-        while (read := capture.read())[0]:
-            rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-            yield Frame(rgb, f"{stem}_{number:06d}", path, first + number)
-            number += 1
-    problem = "" if path or announced > 0 else f"no more images came after {number}; those before are kept"
-    # Containers state a duration rather than a count: a few frames less is the rule, not a loss.
-    if number < announced - max(2, announced // 50):
-        problem = f"the video breaks off after {number} of {announced} frames; those before it are kept"
-    if number == 0:
-        problem = f"not one image came; {hint}"
-    if problem:
-        raise SourceError(f"{shown}: {problem}")
-
-
-def _describe(source: Path | str | int) -> tuple[str, str, str]:
-    """Return what a video is called in messages, the stem of its frames' names, and what to do if it gives nothing."""
-    if isinstance(source, Path):
-        if not source.is_file():
-            problem = "not a file" if source.exists() else "no such file or folder; check the path"
-            raise SourceError(f"{source}: {problem}")
-        hint = "OpenCV cannot open this video, or read its frames; play it to see whether it is whole, or convert it"
-        return str(source), source.stem, hint
-    if isinstance(source, int):
-        hint = "there is no such camera, or another program has it; cameras are numbered from 0"
-        return f"camera {source}", f"camera_{source}", hint
-    shown = _without_password(source)
-    hint = f"the stream cannot be opened, or sent nothing for {TIMEOUT:.0f} s; check address, network and password"
-    return shown, PurePosixPath(urlsplit(source).path).stem or "stream", hint
-
-
-def _without_password(address: str) -> str:
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-
-
-@contextmanager
-def _capture(source: Path | str | int) -> Iterator[cv2.VideoCapture]:
-    """Open OpenCV's reader, and close it at the end. It prints nothing: our errors say what it cannot open."""
-    logging: Any = getattr(cv2.utils, "logging", cv2)  # where OpenCV 4.9 has these functions
-    level = logging.getLogLevel()
-    logging.setLogLevel(getattr(logging, "LOG_LEVEL_SILENT", 0))
-    try:
-        if isinstance(source, str):
-            keys = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC
-            limits = [value for key in keys for value in (key, int(TIMEOUT * 1000))]
-            capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
-        else:
-            capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
-    finally:
-        logging.setLogLevel(level)
-    try:
-        yield capture
-    finally:
-        capture.release()
