@@ -115,6 +115,95 @@ def test_lost_buffer_is_in_seconds() -> None:
             assert ids(tracker.update(walkers(100))) == expected
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_identities_have_no_gaps(preset: str) -> None:
+    """One object among false alarms that are never seen twice: only FairMOT's own way numbers these too."""
+    random, tracker, by_option = np.random.default_rng(0), Tracker(preset), Tracker(preset, number_unshown=True)
+    shown, numbered = set(), set()
+    for step in range(60):
+        corners = random.uniform(200, 900, (2, 2))
+        rows = [[*xy, *(xy + 60), 0.75] for xy in corners] + [[10 + step, 20, 50 + step, 90, 0.95]] * (step > 30)
+        found, as_before = tracker.update(rows), by_option.update(rows)
+        assert found.bboxes.tolist() == as_before.bboxes.tolist()
+        shown.update(ids(found))
+        numbered.update(ids(as_before))
+    assert max(numbered) > 50 > len(numbered)
+    assert shown == (numbered if preset == "fairmot" else set(range(1, len(shown) + 1)))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("flat", "moves"),
+    [((10, 0, 50, 0), (1, 0)), ((0, 30, 0, 90), (0, 1)), ((7, 7, 7, 7), (0, 0)), ((10, 60, 50, 60), (0, 0))],
+)
+def test_a_flat_box_keeps_its_identity(preset: str, flat: tuple[float, ...], moves: tuple[float, ...]) -> None:
+    """Also while it slides along the edge of the image that it was cut at."""
+    tracker = Tracker(preset)
+    for step in range(8):
+        box = np.array(flat) + 0.5 * step * np.array(moves * 2)
+        tracks = tracker.update([[*box, 0.95], [200 + step, 100, 260 + step, 220, 0.95]])
+        assert ids(tracks) == [1, 2] and tracks.bboxes[0] == pytest.approx(box, abs=2)
+
+
+def test_arrays_in_the_place_of_detections() -> None:
+    rows = np.array([[10, 20, 50, 90, 0.95, 3], [200, 20, 240, 90, 0.92, 0]])
+    for given, labels in ((rows, [3, 0]), (rows[:, :5].astype(np.float32), [0, 0]), (rows.tolist(), [3, 0])):
+        tracker = Tracker()
+        found = tracker.update(given)
+        assert ids(found) == [1, 2] and found.labels.tolist() == labels
+        for nothing in ([], np.zeros((0, 5)), np.zeros((0, 6))):
+            assert len(tracker.update(nothing)) == 0
+        assert ids(tracker.update(given)) == [1, 2]
+    for wrong, says in (
+        (rows[:, :4], r"N×5 .*N×6 .*got the shape \(2, 4\)"),
+        (rows[0], r"got the shape \(6,\)"),
+        (rows[None], r"got the shape \(1, 2, 6\)"),
+        (rows + 0.5, "labels: expected whole numbers"),
+        (rows[:, [2, 1, 0, 3, 4]], "bboxes"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            Tracker().update(wrong)
+
+
+def test_times_of_a_steady_video_change_nothing() -> None:
+    """Nor do those that a file rounds to milliseconds, or a clock that begins anew."""
+    scene = [walkers(10 + 3 * step, 400 - 3 * step) if step % 7 else NOBODY for step in range(40)]
+    for times in (
+        [step / 30 for step in range(40)],
+        [round(step / 30, 3) + 1000 for step in range(40)],
+        [(step % 20) / 30 for step in range(40)],
+    ):
+        plain, timed = Tracker(frame_rate=30), Tracker(frame_rate=30)
+        for found, time in zip(scene, times, strict=True):
+            assert timed.update(found, time=time) == plain.update(found)
+
+
+@pytest.mark.parametrize("preset", ["bytetrack", "default"])
+@pytest.mark.parametrize("reupdate", [False, True])
+def test_frames_that_are_left_out_are_known_by_their_times(preset: str, reupdate: bool) -> None:
+    """A runner of 12 pixels a frame, of whom every third frame is kept, or now and then half a second is missing."""
+    frames = [step for step in range(90) if step < 30 or (step % 3 == 0 and not 60 <= step < 75)]
+    timed, plain = (Tracker(preset, frame_rate=30, reupdate=reupdate) for _ in range(2))
+    with_times = [ids(timed.update(walkers(12 * step), time=step / 30)) for step in frames]
+    without = [ids(plain.update(walkers(12 * step))) for step in frames]
+    assert with_times == [[1]] * len(frames) and without[:30] == [[1]] * 30 and [1] not in without[31:]
+
+
+def test_tracks_age_by_time() -> None:
+    """A pause of 1.5 s is within lost_seconds=2 and beyond 1, in one frame that is left out or in many."""
+    for seconds, expected in ((2.0, [1]), (1.0, [2])):
+        for pause in ([], [0.5, 1.0, 1.2, 1.3]):
+            tracker = Tracker("bytetrack", frame_rate=10, lost_seconds=seconds)
+            for step in range(5):
+                tracker.update(walkers(100), time=step / 10)
+            for time in pause:
+                tracker.update(NOBODY, time=0.4 + time)
+            tracker.update(walkers(100), time=0.4 + 1.5)
+            assert ids(tracker.update(walkers(100), time=2.0)) == expected
+    with pytest.raises(ValueError, match="time: expected seconds"):
+        Tracker().update(NOBODY, time=float("nan"))
+
+
 def test_second_pass_keeps_who_is_hardly_seen() -> None:
     for low_score, expected in ((0.1, [1]), (None, [])):
         tracker = Tracker("bytetrack", low_score=low_score)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from .kalman import LEAST_SIZE
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -17,11 +19,14 @@ Mask = NDArray[np.bool_]
 def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices, Indices, Array]:
     """Return all K pairs of boxes N×4 and M×4 that overlap: rows of `a`, rising, rows of `b`, and the IoU, above 0.
 
-    With `inclusive` sides count as ``x2 - x1 + 1``, as FairMOT and ByteTrack count them.
+    With `inclusive` sides count as ``x2 - x1 + 1``, as FairMOT and ByteTrack count them; without, flat boxes count as
+    `thickened`, since they would overlap nothing.
     """
     if not (len(a) and len(b)):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     extra = 1.0 if inclusive else 0.0
+    if not inclusive:
+        a, b = thickened(a), thickened(b)
     # Sorted by their left side, the boxes that can reach into another's columns follow one another.
     order = b[:, 0].argsort()
     left = b[order, 0]
@@ -40,6 +45,23 @@ def overlapping(a: Array, b: Array, *, inclusive: bool = False) -> tuple[Indices
     area_a = (a[:, 2] - a[:, 0] + extra) * (a[:, 3] - a[:, 1] + extra)
     area_b = widths * (b[:, 3] - b[:, 1] + extra)
     return rows, columns, intersection / (area_a[rows] + area_b[columns] - intersection)
+
+
+def thickened(boxes: Array) -> Array:
+    """Return boxes N×4 with flat ones as thick as a tenth of their length; a point becomes a square of one pixel.
+
+    Objects that were cut to a line at the edge of an image are flat.
+    """
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    longest = sizes.max(axis=1, keepdims=True)
+    flat = sizes <= np.maximum(longest / 200, LEAST_SIZE)
+    if not flat.any():
+        return boxes
+    half = flat * np.where(longest > LEAST_SIZE, longest / 10, 1.0) / 2
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return np.concatenate(
+        [np.where(flat, middle - half, boxes[:, :2]), np.where(flat, middle + half, boxes[:, 2:])], axis=1
+    )
 
 
 def appearance_cost(tracks: Array, detections: Array, distance: Array, *, gate: float, weight: float) -> Array:

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 CHI2_95 = 9.4877  # the .95 quantile of the chi-square distribution with four degrees of freedom
 
-_LEAST_SIZE = 1e-3  # pixels: a box without height is known no better than this
+LEAST_SIZE = 1e-3  # pixels: a box without height is known no better than this
 
 
 class _Noise:
@@ -51,7 +51,8 @@ class KalmanFilter:
         low, high = boxes[:, :2], boxes[:, 2:]
         measured = np.concatenate([(low + high) / 2, high - low], axis=1)
         if self.form == "xyah":
-            measured[:, 2] /= np.maximum(measured[:, 3], _LEAST_SIZE)
+            measured[:, 3] = np.maximum(measured[:, 3], LEAST_SIZE)  # else the width would be lost with the height
+            measured[:, 2] /= measured[:, 3]
         return measured
 
     def boxes(self, mean: Array) -> Array:
@@ -75,14 +76,14 @@ class KalmanFilter:
         covariance[:, 2] = self._variances(measured, _VELOCITY, 10)
         return mean, covariance
 
-    def predict(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
-        """Return the state one frame later."""
+    def predict(self, mean: Array, covariance: Array, frames: float | Array = 1.0) -> tuple[Array, Array]:
+        """Return the state so many frames later: a number for all tracks, or N×1."""
         position, (var, cov, var_velocity) = mean[:, 0], covariance.swapaxes(0, 1)
         predicted, spread = mean.copy(), covariance.copy()
-        predicted[:, 0] += mean[:, 1]
-        spread[:, 0] = var + 2 * cov + var_velocity + self._variances(position, _POSITION)
-        spread[:, 1] += var_velocity
-        spread[:, 2] += self._variances(position, _VELOCITY)
+        predicted[:, 0] += frames * mean[:, 1]
+        spread[:, 0] = var + 2 * frames * cov + frames**2 * var_velocity + frames * self._variances(position, _POSITION)
+        spread[:, 1] += frames * var_velocity
+        spread[:, 2] += frames * self._variances(position, _VELOCITY)
         return predicted, spread
 
     def project(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
@@ -124,7 +125,7 @@ class KalmanFilter:
     def _variances(self, position: Array, noise: _Noise, times: float = 1) -> Array:
         """Return variances N×4: squares of a share of the box's size and, for an aspect ratio, of a number."""
         if self.form == "xyah":
-            deviations = np.maximum(position[:, 3:], _LEAST_SIZE) * (times * noise.by_height) + noise.aspect
+            deviations = np.maximum(position[:, 3:], LEAST_SIZE) * (times * noise.by_height) + noise.aspect
         else:
-            deviations = np.maximum(position[:, [2, 3, 2, 3]], _LEAST_SIZE) * (times * noise.share)
+            deviations = np.maximum(position[:, [2, 3, 2, 3]], LEAST_SIZE) * (times * noise.share)
         return np.asarray(deviations * deviations)

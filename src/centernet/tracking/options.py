@@ -46,6 +46,8 @@ class TrackerOptions:
         camera_motion: move tracks with the background, which is followed through the images of the frames.
         upstream_habits: keep two habits of FairMOT's and ByteTrack's code: a track that is not shown yet is not moved
             to the frame that it is compared with, and one that is found again shows the score that it was lost with.
+        number_unshown: give an identity to a track as it begins, as FairMOT's and ByteTrack's code do, so that those
+            that are never shown leave gaps; without it identities are given as tracks are shown, 1, 2, 3 …
     """
 
     high_score: float = 0.6
@@ -72,6 +74,7 @@ class TrackerOptions:
     reupdate: bool = False
     camera_motion: bool = False
     upstream_habits: bool = False
+    number_unshown: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -127,6 +130,7 @@ PRESETS: dict[str, TrackerOptions] = {
         fuse_scores=False,
         inclusive_iou=True,
         upstream_habits=True,
+        number_unshown=True,
     ),
     "bytetrack": TrackerOptions(appearance_limit=None, inclusive_iou=True, upstream_habits=True),
     "default": TrackerOptions(

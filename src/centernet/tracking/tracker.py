@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..boxes import elementwise_iou
 from ..detections import Detections
@@ -24,7 +24,7 @@ class Tracker:
 
     Args:
         preset: a name of `PRESETS`: "sort", "fairmot", "bytetrack" or "default".
-        frame_rate: frames per second of the video.
+        frame_rate: frames per second of the video; where frames come with their times, the usual number.
         overrides: options that differ from the preset's, as ``lost_seconds=3`` (`TrackerOptions`).
 
     Attributes:
@@ -63,34 +63,47 @@ class Tracker:
     def reset(self) -> None:
         """Forget all tracks, before the next sequence; ids count from 1 again."""
         self.frame = 0
+        self._clock = 0.0  # frames at the frame rate since the start: as `frame`, but where times say otherwise
+        self._time: float | None = None  # seconds, of the last frame
         self.tracks = TrackStates()
         # Rows of tracks that have a detection in the last frame, confirmed or not, and of those that are looked for.
         self.tracked = self.lost = np.zeros(0, dtype=np.int64)
         self._next_id = 1
         self._camera = CameraMotion() if self.options.camera_motion else None
 
-    def update(self, detections: Detections, image: NDArray[np.uint8] | None = None) -> Detections:
+    def update(
+        self, detections: Detections | ArrayLike, image: NDArray[np.uint8] | None = None, *, time: float | None = None
+    ) -> Detections:
         """Track the detections of the next frame, also where it has none.
 
         Args:
-            detections: of the frame, in its own pixels, with all scores: the options hold the thresholds.
+            detections: of the frame, in its own pixels, with all scores: the options hold the thresholds. Or an array
+                N×5 or N×6 of these: x1 y1 x2 y2 score, and label.
             image: the frame, H×W×3 uint8 RGB; used with the option `camera_motion` alone.
+            time: of the frame in seconds, from any start. Tracks move and age by it, so that frames may be left out
+                and their rate may vary. Without it, and where it is not later than before (a stream that began anew),
+                a frame lasts as `frame_rate` says.
 
         Returns:
             The objects of this frame that belong to confirmed tracks: `track_ids` from 1, `bboxes` and `scores` of the
             tracks, `labels` and further columns of their detections. In the order of the tracks.
 
         Raises:
-            ValueError: embeddings that aren't finite or of another length than before, or no image for
-                `camera_motion`. Nothing has changed then: the frame can be given again.
+            ValueError: embeddings that aren't finite or of another length than before, no image for `camera_motion`,
+                or an array of another shape. Nothing has changed then: the frame can be given again.
         """
         if self._camera is not None and image is None:
             raise ValueError("the option camera_motion needs every frame: update(detections, image)")
+        if time is not None and not math.isfinite(time):
+            raise ValueError(f"time: expected seconds, or None, got {time!r}")
+        if not isinstance(detections, Detections):
+            detections = _detections(detections)
         embeddings = self._checked_embeddings(detections)
         boxes = detections.bboxes.astype(np.float64)
         if self._camera is not None and image is not None:
             self._move_with_camera(self._camera.update(image, boxes))
-        owner = self._step(boxes, detections.scores.astype(np.float64), detections.labels, embeddings)
+        scores = detections.scores.astype(np.float64)
+        owner = self._step(boxes, scores, detections.labels, embeddings, self._passed(time))
         tracks = self.tracks
         rows = self.tracked[tracks.confirmed[self.tracked]]
         data = detections.data
@@ -107,6 +120,15 @@ class Tracker:
             columns=detections.columns,
             data=data,
         )
+
+    def _passed(self, time: float | None) -> float:
+        """Return the frames at the frame rate since the last frame. Times in files are rounded: 1.03 frames are one."""
+        before = self._time
+        self._time = before + 1 / self.frame_rate if time is None and before is not None else time
+        if before is None or time is None or time <= before:
+            return 1.0
+        frames = (time - before) * self.frame_rate
+        return max(1.0, round(frames)) if abs(frames - round(frames)) <= 0.1 else frames
 
     def _checked_embeddings(self, detections: Detections) -> Array | None:
         """Return the embeddings N×D, where there are any and the options use them."""
@@ -131,10 +153,15 @@ class Tracker:
             then = tracks.then_mean[rows], tracks.then_covariance[rows]
             tracks.then_mean[rows], tracks.then_covariance[rows] = warp(*then, matrix)
 
-    def _step(self, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None) -> Indices:
-        """Track one frame. Returns the row of `tracks` of each detection, or -1."""
+    def _step(
+        self, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None, passed: float = 1.0
+    ) -> Indices:
+        """Track one frame, `passed` frames after the last. Returns the row of `tracks` of each detection, or -1."""
         options, tracks = self.options, self.tracks
         self.frame += 1
+        self._clock += passed
+        if passed != 1:
+            self._forget_the_old()
         if embeddings is not None:
             embeddings = _unit(embeddings)
             if not tracks.embedding.shape[1]:
@@ -145,7 +172,7 @@ class Tracker:
         rows = np.concatenate([pool, self.tracked[~confirmed]])
         if not (len(rows) or len(boxes)):
             return rows
-        self._predict(pool if options.upstream_habits else rows)
+        self._predict(pool if options.upstream_habits else rows, passed)
 
         high = scores > options.high_score
         owner = self._associate(rows, len(pool), boxes, scores, labels, embeddings)
@@ -164,13 +191,13 @@ class Tracker:
         self._sort_out(owner[fresh])
         return owner
 
-    def _predict(self, rows: Indices) -> None:
-        """Move tracks one frame on; those that were lost keep their size."""
+    def _predict(self, rows: Indices, passed: float) -> None:
+        """Move tracks some frames on; those that were lost keep their size."""
         tracks = self.tracks
         mean = tracks.mean[rows]
         found = tracks.last[rows] == self.frame - 1
         mean[:, 1, (3 if self.options.motion == "xyah" else 2) :] *= found[:, None]
-        tracks.mean[rows], tracks.covariance[rows] = self._filter.predict(mean, tracks.covariance[rows])
+        tracks.mean[rows], tracks.covariance[rows] = self._filter.predict(mean, tracks.covariance[rows], passed)
 
     def _associate(
         self, rows: Indices, pool: int, boxes: Array, scores: Array, labels: Indices, embeddings: Array | None
@@ -227,6 +254,7 @@ class Tracker:
         tracks.score[rows] = np.where(again, tracks.score[rows], scores) if options.upstream_habits else scores
         hits = np.where(again, 0, tracks.hits[rows]) + 1
         tracks.hits[rows], tracks.last[rows], tracks.label[rows] = hits, self.frame, labels
+        tracks.seen[rows] = self._clock
         tracks.confirmed[rows] |= hits >= options.confirm_hits
 
     def _replay(self, rows: Indices, measured: Array, gap: Indices) -> None:
@@ -234,10 +262,11 @@ class Tracker:
         tracks = self.tracks
         mean, covariance = tracks.then_mean[rows], tracks.then_covariance[rows]
         step = (measured - mean[:, 0]) / gap[:, None]
+        passed = ((self._clock - tracks.seen[rows]) / gap)[:, None]  # in each of them
         line = mean[:, 0].copy()
         for frame in range(1, int(gap.max()) + 1):
             on = frame <= gap
-            mean[on], covariance[on] = self._filter.predict(mean[on], covariance[on])
+            mean[on], covariance[on] = self._filter.predict(mean[on], covariance[on], passed[on])
             on = frame < gap  # the last frame has a detection of its own
             line += step
             mean[on], covariance[on] = self._filter.update(mean[on], covariance[on], line[on])
@@ -250,10 +279,12 @@ class Tracker:
         mean, covariance = self._filter.initiate(self._filter.measurements(boxes))
         tracks.mean[rows], tracks.covariance[rows] = mean, covariance
         tracks.then_mean[rows], tracks.then_covariance[rows] = mean, covariance
-        tracks.id[rows] = np.arange(self._next_id, self._next_id + len(boxes))
-        self._next_id += len(boxes)
+        tracks.id[rows] = 0
+        if self.options.number_unshown:
+            self._number(rows)
         tracks.label[rows], tracks.score[rows] = labels, scores
         tracks.start[rows] = tracks.last[rows] = self.frame
+        tracks.seen[rows] = self._clock
         tracks.hits[rows] = 1
         sure = np.inf if self.options.confirm_score is None else self.options.confirm_score
         tracks.confirmed[rows] = (self.frame == 1) | (self.options.confirm_hits == 1) | (scores >= sure)
@@ -261,8 +292,19 @@ class Tracker:
         tracks.embedding[rows] = 0
         return rows
 
+    def _number(self, rows: Indices) -> None:
+        """Give the next identities to tracks."""
+        self.tracks.id[rows] = np.arange(self._next_id, self._next_id + len(rows))
+        self._next_id += len(rows)
+
+    def _forget_the_old(self) -> None:
+        """End tracks that would have been ended in the frames that were left out."""
+        self.tracked, self.lost = (
+            rows[self._clock - self.tracks.seen[rows] <= self._lost_frames + 2] for rows in (self.tracked, self.lost)
+        )
+
     def _sort_out(self, fresh: Indices) -> None:
-        """Move rows between the lists of tracked and lost, and end tracks."""
+        """Move rows between the lists of tracked and lost, end tracks, and number those that are shown first."""
         tracks = self.tracks
         before, lost = self.tracked, self.lost
         found = tracks.last[lost] == self.frame
@@ -273,9 +315,10 @@ class Tracker:
         # A track is looked for in one frame more than lost_seconds says (FairMOT); it is lost only once after that.
         if len(self.lost):
             self.lost = self.lost[~tracks.expired[self.lost]]
-            tracks.expired[self.lost] |= self.frame - tracks.last[self.lost] > self._lost_frames
+            tracks.expired[self.lost] |= self._clock - tracks.seen[self.lost] > self._lost_frames
         if self.options.duplicate_limit is not None:
             self._drop_duplicates(self.options.duplicate_limit)
+        self._number(self.tracked[tracks.confirmed[self.tracked] & (tracks.id[self.tracked] == 0)])
 
     def _drop_duplicates(self, limit: float) -> None:
         """End the younger of a tracked and a lost track in the same place."""
@@ -302,11 +345,12 @@ class TrackStates:
     """Columns of as many rows as tracks were ever alive at once, rounded up; rows of ended tracks are used again."""
 
     def __init__(self) -> None:
-        self.id = np.zeros(_FIRST_ROWS, dtype=np.int64)  # from 1
+        self.id = np.zeros(_FIRST_ROWS, dtype=np.int64)  # from 1; 0 before it has one
         self.label = np.zeros(_FIRST_ROWS, dtype=np.int64)  # of the last detection
         self.score = np.zeros(_FIRST_ROWS)  # of the result
         self.start = np.zeros(_FIRST_ROWS, dtype=np.int64)  # frame of the first detection
         self.last = np.zeros(_FIRST_ROWS, dtype=np.int64)  # and of the last one
+        self.seen = np.zeros(_FIRST_ROWS)  # the tracker's clock at the last detection
         self.hits = np.zeros(_FIRST_ROWS, dtype=np.int64)  # detections in a row
         self.confirmed = np.zeros(_FIRST_ROWS, dtype=bool)  # shown since it had enough hits
         self.expired = np.zeros(_FIRST_ROWS, dtype=bool)  # lost for too long
@@ -327,6 +371,18 @@ class TrackStates:
                 setattr(self, name, np.concatenate([column, np.zeros((more, *column.shape[1:]), column.dtype)]))
             used = np.concatenate([used, np.zeros(more, dtype=bool)])
         return np.flatnonzero(~used)[:count]
+
+
+def _detections(rows: ArrayLike) -> Detections:
+    """Return rows x1 y1 x2 y2 score, or these and a label, as Detections."""
+    array = np.asarray(rows, dtype=np.float64)
+    if not array.size and array.ndim < 3:
+        array = np.zeros((0, 6))
+    if array.ndim != 2 or array.shape[1] not in (5, 6):
+        expected = "Detections, or an array N×5 (x1 y1 x2 y2 score) or N×6 (and the label)"
+        raise ValueError(f"detections: expected {expected}, got the shape {array.shape}")
+    labels = array[:, 5] if array.shape[1] == 6 else np.zeros(len(array))
+    return Detections(array[:, :4], labels, array[:, 4])
 
 
 def _unit(vectors: Array) -> Array:
