@@ -79,6 +79,7 @@ class TestReading:
             ("name with space.jpg", 6),
         ],
     )
+    @pytest.mark.filterwarnings("ignore:.*the first alone is looked at")
     def test_every_container_shows_the_same_image(self, fixtures: Path, name: str, tolerance: float) -> None:
         usual = read_image(fixtures / "rgb_baseline.jpg")
         image = read_image(fixtures / name)

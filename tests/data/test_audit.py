@@ -162,12 +162,15 @@ def test_files_that_are_not_what_they_say(shared: Path, tmp_path: Path) -> None:
     shutil.copy(shared / "data/fixtures/png_inside.jpg", images / "train_000003.jpg")
     shutil.copy(shared / "data/fixtures/text_inside.jpg", images / "train_000005.jpg")
     shutil.copy(shared / "data/fixtures/empty.jpg", images / "train_000006.jpg")
+    with Image.open(images / "train_000007.jpg") as image:
+        image.save(images / "train_000007.jpg", "GIF", save_all=True, append_images=[image.rotate(90)])
     report = audit({"train": VOC(tmp_path)})
     assert found(report) >= {
         ("warning", "mislabelled-file", "train_000003"),
         ("error", "wrong-size", "train_000003"),
         ("error", "unreadable-image", "train_000005"),
         ("error", "unreadable-image", "train_000006"),
+        ("warning", "left-unread", "train_000007"),
     }
     annotations_alone = audit({"train": VOC(tmp_path)}, read_images=False)
     assert annotations_alone.count("error") == 0

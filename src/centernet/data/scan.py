@@ -21,6 +21,7 @@ from PIL import Image
 from ..annotations.problems import DataError, Problem
 from ..images import ImageError
 from ..images.depth import unstated_range
+from ..images.kinds import left_unread
 from .dataset import DetectionDataset
 from .near_duplicates import FINGERPRINT, fingerprint
 from .sample import Pixels
@@ -95,7 +96,7 @@ def _read(index: int, dataset: DetectionDataset | None = None) -> _Read:
     with suppress(ImageError, DataError):  # noted as a problem; the second comes from strict data sets
         sample = dataset[index]
         path = sample.annotation.path
-        mark, size, problems = fingerprint(sample.image), sample.size_hw, _misnamed(path)
+        mark, size, problems = fingerprint(sample.image), sample.size_hw, _oddities(path)
         if text := unstated_range(str(path)):
             problems.append(Problem(str(path), "value-range", text))
     noted = dataset.problems[known:]
@@ -105,15 +106,15 @@ def _read(index: int, dataset: DetectionDataset | None = None) -> _Read:
 _LIKE = {"MPO": "JPEG", "DIB": "BMP"}  # several frames in a JPEG, as telephones write; a BMP without its first header
 
 
-def _misnamed(path: Path) -> list[Problem]:
-    """Report an image whose content is of another format than its suffix says."""
+def _oddities(path: Path) -> list[Problem]:
+    """Report an image whose content is of another format than its suffix says, or of which a part is not read."""
     said = Image.registered_extensions().get(path.suffix.lower())
     try:
         with Image.open(path) as image:
-            found = image.format
+            found, problems = image.format, [Problem(str(path), "left-unread", text) for text in left_unread(image)]
     except Exception:  # of an image that is drawn, or that only OpenCV knows
         return []
-    if said is None or found is None or _LIKE.get(found, found) == _LIKE.get(said, said):
-        return []
-    text = f"its content is {found}, its name says {said}; read all the same, but other programs may not"
-    return [Problem(str(path), "mislabelled-file", text)]
+    if said is not None and found is not None and _LIKE.get(found, found) != _LIKE.get(said, said):
+        text = f"its content is {found}, its name says {said}; read all the same, but other programs may not"
+        problems.append(Problem(str(path), "mislabelled-file", text))
+    return problems

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .listing import (
     IMAGE_SUFFIXES as IMAGE_SUFFIXES,
     list_images as list_images,
+    natural_order as natural_order,
     walk_files as walk_files,
     walk_folders as walk_folders,
     walk_images as walk_images,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +13,14 @@ from .reading import ImageError
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".gif", ".bmp", ".dib", ".tif",
     ".tiff", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga", ".ras", ".sr", ".pcx", ".ico",
-    ".icns", ".dds", ".hdr", ".pic", ".sgi", ".rgb", ".qoi",
+    ".icns", ".dds", ".hdr", ".pic", ".sgi", ".rgb", ".qoi", ".heic", ".heif", ".hif",
 )
 # fmt: on
 """Suffixes, in lower case, of the files of a folder that count as images."""
 
 
 def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
-    """List the images of a folder, sorted by name (by their path inside it when recursive).
+    """List the images of a folder in `natural_order` of their names (of their paths inside it when recursive).
 
     An image is a file with one of `IMAGE_SUFFIXES`, in upper or lower case; hidden files (".name") are left out. Links
     to folders are followed.
@@ -38,7 +39,17 @@ def list_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
         inner = any(p.is_dir() for p in folder.iterdir() if not p.name.startswith("."))
         hint = "; its subfolders were not searched" if inner and not recursive else ""
         raise ImageError(f"{folder}: no images here, {found}{hint}. Expected e.g. .jpg, .png, .webp, .tif or .bmp")
-    return sorted(images, key=lambda p: p.relative_to(folder).as_posix())
+    return sorted(images, key=lambda p: natural_order(p.relative_to(folder).as_posix()))
+
+
+def natural_order(path: str | os.PathLike[str]) -> list[tuple[list[str | int], str]]:
+    """Return the key by which paths sort as people count: ``2.jpg`` before ``10.jpg``.
+
+    Paths compare folder by folder. Digits in a name compare as numbers, the rest as text, and names that are then equal
+    (``01`` and ``1``) as plain text.
+    """
+    parts = os.fspath(path).replace(os.sep, "/").split("/")
+    return [([int(s) if i % 2 else s for i, s in enumerate(re.split("([0-9]+)", part))], part) for part in parts]
 
 
 _DEPTH = 32  # of folders in one another, beyond which nobody keeps data

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import stat
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .depth import RangeError, deep_pixels, depth_of, to_8_bits
+from .kinds import left_unread, raw_problem, register_heif, undeclared_bands
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +60,13 @@ class LazyImage:
 
     size_hw: tuple[int, int]
     decode: Callable[[float], Scaled]  # by the scale
+    notes: tuple[str, ...] = ()  # what of the file is not read: further pages, bands that are no colour
+
+    def warn(self) -> LazyImage:
+        """Give its notes as warnings. Returns the image itself."""
+        for note in self.notes:
+            warnings.warn(note, stacklevel=3)
+        return self
 
     def read(self, scale: float = 1.0) -> Scaled:
         """Return the pixels, upright.
@@ -88,7 +97,8 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
     The format is found from the content, not from the name. EXIF (and XMP) orientation is applied. Gray, two-colour and
     palette images become RGB; CMYK is converted; transparent pixels are laid over white; more than 8 bits a channel are
     scaled to 8, from the range that the file states or the smallest that holds them (`centernet.images.depth`). Of
-    several frames the first is taken. Files that Pillow does not know are tried with OpenCV.
+    several frames or pages the first is taken, and of bands that are neither colour nor alpha none, with a warning.
+    HEIC is read where pi-heif is installed (the extra `heif`). Files that Pillow does not know are tried with OpenCV.
 
     Args:
         source: a path, the bytes of a file, or a binary file object.
@@ -97,9 +107,10 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
         uint8 H×W×3, RGB, contiguous and writable.
 
     Raises:
-        ImageError: no such file, empty, cut off, not an image, or larger than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
+        ImageError: no such file, empty, cut off, not an image, a camera's raw file (its preview is not the photograph),
+            or larger than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
     """
-    return open_image(source).read()[0]
+    return open_image(source).warn().read()[0]
 
 
 def open_image(source: ImageSource) -> LazyImage:
@@ -138,6 +149,7 @@ class _Header(NamedTuple):
     orientation: int  # of EXIF, for JPEG files
     jpeg: bool  # it can be read reduced
     scan: int | None = None  # where the entropy-coded data begin, if it is known (`_read_plain_header`)
+    notes: tuple[str, ...] = ()  # those of `LazyImage`
 
     def factor(self, scale: float) -> int:
         """Return the largest reduction, of 1, 2, 4 and 8, that leaves `scale` pixels for one of the image."""
@@ -154,8 +166,13 @@ def _lazy(name: str, file: str | io.BytesIO) -> LazyImage:
     try:
         header = _read_header(name, file)
     except UnidentifiedImageError:
-        return LazyImage.of(_read_with_opencv(name, file))
-    return LazyImage(header.size_hw, partial(_decode, name, file, header))
+        try:
+            if not register_heif(name, file):
+                return LazyImage.of(_read_with_opencv(name, file))
+            header = _read_header(name, file)
+        except (ImportError, UnidentifiedImageError) as error:
+            raise ImageError(str(error)) if isinstance(error, ImportError) else _explain(name, error) from error
+    return LazyImage(header.size_hw, partial(_decode, name, file, header), header.notes)
 
 
 def _read_header(name: str, file: str | io.BytesIO) -> _Header:
@@ -165,10 +182,14 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
             return plain
     try:
         with Image.open(file) as image:
+            if image.format == "TIFF" and (problem := raw_problem(name, file)):
+                raise ImageError(problem)
             width, height = image.size
             orientation = _orientation(image)
             turned = 5 <= orientation <= 8 and image.format != "TIFF"  # whose size Pillow gives turned already
-            return _Header((width, height) if turned else (height, width), orientation, image.format in ("JPEG", "MPO"))
+            size_hw, jpeg = (width, height) if turned else (height, width), image.format in ("JPEG", "MPO")
+            notes = () if jpeg else tuple(f"{name}: {text}" for text in left_unread(image))
+            return _Header(size_hw, orientation, jpeg, notes=notes)
     except UnidentifiedImageError:
         raise
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
@@ -246,7 +267,8 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
                 factor = 1
             orientation = _orientation(image)  # after loading: Pillow has already turned a TIFF
             eight = None if depth is None else deep_pixels(image, file, depth)
-            pixels = np.array(_to_rgb(image if eight is None else eight, name))
+            opaque = undeclared_bands(image) > 0
+            pixels = np.array(_to_rgb(image if eight is None else eight, name, opaque=opaque))
             return np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels)), factor
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
@@ -295,7 +317,10 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+def _to_rgb(image: Image.Image, name: str, *, opaque: bool) -> Image.Image:
+    if opaque and image.mode in ("RGBA", "LA"):  # infrared, say, which Pillow takes for alpha
+        bands = image.split()[:-1]
+        return Image.merge("RGB", bands * (3 // len(bands)))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         if rgba.getchannel("A").getextrema() != (255, 255):
@@ -315,6 +340,8 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
     data = Path(file).read_bytes() if isinstance(file, str) else file.getvalue()
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes); copy or download it again")
+    if problem := raw_problem(name, file):
+        raise ImageError(problem)
     if data.startswith(_SIGNATURES):  # Pillow's own, but damaged: OpenCV would fill up what is missing without a word
         raise ImageError(f"{name}: the file is cut off or damaged near its beginning; copy or download it again")
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...annotations.cvat import CvatFile, find_subsets, read_cvat
 from ...annotations.problems import DataError, Reports, check_option, with_nearest
-from ...images import IMAGE_SUFFIXES, ImageError, list_images
+from ...images import IMAGE_SUFFIXES, ImageError, list_images, natural_order
 from .layout import Folder, find_image_folder
 from .listed import Listed, choose_files
 from .sequences import spans
@@ -99,7 +99,7 @@ def _found(folder: Folder, name: str, subset: str) -> str | None:
 
 def _images(folder: Path) -> list[str]:
     try:
-        return [path.relative_to(folder).as_posix() for path in list_images(folder, recursive=True)]
+        return sorted(path.relative_to(folder).as_posix() for path in list_images(folder, recursive=True))
     except ImageError:
         return []
 
@@ -108,7 +108,7 @@ def _in_order(root: Path, subset: str, count: int, text: str) -> list[str]:
     """The images of a video whose file doesn't name them, as many as there are frames, in CVAT's order: by name."""
     files = _images(root / subset) if subset and (root / subset).is_dir() else _images(root)
     prefix = f"{subset}/" if subset and (root / subset).is_dir() else ""
-    natural = sorted(files, key=lambda name: [int(n) if n.isdecimal() else n for n in re.split(r"([0-9]+)", name)])
+    natural = sorted(files, key=natural_order)
     if len(files) == count and natural == files:
         return [f"{prefix}{name}" for name in files]
     have = f"there are {len(files)} images for {count} frames" if len(files) != count else "their numbers have no zeros"

@@ -36,6 +36,6 @@ class ImageFolder(DetectionDataset):
         except ImageError as error:
             raise DataError(str(error)) from error
         images = ImageList(root, Reports(strict=strict))
-        for path in paths:
-            images.add(path.relative_to(root).as_posix())
+        for name in sorted(path.relative_to(root).as_posix() for path in paths):  # the order of training stays
+            images.add(name)
         super().__init__(class_names, images.columns(), source=root, **images.findings())

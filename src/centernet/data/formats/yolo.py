@@ -139,12 +139,12 @@ class _Reader:
         """Read the images of a folder, and all folders in it."""
         inside = _inside(place, self.root)
         try:
-            names = [f"{inside}/{path.relative_to(place).as_posix()}" for path in list_images(place, recursive=True)]
+            found = sorted(path.relative_to(place).as_posix() for path in list_images(place, recursive=True))
         except ImageError as error:
             labels = self.root / label_paths(f"{inside}/x.jpg")[0]
             hint = f"; the labels of {labels.parent} are there: give the folder of their images as `images` (--images)"
             raise DataError(f"{error}{hint if any(_label_files(labels.parent)) else ''}") from error
-        names = [name.removeprefix("./").lstrip("/") for name in names]
+        names = [f"{inside}/{name}".removeprefix("./").lstrip("/") for name in found]
         for name in names:
             self._read_image(name, place, f"{name} is in two parts of the split")
         expected = {path.lower() for name in names for path in label_paths(name)}
