@@ -60,8 +60,8 @@ _WARNINGS = {
     "format's, a pixel beside: does the program that wrote them count from 0 or from 1?",
     "value-range": "images of more than 8 bits that do not state their range. Each is brightened by its own largest "
     "value: save them with 8 bits, or state the range (TIFF's MaxSampleValue, PNG's sBIT).",
-    "left-unread": "images of which a part is not read: further frames or pages, bands that are neither colour nor alpha. "
-    "Save frames as images of their own; declare alpha (TIFF's ExtraSamples).",
+    "left-unread": "images of which a part is not read: further frames or pages, bands beside the colours. Save "
+    "frames as images of their own; declare alpha (TIFF's ExtraSamples).",
     "left-out-file": "files that look like annotations and are not in the format or splits asked for.",
     "mislabelled-file": "names that say another image format. They are read by their content.",
     "ambiguous-box": "boxes with two classes. Which of them is it?",

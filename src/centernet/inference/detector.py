@@ -44,8 +44,9 @@ class Detector:
         score_threshold: leave out objects that score less, in calls and `stream`.
         num_detections: at most so many objects an image; default: the model's own (`model.num_detections`), else 100.
         batch_size: images that go through the network together.
-        device: where the model runs, as its runtime names it ("cpu", "cuda:0"); default: where a `CenterNet` is, a GPU
-            where there is one for torch's files, and the processor with other runtimes.
+        device: where the model runs: "cpu", "cuda:1", "mps", the number of a GPU (0 is "cuda:0"), a `torch.device`, or
+            as its runtime names it; default: where a `CenterNet` is, a GPU where there is one for torch's files, and
+            the processor with other runtimes.
         threads: of the network; default: the environment's OMP_NUM_THREADS, else that of the runtime.
         classes: names of the classes to keep; None for all.
         region: look at this part of the images only, x1 y1 x2 y2 in their pixels. Boxes are the image's all the same.
@@ -55,7 +56,8 @@ class Detector:
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: no model that can be opened, or an option out of range.
+        FileNotFoundError, ValueError, TypeError: no model that can be opened, a device that is not there, or an option
+            out of range.
         ImportError: the model's runtime isn't installed; the message names the extra that brings it.
 
     Example:
@@ -70,7 +72,7 @@ class Detector:
         score_threshold: float = 0.3,
         num_detections: int | None = None,
         batch_size: int = 8,
-        device: str | None = None,
+        device: str | int | Any | None = None,
         threads: int | None = None,
         classes: Sequence[str] | None = None,
         region: Sequence[float] | None = None,

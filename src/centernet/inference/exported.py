@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from centernet.extras import require
 from centernet.images import Preprocessing
+from centernet.inference.devices import device_name, missing_device
 from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata
 
 PRECISIONS = {"float32": "f32", "float16": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -106,13 +107,12 @@ class OpenVinoRuntime(ExportedRuntime):
         options["INFERENCE_PRECISION_HINT"] = PRECISIONS[self.metadata.precision]
         if thread_count(threads):
             options["INFERENCE_NUM_THREADS"] = thread_count(threads)
+        name = (device_name(device) or "cpu").upper().removeprefix("INTEL:").replace("CUDA:", "GPU.")
         try:
-            self.compiled = core.compile_model(model, (device or "cpu").upper(), options)
+            self.compiled = core.compile_model(model, name, options)
         except Exception as error:
-            raise ValueError(
-                f"{path}: OpenVINO cannot run it on the device {device or 'cpu'!r} "
-                f"(there are {', '.join(core.available_devices)}): {str(error).strip().splitlines()[-1]}"
-            ) from error
+            why = f"OpenVINO cannot run {path} on it ({str(error).strip().splitlines()[-1]})"
+            raise missing_device(device, [known.lower() for known in core.available_devices], why) from error
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         results = []
@@ -133,21 +133,27 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = _providers(device, onnxruntime.get_available_providers())
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
     except Exception as error:  # its exceptions have no common base but this
+        if len(providers) > 1 and "CUDA" in str(error):
+            raise missing_device(device, ["cpu"], "onnxruntime cannot use it here") from error
         raise unreadable(path, error, "an ONNX file") from error
+    if len(providers) > 1 and "CUDAExecutionProvider" not in session.get_providers():  # it falls back in silence
+        raise missing_device(device, ["cpu"], "onnxruntime cannot use it here: no such GPU, or its CUDA libraries lack")
+    return session
 
 
 def _providers(device: str | None, available: list[str]) -> list[Any]:
     """Return onnxruntime's names for a device."""
-    name, _, number = (device or "cpu").partition(":")
+    name, _, number = (device_name(device) or "cpu").lower().partition(":")
+    there = ["cpu", *["cuda"] * ("CUDAExecutionProvider" in available)]
     if name == "cpu":
         return ["CPUExecutionProvider"]
-    if name != "cuda" or (number and not number.isdigit()):
-        raise ValueError(f"device {device!r}: expected 'cpu', 'cuda' or 'cuda:1' for an ONNX file")
-    if "CUDAExecutionProvider" not in available:
-        text = f"this onnxruntime runs on {', '.join(available)} only; pip install onnxruntime-gpu in its place"
-        raise ValueError(f"device {device!r}: {text}")
+    if name not in ("cuda", "gpu") or (number and not number.isdecimal()):
+        raise missing_device(device, there, "expected 'cpu', 'cuda' or 'cuda:1' for an ONNX file")
+    if "cuda" not in there:
+        text = f"this onnxruntime runs on {', '.join(available)} only (pip install onnxruntime-gpu in its place)"
+        raise missing_device(device, there, text)
     return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
+from centernet.inference.devices import torch_device
 from centernet.inference.exported import ExportedRuntime, read_metadata, unreadable
 from centernet.inference.model_metadata import KEY, ModelMetadata
 from centernet.inference.torch_runtime import best_device, torch_threads
@@ -85,7 +86,7 @@ def _read_archive(path: Path) -> dict[str, str] | None:
 def _open_program(path: Path, device: str | None, is_script: bool) -> Opened:
     import torch
 
-    place = torch.device(device or best_device())
+    place = torch_device(device or best_device())
     extra: dict[str, Any] = {f"{KEY}.json": ""}
     try:
         if is_script:
@@ -103,7 +104,7 @@ def _open_package(path: Path, device: str | None, said: Mapping[str, str]) -> Op
 
     metadata = read_metadata(path, said.get(KEY))
     place = torch.device(said.get("AOTI_DEVICE_KEY", "cpu"))
-    if device is not None and torch.device(device).type != place.type:
+    if device is not None and torch_device(device).type != place.type:
         text = f"was compiled for the device {place.type!r} and cannot run on {device!r}; export without --compile"
         raise ValueError(f"{path}: {text}")
     _check_machine(path, said)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from centernet.configuration import PACKAGED
 from centernet.images import Preprocessing
+from centernet.inference.devices import device_name
+from centernet.inference.foreign import ADVICE, SUFFIXES, describe_foreign
 
 RUNTIMES = {
     ".onnx": ("exported", "OnnxRuntime", "ONNX"),
@@ -51,20 +53,22 @@ class Runtime(Protocol):
         """
 
 
-def open_runtime(model: Any, *, device: str | None = None, threads: int | None = None) -> Runtime:
+def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) -> Runtime:
     """Open a model as a runtime; only what that one needs is imported.
 
     Args:
         model: a `CenterNet`, the path of a model file (`RUNTIMES`), a folder that `save_pretrained` wrote, the name of
             a model that comes with the package, or a `Runtime`, which is returned as it is.
-        device: where to run, as the runtime names it; None for its default.
+        device: where to run: a name ("cpu", "cuda:0", "mps", or as the runtime has it), the number of a GPU or a
+            `torch.device`; None for its default.
         threads: of the network; None for OMP_NUM_THREADS or the runtime's default.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no such file or name; a file that cannot be opened, with why, and what
-            can; something else.
+            can; a device that is not there, with those that are; something else.
         ImportError: a package is missing; the message names the extra that brings it.
     """
+    device = device_name(device)
     if isinstance(model, (str, os.PathLike)):
         return _open_file(Path(model), device, threads)
     if hasattr(model, "decode_detections"):
@@ -87,9 +91,12 @@ def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
         from centernet.inference.torch_runtime import load_model
 
         return load_model(path, device=device, threads=threads)
+    if path.is_file() and (foreign := describe_foreign(path)) is not None:
+        raise ValueError(f"{path}: is {foreign}; {ADVICE}")
     if suffix not in RUNTIMES:
         expected = ", ".join(f"{name} ({of})" for name, (_, _, of) in RUNTIMES.items())
-        raise ValueError(f"{path}: cannot open a model file with the suffix {suffix!r}; expected one of {expected}")
+        what = f"cannot open {SUFFIXES[suffix]}" if suffix in SUFFIXES else "cannot open a model file"
+        raise ValueError(f"{path}: {what} with the suffix {suffix!r}; expected one of {expected}")
     if not path.is_file():
         fit, export = "`centernet fit` prints where it wrote its checkpoints", "`centernet export` writes one"
         raise FileNotFoundError(f"{path}: no such model file; {fit if suffix == '.ckpt' else export}")

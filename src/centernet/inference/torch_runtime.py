@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
+from centernet.inference.devices import torch_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +26,13 @@ class TorchRuntime:
     Args:
         model: a module with `preprocessing`, `class_names`, `normalize`, `forward` and `decode_detections` as
             `centernet.CenterNet` has them. Each call leaves its mode (training or evaluation) as it is.
-        device: where to run; None for where the model is.
+        device: where to run; None for where the model is. One that is not there is a ValueError.
         threads: of the network; None for torch's setting.
     """
 
     def __init__(self, model: torch.nn.Module, *, device: str | None = None, threads: int | None = None) -> None:
         self._torch = require("torch", "running a PyTorch model")
-        self.model: Any = model if device is None else model.to(self._torch.device(device))
+        self.model: Any = model if device is None else model.to(torch_device(device))
         self.threads = threads
 
     # As of the `Runtime` protocol. The model may change them between calls.
@@ -67,11 +68,12 @@ def load_model(path: Path, *, device: str | None = None, threads: int | None = N
     require("torch", f"the model {path.name}")
     from centernet.network import load_network
 
-    return TorchRuntime(load_network(path), device=device or best_device(), threads=threads)
+    place = str(torch_device(device or best_device()))  # a wrong name is told before the model is read
+    return TorchRuntime(load_network(path), device=place, threads=threads)
 
 
 def best_device() -> str:
-    """Return "cuda" where torch has a GPU, else "cpu"."""
+    """Return "cuda" where torch has a GPU of NVIDIA or AMD, else "cpu"."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
