@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -171,6 +174,64 @@ class Detections:
                 raise ValueError(f"merge: expected parts of one form, got {first._form()} and {other._form()}")
         return first._with({key: np.concatenate([part._arrays()[key] for part in filled]) for key in first._arrays()})
 
+    @classmethod
+    def from_coco(
+        cls,
+        rows: Sequence[Mapping[str, Any]],
+        class_names: Sequence[str] = (),
+        category_ids: Sequence[int] | Mapping[int, int] | None = None,
+        columns: Sequence[Column] = (),
+    ) -> Detections:
+        """Return the objects in rows of a COCO result file, all of one image; rows of annotations get the score 1.
+
+        Args:
+            rows: with category_id, bbox (x y w h), and score and track_id where they have them.
+            class_names: by label.
+            category_ids: the category of each label, as for `to_coco`; without it category_id - 1.
+            columns: further fields to take, as `to_coco` writes them; others stay behind.
+
+        Raises:
+            ValueError: rows of several images, or a category that no label has.
+        """
+        if len(images := dict.fromkeys(str(row.get("image_id")) for row in rows)) > 1:
+            raise ValueError(f"rows: expected those of one image, got image_id {', '.join(list(images)[:5])}")
+        numbers = dict(category_ids if isinstance(category_ids, Mapping) else enumerate(category_ids or ()))
+        label_of = {category: label for label, category in numbers.items()}
+        for place, row in enumerate(rows):
+            if category_ids is not None and row["category_id"] not in label_of:
+                known = ", ".join(map(str, label_of))
+                raise ValueError(f"rows: row {place} has category_id {row['category_id']}, expected one of {known}")
+        boxes = np.array([row["bbox"] for row in rows], dtype=np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        categories = (row["category_id"] for row in rows)
+        labels = [category - 1 if category_ids is None else label_of[category] for category in categories]
+        ids = [row["track_id"] for row in rows if "track_id" in row]
+        data = {c.name: np.array([row[c.name] for row in rows], c.dtype).reshape(-1, *c.shape) for c in columns}
+        scores = [row.get("score", 1.0) for row in rows]
+        ids_or_none = ids if ids and len(ids) == len(rows) else None
+        return cls(boxes, labels, scores, None, ids_or_none, class_names, columns, data)
+
+    @classmethod
+    def from_supervision(cls, found: Any, class_names: Sequence[str] = ()) -> Detections:
+        """Return what a `supervision.Detections` holds: boxes, classes, confidences (else 1), identities.
+
+        Arrays of numbers in its `data` become columns; masks and texts stay behind.
+
+        Args:
+            found: the objects.
+            class_names: by label; default: those that `data["class_name"]` tells, and the label as text for others.
+        """
+        count = len(found.xyxy)
+        labels = np.zeros(count, np.int64) if found.class_id is None else np.asarray(found.class_id)
+        scores = np.ones(count, np.float32) if found.confidence is None else found.confidence
+        data = {name: np.asarray(values) for name, values in found.data.items()}
+        told = dict(zip(labels.tolist(), map(str, data.pop("class_name", ())), strict=False))
+        if told and not class_names:
+            class_names = [told.get(label, str(label)) for label in range(max(told) + 1)]
+        data = {name: values for name, values in data.items() if values.dtype.kind in "biuf"}
+        embeddings = data.pop("embeddings") if data.get("embeddings", np.empty(0)).ndim == 2 else None
+        return cls(found.xyxy, labels, scores, embeddings, found.tracker_id, class_names, data=data)
+
     @property
     def embeddings(self) -> NDArray[np.float32] | None:
         """The column of this name, N×D float32; None where there is none."""
@@ -246,6 +307,75 @@ class Detections:
             data={"class_name": np.array(self.names, dtype=str), **self.data},
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as lists and numbers that JSON takes, one list a column: `bboxes` (x1 y1 x2 y2), `labels`,
+        `names`, `scores`, `track_ids` where there are some, further columns (None for what is no finite number), and
+        `class_names`.
+        """
+        lists = {key: _nested(values) for key, values in self._arrays().items()}
+        return {**lists, "names": self.names, "class_names": list(self.class_names)}
+
+    def to_json(self, **options: Any) -> str:
+        """Return `to_dict` as JSON; options are those of `json.dumps`."""
+        return json.dumps(self.to_dict(), **{"ensure_ascii": False, **options})
+
+    def plot(self, image: Any, **options: Any) -> NDArray[np.uint8]:
+        """Return a copy of the image with the objects drawn on it, uint8 H×W×3 RGB.
+
+        Args:
+            image: that they were found in: uint8 H×W×3 RGB, or a Pillow image.
+            options: those of `centernet.drawing.draw`: labels, line_width, font.
+        """
+        from centernet.drawing import draw
+
+        return draw(_pixels(image), self, **options)
+
+    def save(self, path: str | os.PathLike[str], image: Any = None, **options: Any) -> Path:
+        """Write a file, of the kind that its suffix says: ``.json`` has `to_json`, those of images have `plot`.
+
+        Args:
+            path: of the file; its folder is made if missing.
+            image: as for `plot`; needed for an image.
+            options: those of `plot`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: a suffix that Pillow does not know, or an image file without `image`.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".json":
+            text = self.to_json() + "\n"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            return path
+        if image is None:
+            raise ValueError(
+                f"{path}: for a drawing give the image, too: save(path, image); or a path that ends in .json"
+            )
+        from PIL import Image
+
+        drawn = Image.fromarray(self.plot(image, **options))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.save(path, quality=92)
+        return path
+
+    def crop(self, image: Any) -> list[NDArray[Any]]:
+        """Return the part of the image that each object takes, copied: whole pixels, in the order of the objects.
+
+        Args:
+            image: that they were found in: an array H×W or H×W×C, or a Pillow image.
+
+        Returns:
+            Arrays h×w or h×w×C, at least 1×1; without pixels for objects outside of the image.
+        """
+        pixels = np.asarray(image)
+        first = np.floor(self.bboxes[:, :2]).astype(np.int64)
+        beyond = np.maximum(np.ceil(self.bboxes[:, 2:]).astype(np.int64), first + 1)
+        corners = np.concatenate([first, beyond], axis=1).clip(0).tolist()
+        return [pixels[y1:y2, x1:x2].copy() for x1, y1, x2, y2 in corners]
+
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything that has a row for each object."""
         own: dict[str, NDArray[Any]] = {"bboxes": self.bboxes, "labels": self.labels, "scores": self.scores}
@@ -273,6 +403,21 @@ def _array(key: str, values: Any, dtype: Dtype, shape: tuple[int, ...], count: i
     if count is not None and len(array) != count:
         raise ValueError(f"{key}: expected {count} rows, as many as bboxes, got {len(array)}")
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _pixels(image: Any) -> NDArray[np.uint8]:
+    """Return the pixels of an array or a Pillow image; drawing says what else is wrong with them."""
+    if isinstance(image, (str, os.PathLike)):
+        raise ValueError(f"expected an image, got the path {image}; centernet.images.read_image(path) reads it")
+    return np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+
+
+def _nested(values: NDArray[Any]) -> list[Any]:
+    """Return an array as lists, with None for what is no finite number."""
+    plain = values.astype(object)
+    if values.dtype.kind == "f":
+        plain[~np.isfinite(values)] = None
+    return list(plain.tolist())
 
 
 def _plain(values: NDArray[Any]) -> list[Any]:

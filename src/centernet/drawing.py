@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import colorsys
 import math
+import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from centernet.fonts import font_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from centernet.detections import Detections
 
 Colour: TypeAlias = tuple[int, int, int]
 Rectangle: TypeAlias = tuple[int, int, int, int]
@@ -30,13 +31,32 @@ LIGHT: Colour = (255, 255, 255)
 HUES = (0.0, 0.07, 0.15, 0.36, 0.5, 0.61, 0.75, 0.86, 1.0)  # red, orange, yellow, green, cyan, …: evenly seen steps
 LETTERS = 8, 11, 120
 """Least size of letters, that of images of some 220 pixels and more, and the greatest, in pixels."""
-OTHER_SCRIPTS = (  # fonts that systems have, for letters that Pillow's own font lacks
-    *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"),  # Linux
-    *("Arial Unicode.ttf", "PingFang.ttc", "msyh.ttc", "arial.ttf"),  # macOS, Windows
-)
+Label: TypeAlias = Literal["name", "score", "id", "none"]
+LABELS: tuple[Label, ...] = ("id", "name", "score")
 
 
-def draw(image: NDArray[np.uint8], detections: Detections, *, with_scores: bool = True) -> NDArray[np.uint8]:
+class Drawable(Protocol):
+    """What drawing uses of `centernet.Detections`."""
+
+    @property
+    def bboxes(self) -> NDArray[np.float32]: ...
+    @property
+    def track_ids(self) -> NDArray[np.int64] | None: ...
+    @property
+    def columns(self) -> Sequence[Any]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+def draw(
+    image: NDArray[np.uint8],
+    detections: Drawable,
+    *,
+    labels: Sequence[Label] = LABELS,
+    line_width: int | None = None,
+    font: str | os.PathLike[str] | None = None,
+    with_scores: bool = True,
+) -> NDArray[np.uint8]:
     """Draw the boxes, class names and scores of detections on a copy of their image.
 
     Better objects are drawn over worse ones. The colour is the class's, or the identity's where there are track ids.
@@ -45,18 +65,29 @@ def draw(image: NDArray[np.uint8], detections: Detections, *, with_scores: bool 
     Args:
         image: uint8 H×W×3 RGB, not changed; another type or shape is a ValueError.
         detections: boxes in the pixels of `image`.
+        labels: what stands at the boxes: some of `name`, `score` and `id` (the identity of a tracked object), or
+            `none`; default: all three.
+        line_width: of outlines, in pixels; None grows with the image.
+        font: file of a font for the labels (.ttf, .otf, .ttc); None for Pillow's own. Letters that it lacks are taken
+            from one of the system's.
         with_scores: False leaves the scores out, as for true boxes.
 
     Returns:
         uint8 H×W×3 RGB.
+
+    Raises:
+        ValueError: another kind of image, a label that is none of these, or a file that is no font.
     """
+    if unknown := [label for label in labels if label not in get_args(Label)]:
+        raise ValueError(f"labels: expected some of {', '.join(get_args(Label))}, got {unknown[0]!r}")
+    file = None if font is None else os.fspath(font)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"expected an image uint8 H×W×3, got {image.dtype} {'×'.join(map(str, image.shape))}")
     if not len(detections):
         return image.copy()
     height, width = image.shape[:2]
     scale = math.sqrt(height * width)
-    line = max(1, round(scale / 320))
+    line = line_width or max(1, round(scale / 320))
     halo = max(1, round(line / 2))
     font_size = int(min(max(LETTERS[0], min(LETTERS[1], scale / 20), scale / 38), LETTERS[2]))
 
@@ -77,16 +108,21 @@ def draw(image: NDArray[np.uint8], detections: Detections, *, with_scores: bool 
     # Labels come after all outlines. The best object chooses its place first, and is drawn last.
     places: list[tuple[Rectangle, str, Colour, int]] = []
     for one, colour in zip(objects[::-1], colours[::-1], strict=True):
-        parts = [one.name, *([f"{one.score:.2f}"] if with_scores else []), *(f"{n} {one.data[n]:.3g}" for n in values)]
-        text = " ".join(parts if one.track_id is None else [f"#{one.track_id}", *parts])
-        size, letters = _chip_size(text, font_size), font_size
+        parts = [f"#{one.track_id}"] if one.track_id is not None and "id" in labels else []
+        parts += [one.name] if "name" in labels else []
+        if "score" in labels and with_scores:
+            parts += [f"{one.score:.2f}", *(f"{name} {one.data[name]:.3g}" for name in values)]
+        if not parts or "none" in labels:
+            continue
+        text = " ".join(parts)
+        size, letters = _chip_size(text, font_size, file), font_size
         if size[0] > 1.6 * (one.bbox[2] - one.bbox[0]):  # small objects have small labels
             letters = max(min(9, font_size), round(0.72 * font_size))
-            size = _chip_size(text, letters)
+            size = _chip_size(text, letters, file)
         place = _place(one.bbox, size, (width, height), line, [other for other, *_ in places], detections.bboxes)
         places.append((place, text, colour, letters))
     for place, text, colour, letters in reversed(places):
-        _chip(pen, place, text, colour, letters)
+        _chip(pen, place, text, colour, letters, file)
     return np.array(canvas)
 
 
@@ -102,7 +138,7 @@ class Trails:
             raise ValueError(f"length: expected at least 1 frame, got {length}")
         self._frames: deque[dict[int, tuple[float, float]]] = deque(maxlen=length)
 
-    def draw(self, image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
+    def draw(self, image: NDArray[np.uint8], detections: Drawable) -> NDArray[np.uint8]:
         """Draw the trails of the next frame's objects on a copy; return the frame itself if nothing has an identity.
 
         Arguments are those of `draw`.
@@ -219,32 +255,24 @@ def _common(corners: NDArray[np.int64], size: tuple[int, int], boxes: NDArray[An
     return np.asarray(shared.clip(0).prod(axis=2).sum(axis=1))
 
 
-def _chip(pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour, font_size: int) -> None:
+def _chip(
+    pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour, font_size: int, file: str | None
+) -> None:
     x1, y1, x2, y2 = place
     pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour, outline=DARK, width=1)
-    ink, font = DARK if _luminance(colour) > 0.18 else LIGHT, _font(font_size, text.isascii())
+    ink = DARK if _luminance(colour) > 0.18 else LIGHT
+    font, text = font_for(text, font_size, file)
     pen.text((x1 + _padding(font_size), (y1 + y2) / 2), text, fill=ink, font=font, anchor="lm")
 
 
-def _chip_size(text: str, font_size: int) -> tuple[int, int]:
+def _chip_size(text: str, font_size: int, file: str | None) -> tuple[int, int]:
     """Return width and height of a label: the height is the same for all texts."""
-    width = math.ceil(_font(font_size, text.isascii()).getlength(text))
-    return width + 2 * _padding(font_size), round(font_size * 1.35) + 2
+    font, text = font_for(text, font_size, file)
+    return math.ceil(font.getlength(text)) + 2 * _padding(font_size), round(font_size * 1.35) + 2
 
 
 def _padding(font_size: int) -> int:
     return max(3, round(font_size * 0.35))
-
-
-@lru_cache(maxsize=16)
-def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's own font, or one of the system's where there are letters that Pillow's may lack."""
-    for name in () if plain else OTHER_SCRIPTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
 
 
 def _luminance(colour: Colour) -> float:

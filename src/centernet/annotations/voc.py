@@ -85,6 +85,20 @@ def _numbers(entry: Element, keys: list[str]) -> Any:
         return None
 
 
+def annotation_text(
+    name: str, size_hw: tuple[int, int], objects: Iterable[tuple[Sequence[float], str, bool]], *, decimals: int = 0
+) -> str:
+    """Return the XML of an image; `objects` are x1 y1 x2 y2, the class name, and True for difficult ones."""
+    size = f"<size><width>{size_hw[1]}</width><height>{size_hw[0]}</height><depth>3</depth></size>"
+    lines = ["<annotation>", f"<filename>{escape(name)}</filename>", size]
+    for (x1, y1, x2, y2), class_name, difficult in objects:
+        edges = zip(_EDGES, (x1 + 1, y1 + 1, x2, y2), strict=True)
+        box = "".join(f"<{edge}>{value:.{decimals}f}</{edge}>" for edge, value in edges)
+        kind = f"<name>{escape(class_name)}</name><difficult>{int(difficult)}</difficult>"
+        lines.append(f"<object>{kind}<bndbox>{box}</bndbox></object>")
+    return "\n".join([*lines, "</annotation>", ""])
+
+
 def write_voc(
     folder: Path,
     split: str,
@@ -103,14 +117,9 @@ def write_voc(
     path.parent.mkdir(parents=True, exist_ok=True)
     (folder / "Annotations").mkdir(exist_ok=True)
     for name, truth in zip(names, annotations, strict=True):
-        size = f"<size><width>{truth.width}</width><height>{truth.height}</height><depth>3</depth></size>"
-        lines = ["<annotation>", f"<filename>{escape(name)}</filename>", size]
-        for (x1, y1, x2, y2), label, ignore in zip(truth.boxes, truth.labels, truth.ignore, strict=True):
-            edges = zip(_EDGES, (x1 + 1, y1 + 1, x2, y2), strict=True)
-            box = "".join(f"<{edge}>{value:.{decimals}f}</{edge}>" for edge, value in edges)
-            kind = f"<name>{escape(class_names[label])}</name><difficult>{int(ignore)}</difficult>"
-            lines.append(f"<object>{kind}<bndbox>{box}</bndbox></object>")
-        text = "\n".join([*lines, "</annotation>", ""])
+        names_of = [class_names[label] for label in truth.labels]
+        objects = zip(truth.boxes, names_of, truth.ignore, strict=True)
+        text = annotation_text(name, (truth.height, truth.width), objects, decimals=decimals)
         (folder / "Annotations" / name).with_suffix(".xml").write_text(text, encoding="utf-8")
     path.write_text("".join(f"{Path(name).stem}\n" for name in names), encoding="utf-8")
     labels = "".join(f"{name}:::\n" for name in class_names)

@@ -233,6 +233,16 @@ def label_paths(name: str) -> list[str]:
     return [*dict.fromkeys(found), "/".join([*folders, file]), "/".join([*folders, "labels", file])]
 
 
+def label_rows(
+    boxes: NDArray[Any], labels: NDArray[Any], size_hw: tuple[int, int], scores: NDArray[Any] | None = None
+) -> str:
+    """Return the text of an image's label file: a row a box, with its score at the end where `scores` are given."""
+    shares = xyxy_to_cxcywh(boxes.astype(float)) / [*size_hw[::-1], *size_hw[::-1]]
+    ends = [""] * len(labels) if scores is None else [f" {score:.6g}" for score in scores.tolist()]
+    rows = zip(labels.tolist(), shares.tolist(), ends, strict=True)
+    return "".join(f"{label} {' '.join(f'{value:.8f}' for value in box)}{end}\n" for label, box, end in rows)
+
+
 def write_yolo(
     folder: Path, split: str, names: Sequence[str], annotations: Iterable[Any], class_names: Sequence[str]
 ) -> Path:
@@ -243,10 +253,8 @@ def write_yolo(
     labels = folder / "labels" / split
     labels.mkdir(parents=True, exist_ok=True)
     for name, truth in zip(names, annotations, strict=True):
-        shares = xyxy_to_cxcywh(truth.boxes.astype(float)) / ([truth.width, truth.height] * 2)
-        rows = zip(truth.labels.tolist(), shares.tolist(), strict=True)
-        lines = [f"{label} {' '.join(f'{value:.8f}' for value in box)}\n" for label, box in rows]
-        (labels / name).with_suffix(".txt").write_text("".join(lines), encoding="utf-8")
+        text = label_rows(truth.boxes, truth.labels, (truth.height, truth.width))
+        (labels / name).with_suffix(".txt").write_text(text, encoding="utf-8")
     path = folder / "data.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     content = {key: value for key, value in content.items() if key not in ("nc", "names")}

@@ -2,6 +2,12 @@
 
 from centernet.drawing import Trails as Trails, contact_sheet as contact_sheet, draw as draw
 from centernet.inference.detector import Detector as Detector
+from centernet.inference.image_writers import (
+    CropWriter as CropWriter,
+    ImageWriter as ImageWriter,
+    VocWriter as VocWriter,
+    YoloWriter as YoloWriter,
+)
 from centernet.inference.opening import Runtime as Runtime
 from centernet.inference.sources import (
     Frame as Frame,
@@ -16,7 +22,6 @@ from centernet.inference.writers import (
     CocoResultsWriter as CocoResultsWriter,
     CocoWriter as CocoWriter,
     CsvWriter as CsvWriter,
-    ImageWriter as ImageWriter,
     MotWriter as MotWriter,
     Writer as Writer,
 )

@@ -1,4 +1,4 @@
-"""Writers of detections and tracks: annotated images, COCO-style JSON, CSV, MOTChallenge's text.
+"""Writers of detections and tracks in one file: COCO-style JSON, CSV, MOTChallenge's text.
 
 Writers keep no frame in memory. An error or Ctrl-C finishes them too, with what was written until then.
 """
@@ -13,22 +13,34 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain, count
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-import cv2
 import numpy as np
 
 from centernet.annotations.image_names import CocoIds, ImageNames
 from centernet.annotations.mot import result_rows
 from centernet.annotations.problems import DataError
 from centernet.detections import Column, Detections
-from centernet.drawing import Trails, draw
 from centernet.inference.sources import Frame
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+VERSION = "1.0"
+"""Of the JSON file: the number before the point changes where a field does, that behind it where one is added."""
+FIELDS = {
+    "images.id": "number of the image, from 1 in the order of the run, or that of the file of --annotations",
+    "images.file_name": "path in its folder, or as it was given; clip_000012 for frame 12, counted from 0, of clip.mp4",
+    "images.time": "seconds since the video began; only where a frame has a time",
+    "annotations.category_id": "class: an id of categories",
+    "annotations.bbox": "x y width height in pixels of the upright image, from its upper left corner",
+    "annotations.score": "confidence, 0..1",
+    "annotations.area": "width times height",
+    "annotations.iscrowd": "always 0",
+}
+"""What the fields of the JSON file are."""
 
 
 class Writer(Protocol):
@@ -49,85 +61,82 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else plural}"
 
 
-class ImageWriter:
-    """Writes JPEGs of the images with their boxes drawn, and trails of identities, named as the images are.
+class _DatasetIds:
+    """The ids that a file of annotations gives to images and classes.
 
-    Images of equal names (from different folders, or with different suffixes) get the name of their folder in front,
-    their own suffix behind, or a number.
-
-    Args:
-        folder: made if missing. It must not hold the images themselves.
-        quality: of the JPEGs, 1..100.
+    Images are found by their names, classes by theirs, or by their places among the categories where no names are
+    known. Objects of other classes are counted in `left_out`.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, quality: int = 92) -> None:
-        self.folder, self.quality = Path(folder), quality
-        self._used: set[str] = set()
-        self._trails = Trails()
+    def __init__(self, path: Path, ids: CocoIds, class_names: Sequence[str]) -> None:
+        self.left_out = Counter[str]()
+        self._images, self._names = list(ids.images.values()), ImageNames(ids.images)
+        names, numbers = class_names or tuple(ids.categories), ids.categories
+        self.categories = {label: numbers[name] for label, name in enumerate(names) if name in numbers}
+        if not self.categories:
+            text = f"the model's classes are {', '.join(names)}, the annotations' {', '.join(numbers)}"
+            raise DataError(f"{path}: no class to write: {text}")
 
-    def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self
+    def check(self, names: Sequence[str]) -> None:
+        """Raise a DataError that names the images that are not in the annotations."""
+        places = self._names.find_all(names)
+        unknown = [name for name in names if places[name] < 0]
+        if unknown:
+            some = f"{', '.join(unknown[:10])}{', …' * (len(unknown) > 10)}"
+            raise DataError(f"{len(unknown)} of {len(names)} images are not in the annotations: {some}")
 
-    def __exit__(self, *error: object) -> None:
-        """Nothing is open."""
-
-    def write(self, frame: Frame, detections: Detections) -> None:
-        """Draw and save a frame; a ValueError where the image is in this folder, and might be overwritten."""
-        if frame.path is not None and frame.path.parent.resolve() == self.folder.resolve():
-            raise ValueError(
-                f"{self.folder}: the images themselves are in this folder; choose another for what is drawn"
-            )
-        path = self.folder / f"{self._free_name(frame)}.jpg"
-        drawn = draw(self._trails.draw(frame.image, detections), detections)
-        ok, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        if not ok:
-            raise OSError(f"{path}: an image of {frame.image.shape[1]}×{frame.image.shape[0]} cannot be saved as JPEG")
-        path.write_bytes(data.tobytes())
-
-    def summary(self) -> str:
-        return f"{self.folder} ({counted(len(self._used), 'image')})"
-
-    def _free_name(self, frame: Frame) -> str:
-        name = PurePath(frame.name)
-        stem = name.stem if frame.is_file else name.name
-        candidates = [stem, f"{name.parent.name}_{stem}"] if name.parent.name else [stem]
-        if name.suffix and stem == name.stem:
-            candidates.append(f"{stem}_{name.suffix[1:]}")
-        numbered = (f"{stem}_{number}" for number in count(2))
-        free = next(text for text in chain(candidates, numbered) if text.casefold() not in self._used)
-        self._used.add(free.casefold())  # some file systems don't tell A from a
-        return free
+    def rows(self, frame: Frame, detections: Detections) -> tuple[Any, list[dict[str, Any]]]:
+        """Return the image's id and its rows; an image that is not in the annotations is a DataError."""
+        place = self._names.find(frame.location)
+        if place < 0:
+            raise DataError(f"{frame.location}: the image is not in the annotations")
+        known = np.isin(detections.labels, list(self.categories))
+        self.left_out.update(detections[~known].names)
+        return self._images[place], detections[known].to_coco(self._images[place], self.categories)
 
 
 class CocoWriter:
     """Writes one JSON file in COCO's form: images, categories, and annotations with a score and further columns.
 
-    Rows are those of `Detections.to_coco`; image ids count from 1. They go to two files beside `path` as they come, and
-    become `path` at the end in one step: a file under that name is always whole.
+    Rows are those of `Detections.to_coco`; image ids count from 1. `info` has the version of the form, and what its
+    fields are. Rows go to two files beside `path` as they come, and become `path` at the end in one step: a file under
+    that name is always whole.
 
     Args:
         path: of the JSON file; its folder is made if missing.
         class_names: by label; empty where none are known, and then categories are the labels that occur.
+        ids: of a file of annotations, in the place of our own: pycocotools' `loadRes` takes `annotations` beside it.
+            Objects of classes that it doesn't have are counted in `left_out`.
+
+    Raises:
+        DataError: not one of the classes is in the annotations.
     """
 
-    def __init__(self, path: str | os.PathLike[str], class_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], class_names: Sequence[str] = (), *, ids: CocoIds | None = None
+    ) -> None:
         self.path, self.class_names = Path(path), tuple(class_names)
+        self._given = None if ids is None else _DatasetIds(self.path, ids, class_names)
+        self._categories = None if ids is None else dict(ids.categories)
+        self.left_out = Counter[str]() if self._given is None else self._given.left_out
         self._classes = len(self.class_names)  # the labels that have been seen, where there are no names
         self._counts = {"images": 0, "annotations": 0}
+        self._columns: dict[str, Column] = {}
         self._parts: dict[str, IO[str]] = {}
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._parts = {key: self._part(key).open("w+", encoding="utf-8") for key in self._counts}
+        self._parts = {key: _open(self._part(key), "w+") for key in self._counts}
         return self
 
     def __exit__(self, *error: object) -> None:
         """Put the file together, after an error too."""
         names = self.class_names or list(map(str, range(self._classes)))
-        categories = [{"id": label + 1, "name": name} for label, name in enumerate(names)]
-        with self._part("whole").open("w", encoding="utf-8") as file:
-            file.write('{"categories": ' + json.dumps(categories, ensure_ascii=False))
+        numbers = self._categories or {name: label + 1 for label, name in enumerate(names)}
+        categories = [{"id": number, "name": name} for name, number in numbers.items()]
+        with _open(self._part("whole"), "w") as file:
+            file.write('{"info": ' + json.dumps(self._info(), ensure_ascii=False, indent=1))
+            file.write(',\n"categories": ' + json.dumps(categories, ensure_ascii=False))
             for key, part in self._parts.items():
                 file.write(f',\n"{key}": [\n')
                 part.seek(0)
@@ -140,35 +149,52 @@ class CocoWriter:
             with contextlib.suppress(OSError):
                 self._part(key).unlink()
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raise a DataError that names the images that are not in the annotations, where ids are given."""
+        if self._given is not None:
+            self._given.check(names)
+
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Add a frame and its objects."""
+        """Add a frame and its objects; one that is not in the annotations, where ids are given, is a DataError."""
+        number: Any = self._counts["images"] + 1
+        if self._given is None:
+            rows = detections.to_coco(number)
+        else:
+            number, rows = self._given.rows(frame, detections)
         height, width = frame.size_hw
-        self._add("images", {"file_name": frame.name, "height": height, "width": width})
-        for row in detections.to_coco(self._counts["images"]):
+        self._add("images", {"id": number, "file_name": frame.name, "height": height, "width": width})
+        for row in rows:
             area = round(row["bbox"][2] * row["bbox"][3], 3)
-            self._add("annotations", {**row, "area": area, "iscrowd": 0})
+            self._add("annotations", {"id": self._counts["annotations"] + 1, **row, "area": area, "iscrowd": 0})
         self._classes = max(self._classes, int(detections.labels.max(initial=-1)) + 1)
+        self._columns |= {column.name: column for column in detections.columns if column.kind != "vector"}
+        if detections.track_ids is not None:
+            self._columns["track_id"] = Column("identity", "value", dtype="int64")
         for part in self._parts.values():
             part.flush()
 
     def summary(self) -> str:
         return f"{self.path} ({counted(self._counts['annotations'], 'object')})"
 
+    def _info(self) -> dict[str, Any]:
+        further = {name: _describe(column) for name, column in self._columns.items()}
+        fields = FIELDS | {f"annotations.{name}": text for name, text in further.items()}
+        return {"description": "objects found by centernet, in COCO's form", "version": VERSION, "fields": fields}
+
     def _part(self, key: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{key}.part")
+        return self.path.with_name(f"{self.path.name}.{os.getpid()}.{key}.part")  # another process may write there too
 
     def _add(self, key: str, row: dict[str, Any]) -> None:
-        """Write a row, with the next id."""
+        """Write a row."""
+        text = json.dumps(row, ensure_ascii=False)
+        self._parts[key].write(",\n" * (self._counts[key] > 0) + text)
         self._counts[key] += 1
-        text = json.dumps({"id": self._counts[key], **row}, ensure_ascii=False)
-        self._parts[key].write(",\n" * (self._counts[key] > 1) + text)
 
 
 class CocoResultsWriter:
     """Writes COCO's list of results with the ids of a file of annotations, as pycocotools' `loadRes` takes beside it.
 
-    Images are found by their names, classes by theirs, or by their places among the categories where no names are
-    known. Rows are those of `Detections.to_coco`; they become `path` at the end in one step.
+    Rows are those of `Detections.to_coco`; they become `path` at the end in one step.
 
     Args:
         path: of the JSON file; its folder is made if missing.
@@ -180,19 +206,15 @@ class CocoResultsWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], ids: CocoIds, class_names: Sequence[str] = ()) -> None:
-        self.path, self.left_out = Path(path), Counter[str]()
-        self._image_ids, self._names = list(ids.images.values()), ImageNames(ids.images)
-        names, numbers = class_names or tuple(ids.categories), ids.categories
-        self._category_ids = {label: numbers[name] for label, name in enumerate(names) if name in numbers}
+        self.path = Path(path)
+        self._ids = _DatasetIds(self.path, ids, class_names)
+        self.left_out, self.check = self._ids.left_out, self._ids.check
         self._count = 0
         self._file: IO[str]
-        if not self._category_ids:
-            text = f"the model's classes are {', '.join(names)}, the annotations' {', '.join(numbers)}"
-            raise DataError(f"{self.path}: no class to write: {text}")
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.with_name(f"{self.path.name}.part").open("w", encoding="utf-8")
+        self._file = _open(self.path.with_name(f"{self.path.name}.{os.getpid()}.part"), "w")
         self._file.write("[")
         return self
 
@@ -201,22 +223,9 @@ class CocoResultsWriter:
         self._file.close()
         os.replace(self._file.name, self.path)
 
-    def check(self, names: Sequence[str]) -> None:
-        """Raise a DataError that names the images that are not in the annotations."""
-        places = self._names.find_all(names)
-        unknown = [name for name in names if places[name] < 0]
-        if unknown:
-            some = f"{', '.join(unknown[:10])}{', …' * (len(unknown) > 10)}"
-            raise DataError(f"{len(unknown)} of {len(names)} images are not in the annotations: {some}")
-
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the objects of a frame; one that is not in the annotations is a DataError."""
-        place = self._names.find(frame.location)
-        if place < 0:
-            raise DataError(f"{frame.location}: the image is not in the annotations")
-        known = np.isin(detections.labels, list(self._category_ids))
-        self.left_out.update(detections[~known].names)
-        for row in detections[known].to_coco(self._image_ids[place], self._category_ids):
+        for row in self._ids.rows(frame, detections)[1]:
             self._file.write(",\n" if self._count else "\n")
             self._file.write(json.dumps(row))
             self._count += 1
@@ -224,6 +233,19 @@ class CocoResultsWriter:
 
     def summary(self) -> str:
         return f"{self.path} ({counted(self._count, 'object')})"
+
+
+def _open(path: Path, mode: str) -> IO[str]:
+    """Open a text file for writing; bytes of file names that are no UTF-8 become ``\\udcXX``, as JSON writes them."""
+    return path.open(mode, newline="", encoding="utf-8", errors="backslashreplace")
+
+
+def _describe(column: Column) -> str:
+    """Return what a further field of an annotation is, for people."""
+    kinds = {"value": "value of the model", "points": "x y … of points in pixels", "boxes": "x1 y1 x2 y2 in pixels"}
+    if column.name == "identity":
+        return "identity of the object through the frames"
+    return kinds[column.kind] + (f", {'×'.join(map(str, column.shape))} in one list" if column.shape else "")
 
 
 class _TextWriter:
@@ -236,7 +258,7 @@ class _TextWriter:
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("w", newline="", encoding="utf-8")
+        self._file = _open(self.path, "w")
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,0 +1,200 @@
+"""Writers of files for each image: drawings, cut-out objects, YOLO's label files and VOC's XML."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import chain, count
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from centernet.annotations.voc import annotation_text
+from centernet.annotations.yolo import label_rows
+from centernet.detections import Detections
+from centernet.drawing import Trails, draw
+from centernet.inference.sources import Frame
+from centernet.inference.writers import counted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+JPEG_SIDE = 65_500
+"""The longest side of a JPEG, in pixels; longer images are written as PNG."""
+
+
+class _FolderWriter:
+    """Writes files named as the images are.
+
+    Images of equal names (from different folders, or with different suffixes) get the name of their folder in front,
+    their own suffix behind, or a number. A file under its name is always whole.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._used: set[str] = set()
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is open."""
+
+    def _free_name(self, frame: Frame) -> str:
+        if frame.path is not None and frame.path.parent.resolve() == self.folder.resolve():
+            raise ValueError(
+                f"{self.folder}: the images themselves are in this folder; choose another for what is drawn"
+            )
+        name = PurePath(frame.name)
+        stem = name.stem if frame.is_file else name.name
+        candidates = [stem, f"{name.parent.name}_{stem}"] if name.parent.name else [stem]
+        if name.suffix and stem == name.stem:
+            candidates.append(f"{stem}_{name.suffix[1:]}")
+        numbered = (f"{stem}_{number}" for number in count(2))
+        free = next(text for text in chain(candidates, numbered) if text.casefold() not in self._used)
+        self._used.add(free.casefold())  # some file systems don't tell A from a
+        return free
+
+    def _save(self, path: Path, data: bytes) -> None:
+        """Write a file in one step."""
+        part = self.folder / f"{os.getpid()}.part"
+        try:
+            part.write_bytes(data)
+            os.replace(part, path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        self._count += 1
+
+
+class ImageWriter(_FolderWriter):
+    """Writes JPEGs of the images with their boxes drawn, and trails of identities, named as the images are.
+
+    Images of equal names (from different folders, or with different suffixes) get the name of their folder in front,
+    their own suffix behind, or a number. Images that are too long for a JPEG become PNGs.
+
+    Args:
+        folder: made if missing. It must not hold the images themselves.
+        quality: of the JPEGs, 1..100.
+        drawing: options of `centernet.drawing.draw`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, quality: int = 92, **drawing: Any) -> None:
+        super().__init__(folder)
+        self.quality, self.drawing = quality, drawing
+        self._trails = Trails()
+        self._long = 0
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Draw and save a frame; a ValueError where the image is in this folder, and might be overwritten."""
+        name = self._free_name(frame)
+        drawn = draw(self._trails.draw(frame.image, detections), detections, **self.drawing)
+        suffix, data = _encoded(drawn, self.quality)
+        self._save(self.folder / f"{name}{suffix}", data)
+        self._long += suffix == ".png"
+
+    def summary(self) -> str:
+        long = f", {self._long} of them as PNG: longer than the {JPEG_SIDE} pixels of a JPEG" if self._long else ""
+        return f"{self.folder} ({counted(self._count, 'image')}{long})"
+
+
+class CropWriter(_FolderWriter):
+    """Writes each object as an image of its own, in a folder for each class.
+
+    A file is named as its image is, and numbered from 1 by the order of the detections, or by the track id.
+
+    Args:
+        folder: made if missing.
+        quality: of the JPEGs, 1..100.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, quality: int = 92) -> None:
+        super().__init__(folder)
+        self.quality = quality
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Cut out and save the objects of a frame; those that lie outside of it are left out."""
+        name = self._free_name(frame)
+        for number, (one, image) in enumerate(zip(detections, detections.crop(frame.image), strict=True), start=1):
+            if image.size:
+                place = self.folder / _folder_name(one.name)
+                place.mkdir(exist_ok=True)
+                suffix, data = _encoded(image, self.quality)
+                self._save(place / f"{name}_{number if one.track_id is None else one.track_id}{suffix}", data)
+
+    def summary(self) -> str:
+        return f"{self.folder} ({counted(self._count, 'object')})"
+
+
+class YoloWriter(_FolderWriter):
+    """Writes YOLO's label files: class, centre x, centre y, width and height in shares of the image, a row an object.
+
+    The names of the classes are in `classes.txt`, where labelling programs look for them. An image in which nothing was
+    found has an empty file.
+
+    Args:
+        folder: made if missing.
+        class_names: by label.
+        with_scores: rows end in the score, as `centernet evaluate` reads them; label files for training have none.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], class_names: Sequence[str] = (), *, with_scores: bool = False
+    ) -> None:
+        super().__init__(folder)
+        self.class_names, self.with_scores = tuple(class_names), with_scores
+        self._used.add("classes")
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self.class_names:
+            text = "".join(f"{name}\n" for name in self.class_names)
+            (self.folder / "classes.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+        return self
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Write the file of a frame."""
+        scores = detections.scores if self.with_scores else None
+        text = label_rows(detections.bboxes, detections.labels, frame.size_hw, scores)
+        self._save(self.folder / f"{self._free_name(frame)}.txt", text.encode())
+
+    def summary(self) -> str:
+        return f"{self.folder} ({counted(self._count, 'file')})"
+
+
+class VocWriter(_FolderWriter):
+    """Writes Pascal VOC's XML, a file an image; its corners are whole pixels counted from 1.
+
+    Args:
+        folder: made if missing.
+    """
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Write the file of a frame."""
+        objects = ((one.bbox.tolist(), one.name, False) for one in detections)
+        text = annotation_text(frame.name, frame.size_hw, objects)
+        text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", text)  # what XML cannot hold
+        self._save(self.folder / f"{self._free_name(frame)}.xml", text.encode("utf-8", "backslashreplace"))
+
+    def summary(self) -> str:
+        return f"{self.folder} ({counted(self._count, 'file')})"
+
+
+def _encoded(image: NDArray[np.uint8], quality: int) -> tuple[str, bytes]:
+    """Return the suffix and the contents of an image file, a JPEG where that can be."""
+    suffix = ".jpg" if max(image.shape[:2]) <= JPEG_SIDE else ".png"
+    ok, data = cv2.imencode(suffix, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else [])
+    if not ok:
+        raise ValueError(f"an image of {image.shape[1]}×{image.shape[0]} cannot be saved as {suffix[1:].upper()}")
+    return suffix, data.tobytes()
+
+
+def _folder_name(class_name: str) -> str:
+    """Return a class name as the name of a folder on every system."""
+    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", class_name).strip(". ") or "_"
