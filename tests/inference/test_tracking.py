@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,59 @@ def test_memory_does_not_grow_with_the_length() -> None:
 
     peak(20)
     assert peak(400) < peak(100) + 100_000  # one picture is 58 kB
+
+
+def save_video(path: Path, lefts: list[int]) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for left in lefts:
+        writer.write(scene(left))
+    writer.release()
+    return path
+
+
+def test_each_video_of_a_list_begins_anew(tmp_path: Path) -> None:
+    one = save_video(tmp_path / "one.avi", [10, 14, 18, 22, 26])
+    other = save_video(tmp_path / "other.avi", [26, 30, 34])  # where the first left off
+    images = [scene(left) for left in (34, 38)]
+    found = list(track(detector(), Tracker("bytetrack"), [one, other, *images, one]))
+    assert [frame.index for frame, _ in found] == [*range(5), *range(3), 0, 1, *range(5)]
+    assert [tracks.track_ids.tolist() for _, tracks in found] == [[1]] * 15
+
+
+def test_videos_of_one_tracker_begin_anew_and_arrays_go_on(tmp_path: Path) -> None:
+    tracker = Tracker("bytetrack")
+    for left in (100, 10):  # far from one another: another object
+        path = save_video(tmp_path / f"{left}.avi", [left, left + 3, left + 6])
+        found = list(track(detector(), tracker, path))
+        assert [tracks.track_ids.tolist() for _, tracks in found] == [[1]] * 3
+    for left in (19, 22):  # goes on from the video
+        ((_, tracks),) = track(detector(), tracker, [scene(left)])
+        assert tracks.track_ids.tolist() == [1]
+    ((_, tracks),) = track(detector(), tracker, [scene(110)])
+    assert 1 not in tracks.track_ids
+
+
+def test_a_tracker_of_others_is_not_asked_for_more_than_it_has(tmp_path: Path) -> None:
+    clock = Clock()
+    path = save_video(tmp_path / "one.avi", [10, 14])
+    assert len(list(track(detector(), clock, path))) == 2  # type: ignore[arg-type]
+    with pytest.raises(AttributeError, match="reset"):
+        list(track(detector(), clock, [path, path]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["folder", "video", "arrays"])
+def test_one_frame_of_so_many(tmp_path: Path, kind: str) -> None:
+    """The object moves 5 pixels a frame, whichever of them are read; numbers stay the source's."""
+    lefts = list(range(10, 110, 5))
+    make = {
+        "folder": lambda: save(tmp_path / "frames", lefts),
+        "video": lambda: save_video(tmp_path / "one.avi", lefts),
+        "arrays": lambda: [scene(left) for left in lefts],
+    }
+    source = replace(open_source(make[kind]()), every=3)
+    assert source.length == 7
+    found = list(track(detector(), Tracker("bytetrack"), source))
+    assert [frame.index for frame, _ in found] == list(range(0, 20, 3))
+    assert {identity for _, tracks in found for identity in tracks.track_ids.tolist()} == {1}
+    for frame, tracks in found:
+        np.testing.assert_allclose(tracks.bboxes[0], [lefts[frame.index], 30, lefts[frame.index] + 40, 90], atol=5)

@@ -9,9 +9,11 @@ import glob
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -36,12 +38,14 @@ _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 class Source:
     """A source of frames, as `open_source` found it.
 
-    Its items are paths of images and videos, arrays, the address of a stream or the number of a camera.
+    Its items are paths of images and videos, arrays, the address of a stream or the number of a camera. With `every`
+    one frame of so many is read, the first of each; numbers and times of frames stay the source's.
     """
 
     kind: SourceKind  # `image` is a single one, by its path or as an array
     items: Sequence[Item | int]
     folder: Path | None = None  # of the frames, for the kind `folder`
+    every: int = 1
 
     @property
     def live(self) -> bool:
@@ -59,7 +63,7 @@ class Source:
         if self.live:
             return None
         counts = [stated(item)[0] if is_video(item) else 1 for item in self.items]
-        return None if 0 in counts else sum(counts)
+        return None if 0 in counts else -(-sum(counts) // self.every)
 
     @cached_property
     def frame_rate(self) -> float | None:
@@ -75,12 +79,27 @@ class Source:
             return None
         return next(filter(None, map(read_sequence_info, (self.folder, self.folder.parent))), None)
 
+    @property
+    def parts(self) -> list[Source]:
+        """Return the stretches of time of a source: each video alone, and the images between videos together."""
+        parts: list[Source] = []
+        for moving, items in groupby(self.items, is_video):
+            if moving:
+                parts += [Source("video", [item], every=self.every) for item in items]
+            else:
+                parts.append(replace(self, items=list(items)))
+        return parts if len(parts) > 1 else [self]
+
     def readers(self) -> Iterator[Callable[[], Frame]]:
         """Iterate over functions that open each frame, in order: several may be called at once, in any thread.
 
         The frames of a video, a camera or a stream are read while this is iterated, those of files when they are called
         for; a file's pixels are decoded when `Frame.image` is. Errors are those of `frames`.
         """
+        with closing(self._all_readers()) as readers:
+            yield from islice(readers, 0, None, self.every)
+
+    def _all_readers(self) -> Generator[Callable[[], Frame]]:
         index = 0
         for number, item in enumerate(self.items):
             if self.live or is_video(item):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from centernet.detections import Detections
-from centernet.inference.sources import ErrorHandler, Frame
+from centernet.inference.sources import ErrorHandler, Frame, Source, open_source
 from centernet.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ def track(
 ) -> Iterator[tuple[Frame, Detections]]:
     """Track the objects of a source, frame by frame in the order of time.
 
-    A frame comes out before the next batch is read, so what was tracked before an interruption or a break of the source
-    has been given.
+    Identities and numbers of frames start anew with each video, and with a folder or a pattern of images. Images and
+    arrays that are given one by one or in a list go on from what the tracker has seen. A frame comes out before the
+    next batch is read, so what was tracked before an interruption or a break of the source has been given.
 
     Args:
         detector: finds the objects, or has them. Its score threshold should not be above the tracker's own, best 0.
-        tracker: or anything with its `update`; `reset()` it before another source.
+        tracker: or anything with its `update`, and `reset` for several videos.
         source: what `centernet.inference.frames` takes; the images of a folder are the frames, by name.
         on_error: called for each image that cannot be read: for the tracker that is a frame without detections.
             Without it the error is raised.
@@ -33,11 +35,28 @@ def track(
     Raises:
         SourceError, ImageError: as `frames` does, after everything read before has been given.
     """
+    parts = [None] if source is None else open_source(source).parts
+    for number, part in enumerate(parts):
+        if number or (part is not None and part.kind not in ("image", "list") and hasattr(tracker, "reset")):
+            tracker.reset()
+        yield from _track(detector, tracker, part, on_error)
+
+
+def _track(
+    detector: Detector | StoredDetections, tracker: Tracker, source: Source | None, on_error: ErrorHandler | None
+) -> Iterator[tuple[Frame, Detections]]:
+    """Track the objects of one stretch of time."""
+    timed = "time" in inspect.signature(tracker.update).parameters
+    every = 1 if source is None else source.every
     due = 0
-    for frame, found in detector.stream(source, on_error=on_error):
-        for _ in range(due, frame.index):  # time passes in unreadable images too
+    for frame, found in detector.stream(source, on_error=on_error):  # type: ignore[arg-type]
+        if timed and (frame.time is not None or every > 1):
+            time = frame.index / tracker.frame_rate if frame.time is None else frame.time
+            yield frame, tracker.update(found, frame.image, time=time)
+            continue
+        for _ in range(due, frame.index // every):  # time passes in unreadable images too
             tracker.update(Detections.empty(detector.class_names))
-        due = frame.index + 1
+        due = frame.index // every + 1
         yield frame, tracker.update(found, frame.image)
 
 
