@@ -7,20 +7,30 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from centernet.annotations.image_names import CocoIds
 from centernet.cli.arguments import command_parser, given_options
-from centernet.cli.output import Output, add_detector_options, add_output_options, source_argument
+from centernet.cli.output import (
+    Output,
+    Part,
+    add_detector_options,
+    add_output_options,
+    add_source_options,
+    source_argument,
+)
 from centernet.detections import Detections
-from centernet.inference import CocoResultsWriter, CocoWriter, CsvWriter, Detector, ImageWriter, Writer, open_source
+from centernet.inference import CocoResultsWriter, CocoWriter, CsvWriter, Detector, Frame, ImageWriter, Writer
+from centernet.inference.several import open_sources
+from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 
 FORMATS = ("images", "json", "csv")
 DESCRIPTION = (
-    "Find objects in images, a folder (by name, without subfolders), a pattern, a video, or what a camera or a stream "
+    "Find objects in images, folders (by name, without subfolders), patterns, videos, or what a camera or a stream "
     "shows."
 )
 EPILOG = """examples:
@@ -41,45 +51,59 @@ heads add (values, points, boxes), but for vectors such as embeddings."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command; 1 where an image could not be read: the others are written all the same."""
     given = _parser().parse_args(arguments)
-    names: list[str] = given.source
-    source = open_source(source_argument(names[0]) if len(names) == 1 else names)
-    total = source.length  # before the model is read: a wrong path is told at once
+    sources = open_sources([source_argument(text) for text in given.source], every=given.every)
+    if len(sources) > 1:  # names of frames that tell which source they are of
+        sources = {name: replace(source, folder=None) for name, source in sources.items()}
+    output = Output(sources.values(), "image")  # before the model is read: a wrong path is told at once
     detector = Detector(**given_options(given, Detector))
     folder: Path = given.output
     path, results = folder / "detections.json", None
     if given.annotations is not None:
         results = CocoResultsWriter(path, CocoIds.read(given.annotations), detector.class_names)
-        if not source.is_moving:  # before anything is written
-            results.check([str(item) for item in source.items if isinstance(item, (str, PathLike))])
+        images = [item for source in sources.values() if not source.is_moving for item in source.items]
+        results.check([str(item) for item in images if isinstance(item, (str, PathLike))])  # before a thing is written
     writers: dict[str, Writer] = {
         "images": ImageWriter(folder / "images"),
         "json": results or CocoWriter(path, detector.class_names),
         "csv": CsvWriter(folder / "detections.csv", detector.columns),
     }
-    output = Output(total, "image", live=source.live)
     found: Counter[str] = Counter()
 
-    def see(detections: Detections) -> None:
+    def see(name: str, detections: Detections) -> None:
         found.update(detections.names)
-        for one in detections if total == 1 else ():
+        for one in detections if output.total == 1 else ():
             print(f"{one.name} {one.score:.2f}  at {' '.join(f'{v:.0f}' for v in one.bbox)}")
 
     def headline(images: str) -> str:
         classes = ", ".join(f"{number} {name}" for name, number in found.most_common(10))
         return f"{counted(found.total(), 'object')} in {images}" + f": {classes}" * bool(found)
 
-    frames = detector.stream(source, on_error=None if total == 1 else output.left_out)
-    code = output.write(frames, [writers[name] for name in given.format], see, headline)
+    def part(name: str, source: Source) -> Part:
+        frames = detector.stream(source, on_error=None if output.total == 1 else output.left_out)
+        return Part(name, _named(frames, name, source), [])
+
+    parts = (part(name, source) for name, source in sources.items())
+    code = output.write(parts, [writers[name] for name in given.format], see, headline)
     if results is not None and results.left_out:
         classes = ", ".join(f"{name} {number}" for name, number in results.left_out.most_common(10))
         print(f"left out of {path}, as {given.annotations} does not have their classes: {classes}")
     return code
 
 
+def _named(frames: Iterable[tuple[Frame, Detections]], name: str, source: Source) -> Iterator[tuple[Frame, Detections]]:
+    """Give the frames of a video the name that tells it from others, where two files are called alike."""
+    stem = Path(source.items[0]).stem if source.kind == "video" else name  # type: ignore[arg-type]
+    for frame, detections in frames:
+        if name != stem:
+            frame.name = name + frame.name.removeprefix(stem)
+        yield frame, detections
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("detect", DESCRIPTION, EPILOG)
-    text = "image, folder, quoted pattern, video, several files, a camera's number, or the address of a stream"
+    text = "image, folder, quoted pattern, video, several of these, a camera's number, or the address of a stream"
     parser.add_argument("source", nargs="+", metavar="SOURCE", help=text)
+    add_source_options(parser)
     add_output_options(parser, "detections", FORMATS, "images,json", "%(default)s")
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE",

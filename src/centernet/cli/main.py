@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from centernet.cli.log import Lines
+from centernet.cli.progress import say
 from centernet.extras import explain
 
 COMMANDS = {
@@ -136,7 +137,7 @@ def _plain_messages(debug: bool) -> Iterator[None]:
     """The package's log as plain lines on standard output, and warnings as one line each, while a command runs."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        print(f"warning: {message}", file=sys.stderr)
+        say(f"warning: {message}")
 
     log = logging.getLogger("centernet")
     handler = Lines("stdout")

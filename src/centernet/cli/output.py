@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from centernet.cli.arguments import OptionType, add_options, choice_list, fraction, parameter_texts, positive
-from centernet.cli.progress import Progress
+from centernet.cli.progress import Progress, say
 from centernet.detections import Detections
 from centernet.images import ImageError
-from centernet.inference import Detector, Frame, Writer
+from centernet.inference import Detector, Frame, SourceError, Writer
+from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 
 MODEL = (
@@ -49,61 +50,100 @@ def add_output_options(
     )  # fmt: skip
 
 
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add --every."""
+    text = "look at one frame of so many; numbers and times of frames stay the source's; default: %(default)s"
+    parser.add_argument("--every", type=positive, default=1, metavar="N", help=text)
+
+
 def source_argument(text: str) -> str | int:
     """Return the number of a camera where the text is one and no file has that name, else the text."""
     return int(text) if text.isdecimal() and not Path(text).exists() else text
+
+
+class Part(NamedTuple):
+    """What comes of one source: its frames with their objects, and the writers of it alone."""
+
+    name: str
+    results: Iterable[tuple[Frame, Detections]]
+    writers: Sequence[Writer]
 
 
 class Output:
     """Hands frames to writers, shows how far a run is, and says at its end, whatever it is, what was written.
 
     Args:
-        total: number of frames, where it is known.
+        sources: by name.
         unit: noun for a frame.
-        live: Ctrl-C is the way to end it.
     """
 
-    def __init__(self, total: int | None, unit: str, *, live: bool = False) -> None:
-        self.total, self.unit, self.live = total, unit, live
-        self.unreadable: list[ImageError] = []
+    def __init__(self, sources: Collection[Source], unit: str, total: int | None = None) -> None:
+        lengths = [source.length for source in sources]
+        self.total = total if total is not None or None in lengths else sum(filter(None, lengths))
+        self.unit, self.several = unit, len(sources) > 1
+        self.live = any(source.live for source in sources)
+        self.progress = Progress(self.total, unit=f"{unit}s")
+        self.problems: list[ValueError] = []
+        self.written: list[Writer] = []
+        self.frames = 0
 
-    def left_out(self, error: ImageError) -> None:
-        """Tell of an image that cannot be read."""
-        self.unreadable.append(error)
-        print(f"left out: {error}", file=sys.stderr)
+    def left_out(self, error: ValueError) -> None:
+        """Tell of an image, or the rest of a video, that cannot be read."""
+        self.problems.append(error)
+        say(f"left out: {error}")
+        self.progress.advance(int(isinstance(error, ImageError)))
 
     def write(
         self,
-        results: Iterable[tuple[Frame, Detections]],
+        parts: Iterable[Part],
         writers: Sequence[Writer],
-        see: Callable[[Detections], None],
+        see: Callable[[str, Detections], None],
         headline: Callable[[str], str],
     ) -> int:
         """Hand all frames to the writers, and their detections to `see`; return the exit code of the command.
 
-        What is said at the end begins with what `headline` makes of the number of frames, such as "3 images".
+        What is said at the end begins with what `headline` makes of the number of frames, such as "3 images". A video
+        of several that breaks off does not end the run.
         """
-        progress = Progress(self.total, unit=f"{self.unit}s")
+        whole = False
         try:
-            with ExitStack() as stack:
-                for frame, detections in results:
-                    for writer in writers:
-                        if not progress.done:  # nothing is made, or written over, before there is something to write
-                            stack.enter_context(writer)
-                        writer.write(frame, detections)
-                    progress.advance()
-                    see(detections)
+            with ExitStack() as shared:
+                for part in parts:
+                    with ExitStack() as own:
+                        stacks = [(shared, writer) for writer in writers] + [(own, writer) for writer in part.writers]
+                        self._write(part, stacks, see)
+            whole = True
         except KeyboardInterrupt:  # how one stops a camera
             if not self.live:
                 raise
         finally:  # also after an error or Ctrl-C: what was done is whole
-            progress.close()
-            print(headline(counted(progress.done, self.unit)))
-            if self.unreadable:
-                print(f"{len(self.unreadable)} left out because they could not be read; the reasons are above")
-            if progress.done:
-                print("wrote " + ", ".join(writer.summary() for writer in writers))
-        return 1 if self.unreadable else 0
+            self.progress.close(whole=whole)
+            print(headline(counted(self.frames, self.unit)))
+            if self.problems:
+                print(f"{len(self.problems)} left out because they could not be read; the reasons are above")
+            if self.written:
+                print("wrote " + ", ".join(writer.summary() for writer in self.written))
+        return 1 if self.problems else 0
+
+    def _write(
+        self, part: Part, writers: Sequence[tuple[ExitStack, Writer]], see: Callable[[str, Detections], None]
+    ) -> None:
+        try:
+            for frame, detections in part.results:
+                for stack, writer in writers:
+                    if (
+                        writer not in self.written
+                    ):  # nothing is made, or written over, before there is something to write
+                        stack.enter_context(writer)
+                        self.written.append(writer)
+                    writer.write(frame, detections)
+                self.frames += 1
+                self.progress.advance()
+                see(part.name, detections)
+        except SourceError as error:
+            if not self.several:
+                raise
+            self.left_out(error)
 
 
 def _side(text: str) -> int:
