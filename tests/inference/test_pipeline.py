@@ -34,7 +34,7 @@ def test_the_order_is_that_of_the_source_however_long_each_takes() -> None:
         time.sleep(delays[index])
         return frame(index)
 
-    results = [future.result() for future, _ in read_ahead(source(40, slowly), lambda f: f.index, depth=6, workers=4)]
+    results = [future.result() for future in read_ahead(source(40, slowly), lambda f: f.index, depth=6, workers=4)]
     assert results == list(range(40))
 
 
@@ -67,7 +67,7 @@ def test_no_more_frames_are_read_than_there_is_room_for(depth: int) -> None:
         begun.append(index)
         return frame(index)
 
-    for taken, (future, _) in enumerate(read_ahead(source(30, noted), lambda f: f, depth=depth, workers=2), 1):
+    for taken, future in enumerate(read_ahead(source(30, noted), lambda f: f, depth=depth, workers=2), 1):
         future.result()
         time.sleep(0.002)
         assert len(begun) <= taken + depth
@@ -86,7 +86,7 @@ def test_a_frame_s_error_is_its_own_and_the_source_s_ends_it() -> None:
 
     told: list[str] = []
     with pytest.raises(SourceError, match="no more"):
-        for future, _ in read_ahead(breaks_off(), lambda f: f.index, depth=4, workers=2):
+        for future in read_ahead(breaks_off(), lambda f: f.index, depth=4, workers=2):
             error = future.exception()
             told.append(str(error) if error else str(future.result()))
     assert told == ["0", "picture 1", "2", "picture 3", "4"]
@@ -104,7 +104,7 @@ def test_threads_and_the_source_are_closed_when_nobody_wants_more() -> None:
             closed.append(True)
 
     ahead = read_ahead(endless(), lambda f: f.index, depth=4)
-    assert next(ahead)[0].result() == 0 and threading.active_count() > before
+    assert next(ahead).result() == 0 and threading.active_count() > before
     ahead.close()  # type: ignore[attr-defined]
     assert closed == [True] and threading.active_count() == before
 

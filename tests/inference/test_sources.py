@@ -81,7 +81,7 @@ def test_a_video_that_breaks_off_gives_its_frames_first(video: Path) -> None:
     data = data[: len(data) * 8 // 10]
     video.write_bytes(data)
     found = []
-    with pytest.raises(SourceError, match=r"clip\.avi: the video breaks off after \d+ of 20 frames"):
+    with pytest.raises(SourceError, match=r"clip\.avi: the video breaks off after \d+ frames; those before"):
         for frame in frames(video):
             found.append(frame)
     begun = data.count(b"\xff\xd8")  # each frame begins with JPEG's mark; the last one is cut
@@ -159,7 +159,12 @@ def test_memory_does_not_grow_with_the_source(tmp_path: Path, folder: Path) -> N
 
 
 class Camera:
-    """Stands in for cv2.VideoCapture: camera 0 gives five pictures and is then unplugged; there is no other."""
+    """Stands in for cv2.VideoCapture: camera 0 gives five pictures and is then unplugged; there is no other.
+
+    It gives the next one when `wanted` says so.
+    """
+
+    wanted = threading.Semaphore(1)
 
     def __init__(self, source: Any, *options: Any) -> None:
         self.left = 5 if source == 0 else 0
@@ -173,6 +178,7 @@ class Camera:
         return -1.0
 
     def read(self) -> tuple[bool, Any]:
+        assert Camera.wanted.acquire(timeout=60)
         self.left -= 1
         return self.left >= 0, np.full((12, 16, 3), (0, 0, 200), np.uint8)
 
@@ -186,16 +192,19 @@ def test_a_camera_gives_pictures_until_it_is_gone(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SourceError, match="camera 0: no more images came after 5"):
         for frame in frames(0):
             found.append(frame)
+            Camera.wanted.release()
     assert [frame.name for frame in found] == [f"camera_0_{i:06d}" for i in range(5)]
     assert found[0].path is None and (found[0].image[0, 0] == (200, 0, 0)).all() and Camera.last.released
     assert open_source(0).length is None and open_source(0).live
     with pytest.raises(SourceError, match="camera 3: there is no such camera"):
         next(frames(3))
 
+    Camera.wanted.release()
     streamed = []
     with pytest.raises(SourceError, match="no more images"):
         for frame, _ in Detector(runtime, batch_size=64).stream(0):
             streamed.append(frame.index)
+            Camera.wanted.release()
     assert streamed == [0, 1, 2, 3, 4]
     with pytest.raises(SourceError, match="more than one image"):
         Detector(runtime)(0)  # type: ignore[call-overload]
@@ -208,13 +217,14 @@ def test_pictures_of_a_camera_do_not_wait_for_a_full_batch(monkeypatch: pytest.M
     class Slow(Camera):
         def read(self) -> tuple[bool, Any]:
             assert self.left == 5 or known.wait(20), "the first picture waits for others"
+            Camera.wanted.release()
             return super().read()
 
     monkeypatch.setattr(cv2, "VideoCapture", Slow)
     stream = Detector(runtime, batch_size=8).stream(0)
     assert next(stream)[0].index == 0
     known.set()
-    assert next(stream)[0].index == 1
+    assert next(stream)[0].index > 0
     stream.close()  # type: ignore[attr-defined]
     assert Camera.last.released
 

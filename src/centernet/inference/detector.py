@@ -185,13 +185,14 @@ class Detector:
         self, source: Source, num_detections: int, on_error: ErrorHandler | None
     ) -> Iterator[tuple[Frame, Detections]]:
         """Iterate over frames and their detections, batch by batch; inputs of one size go together."""
-        read = read_here if source.kind == "image" else partial(read_ahead, depth=self.batch_size + 2)
+        # What is read ahead of a camera is old when its turn comes.
+        read = read_here if source.kind == "image" or source.live else partial(read_ahead, depth=self.batch_size + 2)
         ahead = read(source.readers(), self._prepare)
         waiting: deque[_Pending] = deque()
         batch: list[tuple[_Pending, NDArray[np.uint8]]] = []
         broken: ValueError | None = None
         try:
-            for future, more in ahead:
+            for future in ahead:
                 try:
                     image = future.result()
                 except ImageError as error:
@@ -207,7 +208,7 @@ class Detector:
                     batch.append((image, network_input))
                     if len(batch) == self.batch_size:
                         self._network(batch, num_detections)
-                if source.live and not more:
+                if source.live:
                     self._network(batch, num_detections)
                 yield from self._finished(waiting, num_detections)
         except (SourceError, ImageError) as error:  # first what was read before it

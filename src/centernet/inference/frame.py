@@ -24,8 +24,10 @@ class Frame:
             file; ``clip_000012`` for frame 12 of ``clip.mp4``, ``image_000012`` for an array, ``camera_0_000012`` for
             a camera.
         path: the file that it was read from (a video's frames share one), or None for an array, a camera and a stream.
-        index: its place in the source, from 0; unreadable images that were left out count.
+        index: its place in the source, from 0; unreadable images that were left out count, and those of a camera or a
+            stream that were skipped to stay live.
         time: seconds from the beginning of the video, or since a camera or a stream was opened; None for an image.
+        duration: seconds for which it is shown, where the file states them.
         is_part: it is one of several in the file.
     """
 
@@ -37,10 +39,11 @@ class Frame:
         index: int,
         time: float | None = None,
         *,
+        duration: float | None = None,
         is_part: bool = False,
     ) -> None:
         self.lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
-        self.name, self.path, self.index, self.time = name, path, index, time
+        self.name, self.path, self.index, self.time, self.duration = name, path, index, time, duration
         self.is_file = path is not None and not is_part  # False also for an array, or a frame of a video or camera
 
     @property

@@ -1,10 +1,15 @@
-"""Frames of videos, cameras and streams."""
+"""Frames of videos, animations, cameras and streams: by PyAV where it is installed, else by OpenCV.
+
+What a file is tells its content, not its name.
+"""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,52 +17,150 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from centernet.images import LazyImage
+from centernet.inference import decoding
+from centernet.inference.animations import animation, count_frames
 from centernet.inference.frame import Frame, SourceError
+from centernet.inference.live import newest
+from centernet.inference.shots import INSTALL, Clock, Shot, Video
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"),
-    *(".mjpg", ".mjpeg"),
+    *(".mjpg", ".mjpeg", ".m2ts", ".asf", ".vob", ".h264", ".264", ".h265", ".hevc", ".ivf", ".y4m", ".mxf"),
 )
-"""Suffixes, in lower case, by which a file counts as a video."""
+"""Suffixes, in lower case, by which a file counts as a video where its content does not tell, as it is damaged."""
 
 TIMEOUT = 10.0
 """Seconds after which a stream that cannot be opened, or sends nothing, is given up."""
 
+_JPEG = b"\xff\xd8\xff"
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat")
+_CONTAINERS = ((0, b"\x1a\x45\xdf\xa3"), (0, b"FLV\1"), (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (8, b"AVI "))
+_STILL = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"crx ", b"jp2 ", b"jpx ")  # brands of ISO's container
+
+
+def import_av() -> Any:
+    """Return the module of PyAV, None where it is not installed."""
+    try:
+        import av  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return None
+    return av
+
 
 def is_video(item: Any) -> bool:
-    """Return True for the path of a video."""
-    return isinstance(item, (str, os.PathLike)) and str(item).lower().endswith(VIDEO_SUFFIXES)
+    """Return True for the path of a file with several images: a video, an animation, or a TIFF of several pages."""
+    if not isinstance(item, (str, os.PathLike)):
+        return False
+    try:
+        return _is_video(os.fspath(item), os.stat(item).st_mtime_ns)
+    except (OSError, ValueError):
+        return _has_suffix(item)
 
 
-def stated(path: Any) -> tuple[int, float | None]:
-    """Return the number of frames that a video file states, 0 for none, and its frame rate, where that is sensible."""
-    capture = cv2.VideoCapture(str(path))
-    number, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
-    capture.release()
-    return max(0, number), rate if 0.01 < rate < 1000 else None
+@lru_cache(maxsize=1 << 16)
+def _is_video(name: str, _: int) -> bool:
+    path = Path(name)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head.startswith(_JPEG):  # also how a stream of many JPEGs begins
+        return path.suffix.lower() in (".mjpg", ".mjpeg")
+    if head[4:8] == b"ftyp" and head[8:12] in _STILL:
+        return False
+    if any(head[at:].startswith(mark) for at, mark in _CONTAINERS) and head[8:12] != b"avis":
+        return True
+    frames = count_frames(path)
+    if frames or head.startswith(_PLAYLISTS) or _has_suffix(path):
+        return frames != 1
+    av = import_av()
+    if av is not None:
+        return decoding.holds_video(av, path)
+    with _capture(path) as capture:
+        return capture.isOpened() and int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) != 1
+
+
+def _has_suffix(path: str | os.PathLike[str]) -> bool:
+    return os.fspath(path).lower().endswith(VIDEO_SUFFIXES)
+
+
+def stated(path: Any) -> tuple[int | None, float | None]:
+    """Return about how many images a video has, for a progress bar, and its frame rate, as far as they are known."""
+    if frames := count_frames(Path(path)):
+        return frames, None
+    av = import_av()
+    if av is not None:
+        return decoding.stated_length(av, Path(path))
+    with _capture(Path(path)) as capture:
+        number, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
+    return number if number > 0 else None, rate if 0.01 < rate < 1000 else None
 
 
 def video_frames(source: Path | str | int, first: int) -> Iterator[Frame]:
-    """Read the frames of a video, stream or camera, numbered from `first`, named by their place in it."""
+    """Read the frames of a video, stream or camera, numbered from `first`, named by their place in it.
+
+    Raises:
+        SourceError: it cannot be opened, breaks off or is damaged, after what was read before.
+    """
     path = source if isinstance(source, Path) else None
     shown, stem, hint = _describe(source)
-    with _capture(source) as capture:
-        if not capture.isOpened():
-            raise SourceError(f"{shown}: {hint}")
-        announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        number = 0
-        while (read := capture.read())[0]:
-            rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-            yield Frame(rgb, f"{stem}_{number:06d}", path, first + number, is_part=True)
-            number += 1
-    problem = "" if path or announced > 0 else f"no more images came after {number}; those before are kept"
-    # Containers state a duration rather than a count: a few frames less is the rule, not a loss.
-    if number < announced - max(2, announced // 50):
-        problem = f"the video breaks off after {number} of {announced} frames; those before it are kept"
-    if number == 0:
-        problem = f"not one image came; {hint}"
-    if problem:
-        raise SourceError(f"{shown}: {problem}")
+    number = -1
+    try:
+        try:
+            video = _open(source)
+        except SourceError as error:
+            raise SourceError(f"{hint} ({error})" if str(error) else hint) from error
+        reopen = partial(_open, source) if isinstance(source, str) else None
+        shots = newest(video, reopen, shown) if video.is_live else enumerate(video.shots)
+        for number, shot in shots:
+            name, index = f"{stem}_{number:06d}", first + number
+            yield Frame(shot.image, name, path, index, shot.time, duration=shot.duration, is_part=True)
+        if number < 0:
+            raise SourceError(f"not one image came; {hint}")
+    except SourceError as error:
+        raise SourceError(f"{shown}: {error}") from error
+
+
+def _open(source: Path | str | int) -> Video:
+    """Open a video, a stream or a camera."""
+    if isinstance(source, Path):
+        if count_frames(source):
+            return Video(animation(source))
+        with source.open("rb") as file:
+            if file.read(16).startswith(_PLAYLISTS):
+                raise SourceError("it is a list of other files; give those, or the address that the list is from")
+    if isinstance(source, int) or (av := import_av()) is None:
+        return _open_with_opencv(source)
+    return decoding.open_video(av, source, TIMEOUT)
+
+
+def _open_with_opencv(source: Path | str | int) -> Video:
+    is_file = isinstance(source, Path)
+    manager = _capture(source)
+    capture = manager.__enter__()
+    if not capture.isOpened():
+        manager.__exit__(None, None, None)
+        raise SourceError("")
+    announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    clock = Clock(0.0, 1 / rate if 0.01 < rate < 1000 else 0.04)
+
+    def shots() -> Iterator[Shot]:
+        count = 0
+        try:
+            while (read := capture.read())[0]:
+                rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+                stated = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+                count += 1
+                yield Shot(LazyImage.of(rgb), clock(stated if stated > 0 or count == 1 else None))
+        finally:
+            manager.__exit__(None, None, None)
+        if is_file and 0 < count < announced - max(2, announced // 50):
+            text = f"{source}: {count} images came, its header says {announced}; PyAV can tell whether one is missing"
+            warnings.warn(f"{text}: {INSTALL}", stacklevel=4)
+
+    return Video(shots(), is_live=not is_file and announced <= 0)
 
 
 def _describe(source: Path | str | int) -> tuple[str, str, str]:
@@ -66,7 +169,8 @@ def _describe(source: Path | str | int) -> tuple[str, str, str]:
         if not source.is_file():
             problem = "not a file" if source.exists() else "no such file or folder; check the path"
             raise SourceError(f"{source}: {problem}")
-        hint = "OpenCV cannot open this video, or read its frames; play it to see whether it is whole, or convert it"
+        how = "PyAV" if import_av() is not None else f"OpenCV (PyAV opens more: {INSTALL})"
+        hint = f"{how} cannot open this video, or read its frames; play it to see whether it is whole, or convert it"
         return str(source), source.stem, hint
     if isinstance(source, int):
         hint = "there is no such camera, or another program has it; cameras are numbered from 0"

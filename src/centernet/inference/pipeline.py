@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def read_ahead(
     readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame], T], *, depth: int, workers: int | None = None
-) -> Iterator[tuple[Future[T], bool]]:
+) -> Iterator[Future[T]]:
     """Prepare the frames of a source beforehand, and give the results in its order.
 
     One thread goes through the source, whose errors come after everything before them; others read its files and
@@ -28,8 +28,7 @@ def read_ahead(
         workers: threads that read and prepare; None for one for each core, up to eight.
 
     Yields:
-        The result of each frame as a future, which raises the frame's own error; and whether the next frame has been
-        taken from the source already.
+        The result of each frame as a future, which raises the frame's own error.
     """
     taking = ThreadPoolExecutor(1, "centernet-source")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -44,7 +43,7 @@ def read_ahead(
         flight.extend(taking.submit(take) for _ in range(depth))
         while (result := flight.popleft().result()) is not None:
             flight.append(taking.submit(take))
-            yield result, flight[0].done()
+            yield result
     finally:
         taking.shutdown(wait=True, cancel_futures=True)
         working.shutdown(wait=True, cancel_futures=True)
@@ -52,14 +51,12 @@ def read_ahead(
             readers.close()
 
 
-def read_here(
-    readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame], T]
-) -> Iterator[tuple[Future[T], bool]]:
-    """Do the same without threads, for a single image: there is nothing to read while it is worked on."""
+def read_here(readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame], T]) -> Iterator[Future[T]]:
+    """Do the same without threads, for a single image, and for a camera, of which only the newest is wanted."""
     for read in readers:
         result: Future[T] = Future()
         try:
             result.set_result(prepare(read()))
         except Exception as error:  # kept in its place, as threads keep it
             result.set_exception(error)
-        yield result, True
+        yield result

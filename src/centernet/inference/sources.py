@@ -55,19 +55,20 @@ class Source:
     @property
     def is_moving(self) -> bool:
         """True where an item gives several frames: a video, camera or stream."""
-        return self.live or any(map(is_video, self.items))
+        return self.live or any(map(self._moves, self.items))
 
     @cached_property
     def length(self) -> int | None:
-        """Number of frames, where it is known beforehand; a video's own count may be off."""
+        """Number of frames, where it is known beforehand; that of a video is what its duration suggests."""
         if self.live:
             return None
-        counts = [stated(item)[0] if is_video(item) else 1 for item in self.items]
-        return None if 0 in counts else -(-sum(counts) // self.every)
+        counts = [stated(item)[0] if self._moves(item) else 1 for item in self.items]
+        known = [count for count in counts if count is not None]
+        return -(-sum(known) // self.every) if len(known) == len(counts) else None
 
     @cached_property
     def frame_rate(self) -> float | None:
-        """Frames per second that a video file, or the seqinfo.ini of a folder, states; None for other sources."""
+        """Frames per second of a video file, or that the seqinfo.ini of a folder states; None for other sources."""
         if self.sequence is not None:
             return self.sequence.frame_rate
         return stated(self.items[0])[1] if self.kind == "video" else None
@@ -83,7 +84,7 @@ class Source:
     def parts(self) -> list[Source]:
         """Return the stretches of time of a source: each video alone, and the images between videos together."""
         parts: list[Source] = []
-        for moving, items in groupby(self.items, is_video):
+        for moving, items in groupby(self.items, self._moves):
             if moving:
                 parts += [Source("video", [item], every=self.every) for item in items]
             else:
@@ -102,7 +103,7 @@ class Source:
     def _all_readers(self) -> Generator[Callable[[], Frame]]:
         index = 0
         for number, item in enumerate(self.items):
-            if self.live or is_video(item):
+            if self.live or self._moves(item):
                 video: Any = item if self.live else Path(item)  # type: ignore[arg-type]
                 for frame in video_frames(video, index):
                     yield lambda frame=frame: frame  # type: ignore[misc]
@@ -110,6 +111,10 @@ class Source:
             else:
                 yield partial(_open_item, item, self._name(item, number), index)
                 index += 1
+
+    def _moves(self, item: Item | int) -> bool:
+        """Return True for an item of several frames. Of an animation among the images of a folder the first counts."""
+        return self.folder is None and is_video(item)
 
     def _name(self, item: Item | int, number: int) -> str:
         """Return the name of the frame of an image."""
