@@ -109,15 +109,55 @@ def test_a_video(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
         writer.write(save("frame.png", (5 * i, 30, 5 * i + 60, 90)))
     writer.release()
     assert run("clip.avi") == 0
+    (video,) = Path("detections").glob("detections.[mw]*")
+    assert sorted(path.name for path in Path("detections").iterdir()) == ["detections.json", video.name]
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FPS) == 10
+    assert run("clip.avi", "--format", "images") == 0
     assert len(list(Path("detections/images").iterdir())) == 12
 
     data = Path("clip.avi").read_bytes()
     Path("clip.avi").write_bytes(data[: len(data) * 8 // 10])
-    assert run("clip.avi", "--output", "broken") == 1
+    assert run("clip.avi", "--output", "broken", "--format", "images,json") == 1
     output = capsys.readouterr()
     assert "breaks off" in output.err and output.out.splitlines()[-1].startswith("wrote broken")
     done = json.loads(Path("broken/detections.json").read_text())["images"]
     assert 0 < len(done) < 12 and len(list(Path("broken/images").iterdir())) == len(done)
+
+
+def test_several_sources_in_one_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("one", "other"):
+        save(f"{folder}/x.png")
+        writer = cv2.VideoWriter(f"{folder}/clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+        for i in range(6):
+            writer.write(save("frame.png", (5 * i, 30, 5 * i + 60, 90)))
+        writer.release()
+    Path("bad.avi").write_bytes(b"none at all")
+    assert run("one", "other/x.png", "frame.png", "other/clip.avi", "bad.avi", "--format", "video,json,csv") == 1
+    output = capsys.readouterr()
+    assert "left out: bad.avi" in output.err and "15 objects in 15 images" in output.out
+    names = [f"one_clip_{i:06d}" for i in range(6)], [f"other_clip_{i:06d}" for i in range(6)]
+    images = json.loads(Path("detections/detections.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["one/x.png", *names[0], "other/x.png", "frame.png", *names[1]]
+    videos = {path.stem for path in Path("detections").iterdir() if path.suffix in (".mp4", ".webm")}
+    assert {"one_clip", "other_clip"} < videos
+    with open("detections/detections.csv", newline="") as file:
+        frames = [int(row["frame"]) for row in csv.DictReader(file)]
+    assert frames == [0, *range(6), 0, 1, *range(6)], "numbers begin anew with each video"
+
+
+@pytest.mark.parametrize("kind", ["video", "folder"])
+def test_one_frame_of_so_many(run: Run, kind: str) -> None:
+    Path("photos").mkdir()
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for i in range(9):
+        writer.write(save(f"photos/{i + 1}.png", (5 * i, 30, 5 * i + 60, 90)))
+    writer.release()
+    source = "clip.avi" if kind == "video" else "photos"
+    assert run(source, "--format", "csv,json", "--every", "4") == 0
+    with open("detections/detections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["frame"]) for row in rows] == [0, 4, 8]
+    assert [float(row["x1"]) for row in rows] == pytest.approx([0, 20, 40], abs=3)
 
 
 def test_unreadable_pictures_of_a_folder_are_named_and_the_rest_is_done(
@@ -178,6 +218,7 @@ def test_a_missing_model_is_named(run: Run, capsys: pytest.CaptureFixture[str]) 
         ["--threads", "0"],
         ["--score-threshold", "3"],
         ["--num-detections", "0"],
+        ["--every", "0"],
         ["--format", "xml"],
         ["--format", ","],
         ["--nonsense"],

@@ -98,7 +98,7 @@ def test_a_video_in_every_format(run: Run, capsys: pytest.CaptureFixture[str]) -
     found = rows()
     assert [row[0] for row in found] == list(range(1, 25)) and {row[1] for row in found} == {1}
     np.testing.assert_allclose([row[2] for row in found], [11 + 4 * i for i in range(24)], atol=5)
-    assert {tuple(row[7:]) for row in found} == {(2, -1, -1)}, "the class, since there are two"
+    assert {tuple(row[7:]) for row in found} == {(-1, -1, -1)}, "as TrackEval takes it"
 
     content = json.loads(Path("tracks/tracks.json").read_text())
     assert [image["height"] for image in content["images"]] == [120] * 24
@@ -110,9 +110,119 @@ def test_a_video_in_every_format(run: Run, capsys: pytest.CaptureFixture[str]) -
     assert count == 24 and rate == pytest.approx(12.5, abs=0.01), "as fast as the video that was given"
     assert read_image("tracks/images/clip_000023.jpg").shape == (120, 160, 3)
     output = capsys.readouterr()
-    assert output.out.splitlines()[0] == "1 identity in 24 frames"
+    assert output.out.splitlines()[0] == "clip: 12.5 frames a second, as the video states"
+    assert output.out.splitlines()[1] == "1 identity in 24 frames"
     assert output.out.splitlines()[-1].startswith("wrote tracks/tracks.txt (24 rows of 24 frames)")
     assert output.err == ""
+
+
+def test_the_frame_rate_and_where_it_is_from(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save_video("clip.avi", 6)
+    save_frames("frames", 4)
+    save_frames("TUD/img1", 4)
+    Path("TUD/seqinfo.ini").write_text("[Sequence]\nimDir=img1\nframeRate=7\nseqLength=4\nimWidth=160\nimHeight=120\n")
+    assert run("clip.avi", "frames", "TUD", "--format", "mot", "--every", "2") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "clip: 12.5 frames a second, as the video states, one of 2 is read",
+        "frames: 30 frames a second, assumed: --frame-rate N says another, one of 2 is read",
+        "TUD: 7 frames a second, as seqinfo.ini states, one of 2 is read",
+    ]
+    assert run("clip.avi", "--format", "mot", "--frame-rate", "50") == 0
+    assert capsys.readouterr().out.startswith("clip: 50 frames a second, as --frame-rate says\n")
+
+
+def test_several_sources_begin_anew_and_have_files_of_their_own(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save_frames("frames", 5)
+    for folder in ("one", "other"):
+        Path(folder).mkdir()
+        save_video(f"{folder}/clip.avi", 6)
+    save_video("clips.avi", 7)
+    assert run("frames", "one/clip.avi", "other", "clips.avi", "--format", "mot,json,video,images") == 0
+    said = capsys.readouterr().out
+    assert "4 identities in 24 frames" in said
+    for name, frames in (("frames", 5), ("one_clip", 6), ("other_clip", 6), ("clips", 7)):
+        found = rows(f"tracks/{name}.txt")
+        assert [row[0] for row in found] == list(range(1, frames + 1)) and {row[1] for row in found} == {1}, name
+        assert len(json.loads(Path(f"tracks/{name}.json").read_text())["images"]) == frames
+        assert len(list(Path(f"tracks/images/{name}").iterdir())) == frames
+        (video,) = (path for path in Path("tracks").glob(f"{name}.*") if path.suffix in (".mp4", ".webm"))
+        assert count_frames(video)[0] == frames
+
+
+def test_a_folder_of_videos_and_a_video_that_is_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("clips").mkdir()
+    for number in (10, 9):
+        save_video(f"clips/{number}.avi", number)
+    Path("clips/notes.txt").write_text("none")
+    assert run("clips", "--format", "mot") == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["9", "10"], "natural order"
+    assert [len(rows(f"tracks/{number}.txt")) for number in (9, 10)] == [9, 10]
+    Path("clips/8.avi").write_bytes(b"none at all")
+    assert run("clips", "--format", "mot", "--output", "again") == 1
+    output = capsys.readouterr()
+    assert "left out: clips/8.avi" in output.err and "2 identities in 19 frames" in output.out
+    assert sorted(path.name for path in Path("again").iterdir()) == ["10.txt", "9.txt"]
+    Path("single").mkdir()
+    save_video("single/a.avi", 3)
+    assert run("single", "--format", "mot", "--output", "single_out") == 0
+    assert [path.name for path in Path("single_out").iterdir()] == ["a.txt"], "as where there are several"
+
+
+@pytest.mark.parametrize("layout", ["img1", "flat", "seqinfo"])
+def test_a_folder_of_sequences(run: Run, capsys: pytest.CaptureFixture[str], layout: str) -> None:
+    for name in ("MOT-02", "MOT-10"):
+        save_frames(f"train/{name}" + ("" if layout == "flat" else "/img1"), 4)
+        if layout == "seqinfo":
+            text = "[Sequence]\nimDir=img1\nframeRate=7\nseqLength=4\nimWidth=160\nimHeight=120\n"
+            Path(f"train/{name}/seqinfo.ini").write_text(text)
+    Path("train/empty").mkdir()
+    if layout == "seqinfo":
+        assert run("train", "--format", "mot", "--output", "plain") == 0, "nothing else can be meant"
+        assert sorted(path.name for path in Path("plain").iterdir()) == ["MOT-02.txt", "MOT-10.txt"]
+    else:
+        assert run("train", "--format", "mot") == 1
+        assert "2 of its folders have images: --sequences" in capsys.readouterr().err
+    assert run("--sequences", "train", "--format", "mot") == 0
+    assert sorted(path.name for path in Path("tracks").iterdir()) == ["MOT-02.txt", "MOT-10.txt"]
+    assert [row[:2] for row in rows("tracks/MOT-10.txt")] == [[i, 1] for i in range(1, 5)]
+    assert run("train/empty", "--sequences") == 1
+    assert "none of its folders has images" in capsys.readouterr().err
+
+
+def test_one_frame_of_so_many(run: Run) -> None:
+    save_video("clip.avi", 24, rate=12.5)
+    assert run("clip.avi", "--every", "5") == 0
+    found = rows()
+    assert [row[0] for row in found] == [1, 6, 11, 16, 21] and {row[1] for row in found} == {1}
+    np.testing.assert_allclose([row[2] for row in found], [11 + 4 * i for i in (0, 5, 10, 15, 20)], atol=5)
+    (video,) = (path for path in Path("tracks").glob("tracks.*") if path.suffix in (".mp4", ".webm"))
+    assert count_frames(video) == (5, pytest.approx(2.5, abs=0.01)), "as long as the clip"
+
+
+def test_a_camera_is_alone(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save_video("clip.avi", 3)
+    assert run("clip.avi", "0") == 1
+    assert "give it alone" in capsys.readouterr().err and not Path("tracks").exists()
+
+
+def test_classes_that_the_text_does_not_tell_are_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = FindBright.__call__
+
+    def two(self: FindBright, images: np.ndarray, num_detections: int) -> dict[str, Any]:
+        found = real(self, images, num_detections)
+        found["bboxes"][:, 1] = 100, 5, 150, 20
+        found["scores"][:, 1], found["labels"][:, 1] = 0.8, 0
+        return found
+
+    monkeypatch.setattr(FindBright, "__call__", two)
+    save_frames("frames", 6)
+    assert run("frames", "--format", "mot") == 0
+    assert "mot has no classes, and these were tracked: cat, dog" in capsys.readouterr().out
+    assert run("frames", "--format", "mot", "--class-column") == 0 and {row[7] for row in rows()} == {1, 2}
+    assert "mot has no classes" not in capsys.readouterr().out
 
 
 def test_a_folder_of_frames_writes_text_and_video(run: Run) -> None:
@@ -158,7 +268,7 @@ def test_an_interruption_or_error_keeps_what_was_tracked(
     assert len(json.loads(Path("tracks/tracks.json").read_text())["images"]) == 6
     (video,) = (p for p in Path("tracks").glob("tracks.*") if p.suffix in (".mp4", ".webm"))
     assert count_frames(video)[0] == 6
-    assert capsys.readouterr().out.splitlines()[0] == "1 identity in 6 frames"
+    assert capsys.readouterr().out.splitlines()[1] == "1 identity in 6 frames"
 
 
 def test_a_camera_until_it_is_stopped(
@@ -224,7 +334,8 @@ def test_settings_of_a_model_that_no_tracker_takes_are_named_with_it(
 def test_classes_and_the_score_threshold(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     save_frames("frames")
     assert run("frames", "--format", "mot", "--classes", "cat") == 0 and rows() == []
-    assert run("frames", "--format", "mot", "--classes", "dog,cat") == 0 and {row[7] for row in rows()} == {2}
+    assert run("frames", "--format", "mot", "--classes", "dog,cat") == 0 and {row[7] for row in rows()} == {-1}
+    assert run("frames", "--format", "mot", "--class-column") == 0 and {row[7] for row in rows()} == {2}
     assert run("frames", "--format", "mot", "--classes", "dog") == 0 and {row[7] for row in rows()} == {-1}
     assert run("frames", "--format", "mot", "--score-threshold", "0.85") == 0 and rows() == []
     for preset in ("sort", "fairmot", "bytetrack", "default"):
@@ -336,6 +447,8 @@ class TestDetections:
             ["--detections", "det.txt", "--classes", "a,b"],
             ["frames", "--format", "xml"],
             ["frames", "--frame-rate", "0"],
+            ["frames", "--every", "0"],
+            ["--detections", "det.txt", "--every", "2"],
             ["frames", "--batch-size", "0"],
             ["frames", "--classes", ","],
         ],

@@ -23,12 +23,21 @@ from centernet.cli.output import (
     source_argument,
 )
 from centernet.detections import Detections
-from centernet.inference import CocoResultsWriter, CocoWriter, CsvWriter, Detector, Frame, ImageWriter, Writer
+from centernet.inference import (
+    CocoResultsWriter,
+    CocoWriter,
+    CsvWriter,
+    Detector,
+    Frame,
+    ImageWriter,
+    VideoWriter,
+    Writer,
+)
 from centernet.inference.several import open_sources
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 
-FORMATS = ("images", "json", "csv")
+FORMATS = ("images", "video", "json", "csv")
 DESCRIPTION = (
     "Find objects in images, folders (by name, without subfolders), patterns, videos, or what a camera or a stream "
     "shows."
@@ -45,7 +54,7 @@ EPILOG = """examples:
 json: one file in COCO's form (images, categories from 1, annotations with a score; boxes x y w h). With --annotations
 COCO's list of results, with the ids of images and categories in that file, for pycocotools or `centernet evaluate`.
 csv: one row an object, with the corners x1 y1 x2 y2. Both are in pixels of the images themselves, and have what further
-heads add (values, points, boxes), but for vectors such as embeddings."""
+heads add (values, points, boxes), but for vectors such as embeddings. video: one for each source, with boxes drawn."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,10 +89,13 @@ def main(arguments: Sequence[str]) -> int:
 
     def part(name: str, source: Source) -> Part:
         frames = detector.stream(source, on_error=None if output.total == 1 else output.left_out)
-        return Part(name, _named(frames, name, source), [])
+        formats: list[str] = given.format or ["video" if source.is_moving else "images", "json"]
+        shared = [writers[name] for name in formats if name in writers]
+        path = folder / (name if len(sources) > 1 else "detections")
+        own = [VideoWriter(path, frame_rate=(source.frame_rate or 30.0) / source.every)] * ("video" in formats)
+        return Part(name, _named(frames, name, source), shared, own)
 
-    parts = (part(name, source) for name, source in sources.items())
-    code = output.write(parts, [writers[name] for name in given.format], see, headline)
+    code = output.write((part(name, source) for name, source in sources.items()), see, headline)
     if results is not None and results.left_out:
         classes = ", ".join(f"{name} {number}" for name, number in results.left_out.most_common(10))
         print(f"left out of {path}, as {given.annotations} does not have their classes: {classes}")
@@ -104,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "image, folder, quoted pattern, video, several of these, a camera's number, or the address of a stream"
     parser.add_argument("source", nargs="+", metavar="SOURCE", help=text)
     add_source_options(parser)
-    add_output_options(parser, "detections", FORMATS, "images,json", "%(default)s")
+    add_output_options(parser, "detections", FORMATS, None, "images,json, of a video video,json")
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE",
         help="COCO's file of annotations of these images: json is a list of results with its ids",

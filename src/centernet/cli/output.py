@@ -62,11 +62,12 @@ def source_argument(text: str) -> str | int:
 
 
 class Part(NamedTuple):
-    """What comes of one source: its frames with their objects, and the writers of it alone."""
+    """What comes of one source: its frames with their objects, writers that go on in other parts, and its own."""
 
     name: str
     results: Iterable[tuple[Frame, Detections]]
-    writers: Sequence[Writer]
+    shared: Sequence[Writer]
+    own: Sequence[Writer]
 
 
 class Output:
@@ -96,7 +97,6 @@ class Output:
     def write(
         self,
         parts: Iterable[Part],
-        writers: Sequence[Writer],
         see: Callable[[str, Detections], None],
         headline: Callable[[str], str],
     ) -> int:
@@ -107,11 +107,11 @@ class Output:
         """
         whole = False
         try:
-            with ExitStack() as shared:
+            with ExitStack() as stack:
                 for part in parts:
                     with ExitStack() as own:
-                        stacks = [(shared, writer) for writer in writers] + [(own, writer) for writer in part.writers]
-                        self._write(part, stacks, see)
+                        writers = [(writer, stack) for writer in part.shared] + [(writer, own) for writer in part.own]
+                        self._write(part, writers, see)
             whole = True
         except KeyboardInterrupt:  # how one stops a camera
             if not self.live:
@@ -126,14 +126,12 @@ class Output:
         return 1 if self.problems else 0
 
     def _write(
-        self, part: Part, writers: Sequence[tuple[ExitStack, Writer]], see: Callable[[str, Detections], None]
+        self, part: Part, writers: Sequence[tuple[Writer, ExitStack]], see: Callable[[str, Detections], None]
     ) -> None:
         try:
             for frame, detections in part.results:
-                for stack, writer in writers:
-                    if (
-                        writer not in self.written
-                    ):  # nothing is made, or written over, before there is something to write
+                for writer, stack in writers:
+                    if writer not in self.written:  # nothing is made before there is something to write
                         stack.enter_context(writer)
                         self.written.append(writer)
                     writer.write(frame, detections)

@@ -10,25 +10,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from centernet.cli.arguments import add_options, command_parser, given_options, parameter_texts
-from centernet.cli.output import Output, add_detector_options, add_output_options, source_argument
+from centernet.cli.output import (
+    Output,
+    Part,
+    add_detector_options,
+    add_output_options,
+    add_source_options,
+    source_argument,
+)
 from centernet.detections import Detections
-from centernet.inference import CocoWriter, Detector, ImageWriter, MotWriter, VideoWriter, Writer, open_source, track
+from centernet.inference import CocoWriter, Detector, ImageWriter, MotWriter, VideoWriter, Writer, track
+from centernet.inference.several import open_sources
+from centernet.inference.sources import Source
 from centernet.inference.stored_detections import StoredDetections
 from centernet.inference.tracking import make_tracker
 from centernet.inference.writers import counted
 from centernet.tracking import TrackerOptions
 
 FORMATS = ("mot", "json", "video", "images")
-DESCRIPTION = "Follow objects through a video, a folder of frames (by name) or the images of a camera."
+DESCRIPTION = "Follow objects through videos, folders of frames (by name) or the images of a camera."
 EPILOG = """examples:
   centernet track street.mp4 --model best.ckpt --classes person,car
   centernet track MOT17-02/img1 --preset bytetrack --lost-seconds 3 --format mot,json
+  centernet track clips --every 2                          each video of a folder, every second frame
+  centernet track MOT17/train --sequences --format mot     each sequence of a folder
   centernet track 0                                        the first camera, until Ctrl-C
   centernet track --detections MOT17-02/det/det.txt        without a network
   centernet track MOT17-02 --detections MOT17-02/det/det.txt --format mot,video
 
-mot: MOTChallenge's text, frame,id,left,top,width,height,score,-1,-1,-1, frames and pixels counted from 1; where several
-classes are tracked, column 8 is the class, counted from 1.
+Identities and numbers of frames begin anew with each of several sources, which gets files of its own, by its name.
+
+mot: MOTChallenge's text, frame,id,left,top,width,height,score,-1,-1,-1, frames and pixels counted from 1, as TrackEval
+reads it; --class-column for several classes.
 json: one file in COCO's form, with a track_id in each annotation. video: H.264 where an encoder is installed
 (pip install 'centernet[video]'), else VP8. What was tracked before an interruption is in the files."""
 
@@ -38,47 +51,78 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     classes: list[str] = getattr(given, "classes", None) or []
-    formats: list[str] = given.format or (["mot"] if given.source is None else ["mot", "video"])
-    if given.source is None and given.detections is None:
+    formats: list[str] = given.format or (["mot", "video"] if given.source else ["mot"])
+    if not given.source and given.detections is None:
         parser.error("give a SOURCE, or --detections with a det.txt")
     if given.detections is not None and len(classes) > 1:
         parser.error("--detections: all boxes of such a file are of one class; --classes may name that one")
-    if given.source is None and {"video", "images"} & set(formats):
+    if not given.source and {"video", "images"} & set(formats):
         parser.error("--format video and images draw on the frames: give their folder or video as the SOURCE, too")
-    source = None if given.source is None else open_source(source_argument(given.source))
+    if not given.source and (given.every > 1 or given.sequences):
+        parser.error("--every and --sequences choose among frames: give their folder or video as the SOURCE, too")
+    named = [source_argument(text) for text in given.source]
+    sources = open_sources(named, sequences=given.sequences, every=given.every)
+    if given.detections is not None and len(sources) > 1:
+        parser.error(f"--detections: such a file is of one source, and these are {len(sources)}: {', '.join(sources)}")
+    # The sources are looked at before the model is read: a wrong path is told at once.
+    stretches: list[tuple[str, Source | None]] = [*sources.items()] or [("tracks", None)]
     detector: Detector | StoredDetections
     if given.detections is not None:
+        ((_, source),) = stretches
         detector = StoredDetections(given.detections, source, class_name=classes[0] if classes else None)
-        total, stated = detector.length, detector.frame_rate
+        output = Output(sources.values(), "frame", detector.length)
     else:
-        assert source is not None
-        total, stated = source.length, source.frame_rate  # before the model is read: a wrong path is told at once
+        output = Output(sources.values(), "frame")
         detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
-    rate = given.frame_rate or stated or 30.0
-    options = given_options(given, TrackerOptions)
-    tracker = make_tracker(detector, rate, preset=given.preset, start_score=given.start_score, **options)
-    folder: Path = given.output
-    writers: dict[str, Writer] = {
-        "mot": MotWriter(folder / "tracks.txt", with_classes=len(classes or detector.class_names) > 1),
-        "json": CocoWriter(folder / "tracks.json", detector.class_names),
-        "video": VideoWriter(folder / "tracks", frame_rate=rate),
-        "images": ImageWriter(folder / "images"),
-    }
-    output = Output(total, "frame", live=source is not None and source.live)
-    identities: set[int] = set()
+    parts, folder = [], given.output
+    for name, source in stretches:
+        rate = _frame_rate(name, given.frame_rate, source, detector)
+        options = given_options(given, TrackerOptions)
+        tracker = make_tracker(detector, rate, preset=given.preset, start_score=given.start_score, **options)
+        from_folder = given.sequences or (source and source.kind == "video" and Path(given.source[0]).is_dir())
+        alone = len(stretches) == 1 and not from_folder
+        stem = "tracks" if alone else name
+        writers: dict[str, Writer] = {
+            "mot": MotWriter(folder / f"{stem}.txt", with_classes=given.class_column),
+            "json": CocoWriter(folder / f"{stem}.json", detector.class_names),
+            "video": VideoWriter(folder / stem, frame_rate=rate / given.every),
+            "images": ImageWriter(folder / "images" if alone else folder / "images" / name),
+        }
+        tracked = track(detector, tracker, source, on_error=output.left_out)
+        parts.append(Part(name, tracked, (), [writers[kind] for kind in formats]))
+    identities: set[tuple[str, int]] = set()
+    tracked_classes: set[str] = set()
 
-    def see(tracks: Detections) -> None:
-        identities.update(one.track_id for one in tracks if one.track_id is not None)
+    def see(name: str, tracks: Detections) -> None:
+        identities.update((name, one.track_id) for one in tracks if one.track_id is not None)
+        tracked_classes.update(tracks.names)
 
-    tracked = track(detector, tracker, source, on_error=output.left_out)
-    chosen = [writers[name] for name in formats]
-    return output.write(tracked, chosen, see, lambda frames: f"{counted(len(identities), 'identity')} in {frames}")
+    code = output.write(parts, see, lambda frames: f"{counted(len(identities), 'identity')} in {frames}")
+    if "mot" in formats and len(tracked_classes) > 1 and not given.class_column:
+        print(f"mot has no classes, and these were tracked: {', '.join(sorted(tracked_classes))}; --class-column has")
+    return code
+
+
+def _frame_rate(name: str, given: float | None, source: Source | None, detector: Detector | StoredDetections) -> float:
+    """Return the frame rate of a source, and say where it is from."""
+    stated = detector.frame_rate if isinstance(detector, StoredDetections) else source and source.frame_rate
+    by = "the video" if source and source.kind in ("video", "stream") else "seqinfo.ini"
+    where = "as --frame-rate says" if given else f"as {by} states" if stated else "assumed: --frame-rate N says another"
+    rate = given or stated or 30.0
+    read = f", one of {source.every} is read" if source and source.every > 1 else ""
+    print(f"{name}: {rate:.6g} frames a second, {where}{read}")
+    return rate
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("track", DESCRIPTION, EPILOG)
-    text = "video, folder of frames, MOTChallenge sequence, camera's number, or address of a stream"
-    parser.add_argument("source", nargs="?", metavar="SOURCE", help=text)
+    text = "video, folder of frames or of videos, MOTChallenge sequence, several of these, a camera's number, or stream"
+    parser.add_argument("source", nargs="*", metavar="SOURCE", help=text)
+    text = "each folder in SOURCE is a sequence: of frames, or with its frames in img1 as MOTChallenge has them"
+    parser.add_argument("--sequences", action="store_true", help=text)
+    add_source_options(parser)
+    text = "mot: the class in column 8, from 1, as `evaluate-tracking` reads several; TrackEval takes only -1 there"
+    parser.add_argument("--class-column", action="store_true", help=text)
     text = "MOTChallenge's det.txt in the place of a network"
     parser.add_argument("--detections", type=Path, metavar="FILE", help=text)
     add_output_options(parser, "tracks", FORMATS, None, "mot,video, without SOURCE mot")

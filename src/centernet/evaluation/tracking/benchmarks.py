@@ -218,6 +218,7 @@ def _mot_result_roles(found: TextTable, own_class: int | None, *, alone: bool) -
     kinds = whole_column(found, 7, "the class")
     if not alone:
         text = "expected the class, from 1, in column 8, got {}; several are to be told apart"
+        text += " (`centernet track --class-column` writes it)"
         reject(found, kinds < 1, lambda row: text.format(kinds[row]))
     roles[(kinds != own_class) & (kinds >= 1)] = Role.NONE
     return roles
