@@ -93,7 +93,7 @@ def test_after_an_error_the_video_is_whole(tmp_path: Path, codec: str) -> None:
 
 
 def test_what_was_written_before_a_kill_can_be_played(tmp_path: Path) -> None:
-    pytest.importorskip("av", reason="H.264 needs PyAV")
+    av = pytest.importorskip("av", reason="H.264 needs PyAV")
     program = f"""
 import os, signal, sys
 import numpy as np
@@ -108,8 +108,9 @@ with VideoWriter({str(tmp_path / "clip")!r}, frame_rate=10) as writer:
     os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", program], check=False, timeout=300)
-    images, _ = read(tmp_path / "clip.mp4")
-    assert 20 <= len(images) < 120, "all but the encoder's look ahead and the fragment of the last two seconds"
+    with av.open(str(tmp_path / "clip.mp4")) as clip:  # OpenCV 4.9 stops at the first fragment
+        images = sum(1 for _ in clip.decode(video=0))
+    assert 20 <= images < 120, "all but the encoder's look ahead and the fragment of the last two seconds"
 
 
 def test_encoders_that_browsers_cannot_play_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
