@@ -1,6 +1,7 @@
 """Writes a video of annotated frames: H.264 where an encoder is installed, else VP8; browsers play both.
 
-PyAV (the extra `video`) brings H.264. A killed process leaves what can be played: MP4 in fragments, WebM has no index.
+PyAV (the extra `video`) brings H.264, the times of frames as they are, and the sound of the source. A killed process
+leaves what can be played: MP4 in fragments, WebM has no index.
 """
 
 from __future__ import annotations
@@ -8,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -22,37 +21,58 @@ from numpy.typing import NDArray
 from centernet.detections import Detections
 from centernet.drawing import Trails, draw
 from centernet.images import Preprocessing
-from centernet.inference.sources import Frame
+from centernet.inference.decoding import HD
+from centernet.inference.frame import Frame
+from centernet.inference.moving import import_av
+from centernet.inference.shots import INSTALL, Clock
+from centernet.inference.sound import Sound
 from centernet.inference.writers import counted
 
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 OPENCV_ENCODERS = ((".webm", "VP80", "VP8"), (".mp4", "mp4v", "MPEG-4"), (".avi", "MJPG", "MJPEG"))
-INSTALL = "pip install 'centernet[video]'"
+TIMESCALE = 90_000  # ticks a second, as in MPEG
+LONGEST_STILL = 600.0  # seconds for which OpenCV's encoders repeat an image; a longer pause is cut to it
 
 
-class _Encoder(NamedTuple):
+class _Encoder(Protocol):
     path: Path
     codec: str
-    write: Callable[[NDArray[np.uint8]], None]
-    close: Callable[[], None]
+
+    def write(self, image: NDArray[np.uint8], time: float) -> None:
+        """Add an image that is shown from a time on, in seconds."""
+
+    def close(self, end: float) -> None:
+        """Finish the file; the last image is shown until this time."""
 
 
 class VideoWriter:
     """Writes the frames with their boxes, and with the trails of identities, as one video.
 
-    The size is that of the first frame; frames of other sizes are fitted into it.
+    The size is that of the first frame; frames of other sizes are fitted into it. Frames are shown when they are in
+    their source, by their `time`; those without one follow one another at the frame rate.
 
     Args:
         path: of the video without a suffix: ``.mp4`` (H.264) or ``.webm`` (VP8) is added; its folder is made if needed.
-        frame_rate: frames per second.
+        frame_rate: frames per second, where frames have no times; where they have, the usual number.
         trail_seconds: how far trails reach back.
+        audio: keep the sound of the video that the first frame is from, which needs PyAV.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, frame_rate: float = 30.0, trail_seconds: float = 1.0) -> None:
-        self.path, self.frame_rate = Path(path), frame_rate
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        frame_rate: float = 30.0,
+        trail_seconds: float = 1.0,
+        audio: bool = True,
+    ) -> None:
+        self.path, self.frame_rate, self.audio = Path(path), frame_rate, audio
         self._trails = Trails(max(1, round(trail_seconds * frame_rate)))
         self._encoder: _Encoder | None = None
         self._frames = 0
+        self._time, self._step = 0.0, 1 / frame_rate  # seconds, of the last frame
+        self._duration: float | None = None
+        self._clock = Clock(0.0, self._step)
 
     def __enter__(self) -> VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,84 +81,150 @@ class VideoWriter:
     def __exit__(self, *error: object) -> None:
         """Finish the file, after an error too."""
         if self._encoder is not None:
-            self._encoder.close()
+            self._encoder.close(self._time + (self._duration or self._step))
             self._encoder = None
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Draw and encode a frame; an OSError where no encoder works, or the file cannot be written."""
         drawn = draw(self._trails.draw(frame.image, detections), detections)
         if self._encoder is None:
-            height, width = drawn.shape[:2]
-            self._odd = height % 2, width % 2  # H.264 takes even sizes
-            self._encoder = _open(self.path, (height + height % 2, width + width % 2), self.frame_rate)
-            self._codec, self.path = self._encoder.codec, self._encoder.path
-            self._fit = Preprocessing((height, width), "letterbox", pad_value=0)
+            self._begin(frame, drawn.shape[:2])
+        assert self._encoder is not None
         if drawn.shape[:2] != self._fit.size:
             drawn = self._fit(drawn)
         if any(self._odd):
             drawn = np.pad(drawn, [(0, self._odd[0]), (0, self._odd[1]), (0, 0)], mode="edge")
-        self._encoder.write(drawn)
+        before, self._time, self._duration = self._time, self._clock(frame.time), frame.duration
+        self._step = self._time - before if self._frames else self._step
+        self._encoder.write(drawn, self._time)
         self._frames += 1
 
     def summary(self) -> str:
-        hint = "" if self._codec == "H.264" else f"; for H.264: {INSTALL}"
+        hint = "" if self._codec == "H.264" else f"; for H.264, exact times and the source's sound: {INSTALL}"
         return f"{self.path} ({counted(self._frames, 'frame')}, {self._codec}{hint})"
 
-
-def _open(path: Path, size: tuple[int, int], frame_rate: float) -> _Encoder:
-    """Open the best encoder that there is."""
-    try:
-        import av  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        pass
-    else:
-        for name in H264_ENCODERS:
-            if name in av.codecs_available:
-                return _open_av(av, path.with_name(f"{path.name}.mp4"), name, size, frame_rate)
-    for suffix, fourcc, codec in OPENCV_ENCODERS:
-        file, code = path.with_name(f"{path.name}{suffix}"), cv2.VideoWriter.fourcc(*fourcc)
-        with _without_messages():
-            writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, code, frame_rate, size[::-1])
-        if writer.isOpened():
-            if codec != "VP8":
-                text = f"{file}: only an encoder for {codec} was found, which browsers do not play; {INSTALL}"
-                warnings.warn(text, stacklevel=3)
-            return _Encoder(file, codec, partial(_write_bgr, writer), writer.release)
-    raise OSError(
-        f"{path}: no video of {size[1]}×{size[0]} can be written, neither by PyAV nor by OpenCV. Check that its folder "
-        f"can be written to; {INSTALL}"
-    )
+    def _begin(self, frame: Frame, size_hw: tuple[int, int]) -> None:
+        """Open the best encoder that there is for frames like the first one."""
+        height, width = size_hw
+        self._odd = height % 2, width % 2  # H.264 takes even sizes
+        size = height + height % 2, width + width % 2
+        self._fit = Preprocessing((height, width), "letterbox", pad_value=0)
+        self._clock = Clock(frame.time or 0.0, self._step)
+        av = import_av()
+        codec = next((name for name in H264_ENCODERS if name in av.codecs_available), None) if av else None
+        if codec is not None:
+            encoder: _Encoder = _AvEncoder(av, self.path, codec, size, self.frame_rate)
+            if self.audio and frame.path is not None and not frame.is_file:
+                encoder.add_sound(frame.path, frame.time or 0.0)  # type: ignore[attr-defined]
+        else:
+            encoder = _OpenCvEncoder(self.path, size, self.frame_rate)
+        self._encoder, self._codec, self.path = encoder, encoder.codec, encoder.path
 
 
-def _write_bgr(writer: cv2.VideoWriter, image: NDArray[np.uint8]) -> None:
-    writer.write(np.ascontiguousarray(image[..., ::-1]))
+class _OpenCvEncoder:
+    """Encodes at a constant rate: images are repeated or left out so that they are shown at their times."""
+
+    def __init__(self, path: Path, size: tuple[int, int], frame_rate: float) -> None:
+        self._rate, self._written = frame_rate, 0
+        self._last: NDArray[np.uint8] | None = None
+        for suffix, fourcc, codec in OPENCV_ENCODERS:
+            file, code = path.with_name(f"{path.name}{suffix}"), cv2.VideoWriter.fourcc(*fourcc)
+            with _without_messages():
+                self._writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, code, frame_rate, size[::-1])
+            if self._writer.isOpened():
+                self.path, self.codec = file, codec
+                break
+        else:
+            raise OSError(
+                f"{path}: no video of {size[1]}×{size[0]} can be written, neither by PyAV nor by OpenCV. Check that "
+                f"its folder can be written to; {INSTALL}"
+            )
+        if self.codec != "VP8":
+            text = f"{file}: only an encoder for {codec} was found, which browsers do not play; {INSTALL}"
+            warnings.warn(text, stacklevel=4)
+
+    def write(self, image: NDArray[np.uint8], time: float) -> None:
+        late = time * self._rate - self._written
+        if late > LONGEST_STILL * self._rate:
+            text = f"{self.path}: a pause of {late / self._rate:.0f} s is cut to {LONGEST_STILL:.0f} s; {INSTALL}"
+            warnings.warn(text, stacklevel=4)
+            late = LONGEST_STILL * self._rate
+        self._repeat(late)
+        if late > -0.75:  # else there is no room for it
+            self._put(image)
+
+    def close(self, end: float) -> None:
+        self._repeat(min(end * self._rate - self._written, LONGEST_STILL * self._rate))
+        self._writer.release()
+
+    def _repeat(self, late: float) -> None:
+        for _ in range(round(late) if late > 0.75 and self._last is not None else 0):
+            self._put(self._last)
+
+    def _put(self, image: NDArray[np.uint8] | None) -> None:
+        assert image is not None
+        self._last = image
+        self._writer.write(np.ascontiguousarray(image[..., ::-1]))
+        self._written += 1
 
 
-def _open_av(av: Any, path: Path, name: str, size: tuple[int, int], frame_rate: float) -> _Encoder:
-    """Open H.264 in MP4, a fragment every two seconds; when it is finished the file is a plain MP4 again."""
-    hybrid = av.library_versions["libavformat"] >= (61, 7)  # since FFmpeg 7.1
-    flags = "hybrid_fragmented" if hybrid else "frag_keyframe+empty_moov+default_base_moof"
-    container = av.open(str(path), "w", options={"movflags": flags, "flush_packets": "1"})
-    stream = container.add_stream(name, rate=Fraction(frame_rate).limit_denominator(1001))
-    stream.height, stream.width = size
-    stream.pix_fmt = "yuv420p"  # the one that browsers play
-    stream.gop_size = max(1, round(2 * frame_rate))
-    if name == "libx264":
-        stream.options = {"crf": "23", "preset": "veryfast"}
-    numbers = count()
+class _AvEncoder:
+    """Encodes H.264 in MP4, a fragment every two seconds; when it is finished the file is a plain MP4 again."""
 
-    def write(image: NDArray[np.uint8]) -> None:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame.pts = next(numbers)
-        container.mux(stream.encode(frame))
+    codec = "H.264"
 
-    def close() -> None:
+    def __init__(self, av: Any, path: Path, name: str, size: tuple[int, int], frame_rate: float) -> None:
+        self.path = path.with_name(f"{path.name}.mp4")
+        hybrid = av.library_versions["libavformat"] >= (61, 7)  # since FFmpeg 7.1
+        flags = "hybrid_fragmented" if hybrid else "frag_keyframe+empty_moov+default_base_moof"
+        self._av = av
+        self._sound: Sound | None = None
+        self._container = av.open(f"file:{self.path}", "w", options={"movflags": flags, "flush_packets": "1"})
+        stream = self._container.add_stream(name, rate=Fraction(frame_rate).limit_denominator(1001))
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"  # the one that browsers play
+        stream.gop_size = max(1, round(2 * frame_rate))
+        stream.codec_context.max_b_frames = 0  # else all times begin later, as fragments have no list of edits
+        stream.time_base = stream.codec_context.time_base = Fraction(1, TIMESCALE)
+        if name == "libx264":
+            stream.options = {"crf": "23", "preset": "veryfast"}
+        # RGB is BT.709's but for the transfer, which players take for the same; the matrix is the one of the size.
+        self._matrix = "ITU709" if size[0] >= HD else "ITU601"
+        context = stream.codec_context
+        context.colorspace, context.color_range = (1 if size[0] >= HD else 6), 1
+        context.color_primaries = context.color_trc = 1
+        self._stream, self._last = stream, -1
+        self._lasts: dict[int, int] = {}  # ticks for which images are shown, by when they begin
+
+    def add_sound(self, path: Path, start: float) -> None:
+        """Add the sound of the source, from a time of it on; nothing where it has none."""
+        self._sound = Sound(self._av, path, self._container, start)
+
+    def write(self, image: NDArray[np.uint8], time: float) -> None:
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = frame.reformat(
+            format="yuv420p", src_colorspace=self._matrix, dst_colorspace=self._matrix, src_color_range="JPEG",
+            dst_color_range="MPEG",
+        )  # fmt: skip
+        frame.pts, frame.time_base = max(round(time * TIMESCALE), self._last + 1), Fraction(1, TIMESCALE)
+        self._lasts[self._last], self._last = frame.pts - self._last, frame.pts
+        self._mux(self._stream.encode(frame))
+        if self._sound is not None:
+            self._sound.write_until(time)
+
+    def close(self, end: float) -> None:
+        self._lasts[self._last] = max(1, round(end * TIMESCALE) - self._last)
         try:
-            container.mux(stream.encode(None))
+            self._mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.close(end)
         finally:
-            container.close()
+            self._container.close()
 
-    return _Encoder(path, "H.264", write, close)
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.duration = self._lasts.pop(packet.pts, None) or packet.duration or 0
+            self._container.mux(packet)
 
 
 @contextlib.contextmanager
