@@ -69,23 +69,24 @@ class Sound:
                     continue
                 base = packet.time_base
                 time = float(packet.pts * base) - self._start
-                if time + float((packet.duration or 0) * base) <= 0:
+                if time < 0:  # before the first image, or what encoders put in front: fragments have no list of edits
                     continue
-                shift = round(self._start / float(base))
                 if self._copied:
-                    packet.pts -= shift
+                    packet.pts -= round(self._start / float(base))
                     packet.dts = packet.pts
                     packet.stream = self._output
                     yield time, [packet]
                 else:
-                    frames = packet.decode()
-                    for frame in frames:
-                        frame.pts = (
-                            None if frame.pts is None else max(0, frame.pts - round(self._start / frame.time_base))
-                        )
-                    yield time, [made for frame in frames for made in self._output.encode(frame)]
+                    yield time, self._encoded(packet)
         except (av.FFmpegError, ValueError) as error:
             self._fail(error)
+
+    def _encoded(self, packet: Any) -> list[Any]:
+        frames = packet.decode()
+        for frame in frames:
+            if frame.pts is not None:
+                frame.pts -= round(self._start / float(frame.time_base))
+        return [made for frame in frames for made in self._output.encode(frame) if made.pts >= 0]
 
     def _fail(self, error: Exception) -> None:
         warnings.warn(f"{self._path}: its sound cannot be kept ({error}); the video goes on without it", stacklevel=5)
