@@ -86,7 +86,7 @@ class Output:
         self.progress = Progress(self.total, unit=f"{unit}s")
         self.problems: list[ValueError] = []
         self.written: list[Writer] = []
-        self.frames = 0
+        self.frames = self.came = 0
 
     def left_out(self, error: ValueError) -> None:
         """Tell of an image, or the rest of a video, that cannot be read."""
@@ -119,6 +119,8 @@ class Output:
         finally:  # also after an error or Ctrl-C: what was done is whole
             self.progress.close(whole=whole)
             print(headline(counted(self.frames, self.unit)))
+            if self.live and self.came > self.frames:
+                print(f"{counted(self.came, 'image')} came: the newest was taken each time, to stay live")
             if self.problems:
                 print(f"{len(self.problems)} left out because they could not be read; the reasons are above")
             if self.written:
@@ -128,8 +130,10 @@ class Output:
     def _write(
         self, part: Part, writers: Sequence[tuple[Writer, ExitStack]], see: Callable[[str, Detections], None]
     ) -> None:
+        before = self.came
         try:
             for frame, detections in part.results:
+                self.came = before + frame.index + 1
                 for writer, stack in writers:
                     if writer not in self.written:  # nothing is made before there is something to write
                         stack.enter_context(writer)

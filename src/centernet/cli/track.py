@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from centernet.cli.arguments import add_options, command_parser, given_options, parameter_texts
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     parts, folder = [], given.output
     for name, source in stretches:
         rate = _frame_rate(name, given.frame_rate, source, detector)
+        audio = given.audio and _keeps_pace(source, given.frame_rate)
+        source = replace(source, rate=given.frame_rate) if source and given.frame_rate else source
         options = given_options(given, TrackerOptions)
         tracker = make_tracker(detector, rate, preset=given.preset, start_score=given.start_score, **options)
         from_folder = given.sequences or (source and source.kind == "video" and Path(given.source[0]).is_dir())
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         writers: dict[str, Writer] = {
             "mot": MotWriter(folder / f"{stem}.txt", with_classes=given.class_column),
             "json": CocoWriter(folder / f"{stem}.json", detector.class_names),
-            "video": VideoWriter(folder / stem, frame_rate=rate / given.every),
+            "video": VideoWriter(folder / stem, frame_rate=rate / given.every, audio=audio),
             "images": ImageWriter(folder / "images" if alone else folder / "images" / name),
         }
         tracked = track(detector, tracker, source, on_error=output.left_out)
@@ -110,8 +113,15 @@ def _frame_rate(name: str, given: float | None, source: Source | None, detector:
     where = "as --frame-rate says" if given else f"as {by} states" if stated else "assumed: --frame-rate N says another"
     rate = given or stated or 30.0
     read = f", one of {source.every} is read" if source and source.every > 1 else ""
-    print(f"{name}: {rate:.6g} frames a second, {where}{read}")
+    silent = "" if _keeps_pace(source, given) else "; a video is written without the sound, which would not fit"
+    print(f"{name}: {rate:.6g} frames a second, {where}{read}{silent}")
     return rate
+
+
+def _keeps_pace(source: Source | None, given: float | None) -> bool:
+    """Return False for a video that --frame-rate plays at another speed than its own."""
+    own = source.frame_rate if source and source.kind == "video" else None
+    return not (given and own) or abs(given / own - 1) < 0.01
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     add_output_options(parser, "tracks", FORMATS, None, "mot,video, without SOURCE mot")
     text = "frames per second; default: what the source says, else 30"
     parser.add_argument("--frame-rate", type=_rate, metavar="N", help=text)
+    text = "video: leave out the sound of the source, which is kept otherwise (with PyAV)"
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help=text)
     add_detector_options(parser)
     group = parser.add_argument_group("tracker", "Each option differs from what the preset, or the model, says.")
     group.add_argument("--preset", help="sort, fairmot, bytetrack or default; default: what the model says of itself")

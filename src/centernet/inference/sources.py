@@ -46,6 +46,7 @@ class Source:
     items: Sequence[Item | int]
     folder: Path | None = None  # of the frames, for the kind `folder`
     every: int = 1
+    rate: float | None = None  # frames per second of videos, whatever they state
 
     @property
     def live(self) -> bool:
@@ -69,6 +70,8 @@ class Source:
     @cached_property
     def frame_rate(self) -> float | None:
         """Frames per second of a video file, or that the seqinfo.ini of a folder states; None for other sources."""
+        if self.rate is not None:
+            return self.rate
         if self.sequence is not None:
             return self.sequence.frame_rate
         return stated(self.items[0])[1] if self.kind == "video" else None
@@ -86,7 +89,7 @@ class Source:
         parts: list[Source] = []
         for moving, items in groupby(self.items, self._moves):
             if moving:
-                parts += [Source("video", [item], every=self.every) for item in items]
+                parts += [Source("video", [item], every=self.every, rate=self.rate) for item in items]
             else:
                 parts.append(replace(self, items=list(items)))
         return parts if len(parts) > 1 else [self]
@@ -105,7 +108,10 @@ class Source:
         for number, item in enumerate(self.items):
             if self.live or self._moves(item):
                 video: Any = item if self.live else Path(item)  # type: ignore[arg-type]
+                start = index
                 for frame in video_frames(video, index):
+                    if self.rate is not None and not self.live:
+                        frame.time, frame.duration = (frame.index - start) / self.rate, None
                     yield lambda frame=frame: frame  # type: ignore[misc]
                     index = frame.index + 1
             else:
