@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 from itertools import pairwise
@@ -40,23 +41,20 @@ def open_video(av: Any, source: Path | str, timeout: float) -> Video:
     Raises:
         SourceError: it cannot be opened, or has no video; the message lacks the name.
     """
-    container = _open(av, source, timeout)
-    try:
-        stream = _video_stream(av, container)
+    with ExitStack() as stack:
+        container = stack.enter_context(_opened(av, source, timeout))
+        stream = _video_stream(container, source)
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         is_live = not isinstance(source, Path) and container.duration is None
         stream.thread_type = "SLICE" if is_live else "AUTO"  # threads by frames hold several back
-    except BaseException:
-        container.close()
-        raise
-    return Video(_shots(av, container, stream, source), is_live)
+        return Video(_shots(av, container, stream, source, stack.pop_all()), is_live)
 
 
 def holds_video(av: Any, path: Path) -> bool:
     """Return True if a file holds a video, by its content."""
     try:
-        with _open(av, path, 0) as container:
-            _video_stream(av, container)
+        with _opened(av, path) as container:
+            _video_stream(container, path)
             return True
     except SourceError:
         return False
@@ -65,8 +63,8 @@ def holds_video(av: Any, path: Path) -> bool:
 def stated_length(av: Any, path: Path) -> tuple[int | None, float | None]:
     """Return about how many images a video file has, and its frame rate, by the times of the first ones."""
     try:
-        with _open(av, path, 0) as container:
-            stream = _video_stream(av, container)
+        with _opened(av, path) as container:
+            stream = _video_stream(container, path)
             times, count = _first_times(av, container, stream)
             length = count if count < _MEASURED else None
             seconds = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
@@ -76,6 +74,55 @@ def stated_length(av: Any, path: Path) -> tuple[int | None, float | None]:
             return length or None, rate or None
     except SourceError:
         return None, None
+
+
+@contextmanager
+def opened_file(av: Any, path: Path) -> Iterator[Any]:
+    """Open a file so that neither its name nor what is in it leads to other files or addresses."""
+    with path.open("rb", buffering=0) as file:
+        form = "mjpeg" if file.read(3) == b"\xff\xd8\xff" else None  # else many JPEGs would be an image
+        file.seek(0)
+        if os.name == "posix":  # by its number: a name such as clip%03d.png would be one of many files
+            name, options = "fd:", {"fd": str(file.fileno()), "protocol_whitelist": "fd"}
+        else:
+            name, options = f"file:{path}", {"protocol_whitelist": "file"}
+        with av.open(name, options=options, format=form) as container:
+            yield container
+
+
+@contextmanager
+def _opened(av: Any, source: Path | str, timeout: float = 0) -> Iterator[Any]:
+    with ExitStack() as stack:
+        try:
+            if isinstance(source, Path):
+                container = stack.enter_context(opened_file(av, source))
+            else:
+                container = stack.enter_context(av.open(source, options={"rtsp_transport": "tcp"}, timeout=timeout))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(getattr(error, "strerror", None) or str(error)) from error
+        yield container
+
+
+def _video_stream(container: Any, source: Path | str) -> Any:
+    """Return the stream of images that a player would show."""
+    name, is_file = container.format.name, isinstance(source, Path)
+    if is_file and name in _PLAYLISTS:
+        raise SourceError("a list of other files, not a video; give those, or the address that the list is from")
+    if is_file and (name in _IMAGES or name.endswith("_pipe")):
+        raise SourceError("an image or a text, not a video")
+    streams = [s for s in container.streams.video if not _is_cover(s) and s.codec_context is not None]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise SourceError(f"there is no video in it that this FFmpeg decodes (it holds {kinds})")
+    stream = max(streams, key=lambda s: s.width * s.height)
+    if stream.width * stream.height > MOST_PIXELS:
+        raise SourceError(f"it says that its images have {stream.width}×{stream.height} pixels, which is too many")
+    return stream
+
+
+def _is_cover(stream: Any) -> bool:
+    """Return True for the still image that goes with music."""
+    return bool(int(getattr(stream, "disposition", 0)) & 0x400)
 
 
 def _first_times(av: Any, container: Any, stream: Any) -> tuple[list[float], int]:
@@ -101,48 +148,14 @@ def _usual_rate(times: list[float]) -> float | None:
     return 1 / statistics.fmean(step for step in steps if 0.5 * usual <= step <= 1.5 * usual)  # as times are rounded
 
 
-def _open(av: Any, source: Path | str, timeout: float) -> Any:
-    # `file:` keeps a name with a colon from being an address, the list of protocols a file from opening addresses.
-    is_file = isinstance(source, Path)
-    options = {"protocol_whitelist": "file"} if is_file else {"rtsp_transport": "tcp"}
-    try:
-        return av.open(f"file:{source}" if is_file else source, options=options, timeout=timeout or None)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        log = getattr(error, "log", None)
-        reason = log[2].strip() if log else getattr(error, "strerror", None) or str(error)
-        raise SourceError(reason) from error
-
-
-def _video_stream(av: Any, container: Any) -> Any:
-    """Return the stream of images that a player would show."""
-    name, is_file = container.format.name, container.name.startswith("file:")
-    if is_file and name in _PLAYLISTS:
-        raise SourceError("a list of other files, not a video; give those, or the address that the list is from")
-    if is_file and (name in _IMAGES or name.endswith("_pipe")):
-        raise SourceError("an image or a text, not a video")
-    streams = [s for s in container.streams.video if not _is_cover(s) and s.codec_context is not None]
-    if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise SourceError(f"there is no video in it that this FFmpeg decodes (it holds {kinds})")
-    stream = max(streams, key=lambda s: s.width * s.height)
-    if stream.width * stream.height > MOST_PIXELS:
-        raise SourceError(f"it says that its images have {stream.width}×{stream.height} pixels, which is too many")
-    return stream
-
-
-def _is_cover(stream: Any) -> bool:
-    """Return True for the still image that goes with music."""
-    return bool(int(getattr(stream, "disposition", 0)) & 0x400)
-
-
-def _shots(av: Any, container: Any, stream: Any, source: Path | str) -> Iterator[Shot]:
+def _shots(av: Any, container: Any, stream: Any, source: Path | str, opened: ExitStack) -> Iterator[Shot]:
     """Decode image after image; packets that cannot be decoded are passed over, and said at the end."""
     rate = stream.average_rate or getattr(stream, "guessed_rate", None) or 25
     clock = Clock((container.start_time or 0) / 1e6, float(1 / rate))
     count = failures = 0
     damaged_at, reason = -_TOLD_LATER - 1, ""
     try:
-        with container:
+        with opened:
             for packet in container.demux(stream):
                 try:
                     images = packet.decode()

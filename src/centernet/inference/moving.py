@@ -87,7 +87,7 @@ def _has_suffix(path: str | os.PathLike[str]) -> bool:
 
 def stated(path: Any) -> tuple[int | None, float | None]:
     """Return about how many images a video has, for a progress bar, and its frame rate, as far as they are known."""
-    if frames := count_frames(Path(path)):
+    if (frames := count_frames(Path(path))) > 1:
         return frames, None
     av = import_av()
     if av is not None:
@@ -119,13 +119,14 @@ def video_frames(source: Path | str | int, first: int) -> Iterator[Frame]:
         if number < 0:
             raise SourceError(f"not one image came; {hint}")
     except SourceError as error:
-        raise SourceError(f"{shown}: {error}") from error
+        text = str(error) if number >= 0 or hint in str(error) else f"{error}; {hint}"
+        raise SourceError(f"{shown}: {text}") from error
 
 
 def _open(source: Path | str | int) -> Video:
     """Open a video, a stream or a camera."""
     if isinstance(source, Path):
-        if count_frames(source):
+        if count_frames(source) > 1:
             return Video(animation(source))
         with source.open("rb") as file:
             if file.read(16).startswith(_PLAYLISTS):

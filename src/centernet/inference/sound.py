@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from centernet.inference.decoding import opened_file
 
 COPIED = ("aac", "opus", "flac")
 TAIL = 0.5  # seconds by which sound may outlast the images, as files end
@@ -24,10 +27,11 @@ class Sound:
     def __init__(self, av: Any, path: Path, container: Any, start: float) -> None:
         self._av, self._path, self._container = av, path, container
         self._source: Any = None
+        self._opened = ExitStack()
         self._packets: Iterator[tuple[float, list[Any]]] = iter(())
         self._next: tuple[float, list[Any]] | None = None
         try:
-            self._source = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+            self._source = self._opened.enter_context(opened_file(av, path))
             stream = next((s for s in self._source.streams.audio if s.codec_context is not None), None)
             if stream is None:
                 return self._end()
@@ -94,6 +98,5 @@ class Sound:
 
     def _end(self) -> None:
         self._next, self._packets = None, iter(())
-        if self._source is not None:
-            self._source.close()
-            self._source = None
+        self._source = None
+        self._opened.close()
