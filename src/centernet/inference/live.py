@@ -78,7 +78,7 @@ class _Reader:
                 if video is not None:
                     self._read(video)
             except SourceError as error:
-                problem = f" ({error})"
+                problem = f" ({error})" if self._came == came else ""
             except Exception as error:  # it must not end in silence: the other thread waits
                 return self._tell(over=error)
             tries = 1 if self._came > came else tries + 1
