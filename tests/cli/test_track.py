@@ -132,6 +132,34 @@ def test_the_frame_rate_and_where_it_is_from(run: Run, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.startswith("clip: 50 frames a second, as --frame-rate says\n")
 
 
+def test_the_sound_of_a_video_is_kept_unless_told_otherwise(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    av: Any = pytest.importorskip("av", reason="needs PyAV, which reads and writes sound")
+    with av.open("clip.mkv", "w") as container:
+        video, audio = container.add_stream("mjpeg", rate=25), container.add_stream("flac", rate=48000)
+        video.width, video.height, video.pix_fmt = 160, 120, "yuvj420p"
+        for number in range(10):
+            image = np.zeros((120, 160, 3), np.uint8)
+            image[20:90, 10 + 4 * number : 50 + 4 * number] = 255
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 19200), np.int16), format="s16", layout="mono")
+        tone.sample_rate = 48000
+        for stream, last in ((audio, tone), (audio, None), (video, None)):
+            container.mux(stream.encode(last))
+
+    def streams() -> list[str]:
+        with av.open("tracks/tracks.mp4") as container:
+            return [stream.type for stream in container.streams]
+
+    assert run("clip.mkv", "--format", "video") == 0
+    assert sorted(streams()) == ["audio", "video"]
+    assert run("clip.mkv", "--format", "video", "--no-audio") == 0
+    assert streams() == ["video"]
+    assert run("clip.mkv", "--format", "video", "--frame-rate", "25") == 0
+    assert sorted(streams()) == ["audio", "video"] and "without the sound" not in capsys.readouterr().out
+    assert run("clip.mkv", "--format", "video", "--frame-rate", "10") == 0
+    assert streams() == ["video"] and "without the sound, which would not fit" in capsys.readouterr().out
+
+
 def test_several_sources_begin_anew_and_have_files_of_their_own(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     save_frames("frames", 5)
     for folder in ("one", "other"):

@@ -79,6 +79,8 @@ def main(arguments: Sequence[str]) -> int:
     for name, source in stretches:
         rate = _frame_rate(name, given.frame_rate, source, detector)
         audio = given.audio and _keeps_pace(source, given.frame_rate)
+        if given.audio and not audio and "video" in formats:
+            print(f"{name}: the video is written without the sound, which would not fit this frame rate")
         source = replace(source, rate=given.frame_rate) if source and given.frame_rate else source
         options = given_options(given, TrackerOptions)
         tracker = make_tracker(detector, rate, preset=given.preset, start_score=given.start_score, **options)
@@ -113,8 +115,7 @@ def _frame_rate(name: str, given: float | None, source: Source | None, detector:
     where = "as --frame-rate says" if given else f"as {by} states" if stated else "assumed: --frame-rate N says another"
     rate = given or stated or 30.0
     read = f", one of {source.every} is read" if source and source.every > 1 else ""
-    silent = "" if _keeps_pace(source, given) else "; a video is written without the sound, which would not fit"
-    print(f"{name}: {rate:.6g} frames a second, {where}{read}{silent}")
+    print(f"{name}: {rate:.6g} frames a second, {where}{read}")
     return rate
 
 

@@ -148,16 +148,17 @@ def _open_with_opencv(source: Path | str | int) -> Video:
     clock = Clock(0.0, 1 / rate if 0.01 < rate < 1000 else 0.04)
 
     def shots() -> Iterator[Shot]:
-        count = 0
+        count, time = 0, 0.0
         try:
             while (read := capture.read())[0]:
                 rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
                 stated = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
                 count += 1
-                yield Shot(LazyImage.of(rgb), clock(stated if stated > 0 or count == 1 else None))
+                time = clock(stated if stated > 0 or count == 1 else None)
+                yield Shot(LazyImage.of(rgb), time)
         finally:
             manager.__exit__(None, None, None)
-        if is_file and 0 < count < announced - max(2, announced // 50):
+        if is_file and count and max(count, time * rate) < announced - max(2, announced // 50):
             text = f"{source}: {count} images came, its header says {announced}; PyAV can tell whether one is missing"
             warnings.warn(f"{text}: {INSTALL}", stacklevel=4)
 
