@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -50,7 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in an empty folder, the model file being a stand-in."""
     monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindBright())
     monkeypatch.chdir(tmp_path)
-    Path("best.ckpt").touch()
+    Path("best.ckpt").write_bytes(b"weights")
 
     def call(*arguments: str) -> int:
         return main(["track", *arguments, "--model", "best.ckpt"])
@@ -140,9 +141,11 @@ def test_the_sound_of_a_video_is_kept_unless_told_otherwise(run: Run, capsys: py
         for number in range(10):
             image = np.zeros((120, 160, 3), np.uint8)
             image[20:90, 10 + 4 * number : 50 + 4 * number] = 255
-            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
         tone = av.AudioFrame.from_ndarray(np.zeros((1, 19200), np.int16), format="s16", layout="mono")
-        tone.sample_rate = 48000
+        tone.sample_rate, tone.pts = 48000, 0
         for stream, last in ((audio, tone), (audio, None), (video, None)):
             container.mux(stream.encode(last))
 
@@ -315,7 +318,8 @@ def test_a_camera_until_it_is_stopped(
 
         def read(self) -> tuple[bool, np.ndarray]:
             self.shown += 1
-            return True, scene(self.shown % 100)
+            time.sleep(0.02)
+            return True, scene(5)
 
         def release(self) -> None:
             """Nothing is open."""
@@ -323,7 +327,10 @@ def test_a_camera_until_it_is_stopped(
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     monkeypatch.setattr(FindBright, "until", 5)
     assert run("0", "--format", "mot", "--batch-size", "1") == 0, "Ctrl-C is how one stops a camera"
-    assert [row[0] for row in rows()] == [1, 2, 3, 4, 5]
+    numbers = [row[0] for row in rows()]
+    assert numbers == sorted(set(numbers)) and numbers[0] == 1, (
+        "those of the camera's images, of which some were skipped"
+    )
     assert capsys.readouterr().out.splitlines()[-1].startswith("wrote tracks/tracks.txt (5 rows of 5 frames)")
 
 

@@ -111,7 +111,9 @@ class Source:
                 start = index
                 for frame in video_frames(video, index):
                     if self.rate is not None and not self.live:
-                        frame.time, frame.duration = (frame.index - start) / self.rate, None
+                        frame.time = (frame.index - start) / self.rate
+                    if self.rate is not None or self.every > 1:
+                        frame.duration = None
                     yield lambda frame=frame: frame  # type: ignore[misc]
                     index = frame.index + 1
             else:

@@ -30,7 +30,7 @@ from centernet.inference.writers import counted
 
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 OPENCV_ENCODERS = ((".webm", "VP80", "VP8"), (".mp4", "mp4v", "MPEG-4"), (".avi", "MJPG", "MJPEG"))
-TIMESCALE = 90_000  # ticks a second, as in MPEG
+TIMESCALE = 90_000  # ticks a second at least, as in MPEG
 LONGEST_STILL = 600.0  # seconds for which OpenCV's encoders repeat an image; a longer pause is cut to it
 
 
@@ -180,12 +180,14 @@ class _AvEncoder:
         self._av = av
         self._sound: Sound | None = None
         self._container = av.open(f"file:{self.path}", "w", options={"movflags": flags, "flush_packets": "1"})
-        stream = self._container.add_stream(name, rate=Fraction(frame_rate).limit_denominator(1001))
+        rate = Fraction(frame_rate).limit_denominator(1001)
+        self._scale = rate.numerator * -(-TIMESCALE // rate.numerator)  # so that frames last whole ticks
+        stream = self._container.add_stream(name, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"  # the one that browsers play
         stream.gop_size = max(1, round(2 * frame_rate))
         stream.codec_context.max_b_frames = 0  # else all times begin later, as fragments have no list of edits
-        stream.time_base = stream.codec_context.time_base = Fraction(1, TIMESCALE)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, self._scale)
         if name == "libx264":
             stream.options = {"crf": "23", "preset": "veryfast"}
         # RGB is BT.709's but for the transfer, which players take for the same; the matrix is the one of the size.
@@ -206,14 +208,14 @@ class _AvEncoder:
             format="yuv420p", src_colorspace=self._matrix, dst_colorspace=self._matrix, src_color_range="JPEG",
             dst_color_range="MPEG",
         )  # fmt: skip
-        frame.pts, frame.time_base = max(round(time * TIMESCALE), self._last + 1), Fraction(1, TIMESCALE)
+        frame.pts, frame.time_base = max(round(time * self._scale), self._last + 1), Fraction(1, self._scale)
         self._lasts[self._last], self._last = frame.pts - self._last, frame.pts
         self._mux(self._stream.encode(frame))
         if self._sound is not None:
             self._sound.write_until(time)
 
     def close(self, end: float) -> None:
-        self._lasts[self._last] = max(1, round(end * TIMESCALE) - self._last)
+        self._lasts[self._last] = max(1, round(end * self._scale) - self._last)
         try:
             self._mux(self._stream.encode(None))
             if self._sound is not None:
