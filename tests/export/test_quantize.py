@@ -82,10 +82,30 @@ def test_what_cannot_be_quantised_is_refused(model: CenterNet, photos: Path, tmp
     assert not (tmp_path / "out.onnx").exists()
 
 
+def test_broken_images_are_left_out_of_the_calibration(model: CenterNet, photos: Path, tmp_path: Path) -> None:
+    whole = sorted(photos.iterdir())[:3]
+    for place, path in enumerate(whole):
+        (tmp_path / f"{place}.png").write_bytes(path.read_bytes())
+    (tmp_path / "0a.png").write_bytes(whole[0].read_bytes()[:200])
+    (tmp_path / "1a.jpg").write_text("no image")
+    options = ExportOptions(num_detections=20, precision="int8", calibrate=tmp_path)
+    with pytest.warns(UserWarning, match="left out of the calibration") as said:
+        path = export(model.network, tmp_path / "int8.onnx", options)
+    assert path.is_file() and open_runtime(path).class_names == model.network.class_names
+    texts = [str(warning.message) for warning in said if "left out" in str(warning.message)]
+    assert [name in text for name, text in zip(("0a.png", "1a.jpg"), texts, strict=True)] == [True] * 2
+    for image in tmp_path.glob("*.*g"):
+        image.write_text("no image")
+    failed: list[ImageError] = []
+    with pytest.raises(ImageError, match="none of the 5 images"):
+        list(calibration_inputs(prepare(model.network, options), failed))
+    assert len(failed) == 5
+
+
 def test_calibration_takes_images_evenly(model: CenterNet, photos: Path) -> None:
     for count in (100, 3):
         options = ExportOptions(precision="int8", calibrate=photos, calibration_images=count)
-        inputs = list(calibration_inputs(prepare(model.network, options)))
+        inputs = list(calibration_inputs(prepare(model.network, options), []))
         assert len(inputs) == min(6, count)
         assert all(x.shape == (1, 96, 128, 3) and x.dtype == np.uint8 for x in inputs)
     with pytest.raises(ValueError, match="calibration_images: expected at least 1"):

@@ -159,3 +159,24 @@ def test_a_frame_is_decoded_when_somebody_looks_at_it(tmp_path: Path) -> None:
     one = Frame(LazyImage((8, 16), decode), "a", None, 0)
     assert one.size_hw == (8, 16) and decoded == []
     assert one.image is one.image and decoded == [1.0]
+
+
+@pytest.mark.parametrize("error", [cv2.error("too wide"), MemoryError()])
+@pytest.mark.parametrize("names", [["0.png", "1.png", "2.png"], ["1.png"]])
+def test_what_opencv_or_memory_cannot_take_is_one_image_s_error(
+    tmp_path: Path, runtime: Any, error: Exception, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), np.full((8, 9 + (name == "1.png"), 3), 99, np.uint8))
+    prepare = Detector._prepare
+
+    def fails(self: Detector, frame: Frame) -> Any:
+        if frame.size_hw[1] == 10:
+            raise error
+        return prepare(self, frame)
+
+    monkeypatch.setattr(Detector, "_prepare", fails)
+    failed: list[ImageError] = []
+    done = [frame.name for frame, _ in Detector(runtime).stream(tmp_path, on_error=failed.append)]
+    assert done == [name for name in names if name != "1.png"]
+    assert len(failed) == 1 and "1.png: an image of 10×8" in str(failed[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from centernet.export.graph import Prepared
 from centernet.extras import require
-from centernet.images import list_images, read_image
+from centernet.images import ImageError, list_images, read_image
 from centernet.inference.exported import network_input, preprocessing_of
 from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import INPUT
@@ -28,20 +29,38 @@ OPERATORS = ["Conv", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool"
 """Those that onnxruntime has in integers, or that hand integers on."""
 
 
-def calibration_inputs(prepared: Prepared) -> Iterator[NDArray[Any]]:
-    """Yield inputs of a file: images of `options.calibrate`, evenly spaced by name; an ImageError where it has none."""
+def calibration_inputs(prepared: Prepared, failed: list[ImageError]) -> Iterator[NDArray[Any]]:
+    """Yield inputs of a file: images of `options.calibrate`, evenly spaced by name.
+
+    Args:
+        prepared: the network, and the options.
+        failed: gets the errors of the images that cannot be read, which are left out.
+
+    Raises:
+        ImageError: the folder has no images, or none that can be read.
+    """
     options, metadata = prepared.options, prepared.metadata
     files = list_images(str(options.calibrate), recursive=True)
+    chosen = files[:: max(1, len(files) // options.calibration_images)][: options.calibration_images]
     preprocessing = preprocessing_of(metadata)
-    for file in files[:: max(1, len(files) // options.calibration_images)][: options.calibration_images]:
-        yield network_input(preprocessing(read_image(file))[None], metadata)
+    for file in chosen:
+        try:
+            image = read_image(file)
+        except ImageError as error:
+            failed.append(error)
+        else:
+            yield network_input(preprocessing(image)[None], metadata)
+    if len(failed) == len(chosen):
+        text = f"{options.calibrate}: none of the {len(chosen)} images for the calibration can be read; the first"
+        raise ImageError(f"{text}: {failed[0]}")
 
 
 def quantize(source: Path, prepared: Prepared) -> Any:
     """Return the int8 form (static, QDQ) of the float32 ONNX file of a detector, as `onnx.ModelProto`."""
     onnx = require("onnx", "int8 export")
     quantization = require("onnxruntime.quantization", "int8 export")
-    inputs = calibration_inputs(prepared)
+    failed: list[ImageError] = []
+    inputs = calibration_inputs(prepared, failed)
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def get_next(self) -> dict[str, NDArray[Any]] | None:
@@ -66,6 +85,8 @@ def quantize(source: Path, prepared: Prepared) -> Any:
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )
         model = onnx.load(quantized)
+    for error in failed:
+        warnings.warn(f"left out of the calibration, 1 of {len(failed)}: {error}", stacklevel=3)
     logger.info("int8 for %d of %d operators", len(inner), len(nodes))
     return model
 

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import cv2
+
+from centernet.images import ImageError
 from centernet.inference.sources import Frame
 
 T = TypeVar("T")
@@ -36,7 +39,7 @@ def read_ahead(
 
     def take() -> Future[T] | None:
         read = next(readers, None)
-        return None if read is None else working.submit(lambda: prepare(read()))
+        return None if read is None else working.submit(_prepared, read, prepare)
 
     flight: deque[Future[Future[T] | None]] = deque()
     try:
@@ -56,7 +59,18 @@ def read_here(readers: Iterator[Callable[[], Frame]], prepare: Callable[[Frame],
     for read in readers:
         result: Future[T] = Future()
         try:
-            result.set_result(prepare(read()))
+            result.set_result(_prepared(read, prepare))
         except Exception as error:  # kept in its place, as threads keep it
             result.set_exception(error)
         yield result
+
+
+def _prepared(read: Callable[[], Frame], prepare: Callable[[Frame], T]) -> T:
+    """Read and prepare a frame; what OpenCV or the memory cannot take of it is an ImageError that names it."""
+    frame = read()
+    try:
+        return prepare(frame)
+    except (cv2.error, MemoryError) as error:
+        height, width = frame.size_hw
+        text = f"an image of {width}×{height} that cannot be worked on ({str(error).strip() or 'too little memory'})"
+        raise ImageError(f"{frame.location}: {text}; reduce it, or cut it into parts") from error
