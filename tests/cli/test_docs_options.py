@@ -18,6 +18,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 import pytest
 import yaml
 from PIL import Image, ImageOps
@@ -112,6 +113,7 @@ class Row(NamedTuple):
         return f"{self.command} {self.rest}" + ("" if value is None else f" {self.option} {value}")
 
 
+DRAWN = "--model first.ckpt --format images --num-detections 3 --score-threshold 0"
 ALL = "--format json --score-threshold 0"
 FIT, VALIDATE = "--config tiny.yaml", "--config tiny.yaml --ckpt_path first.ckpt"
 ON_VOC, TRACKS = "--config voc.yaml", "--config tracker.yaml --ckpt_path tracker.ckpt"
@@ -134,6 +136,9 @@ OPTIONS = [
         "one.json",
         "other.json",
     ),
+    Row("detect", "--font", f"photos {DRAWN}", "own.ttf", None),
+    Row("detect", "--labels", f"photos {DRAWN}", "name", "none"),
+    Row("detect", "--line-width", f"photos {DRAWN}", "1", "4"),
     Row("detect", "--format", "photos --model first.ckpt --score-threshold 0", "json", "csv"),
     Row("detect", "--model", f"photos {ALL}", "first.ckpt", "second.ckpt"),
     Row("detect", "--output", "photos --model first.ckpt --format json", "one", "other"),
@@ -260,6 +265,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train, val = ({"class_path": "VOC", "init_args": {"root": "voc1", "split": split}} for split in ("train", "val"))
     (folder / "voc.yaml").write_text(configuration(train, val))
     (folder / "photos").symlink_to(folder / "voc1/JPEGImages")
+    shutil.copy(Path(matplotlib.get_data_path(), "fonts/ttf/cmtt10.ttf"), folder / "own.ttf")
     names = sorted(path.name for path in (folder / "photos").iterdir())
     rows = [
         "image,class,score,x1,y1,x2,y2",
