@@ -6,6 +6,7 @@ At the size of a network's input small objects vanish: tiles show those, and the
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ CUT = 0.5
 
 EDGE = 0.02
 """A box that ends within this share of its tile's side from an inner border may go on beyond it: it counts as cut."""
+
+BLOCK = 1 << 18
+"""Pairs of boxes that are compared at once."""
 
 
 def tiles(size_hw: tuple[int, int], tile_hw: tuple[int, int], overlap: float = 0.25) -> NDArray[np.int64]:
@@ -118,34 +122,70 @@ def _pairs(
     views: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return pairs of rows that may be one object, a mask of those that agree, and of those that agree best."""
-    rows = [np.flatnonzero(view == v) for v in range(len(views))]
-    none, no = np.zeros(0, np.int64), np.zeros(0, bool)
-    found: list[tuple[Any, ...]] = [(none, none, no, no)]
-    low, high = np.maximum(views[:, None, :2], views[:, :2]), np.minimum(views[:, None, 2:], views[:, 2:])
-    for a, b in np.argwhere(np.triu((high > low).all(axis=-1), k=1)).tolist():
-        common = np.concatenate([low[a, b], high[a, b]])  # what both see
-        i, j = (rows[v][_reach(boxes[rows[v]], common)] for v in (a, b))
-        if not len(i) or not len(j):
-            continue
-        alike = labels[i][:, None] == labels[j]
-        agreement = box_ops.iou(_within(boxes[i], common), _within(boxes[j], common)) * alike
-        same = agreement >= SAME
-        best = agreement == agreement.max(axis=1, keepdims=True)
-        best &= agreement == agreement.max(axis=0, keepdims=True)
-        part = (box_ops.intersection_over_area(boxes[i], boxes[j]) >= PART) & cut[i][:, None] & ~cut[j]
-        part |= (box_ops.intersection_over_area(boxes[j], boxes[i]).T >= PART) & cut[j] & ~cut[i][:, None]
-        p, q = np.nonzero(same | (part & alike))
-        found.append((i[p], j[q], same[p, q], best[p, q]))
-    first, second, agree, mutual = (np.concatenate(column) for column in zip(*found, strict=True))
-    return first, second, agree, mutual
+    none = np.zeros(0, np.int64)
+    found: list[tuple[Any, ...]] = [(none, none, np.zeros(0, np.float32))]
+    for i, j in _overlapping(boxes, labels):
+        i, j = i[view[i] != view[j]], j[view[i] != view[j]]
+        a, b = views[view[i]], views[view[j]]
+        common = np.concatenate([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])], axis=1)
+        agreement = box_ops.elementwise_iou(_within(boxes[i], common), _within(boxes[j], common))
+        one, other = cut[i] & ~cut[j], cut[j] & ~cut[i]
+        kept = (agreement >= SAME) | (one & _is_part(boxes[i], boxes[j])) | (other & _is_part(boxes[j], boxes[i]))
+        found.append((i[kept], j[kept], agreement[kept]))
+    first, second, agreement = (np.concatenate(column) for column in zip(*found, strict=True))
+    seen_from = np.concatenate([first, second]) * len(views) + view[np.concatenate([second, first])]
+    _, group = np.unique(seen_from, return_inverse=True)  # a box and a view that it is compared with
+    most = np.zeros(len(group), agreement.dtype)
+    np.maximum.at(most, group, np.tile(agreement, 2))
+    best = (agreement == most[group].reshape(2, -1)).all(axis=0)
+    return first, second, agreement >= SAME, best
 
 
-def _reach(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.asarray(((boxes[:, :2] < area[2:]) & (boxes[:, 2:] > area[:2])).all(axis=1))
+def _overlapping(
+    boxes: NDArray[np.float32], labels: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the pairs of rows of one class whose boxes overlap, in blocks, each pair once.
+
+    A box goes into every horizontal band that it touches; bands are as high as boxes are on average, which makes at
+    most three times as many. In a band sorted by left sides, those that begin within a box stand behind it.
+    """
+    rows = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))  # what has no area overlaps nothing
+    if not len(rows):
+        return
+    corners = boxes[rows].astype(np.float64)
+    x1, y1, x2, y2 = (corners - np.tile(corners[:, :2].min(axis=0), 2)).T
+    first, last = (np.floor(y / (y2 - y1).mean()).astype(np.int64) for y in (y1, y2))
+    copies = last - first + 1
+    box = np.repeat(np.arange(len(rows)), copies)
+    band = first[box] + _counted(copies)
+    _, kind = np.unique(labels[rows], return_inverse=True)
+    key = kind[box] * (band.max() + 1) + band
+    order = np.lexsort((x1[box], key))
+    box, band, key = box[order], band[order], key[order] * (x2.max() + 2)  # of a class and band, far from the next
+    ends = np.searchsorted(key + x1[box], key + x2[box] + 1)  # a pixel more, as sums are rounded
+    behind = np.maximum(0, ends - np.arange(1, len(box) + 1))
+    total = np.cumsum(behind)
+    bounds = np.searchsorted(total, np.arange(BLOCK, total[-1], BLOCK)) + 1
+    for part in np.split(np.arange(len(box)), np.unique(bounds)):
+        one = np.repeat(part, behind[part])
+        other = one + 1 + _counted(behind[part])
+        i, j = box[one], box[other]
+        seen = (x1[j] < x2[i]) & (y1[i] < y2[j]) & (y1[j] < y2[i]) & (band[one] == np.maximum(first[i], first[j]))
+        yield rows[i[seen]], rows[j[seen]]
 
 
-def _within(boxes: NDArray[np.float32], area: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.clip(boxes, np.tile(area[:2], 2), np.tile(area[2:], 2)).astype(np.float32)
+def _counted(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 0, 1, … up to each of the numbers, one after the other."""
+    return np.arange(numbers.sum()) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+
+
+def _is_part(cut: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.bool_]:
+    shares = box_ops.intersection_over_area(cut[:, None], whole[:, None])  # N×1×1
+    return np.asarray(shares[:, 0, 0] >= PART)
+
+
+def _within(boxes: NDArray[np.float32], areas: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.clip(boxes, np.tile(areas[:, :2], 2), np.tile(areas[:, 2:], 2)).astype(np.float32)
 
 
 def _components(number: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
