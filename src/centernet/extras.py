@@ -22,6 +22,7 @@ EXTRAS = {
     "onnxscript": "export",
     "openvino": "openvino",
     "av": "video",
+    "rasterio": "large",
     "pi_heif": "heif",
     "huggingface_hub": "hub",
     "timm": "timm",

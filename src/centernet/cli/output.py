@@ -33,7 +33,7 @@ def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
         ("tile", {"type": _side, "nargs": "?", "const": True, "metavar": "SIDE"}),
     ):
         parser.add_argument(f"--{name}", help=texts[name], default=argparse.SUPPRESS, **settings)  # type: ignore[arg-type]
-    add_options(parser, Detector, ["tile_overlap", "device", "threads"], types=types)
+    add_options(parser, Detector, ["tile_overlap", "max_memory", "device", "threads"], types=types)
 
 
 def add_output_options(

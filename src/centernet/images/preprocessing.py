@@ -13,7 +13,7 @@ import numpy as np
 from centernet import boxes as box_ops
 
 from .reading import ImageError, check_image
-from .warping import shrink
+from .warping import shrink, shrunk_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,19 +77,28 @@ class Preprocessing:
         top, left, height, width = self._placement(image_hw)
         return np.array([[width / image_hw[1], 0, left], [0, height / image_hw[0], top]], dtype=np.float64)
 
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def shrunk_size(self, image_hw: tuple[int, int]) -> tuple[int, int]:
+        """Return the (height, width) to which an image of this size is averaged first, as `image_hw` of a call says."""
+        _, _, height, width = self._placement(image_hw)
+        return shrunk_size(image_hw, height / image_hw[0], width / image_hw[1])
+
+    def __call__(self, image: NDArray[np.uint8], image_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Return the input for an image uint8 H×W×3: uint8, `output_size`×3.
+
+        Args:
+            image: the pixels.
+            image_hw: (height, width) of the image where `image` has its pixels averaged to `shrunk_size` already.
 
         Raises:
             ImageError: another type or shape.
         """
         check_image(image)
-        image_hw = (image.shape[0], image.shape[1])
+        image_hw = image_hw or (image.shape[0], image.shape[1])
         top, left, height, width = self._placement(image_hw)
         canvas_hw = self.output_size(image_hw)
         # The same map as warp(image, self.matrix(...)), but from whole pixels to whole pixels, so that the outermost
         # pixels of the image are not mixed with the padding, and equal in OpenCV 4 and 5.
-        resized = shrink(image, height / image_hw[0], width / image_hw[1])
+        resized = shrink(image, height / image.shape[0], width / image.shape[1])
         if resized.shape[:2] != (height, width):
             resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
         if canvas_hw == (height, width):

@@ -6,10 +6,11 @@ import io
 import math
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
@@ -54,6 +55,13 @@ class ImageError(ValueError):
     """An image cannot be used. The message names the file, what is wrong and what to do."""
 
 
+class Limit(NamedTuple):
+    """The largest image that is decoded as a whole, and what is said of a larger one."""
+
+    pixels: float
+    problem: str
+
+
 @dataclass(frozen=True, eq=False)
 class LazyImage:
     """An image of the upright size (height, width) that is decoded when it is read, no larger than it is needed."""
@@ -61,6 +69,9 @@ class LazyImage:
     size_hw: tuple[int, int]
     decode: Callable[[float], Scaled]  # by the scale
     notes: tuple[str, ...] = ()  # what of the file is not read: further pages, bands that are no colour
+    name: str = ""  # for messages
+    limit: Limit | None = None  # None for pixels that are in memory already
+    windowed: str | None = None  # format of a file whose windows, by any reader, are what the parts of the whole are
 
     def warn(self) -> LazyImage:
         """Give its notes as warnings. Returns the image itself."""
@@ -81,9 +92,16 @@ class LazyImage:
             reduction, the last pixel reaches over the edge of the image.
 
         Raises:
-            ImageError: it cannot be decoded.
+            ImageError: it cannot be decoded, or is larger than its limit.
         """
+        self.check()
         return self.decode(scale)
+
+    def check(self) -> None:
+        """Raise an ImageError if the image is larger than its limit."""
+        height, width = self.size_hw
+        if self.limit is not None and height * width > self.limit.pixels:
+            raise ImageError(f"{self.name}: {width}×{height} pixels {self.limit.problem}")
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8]) -> LazyImage:
@@ -120,9 +138,10 @@ def open_image(source: ImageSource) -> LazyImage:
     by a factor that divides its sides. Until it is read a JPEG file is kept in memory as it is.
 
     Raises:
-        ImageError: as `read_image`; damage behind the header is found when the pixels are read.
+        ImageError: as `read_image`; damage behind the header, and a size beyond the limit, when the pixels are read.
     """
-    return _lazy(*_open(source))
+    image = _lazy(*_open(source))
+    return image if isinstance(source, (str, os.PathLike)) else replace(image, windowed=None)
 
 
 def image_size(source: ImageSource) -> tuple[int, int]:
@@ -131,7 +150,9 @@ def image_size(source: ImageSource) -> tuple[int, int]:
     Raises:
         ImageError: no such file, empty, or not an image. Damage behind the header is not seen.
     """
-    return _lazy(*_open(source, header_only=True)).size_hw
+    image = _lazy(*_open(source, header_only=True))
+    image.check()
+    return image.size_hw
 
 
 def check_image(image: Any) -> None:
@@ -149,7 +170,8 @@ class _Header(NamedTuple):
     orientation: int  # of EXIF, for JPEG files
     jpeg: bool  # it can be read reduced
     scan: int | None = None  # where the entropy-coded data begin, if it is known (`_read_plain_header`)
-    notes: tuple[str, ...] = ()  # those of `LazyImage`
+    windowed: str | None = None  # this and `notes` are those of `LazyImage`
+    notes: tuple[str, ...] = ()
 
     def factor(self, scale: float) -> int:
         """Return the largest reduction, of 1, 2, 4 and 8, that leaves `scale` pixels for one of the image."""
@@ -172,7 +194,9 @@ def _lazy(name: str, file: str | io.BytesIO) -> LazyImage:
             header = _read_header(name, file)
         except (ImportError, UnidentifiedImageError) as error:
             raise ImageError(str(error)) if isinstance(error, ImportError) else _explain(name, error) from error
-    return LazyImage(header.size_hw, partial(_decode, name, file, header), header.notes)
+    decode, most = partial(_decode, name, file, header), 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    limit = Limit(most, f"are more than {most:.0f}; if the file is meant, raise PIL.Image.MAX_IMAGE_PIXELS")
+    return LazyImage(header.size_hw, decode, header.notes, name, limit, header.windowed)
 
 
 def _read_header(name: str, file: str | io.BytesIO) -> _Header:
@@ -181,7 +205,7 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
         if plain is not None:
             return plain
     try:
-        with Image.open(file) as image:
+        with _open_with_pillow(file) as image:
             if image.format == "TIFF" and (problem := raw_problem(name, file)):
                 raise ImageError(problem)
             width, height = image.size
@@ -189,11 +213,38 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
             turned = 5 <= orientation <= 8 and image.format != "TIFF"  # whose size Pillow gives turned already
             size_hw, jpeg = (width, height) if turned else (height, width), image.format in ("JPEG", "MPO")
             notes = () if jpeg else tuple(f"{name}: {text}" for text in left_unread(image))
-            return _Header(size_hw, orientation, jpeg, notes=notes)
+            windowed = image.format if orientation == 1 and _is_plain(image) else None
+            return _Header(size_hw, orientation, jpeg, notes=notes, windowed=windowed)
     except UnidentifiedImageError:
         raise
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
+
+
+def _open_with_pillow(file: str | io.BytesIO) -> Image.Image:
+    """Open an image, of any size: `LazyImage.limit` is asked before it is decoded."""
+    try:
+        return Image.open(file)
+    except Image.DecompressionBombError:
+        with open(file, "rb") if isinstance(file, str) else io.BytesIO(file.getbuffer()) as stream:
+            start = stream.read(16)
+        if not isinstance(file, str):
+            file.seek(0)
+        for factory, accept in Image.OPEN.values():
+            if accept is not None and accept(start) is True:
+                with suppress(SyntaxError, IndexError, TypeError, struct.error):  # it is of another format
+                    return factory(file, "")  # type: ignore[arg-type] # a path is opened
+        raise
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Return True if the file holds its pixels in order, gray, RGB or RGBA of 8 bits: any reader finds the same."""
+    rules = {str(tile[3] if isinstance(tile[3], str) else tile[3][0]) for tile in getattr(image, "tile", ())}
+    tags: Any = getattr(image, "tag_v2", {})
+    colours = tags.get(262, 2) in (1, 2) or (tags.get(262), tags.get(259)) == (6, 7)  # YCbCr by JPEG
+    ordered = not {"progressive", "interlace", "transparency"} & {key for key, value in image.info.items() if value}
+    known = image.format in ("JPEG", "MPO", "PNG", "TIFF") and rules == {image.mode}
+    return known and colours and ordered and image.mode in ("L", "RGB", "RGBA") and not undeclared_bands(image)
 
 
 def _read_plain_header(data: memoryview) -> _Header | None:
@@ -211,7 +262,7 @@ def _read_plain_header(data: memoryview) -> _Header | None:
                 return None
             size_hw = height, width
         elif marker == _SCAN:
-            return None if size_hw is None else _Header(size_hw, 1, True, place + 2 + length)
+            return None if size_hw is None else _Header(size_hw, 1, True, place + 2 + length, "JPEG")
         elif marker not in _HARMLESS:
             return None
         place += 2 + length
@@ -257,7 +308,7 @@ def _is_whole(data: memoryview, scan: int) -> bool:
 def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[NDArray[np.uint8], int]:
     """Return the upright pixels, and the factor by which they are reduced."""
     try:
-        with Image.open(file) as image:
+        with _open_with_pillow(file) as image:
             depth = depth_of(image, file)
             reduced = -(-image.width // factor), -(-image.height // factor)
             if factor > 1:
@@ -268,12 +319,13 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
             orientation = _orientation(image)  # after loading: Pillow has already turned a TIFF
             eight = None if depth is None else deep_pixels(image, file, depth)
             opaque = undeclared_bands(image) > 0
-            pixels = np.array(_to_rgb(image if eight is None else eight, name, opaque=opaque))
+            pixels = np.array(to_rgb(image if eight is None else eight, name, opaque=opaque))
             return np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels)), factor
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
 
 
+_IN_MEMORY = 1 << 26  # bytes of a JPEG file that is read ahead of its being decoded
 _JPEG = b"\xff\xd8\xff"
 _SIGNATURES = (_JPEG, b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 
@@ -297,7 +349,7 @@ def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str |
         raise ImageError(f"{name}: not a file")
     if status.st_size == 0:
         raise ImageError(f"{name}: the file is empty (0 bytes); copy or download it again")
-    if header_only:
+    if header_only or status.st_size > _IN_MEMORY:
         return name, name
     try:
         with open(name, "rb", buffering=0) as file:
@@ -312,12 +364,31 @@ def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str |
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation 1..8; 1 where there is none or the block is damaged (the pixels may be fine)."""
     try:
-        return int(image.getexif().get(0x0112, 1))
+        # Of a PNG file Pillow decodes the pixels, to look behind them.
+        ahead = image.format == "PNG" and "exif" not in image.info and not _has_late_notes(getattr(image, "fp", None))
+        return int((Image.Image.getexif(image) if ahead else image.getexif()).get(0x0112, 1))
     except Exception:  # Pillow raises whatever the damaged bytes lead to
         return 1
 
 
-def _to_rgb(image: Image.Image, name: str, *, opaque: bool) -> Image.Image:
+def _has_late_notes(stream: Any) -> bool:
+    """Return True if a PNG file that is not decoded yet has EXIF or text behind its pixels."""
+    if stream is None:
+        return True
+    place, pixels = stream.tell(), False
+    stream.seek(len(b"\x89PNG\r\n\x1a\n"))
+    try:
+        while len(head := stream.read(8)) == 8:
+            pixels |= head[4:] == b"IDAT"
+            if pixels and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            stream.seek(int.from_bytes(head[:4], "big") + 4, io.SEEK_CUR)
+        return False
+    finally:
+        stream.seek(place)
+
+
+def to_rgb(image: Image.Image, name: str, *, opaque: bool) -> Image.Image:
     if opaque and image.mode in ("RGBA", "LA"):  # infrared, say, which Pillow takes for alpha
         bands = image.split()[:-1]
         return Image.merge("RGB", bands * (3 // len(bands)))

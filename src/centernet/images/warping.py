@@ -106,13 +106,20 @@ def window(image: NDArray[np.uint8], matrix: NDArray[np.float64], size_hw: tuple
 
 def shrink(image: NDArray[np.uint8], scale_y: float, scale_x: float) -> NDArray[np.uint8]:
     """Average over areas by whole factors along each axis, leaving a scale between 1/2 and 1 to be interpolated."""
-    height, width = image.shape[:2]
-    factor_y, factor_x = (max(1, math.floor(1 / max(scale, 1e-6))) for scale in (scale_y, scale_x))
-    if factor_y == 1 and factor_x == 1:
+    height, width = shrunk_size((image.shape[0], image.shape[1]), scale_y, scale_x)
+    if (height, width) == image.shape[:2]:
         return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def shrunk_size(size_hw: tuple[int, int], scale_y: float, scale_x: float) -> tuple[int, int]:
+    """Return the (height, width) that `shrink` brings an image to."""
     # A size that isn't a multiple of the factor is reduced by slightly more, so that no edge is lost.
-    size = (max(1, width // factor_x), max(1, height // factor_y))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    height, width = (
+        max(1, side // max(1, math.floor(1 / max(scale, 1e-6))))
+        for side, scale in zip(size_hw, (scale_y, scale_x), strict=True)
+    )
+    return height, width
 
 
 @dataclass(frozen=True)

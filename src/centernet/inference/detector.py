@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, overload
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from centernet.detections import NUM_DETECTIONS, Column, Detections
 from centernet.images import ImageError
+from centernet.images.windows import LARGE, Windows, limited, look_in_tiles
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import read_ahead, read_here
 from centernet.inference.results import to_detections
@@ -29,7 +31,7 @@ class _Pending:
 
     frame: Frame
     views: NDArray[np.int64]  # N×4, x1 y1 x2 y2 in whole pixels of the frame
-    first: NDArray[np.uint8]  # the input of the first view
+    first: NDArray[np.uint8] | None = None  # the input of the first view, unless the image is read by windows
     found: list[Detections] = field(default_factory=list)
 
 
@@ -52,7 +54,8 @@ class Detector:
         region: look at this part of the images only, x1 y1 x2 y2 in their pixels. Boxes are the image's all the same.
         tile: look for small objects of big images in overlapping tiles, and at the whole: the side of a tile in pixels
             of the images (or height and width); True for the size of the network's input. Each tile gives up to
-            `num_detections`; raise that where an image may hold more.
+            `num_detections`; raise that where an image may hold more. Files of any size are taken then, by windows
+            where rasterio is installed (the extra `large`).
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
 
     Raises:
@@ -78,12 +81,14 @@ class Detector:
         region: Sequence[float] | None = None,
         tile: bool | int | tuple[int, int] = False,
         tile_overlap: float = 0.25,
+        max_memory: float = 4.0,
     ) -> None:
         counts = {"num_detections": num_detections, "batch_size": batch_size, "threads": threads}
         for key, value, right, expected in (
             ("score_threshold", score_threshold, 0 <= score_threshold <= 1, "0..1"),
             *((key, value, value is None or value >= 1, "at least 1") for key, value in counts.items()),
             ("tile_overlap", tile_overlap, 0 <= tile_overlap < 1, "at least 0 and less than 1"),
+            ("max_memory", max_memory, max_memory > 0, "gigabytes, above 0"),
         ):
             if not right:
                 raise ValueError(f"{key}: expected {expected}, got {value}")
@@ -93,7 +98,7 @@ class Detector:
         self.score_threshold = score_threshold
         own, most = (getattr(self.runtime, name, None) for name in ("num_detections", "most_detections"))
         self.num_detections, self.batch_size = num_detections or own or NUM_DETECTIONS, batch_size
-        self.tile, self.tile_overlap = _tile_size(tile, self.runtime), tile_overlap
+        self.tile, self.tile_overlap, self.max_memory = _tile_size(tile, self.runtime), tile_overlap, max_memory
         self.labels = None if classes is None else class_labels(classes, self.runtime.class_names)
         if most is not None and most < self.num_detections and self.tile is None:
             text = f"the model file gives at most {most} objects an image, not {num_detections}; export it again with"
@@ -201,14 +206,21 @@ class Detector:
                     on_error(error)
                     continue
                 waiting.append(image)
-                for i, view in enumerate(image.views):
-                    network_input = image.first if i == 0 else self._input(image.frame, view)
-                    if batch and batch[0][1].shape != network_input.shape:
-                        self._network(batch, num_detections)
-                    batch.append((image, network_input))
-                    if len(batch) == self.batch_size:
-                        self._network(batch, num_detections)
-                if source.live:
+                try:
+                    with closing(self._inputs(image)) as inputs:
+                        for network_input in inputs:
+                            if batch and batch[0][1].shape != network_input.shape:
+                                self._network(batch, num_detections)
+                            batch.append((image, network_input))
+                            if len(batch) == self.batch_size:
+                                self._network(batch, num_detections)
+                except ImageError as error:  # in the midst of an image that is read by windows
+                    self._network(batch, num_detections)
+                    waiting.pop()
+                    if on_error is None:
+                        raise
+                    on_error(error)
+                if source.live or image.first is None:
                     self._network(batch, num_detections)
                 yield from self._finished(waiting, num_detections)
         except (SourceError, ImageError) as error:  # first what was read before it
@@ -231,11 +243,29 @@ class Detector:
         if self.tile is not None:
             grid = tiles((y2 - y1, x2 - x1), self.tile, self.tile_overlap) + np.array([x1, y1, x1, y1])
             views = np.concatenate([whole, grid]) if len(grid) > 1 else whole
-        return _Pending(frame, views, self._input(frame, views[0]))
+        if self.tile is None and self.region is None:
+            frame.lazy = look_in_tiles(frame.lazy)
+        elif height * width > LARGE and frame.lazy.limit is not None:
+            return _Pending(frame, views)
+        x1, y1, x2, y2 = views[0].tolist()
+        return _Pending(frame, views, self.runtime.preprocessing(frame.image[y1:y2, x1:x2]))
 
-    def _input(self, frame: Frame, view: NDArray[np.int64]) -> NDArray[np.uint8]:
-        x1, y1, x2, y2 = view.tolist()
-        return self.runtime.preprocessing(frame.image[y1:y2, x1:x2])
+    def _inputs(self, image: _Pending) -> Generator[NDArray[np.uint8]]:
+        """Iterate over the inputs of the views of an image."""
+        preprocessing = self.runtime.preprocessing
+        if image.first is not None:
+            yield image.first
+            for x1, y1, x2, y2 in image.views[1:].tolist():
+                yield preprocessing(image.frame.image[y1:y2, x1:x2])
+            return
+        lazy = image.frame.lazy
+        image.frame.lazy = limited(lazy, self.max_memory, drawn=True)  # for whom it is handed to
+        x1, _, x2, _ = image.views[0].tolist()
+        with closing(Windows(limited(lazy, self.max_memory), (x1, x2), self.max_memory)) as windows:
+            for i, (x1, y1, x2, y2) in enumerate(image.views.tolist()):
+                size_hw = (y2 - y1, x2 - x1)
+                averaged = preprocessing.shrunk_size(size_hw) if i == 0 else None  # of tiles all pixels are read
+                yield preprocessing(windows.read((x1, y1, x2, y2), averaged), size_hw)
 
     def _network(self, batch: list[tuple[_Pending, NDArray[np.uint8]]], num_detections: int) -> None:
         """Run a batch and empty it; its images gain the objects found, in pixels of their frames."""
@@ -261,6 +291,10 @@ class Detector:
             detections = image.found[0] if len(image.views) == 1 else self._joined(image)
             if self.labels is not None:
                 detections = detections.filter(labels=self.labels)
+            reached = int((detections.scores >= self.score_threshold).sum())
+            if len(image.views) > 1 and self.score_threshold > 0 and reached > num_detections == self.num_detections:
+                text = f"{reached} objects reach the score threshold, of which the best {num_detections} are kept"
+                warnings.warn(f"{image.frame.name}: {text}; raise num_detections (--num-detections)", stacklevel=4)
             yield image.frame, detections if len(detections) <= num_detections else detections[:num_detections]
 
     def _joined(self, image: _Pending) -> Detections:
