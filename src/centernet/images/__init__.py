@@ -6,6 +6,7 @@ and the centre of its first pixel is at (.5, .5); OpenCV's pixel indices (first 
 
 from __future__ import annotations
 
+from .handed import EXPECTED as EXPECTED, as_rgb as as_rgb, is_image as is_image, own_copy as own_copy
 from .listing import (
     IMAGE_SUFFIXES as IMAGE_SUFFIXES,
     list_images as list_images,

@@ -316,11 +316,10 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
             image.load()
             if image.size != reduced:
                 factor = 1
-            orientation = _orientation(image)  # after loading: Pillow has already turned a TIFF
             eight = None if depth is None else deep_pixels(image, file, depth)
             opaque = undeclared_bands(image) > 0
             pixels = np.array(to_rgb(image if eight is None else eight, name, opaque=opaque))
-            return np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels)), factor
+            return upright(pixels, image), factor  # after loading: Pillow has already turned a TIFF
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
 
@@ -388,7 +387,13 @@ def _has_late_notes(stream: Any) -> bool:
         stream.seek(place)
 
 
-def to_rgb(image: Image.Image, name: str, *, opaque: bool) -> Image.Image:
+def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
+    """Turn the pixels H×W×3 of an opened image as its EXIF says."""
+    return np.ascontiguousarray(_UPRIGHT.get(_orientation(image), np.asarray)(pixels))
+
+
+def to_rgb(image: Image.Image, name: str, *, opaque: bool = False) -> Image.Image:
+    """Return an image in RGB, transparent pixels over white; `opaque`: its last band is no alpha."""
     if opaque and image.mode in ("RGBA", "LA"):  # infrared, say, which Pillow takes for alpha
         bands = image.split()[:-1]
         return Image.merge("RGB", bands * (3 // len(bands)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -50,6 +50,7 @@ class Detector:
             as its runtime names it; default: where a `CenterNet` is, a GPU where there is one for torch's files, and
             the processor with other runtimes.
         threads: of the network; default: the environment's OMP_NUM_THREADS, else that of the runtime.
+        bgr: channels of arrays and tensors are blue, green, red, as `cv2.imread` gives them; files are not concerned.
         classes: names of the classes to keep; None for all.
         region: look at this part of the images only, x1 y1 x2 y2 in their pixels. Boxes are the image's all the same.
         tile: look for small objects of big images in overlapping tiles, and at the whole: the side of a tile in pixels
@@ -77,6 +78,7 @@ class Detector:
         batch_size: int = 8,
         device: str | int | Any | None = None,
         threads: int | None = None,
+        bgr: bool = False,
         classes: Sequence[str] | None = None,
         region: Sequence[float] | None = None,
         tile: bool | int | tuple[int, int] = False,
@@ -92,6 +94,7 @@ class Detector:
         ):
             if not right:
                 raise ValueError(f"{key}: expected {expected}, got {value}")
+        self.bgr = bgr
         self.region = None if region is None else _region(region)
         self.name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
         self.runtime: Runtime = open_runtime(model, device=device, threads=threads)
@@ -122,16 +125,21 @@ class Detector:
     @overload
     def __call__(self, source: Item) -> Detections: ...  # type: ignore[overload-overlap] # a str is a sequence of str
     @overload
-    def __call__(self, source: Sequence[Item]) -> list[Detections]: ...
+    def __call__(self, source: Iterable[Item]) -> list[Detections]: ...
     def __call__(self, source: SourceLike) -> Detections | list[Detections]:
-        """Find the objects in an image, by its path or as a uint8 H×W×3 RGB array, or in each of a list of these.
+        """Find the objects in an image, or in each of several.
+
+        Args:
+            source: an image: its path or address (https://…), its bytes, a binary file object, a PIL image, a uint8
+                array H×W×3 (RGB, see `bgr`), H×W×4 or H×W, or a uint8 tensor 3×H×W of torch. Several, for a list: a
+                list or generator of these, an array N×H×W×3, a tensor N×3×H×W.
 
         Raises:
-            ImageError: an image that cannot be read.
-            SourceError: a folder, a pattern, a video, a camera or a stream: `stream` takes those.
+            ImageError: an image that cannot be read; an array of another type or shape, with how to convert it.
+            SourceError: a folder, a pattern, a video, a camera or a stream, which `stream` takes; or what is no image.
         """
-        opened = open_source(source)
-        if opened.kind not in ("image", "list") or opened.is_moving:
+        opened = open_source(source, bgr=self.bgr)
+        if opened.kind not in ("image", "list", "generator") or opened.is_moving:
             text = "detector.stream(…) gives its frames one by one with their detections, detector.stacked(…)"
             raise SourceError(f"{source}: more than one image; {text} the arrays of a folder")
         found = [detections for _, detections in self.stream(opened)]
@@ -143,7 +151,8 @@ class Detector:
         Some more than two batches of frames are held at most. Those of a camera or a stream don't wait for a whole one.
         Arguments and errors are those of `centernet.inference.frames`; an error comes after everything read before it.
         """
-        for frame, detections in self._run(open_source(source), self.num_detections, on_error):
+        opened = open_source(source, bgr=self.bgr)
+        for frame, detections in self._run(opened, self.num_detections, on_error):
             yield frame, detections.filter(score_threshold=self.score_threshold)
 
     def stacked(
@@ -175,7 +184,7 @@ class Detector:
             else:
                 warnings.warn(f"{error} (left out)", stacklevel=5)
 
-        opened = open_source(source)
+        opened = open_source(source, bgr=self.bgr)
         results = list(self._run(opened, k, None if opened.kind == "image" else left_out))
         if failed and not results:
             raise SourceError(f"none of the {len(failed)} images could be read; the first: {failed[0]}")

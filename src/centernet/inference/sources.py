@@ -1,4 +1,4 @@
-"""Frame sources: image files, arrays, lists, folders, patterns, videos, cameras and streams behind one generator.
+"""Frame sources: images in files, memory and on the web, folders, patterns, videos, cameras behind one generator.
 
 A frame is read when it is asked for and forgotten with it: memory doesn't grow with the source.
 """
@@ -6,47 +6,68 @@ A frame is read when it is asked for and forgotten with it: memory doesn't grow 
 from __future__ import annotations
 
 import glob
+import io
 import os
-import re
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from numpy.typing import NDArray
 
 from centernet.annotations.mot import SequenceInfo
 from centernet.annotations.problems import Reports
-from centernet.images import ImageError, check_image, list_images, open_image
+from centernet.images import (
+    EXPECTED,
+    IMAGE_SUFFIXES,
+    ImageError,
+    as_rgb,
+    is_image,
+    list_images,
+    natural_order,
+    open_image,
+    own_copy,
+    walk_files,
+)
+from centernet.images.kinds import RAW_SUFFIXES
+from centernet.inference.addresses import download_image, image_name, is_address, is_on_the_web
 from centernet.inference.frame import Frame as Frame, SourceError as SourceError
-from centernet.inference.moving import is_video, stated, video_frames, without_password
+from centernet.inference.moving import VIDEO_SUFFIXES, is_video, stated, video_frames, without_password
 
-Item: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8]"
-SourceLike: TypeAlias = "Source | Item | Sequence[Item] | int"
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+Item: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | NDArray[np.uint8] | Image.Image | torch.Tensor"
+SourceLike: TypeAlias = "Source | Item | Iterable[Item] | int"
 ErrorHandler: TypeAlias = Callable[[ImageError], None]
-SourceKind: TypeAlias = Literal["image", "list", "folder", "pattern", "video", "camera", "stream"]
-
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+SourceKind: TypeAlias = Literal["image", "list", "generator", "folder", "pattern", "video", "camera", "stream"]
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """A source of frames, as `open_source` found it.
 
-    Its items are paths of images and videos, arrays, the address of a stream or the number of a camera. With `every`
-    one frame of so many is read, the first of each; numbers and times of frames stay the source's.
+    Its items are paths of images and videos, images in memory, addresses, or the number of a camera. With `every` one
+    frame of so many is read, the first of each; numbers and times of frames stay the source's.
     """
 
-    kind: SourceKind  # `image` is a single one, by its path or as an array
+    kind: SourceKind  # `image` is a single one
     items: Sequence[Item | int]
     folder: Path | None = None  # of the frames, for the kind `folder`
     every: int = 1
     rate: float | None = None  # frames per second of videos, whatever they state
+    bgr: bool = False  # the channels of arrays and tensors are blue, green, red
+    iterator: Iterator[Item] | None = None  # for the kind `generator`, which has no items and is read once
+    left_out: tuple[str, ...] = ()  # what else is in the folder, for people
 
     @property
     def live(self) -> bool:
@@ -61,7 +82,7 @@ class Source:
     @cached_property
     def length(self) -> int | None:
         """Number of frames, where it is known beforehand; that of a video is what its duration suggests."""
-        if self.live:
+        if self.live or self.iterator is not None:
             return None
         counts = [stated(item)[0] if self._moves(item) else 1 for item in self.items]
         known = [count for count in counts if count is not None]
@@ -105,7 +126,7 @@ class Source:
 
     def _all_readers(self) -> Generator[Callable[[], Frame]]:
         index = 0
-        for number, item in enumerate(self.items):
+        for number, item in enumerate(self.items if self.iterator is None else self.iterator):
             if self.live or self._moves(item):
                 video: Any = item if self.live else Path(item)  # type: ignore[arg-type]
                 start = index
@@ -117,15 +138,20 @@ class Source:
                     yield lambda frame=frame: frame  # type: ignore[misc]
                     index = frame.index + 1
             else:
-                yield partial(_open_item, item, self._name(item, number), index)
+                own = item if self.iterator is None else own_copy(item)  # it may fill one array again and again
+                yield partial(_open_item, own, self._name(item, number), index, self.bgr)
                 index += 1
 
     def _moves(self, item: Item | int) -> bool:
         """Return True for an item of several frames. Of an animation among the images of a folder the first counts."""
         return self.folder is None and is_video(item)
 
-    def _name(self, item: Item | int, number: int) -> str:
+    def _name(self, item: Any, number: int) -> str:
         """Return the name of the frame of an image."""
+        if is_address(item):
+            return image_name(item)
+        if isinstance(item, _Downloaded):
+            return str(item.name)
         if not isinstance(item, (str, os.PathLike)):
             return f"image_{number:06d}"
         if self.folder is not None:
@@ -133,37 +159,77 @@ class Source:
         return Path(item).name if self.kind == "image" else Path(item).as_posix()
 
 
-def open_source(source: SourceLike) -> Source:
+def open_source(source: SourceLike, *, recursive: bool = False, bgr: bool = False) -> Source:
     """Find out what a source is. Its files are opened when they are read.
 
     Args:
-        source: the path of an image, of a folder (its images sorted by name, without subfolders; of a sequence of
-            MOTChallenge its frames) or of a video; a pattern such as ``shots/**/*.jpg`` (matches sorted by path); a
-            uint8 H×W×3 RGB array; a list of paths of images or videos and of arrays; the number of a camera; the
-            address of a stream (``rtsp://…``, ``http://…``), as FFmpeg reads it; or a `Source`, which is returned.
+        source: one of these, or a `Source`, which is returned:
+
+            - an image: its path, its bytes, a binary file object, a PIL image, a uint8 array H×W×3 (RGB), H×W×4 or H×W,
+              a uint8 tensor 3×H×W of torch, or its address (``https://…``: it is downloaded once);
+            - several: a list of images and videos, a generator, an array N×H×W×3, a tensor N×3×H×W; a pattern such as
+              ``shots/**/*.jpg``; a folder, of a sequence of MOTChallenge its frames. Names of patterns and folders are
+              in `natural_order`: 2.jpg before 10.jpg;
+            - a video by its path, a camera by its number, a stream by its address (``rtsp://…``, ``http://…``).
+        recursive: the subfolders of a folder too.
+        bgr: the channels of arrays and tensors are blue, green, red, as those of OpenCV; files are not concerned.
 
     Raises:
         SourceError: there is nothing, or no source.
-        ImageError: a folder without images.
+        ImageError: a folder without images, or an image that is larger than what is downloaded.
     """
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, np.ndarray):
-        return Source("image", [source])
-    if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
-        return Source("camera", [int(source)])
-    if isinstance(source, (str, os.PathLike)):
-        is_stream = isinstance(source, str) and _ADDRESS.match(source)
-        return Source("stream", [source]) if is_stream else _open_path(Path(source))
-    if not isinstance(source, Sequence):
-        kinds = "a path, a uint8 array H×W×3, a list of them, the number of a camera or the address of a stream"
-        raise SourceError(f"expected {kinds} as the source of images, got {type(source).__name__}")
-    for item in (str(item) for item in source if isinstance(item, (str, os.PathLike))):
-        if _ADDRESS.match(item):
+    given: Any = source
+    if isinstance(given, Source):
+        return replace(given, bgr=True) if bgr else given
+    if isinstance(given, (str, os.PathLike)):
+        return _open_address(str(given)) if is_address(given) else _open_path(Path(given), recursive)
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        return Source("camera", [int(given)])
+    if is_image(given):
+        several = getattr(given, "ndim", 0) == 4
+        return Source("list", list(given), bgr=bgr) if several else Source("image", [given], bgr=bgr)
+    if _is_file(given):
+        return Source("image", [given])
+    if isinstance(given, Sequence):
+        _check_list(given)
+        return Source("list", given, bgr=bgr)
+    if isinstance(given, Iterable) and not isinstance(given, (Mapping, Set)):
+        return Source("generator", (), bgr=bgr, iterator=iter(given))
+    none = " (cv2.imread gives None for what it cannot read: give the path itself)" if given is None else ""
+    kinds = f"{EXPECTED}, a list or generator of these, a folder, a video, the number of a camera or an address"
+    raise SourceError(f"expected {kinds} as the source of images, got {type(given).__name__}{none}")
+
+
+def _is_file(item: Any) -> bool:
+    """Return True for the bytes of an image file, or a file object."""
+    return isinstance(item, (bytes, bytearray, memoryview)) or hasattr(item, "read")
+
+
+def _check_list(items: Sequence[Any]) -> None:
+    """Raise a SourceError for what cannot be in a list."""
+    for item in (str(item) for item in items if isinstance(item, (str, os.PathLike))):
+        if is_address(item) and (is_video(item) or not is_on_the_web(item)):
             raise SourceError(f"{without_password(item)}: a stream within a list; give it alone")
-        if Path(item).is_dir():
+        if not is_address(item) and Path(item).is_dir():
             raise SourceError(f"{Path(item)}: a folder within a list; give the folder alone, or its files")
-    return Source("list", source)
+
+
+def _open_address(address: str) -> Source:
+    """Open an address: a file's as its path, an image's with what is downloaded, any other as a stream."""
+    if urlsplit(address).scheme.lower() == "file":
+        return _open_path(Path(url2pathname(urlsplit(address).path)), False)
+    data = download_image(address) if is_on_the_web(address) else None
+    if data is None:
+        return Source("stream", [address])
+    return Source("image", [_Downloaded(data, image_name(address))])
+
+
+class _Downloaded(io.BytesIO):
+    """The file of an image that came from the web."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name: str = name
 
 
 def frames(source: SourceLike, *, on_error: ErrorHandler | None = None) -> Iterator[Frame]:
@@ -202,28 +268,65 @@ def read_sequence_info(folder: Path) -> SequenceInfo | None:
     return info
 
 
-def _open_path(path: Path) -> Source:
+def _open_path(path: Path, recursive: bool) -> Source:
     if path.is_dir():
         info = read_sequence_info(path)
         if info is not None and (path / info.images).is_dir():
             path /= info.images
-        return Source("folder", list_images(path), path)
+        return Source("folder", list_images(path, recursive=recursive), path, left_out=_left_out(path, recursive))
     if path.exists():
         return Source("video" if is_video(path) else "image", [path])
     if not glob.has_magic(str(path)):
         raise SourceError(f"{path}: no such file or folder; check the path")
-    matches = sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+    matches = [name for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]
     if not matches:
         raise SourceError(f"{path}: no file has such a name; check the pattern, and quote it in a shell")
+    matches.sort(key=natural_order)
     return Source("pattern", matches)
 
 
-def _open_item(item: Any, name: str, index: int) -> Frame:
-    """Open an image by its path, or check an array."""
-    if isinstance(item, (str, os.PathLike)):
-        return Frame(open_image(Path(item)), name, Path(item), index)
+_LOOKED_THROUGH = 100_000  # files of subfolders
+
+
+def _left_out(folder: Path, recursive: bool) -> tuple[str, ...]:
+    """Say which files of a folder are no images, and which subfolders have images that are not looked at."""
+    here, inside = Counter[str](), dict[str, None]()
+    for path in islice(walk_files(folder), _LOOKED_THROUGH):
+        top, is_inner = path.relative_to(folder).parts[0], path.parent != folder
+        if is_inner and not recursive:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                inside[top] = None
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+            here[path.suffix.lower() or "no suffix"] += 1
+    said = []
+    if here:
+        kinds = ", ".join(f"{number} {suffix}{_kind(suffix)}" for suffix, number in here.most_common(8))
+        said.append(f"{folder}: {here.total()} files that are no images: {kinds}" + ", …" * (len(here) > 8))
+    if inside:
+        names = ", ".join(list(inside)[:5]) + ", …" * (len(inside) > 5)
+        said.append(f"{folder}: the images in its subfolders ({names}) are not looked at; --recursive takes them too")
+    return tuple(said)
+
+
+def _kind(suffix: str) -> str:
+    raw = " (raw photographs: develop them first)" if suffix in RAW_SUFFIXES else ""
+    return raw or " (videos: give them alone)" * (suffix in VIDEO_SUFFIXES)
+
+
+def _open_item(item: Any, name: str, index: int, bgr: bool) -> Frame:
+    """Open an image by its path, or take it from memory or the web."""
+    if isinstance(item, (str, os.PathLike)) and not is_address(item):
+        return Frame(open_image(Path(item)).warn(), name, Path(item), index)
     try:
-        check_image(item)
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
-    return Frame(item, name, None, index)
+        if is_address(item):
+            if (data := download_image(item)) is None:
+                raise ImageError(f"{without_password(item)}: no image; a stream is given alone, not in a list")
+            item = data
+        if not _is_file(item):
+            return Frame(as_rgb(item, bgr=bgr), name, None, index)
+        file = bytes(item) if isinstance(item, (bytearray, memoryview)) else item
+        if isinstance(file, io.TextIOBase):
+            raise ImageError(f"{getattr(file, 'name', 'the file')}: was opened as text; open it with mode 'rb'")
+        return Frame(open_image(file).warn(), name, None, index)
+    except (ImageError, SourceError) as error:
+        raise error if is_address(item) else ImageError(f"{name}: {error}") from error
