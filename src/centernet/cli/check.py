@@ -20,6 +20,7 @@ from centernet.cli.arguments import (
     size,
 )
 from centernet.cli.progress import Progress
+from centernet.inference.guard import Inputs
 
 READ_IMAGES = ("all", "none")
 FOLDER_OPTIONS = ("class_names", "size", "stride")
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
 
+    from centernet.annotations.problems import FilesRead
     from centernet.configuration import read_yaml
     from centernet.data.audit import audit
     from centernet.data.audit_subject import open_configuration, open_folder, training_samples
@@ -54,9 +56,11 @@ def main(arguments: Sequence[str]) -> int:
         given.read_images = given.images
         del given.images
     target, read_images = given.target, given.read_images == "all"
+    read = FilesRead()
     content = read_yaml(target) if target.suffix in (".yaml", ".yml") and target.is_file() else None
     if content is None or not {"names", "nc"}.isdisjoint(content):  # as YOLO's data.yaml has
         source = find_format(target, **data_options(given))
+        read = source.read
         subject = open_folder(source, require_images=read_images, **given_options(given, open_folder))
     elif wrong := [name.replace("_", "-") for name in (*DATA_OPTIONS, *FOLDER_OPTIONS) if hasattr(given, name)]:
         parser.error(f"--{wrong[0]} is for folders; {target} is a configuration, which says it")
@@ -90,6 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     if given.fix_report is not None:
         files[given.fix_report] = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)
+    Inputs([target, *(path for path in files if path in read)]).check(*files)
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="backslashreplace")

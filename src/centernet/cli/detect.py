@@ -60,10 +60,12 @@ heads add (values, points, boxes), but for vectors such as embeddings. video: on
 def main(arguments: Sequence[str]) -> int:
     """Run the command; 1 where an image could not be read: the others are written all the same."""
     given = _parser().parse_args(arguments)
-    sources = open_sources([source_argument(text) for text in given.source], every=given.every)
+    named = [source_argument(text) for text in given.source]
+    sources = open_sources(named, recursive=given.recursive, every=given.every)
     if len(sources) > 1:  # names of frames that tell which source they are of
         sources = {name: replace(source, folder=None) for name, source in sources.items()}
-    output = Output(sources.values(), "image")  # before the model is read: a wrong path is told at once
+    inputs = [given.model, given.annotations]
+    output = Output(sources.values(), "image", inputs=inputs)  # before the model is read: a wrong path is told at once
     detector = Detector(**given_options(given, Detector))
     folder: Path = given.output
     path, results = folder / "detections.json", None

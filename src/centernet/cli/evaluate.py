@@ -18,6 +18,7 @@ from centernet.data.detect_format import Source, find_format
 from centernet.evaluation import EvaluationResult, evaluate_crowdhuman, evaluate_files, evaluate_kitti
 from centernet.evaluation.tracking import evaluate_tracking
 from centernet.evaluation.tracking.files import truth_files
+from centernet.inference.guard import Inputs
 
 EPILOG = """examples:
   centernet evaluate instances_val2017.json results.json
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     print(table)
     if given.output is not None:
         path: Path = given.output / "figures.json"
+        Inputs([given.truth, given.detections]).check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"wrote {path}")

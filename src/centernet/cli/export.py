@@ -13,6 +13,7 @@ from typing import Any
 
 from centernet.cli.arguments import add_old_name, add_options, command_parser, fraction, given_options, positive
 from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
+from centernet.inference.guard import Inputs
 
 EPILOG = """examples:
   centernet export best.ckpt
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         network.preprocessing = replace(network.preprocessing, size=tuple(given.input_size))
     name = Path(given.model).stem + ("_int8" if options.precision == "int8" else "") + FORMATS[format].suffix
     options = replace(options, figures=recorded_figures(given.model))
+    Inputs([given.model, given.annotations]).check(given.output or name)
     path = export(network, given.output or Path(name), options, format=format)
     if given.annotations is not None:
         dataset = COCO(given.annotations, given.images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from centernet.cli.progress import Progress, say
 from centernet.detections import Detections
 from centernet.images import ImageError
 from centernet.inference import Detector, Frame, SourceError, Writer
+from centernet.inference.guard import Inputs
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 
@@ -51,9 +53,11 @@ def add_output_options(
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add --every."""
+    """Add --every and --recursive."""
     text = "look at one frame of so many; numbers and times of frames stay the source's; default: %(default)s"
     parser.add_argument("--every", type=positive, default=1, metavar="N", help=text)
+    text = "of a folder, the images in its subfolders too"
+    parser.add_argument("--recursive", action="store_true", help=text)
 
 
 def source_argument(text: str) -> str | int:
@@ -76,9 +80,19 @@ class Output:
     Args:
         sources: by name.
         unit: noun for a frame.
+        inputs: further files that are read, which no output may take the place of.
     """
 
-    def __init__(self, sources: Collection[Source], unit: str, total: int | None = None) -> None:
+    def __init__(
+        self,
+        sources: Collection[Source],
+        unit: str,
+        total: int | None = None,
+        *,
+        inputs: Iterable[Path | str | None] = (),
+    ) -> None:
+        self.inputs = Inputs(chain(inputs, *(source.files for source in sources)))
+        self.notes = list(dict.fromkeys(note for source in sources for note in source.left_out))
         lengths = [source.length for source in sources]
         self.total = total if total is not None or None in lengths else sum(filter(None, lengths))
         self.unit, self.several = unit, len(sources) > 1
@@ -123,6 +137,8 @@ class Output:
                 print(f"{counted(self.came, 'image')} came: the newest was taken each time, to stay live")
             if self.problems:
                 print(f"{len(self.problems)} left out because they could not be read; the reasons are above")
+            if self.notes:
+                print("\n".join(self.notes))
             if self.written:
                 print("wrote " + ", ".join(writer.summary() for writer in self.written))
         return 1 if self.problems else 0
@@ -132,6 +148,8 @@ class Output:
     ) -> None:
         before = self.came
         try:
+            for _, writer in writers:
+                writer.protect(self.inputs)
             for frame, detections in part.results:
                 self.came = before + frame.index + 1
                 for writer, stack in writers:

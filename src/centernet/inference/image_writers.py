@@ -16,6 +16,7 @@ from centernet.annotations.voc import annotation_text
 from centernet.annotations.yolo import label_rows
 from centernet.detections import Detections
 from centernet.drawing import Trails, draw
+from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 from centernet.inference.writers import counted
 
@@ -38,6 +39,11 @@ class _FolderWriter:
         self.folder = Path(folder)
         self._used: set[str] = set()
         self._count = 0
+        self._inputs = Inputs()
+
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError, when it is about to be written, where a file is one of the inputs."""
+        self._inputs = inputs
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +69,7 @@ class _FolderWriter:
 
     def _save(self, path: Path, data: bytes) -> None:
         """Write a file in one step."""
+        self._inputs.check(path)
         part = self.folder / f"{os.getpid()}.part"
         try:
             part.write_bytes(data)

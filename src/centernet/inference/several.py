@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count, groupby
 from pathlib import Path
 
-from centernet.images import ImageError, natural_order
+from centernet.images import ImageError, natural_order, walk_files
 from centernet.inference.moving import is_video
 from centernet.inference.sources import Source, SourceError, SourceLike, open_source
 
@@ -17,7 +17,9 @@ FRAMES = "img1"
 """Name of the folder of frames in a sequence of MOTChallenge."""
 
 
-def open_sources(given: Sequence[SourceLike], *, sequences: bool = False, every: int = 1) -> dict[str, Source]:
+def open_sources(
+    given: Sequence[SourceLike], *, sequences: bool = False, recursive: bool = False, every: int = 1
+) -> dict[str, Source]:
     """Open sources as stretches of time, by names that differ: each may be tracked, and written about, alone.
 
     Each video is one, and so are the images of a folder or a pattern, and image files that follow one another. A folder
@@ -26,6 +28,7 @@ def open_sources(given: Sequence[SourceLike], *, sequences: bool = False, every:
     Args:
         given: what `open_source` takes, each.
         sequences: of each folder, the folders inside are the sequences.
+        recursive: the subfolders of folders too.
         every: read one frame of so many.
 
     Raises:
@@ -34,7 +37,7 @@ def open_sources(given: Sequence[SourceLike], *, sequences: bool = False, every:
     opened: list[Source] = []
     for item in given:
         is_folder = isinstance(item, (str, os.PathLike)) and Path(item).is_dir()
-        opened += _open_folder(Path(item), sequences) if is_folder else [open_source(item)]  # type: ignore[arg-type]
+        opened += _open_folder(Path(item), sequences, recursive) if is_folder else [open_source(item)]  # type: ignore[arg-type]
     if len(opened) > 1 and any(source.live for source in opened):
         raise SourceError("a camera or a stream has no end: give it alone, without further sources")
     stretches: list[Source] = []
@@ -47,7 +50,7 @@ def open_sources(given: Sequence[SourceLike], *, sequences: bool = False, every:
     return {name: replace(source, every=every) for name, source in zip(names, stretches, strict=True)}
 
 
-def _open_folder(folder: Path, sequences: bool) -> list[Source]:
+def _open_folder(folder: Path, sequences: bool, recursive: bool) -> list[Source]:
     inner = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_order(path.name))
     inner = [path for path in inner if not path.name.startswith(".")]
     if sequences:
@@ -58,16 +61,16 @@ def _open_folder(folder: Path, sequences: bool) -> list[Source]:
         return found
     problem = None
     try:
-        images = [open_source(folder)]
+        images = [open_source(folder, recursive=recursive)]
         if images[0].folder != folder:  # the frames of a sequence
             return images
     except ImageError as error:
         images, problem = [], error
     known = set(images[0].items) if images else set()
-    others = [path for path in folder.iterdir() if path not in known and path.is_file()]
-    videos = [path for path in others if not path.name.startswith(".") and is_video(path)]
+    files = walk_files(folder) if recursive else walk_files(folder, depth=0)
+    videos = [path for path in files if path not in known and is_video(path)]
     if images or videos:
-        return images + [open_source(path) for path in sorted(videos, key=lambda path: natural_order(path.name))]
+        return images + [open_source(path) for path in sorted(videos, key=natural_order)]
     described = [source for path in inner if (path / "seqinfo.ini").is_file() and (source := _open_sequence(path))]
     if not described:
         number = sum(_open_sequence(path) is not None for path in inner)

@@ -70,6 +70,11 @@ class Source:
     left_out: tuple[str, ...] = ()  # what else is in the folder, for people
 
     @property
+    def files(self) -> list[Any]:
+        """Return the items that are files by their paths."""
+        return [item for item in self.items if isinstance(item, (str, os.PathLike)) and not is_address(item)]
+
+    @property
     def live(self) -> bool:
         """True where images come in their own time: from a camera or a stream."""
         return self.kind in ("camera", "stream")
@@ -289,28 +294,25 @@ _LOOKED_THROUGH = 100_000  # files of subfolders
 
 
 def _left_out(folder: Path, recursive: bool) -> tuple[str, ...]:
-    """Say which files of a folder are no images, and which subfolders have images that are not looked at."""
-    here, inside = Counter[str](), dict[str, None]()
+    """Say which files of a folder are no images; a warning tells of subfolders with images that are not looked at."""
+    others, inside = Counter[str](), dict[str, None]()
     for path in islice(walk_files(folder), _LOOKED_THROUGH):
         top, is_inner = path.relative_to(folder).parts[0], path.parent != folder
         if is_inner and not recursive:
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 inside[top] = None
-        elif path.suffix.lower() not in IMAGE_SUFFIXES:
-            here[path.suffix.lower() or "no suffix"] += 1
-    said = []
-    if here:
-        kinds = ", ".join(f"{number} {suffix}{_kind(suffix)}" for suffix, number in here.most_common(8))
-        said.append(f"{folder}: {here.total()} files that are no images: {kinds}" + ", …" * (len(here) > 8))
+        elif path.suffix.lower() not in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+            others[path.suffix.lower() or "without suffix"] += 1
     if inside:
         names = ", ".join(list(inside)[:5]) + ", …" * (len(inside) > 5)
-        said.append(f"{folder}: the images in its subfolders ({names}) are not looked at; --recursive takes them too")
-    return tuple(said)
-
-
-def _kind(suffix: str) -> str:
-    raw = " (raw photographs: develop them first)" if suffix in RAW_SUFFIXES else ""
-    return raw or " (videos: give them alone)" * (suffix in VIDEO_SUFFIXES)
+        way = "--recursive, or open_source(folder, recursive=True), takes them too"
+        warnings.warn(f"{folder}: the images in its subfolders ({names}) are not looked at; {way}", stacklevel=4)
+    if not others:
+        return ()
+    raw = sum(number for suffix, number in others.items() if suffix in RAW_SUFFIXES)
+    kinds = ", ".join(f"{number} {suffix}" for suffix, number in others.most_common(8)) + ", …" * (len(others) > 8)
+    hint = f"; {raw} are raw photographs of cameras: develop them first" if raw else ""
+    return (f"{folder}: not looked at, as no images by their suffix: {kinds}{hint}",)
 
 
 def _open_item(item: Any, name: str, index: int, bgr: bool) -> Frame:

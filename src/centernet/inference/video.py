@@ -23,6 +23,7 @@ from centernet.drawing import Trails, draw
 from centernet.images import Preprocessing
 from centernet.inference.decoding import HD
 from centernet.inference.frame import Frame
+from centernet.inference.guard import Inputs
 from centernet.inference.moving import import_av
 from centernet.inference.shots import INSTALL, Clock
 from centernet.inference.sound import Sound
@@ -74,6 +75,10 @@ class VideoWriter:
         self._duration: float | None = None
         self._clock = Clock(0.0, self._step)
 
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError where the file, of whichever format it becomes, is one of the inputs."""
+        inputs.check(*(self.path.with_name(f"{self.path.name}{suffix}") for suffix, _, _ in OPENCV_ENCODERS))
+
     def __enter__(self) -> VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self
@@ -88,6 +93,7 @@ class VideoWriter:
         """Draw and encode a frame; an OSError where no encoder works, or the file cannot be written."""
         drawn = draw(self._trails.draw(frame.image, detections), detections)
         if self._encoder is None:
+            self.protect(Inputs([frame.path]))
             self._begin(frame, drawn.shape[:2])
         assert self._encoder is not None
         if drawn.shape[:2] != self._fit.size:

@@ -22,6 +22,7 @@ from centernet.annotations.image_names import CocoIds, ImageNames
 from centernet.annotations.mot import result_rows
 from centernet.annotations.problems import DataError
 from centernet.detections import Column, Detections
+from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Writer(Protocol):
     def __exit__(self, *error: object) -> None: ...
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add a frame."""
+
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError where a file of this writer is one of the inputs. Called before anything is written."""
 
     def summary(self) -> str:
         """Return the path and how much was written, for a person."""
@@ -123,6 +127,10 @@ class CocoWriter:
         self._counts = {"images": 0, "annotations": 0}
         self._columns: dict[str, Column] = {}
         self._parts: dict[str, IO[str]] = {}
+
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError where the file is one of the inputs."""
+        inputs.check(self.path)
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,6 +220,10 @@ class CocoResultsWriter:
         self._count = 0
         self._file: IO[str]
 
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError where the file is one of the inputs."""
+        inputs.check(self.path)
+
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _open(self.path.with_name(f"{self.path.name}.{os.getpid()}.part"), "w")
@@ -255,6 +267,10 @@ class _TextWriter:
         self.path = Path(path)
         self._frames = self._count = 0
         self._file: IO[str]
+
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError where the file is one of the inputs."""
+        inputs.check(self.path)
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
