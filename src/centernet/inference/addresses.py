@@ -12,7 +12,6 @@ from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from centernet.images import IMAGE_SUFFIXES, ImageError
-from centernet.inference.frame import SourceError
 from centernet.inference.moving import without_password
 
 TIMEOUT = 10.0
@@ -53,8 +52,7 @@ def download_image(address: str) -> bytes | None:
     are followed, up to `REDIRECTS` times.
 
     Raises:
-        SourceError: there is a page, or no such image.
-        ImageError: it is larger than `LARGEST`, or takes longer than `LONGEST`.
+        ImageError: there is a page, or no such image; it is larger than `LARGEST`, or takes longer than `LONGEST`.
     """
     shown = without_password(address)
     has_suffix = PurePosixPath(urlsplit(address).path).suffix.lower() in IMAGE_SUFFIXES
@@ -64,18 +62,19 @@ def download_image(address: str) -> bytes | None:
             if kind.startswith("image/") or (kind in _UNSTATED and has_suffix):
                 return _content(answer, shown)
     except urllib.error.HTTPError as error:
+        error.close()
         if not has_suffix:
             return None
-        raise SourceError(f"{shown}: the server answers {error.code} ({error.reason}); check the address") from error
+        raise ImageError(f"{shown}: the server answers {error.code} ({error.reason}); check the address") from error
     except (OSError, ValueError) as error:  # no such server, no answer, no address
-        if isinstance(error, (ImageError, SourceError)):
+        if isinstance(error, ImageError):
             raise
         if not has_suffix:
             return None
         reason = getattr(error, "reason", error)
-        raise SourceError(f"{shown}: cannot be downloaded ({reason}); check address and network") from error
+        raise ImageError(f"{shown}: cannot be downloaded ({reason}); check address and network") from error
     if kind in ("text/html", "application/xhtml+xml"):
-        raise SourceError(f"{shown}: is a page ({kind}), no image or stream; give the address of the image itself")
+        raise ImageError(f"{shown}: is a page ({kind}), no image or stream; give the address of the image itself")
     return None
 
 
@@ -98,6 +97,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, request: urllib.request.Request, file: IO[bytes], code: int, text: str, headers: Any, address: str
     ) -> urllib.request.Request | None:
         if not is_on_the_web(address):
+            file.close()
             raise ValueError(f"the server sends one to {without_password(address)}, which is not on the web")
         return super().redirect_request(request, file, code, text, headers, address)
 

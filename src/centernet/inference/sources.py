@@ -319,16 +319,16 @@ def _open_item(item: Any, name: str, index: int, bgr: bool) -> Frame:
     """Open an image by its path, or take it from memory or the web."""
     if isinstance(item, (str, os.PathLike)) and not is_address(item):
         return Frame(open_image(Path(item)).warn(), name, Path(item), index)
+    if is_address(item):
+        if (data := download_image(item)) is None:
+            raise ImageError(f"{without_password(item)}: no image; a stream is given alone, not in a list")
+        item = data
     try:
-        if is_address(item):
-            if (data := download_image(item)) is None:
-                raise ImageError(f"{without_password(item)}: no image; a stream is given alone, not in a list")
-            item = data
         if not _is_file(item):
             return Frame(as_rgb(item, bgr=bgr), name, None, index)
         file = bytes(item) if isinstance(item, (bytearray, memoryview)) else item
         if isinstance(file, io.TextIOBase):
             raise ImageError(f"{getattr(file, 'name', 'the file')}: was opened as text; open it with mode 'rb'")
         return Frame(open_image(file).warn(), name, None, index)
-    except (ImageError, SourceError) as error:
-        raise error if is_address(item) else ImageError(f"{name}: {error}") from error
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
