@@ -148,7 +148,7 @@ class Output:
     ) -> None:
         before = self.came
         try:
-            for _, writer in writers:
+            for writer, _ in writers:
                 writer.protect(self.inputs)
             for frame, detections in part.results:
                 self.came = before + frame.index + 1

@@ -59,10 +59,10 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--detections: all boxes of such a file are of one class; --classes may name that one")
     if not given.source and {"video", "images"} & set(formats):
         parser.error("--format video and images draw on the frames: give their folder or video as the SOURCE, too")
-    if not given.source and (given.every > 1 or given.sequences):
-        parser.error("--every and --sequences choose among frames: give their folder or video as the SOURCE, too")
+    if not given.source and (given.every > 1 or given.sequences or given.recursive):
+        parser.error("--every, --sequences and --recursive choose among frames: give their folder or video as the SOURCE, too")
     named = [source_argument(text) for text in given.source]
-    sources = open_sources(named, sequences=given.sequences, every=given.every)
+    sources = open_sources(named, sequences=given.sequences, recursive=given.recursive, every=given.every)
     if given.detections is not None and len(sources) > 1:
         parser.error(f"--detections: such a file is of one source, and these are {len(sources)}: {', '.join(sources)}")
     # The sources are looked at before the model is read: a wrong path is told at once.
@@ -71,9 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     if given.detections is not None:
         ((_, source),) = stretches
         detector = StoredDetections(given.detections, source, class_name=classes[0] if classes else None)
-        output = Output(sources.values(), "frame", detector.length)
+        output = Output(sources.values(), "frame", detector.length, inputs=[given.detections])
     else:
-        output = Output(sources.values(), "frame")
+        output = Output(sources.values(), "frame", inputs=[given.model])
         detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
     parts, folder = [], given.output
     for name, source in stretches:
