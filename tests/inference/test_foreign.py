@@ -97,7 +97,6 @@ OTHERS: dict[str, tuple[bytes, str]] = {
     "model.h5": (b"\x89HDF\r\n\x1a\n" + bytes(60), "a Keras"),
     "model.onnx": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
     "best.ckpt": (b"<!DOCTYPE html><html><body>Sign in</body></html>", "a page of HTML"),
-    "empty.onnx": (b"", "an empty file"),
     "frozen.pb": (b"\x0a\x10" + bytes(60), "a TensorFlow graph"),
 }
 

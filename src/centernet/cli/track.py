@@ -60,7 +60,9 @@ def main(arguments: Sequence[str]) -> int:
     if not given.source and {"video", "images"} & set(formats):
         parser.error("--format video and images draw on the frames: give their folder or video as the SOURCE, too")
     if not given.source and (given.every > 1 or given.sequences or given.recursive):
-        parser.error("--every, --sequences and --recursive choose among frames: give their folder or video as the SOURCE, too")
+        parser.error(
+            "--every, --sequences and --recursive choose among frames: give their folder or video as the SOURCE, too"
+        )
     named = [source_argument(text) for text in given.source]
     sources = open_sources(named, sequences=given.sequences, recursive=given.recursive, every=given.every)
     if given.detections is not None and len(sources) > 1:

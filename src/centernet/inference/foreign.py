@@ -101,12 +101,10 @@ class _Format(NamedTuple):
 
 
 def _by_head(head: bytes) -> _Format | None:
-    if not head:
-        return _Format("an empty file (0 bytes); copy or download it again")
     if head.startswith(b"version https://git-lfs"):
         return _Format("a pointer of Git LFS, not the file itself; `git lfs pull` fetches it")
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return _Format("a page of HTML, not a model: the download gave a page in its place")
+        return _Format("a page of HTML, not a model; download the file itself")
     if head.startswith(b"\x89HDF"):
         return _Format("a Keras (HDF5) model")
     if head[4:8] == b"TFL3":

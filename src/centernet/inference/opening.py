@@ -92,7 +92,7 @@ def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
 
         return load_model(path, device=device, threads=threads)
     if path.is_file() and (foreign := describe_foreign(path)) is not None:
-        raise ValueError(f"{path}: is {foreign}; {ADVICE}")
+        raise ValueError(f"{path}: is {foreign}" + f"; {ADVICE}" * (";" not in foreign))
     if suffix not in RUNTIMES:
         expected = ", ".join(f"{name} ({of})" for name, (_, _, of) in RUNTIMES.items())
         what = f"cannot open {SUFFIXES[suffix]}" if suffix in SUFFIXES else "cannot open a model file"
