@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from centernet import detections
 from centernet.detections import Column, Detections
@@ -219,3 +220,92 @@ def test_detections_need_no_torch() -> None:
     code = "import sys; from centernet.detections import Detections; sys.exit('torch' in sys.modules)"
     source = str(Path(detections.__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": source})
+
+
+def sample(**columns: object) -> Detections:
+    rows = {"class_names": ("cat", "dog"), "track_ids": [3, 9]} | columns
+    return Detections([[2, 3, 12.5, 13], [20, 30, 45, 50]], [1, 0], [0.75, 0.5], **rows)  # type: ignore[arg-type]
+
+
+def test_results_as_dictionaries_and_json() -> None:
+    pose = Column("pose", "points", (2, 2))
+    found = sample(columns=[pose], data={"pose": [[[1, 2], [np.nan, 4]]] * 2})
+    content = json.loads(found.to_json())
+    assert content == found.to_dict()
+    assert content["bboxes"] == [[2, 3, 12.5, 13], [20, 30, 45, 50]] and content["names"] == ["dog", "cat"]
+    assert content["pose"][0] == [[1, 2], [None, 4]] and content["track_ids"] == [3, 9]
+    lists = {key: values for key, values in content.items() if key not in ("names", "pose")}
+    assert Detections(**lists) == sample(), "what is written makes them again"
+    assert json.loads(Detections.empty().to_json())["bboxes"] == []
+    assert "犬" in Detections([[0, 0, 1, 1]], [0], [1], class_names=["犬"]).to_json()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("category_ids", [None, [18, 17], {0: 5, 1: 2}])
+def test_coco_s_rows_there_and_back(category_ids: Any) -> None:
+    columns = [Column("pose", "points", (2, 2)), Column("age", "value")]
+    found = sample(columns=columns, data={"pose": [[[1, 2], [3, 4]]] * 2, "age": [7, 8]})
+    rows = found.to_coco(12, category_ids)
+    assert Detections.from_coco(rows, ("cat", "dog"), category_ids, columns) == found
+    assert Detections.from_coco([], ("cat",)) == Detections.empty(("cat",))
+
+
+def test_coco_s_annotations_have_no_scores_and_wrong_rows_are_named() -> None:
+    row = {"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "iscrowd": 0, "segmentation": [[1, 2]]}
+    found = Detections.from_coco([row])
+    assert found.scores.tolist() == [1] and found.labels.tolist() == [1] and found.bboxes.tolist() == [[1, 2, 4, 6]]
+    with pytest.raises(ValueError, match="one image, got image_id 1, 2"):
+        Detections.from_coco([row, row | {"image_id": 2}])
+    with pytest.raises(ValueError, match="row 0 has category_id 2, expected one of 7, 9"):
+        Detections.from_coco([row], category_ids=[7, 9])
+
+
+def supervisions(**columns: Any) -> types.SimpleNamespace:
+    """Return what `supervision.Detections` holds; what isn't given is None there, but for data."""
+    return types.SimpleNamespace(**{"class_id": None, "confidence": None, "tracker_id": None, "data": {}} | columns)
+
+
+def test_supervision_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = types.ModuleType("supervision")
+    fake.Detections = supervisions  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "supervision", fake)
+    found = sample(embeddings=[[1, 2], [3, 4]], data={"age": [3, 4]})
+    assert Detections.from_supervision(found.to_supervision(), ("cat", "dog")) == found
+    again = Detections.from_supervision(found.to_supervision())
+    assert again.class_names == ("cat", "dog") and again == found
+    plain = Detections.from_supervision(supervisions(xyxy=np.array([[0, 0, 5, 5.0]])))
+    assert plain.scores.tolist() == [1] and plain.labels.tolist() == [0] and plain.class_names == ()
+    assert len(Detections.from_supervision(supervisions(xyxy=np.empty((0, 4))))) == 0
+    data = {"class_name": ["x"], "source": ["a.jpg"]}
+    gaps = supervisions(xyxy=np.array([[0, 0, 5, 5.0]]), class_id=np.array([2]), data=data)
+    assert Detections.from_supervision(gaps).class_names == ("0", "1", "x")
+
+
+def test_crops_are_the_pixels_of_the_objects() -> None:
+    image = np.arange(60 * 80 * 3, dtype=np.uint8).reshape(60, 80, 3)
+    first, second = sample().crop(image)
+    np.testing.assert_array_equal(first, image[3:13, 2:13])
+    np.testing.assert_array_equal(second, image[30:50, 20:45])
+    first[:] = 0
+    assert image.any(), "copies"
+    outside = Detections([[100, 100, 120, 120], [-9, -9, -1, -1], [79.9, 59.9, 90, 90]], [0] * 3, [1] * 3)  # type: ignore[arg-type]
+    assert [crop.shape[:2] for crop in outside.crop(image)] == [(0, 0), (0, 0), (1, 1)]
+    assert sample().crop(Image.fromarray(image))[0].shape == (10, 11, 3)
+
+
+def test_drawings_of_results(tmp_path: Path) -> None:
+    image = np.full((60, 80, 3), 90, np.uint8)
+    drawn = sample().plot(image)
+    assert (drawn != image).any() and (image == 90).all()
+    np.testing.assert_array_equal(sample().plot(Image.fromarray(image)), drawn)
+    assert (sample().plot(image, labels=["none"]) != drawn).any()
+    for name in ("out/a.png", "out/a.jpg", "out/b.json"):
+        assert sample().save(tmp_path / name, image) == tmp_path / name
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out/a.png")), drawn)
+    assert json.loads((tmp_path / "out/b.json").read_text()) == sample().to_dict()
+    with pytest.raises(ValueError, match=r"give the image, too"):
+        sample().save(tmp_path / "c.png")
+    with pytest.raises(ValueError, match=r"read_image"):
+        sample().plot("photo.jpg")
+    with pytest.raises(ValueError, match=r"\.nothing"):
+        sample().save(tmp_path / "c.nothing", image)
+    assert not (tmp_path / "c.nothing").exists()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from centernet import drawing, fonts
 from centernet.detections import Column, Detections
 from centernet.drawing import class_colour
 from centernet.inference import Trails, contact_sheet, draw
@@ -186,6 +188,7 @@ def test_nothing_found_gives_the_picture() -> None:
     assert drawn is not image
 
 
+@pytest.mark.filterwarnings("ignore:no font:UserWarning")
 def test_tiny_pictures_and_other_scripts_are_drawn() -> None:
     for shape in ((1, 1), (8, 200), (40, 30)):
         image = np.zeros((*shape, 3), np.uint8)
@@ -223,3 +226,97 @@ def test_further_columns_are_drawn_by_their_kind() -> None:
     assert (drawn[100:160, 100:140] == 128).all(), "nothing but that"
     nowhere = detections((40, 40, 200, 180), columns=columns[1:2], data={"head": [[np.nan] * 4]})
     np.testing.assert_array_equal(draw(image, nowhere), plain)
+
+
+@pytest.mark.parametrize(("size", "number"), [((360, 640), 40), ((120, 160), 12), ((720, 1280), 120)])
+def test_labels_of_a_crowd_hide_neither_each_other_nor_the_people(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], number: int
+) -> None:
+    placed: list[tuple[int, int, int, int]] = []
+    chip = drawing._chip
+    monkeypatch.setattr(drawing, "_chip", lambda pen, place, *rest: (placed.append(place), chip(pen, place, *rest)))
+    rng = np.random.default_rng(3)
+    corners = rng.uniform([0, 0.3], [0.6, 0.6], (number, 2)) * size[::-1]
+    boxes = np.concatenate([corners, corners + np.array([0.05, 0.2]) * size[::-1]], axis=1)
+    crowd = detections(*boxes, scores=rng.uniform(0.3, 1, number), labels=[0] * number, track_ids=range(number))
+    draw(np.full((*size, 3), 128, np.uint8), crowd)
+    assert len(placed) >= number // 4, "some say what they are"
+    cover = np.zeros(size, bool)
+    for place, (x1, y1, x2, y2) in enumerate(placed):
+        overlap = cover[y1:y2, x1:x2].mean()
+        assert overlap <= 0.5, f"label {place} is half hidden by others or hides them"
+        cover[y1:y2, x1:x2] = True
+    shares = [cover[int(y1) : int(y2), int(x1) : int(x2)].mean() for x1, y1, x2, y2 in boxes]
+    assert np.mean(shares) < 0.5, "most of the people is seen"
+
+
+class TestLabels:
+    IMAGE = np.full((200, 300, 3), 128, np.uint8)
+    BOX = (60, 60, 200, 160)
+
+    def drawn(self, **options: Any) -> np.ndarray:
+        tracked = detections(self.BOX, class_names=("cat",), track_ids=[4])
+        return draw(self.IMAGE, tracked, **options)
+
+    def test_they_say_what_is_asked_for(self) -> None:
+        sets = [("id", "name", "score"), ("name", "score"), ("name",), ("score",), ("id",), ("none",)]
+        sizes = [changed(self.IMAGE, self.drawn(labels=labels)).sum() for labels in sets]
+        assert sizes[0] > sizes[1] > sizes[2] > sizes[-1] and sizes[3] > sizes[-1] and sizes[4] > sizes[-1]
+        np.testing.assert_array_equal(self.drawn(labels=sets[0][::-1]), self.drawn())
+        np.testing.assert_array_equal(self.drawn(labels=[]), self.drawn(labels=["none"]))
+        with pytest.raises(ValueError, match="labels: expected some of name, score, id, none, got 'names'"):
+            self.drawn(labels=["names"])
+
+    def test_lines_are_as_wide_as_asked_for(self) -> None:
+        for width in (1, 3, 8):
+            row = (self.drawn(line_width=width, labels=()) == class_colour(4)).all(-1)[100, :130]
+            assert row.sum() == width and abs(np.nonzero(row)[0].mean() + 0.5 - 60) <= 0.5
+
+    @pytest.mark.parametrize("names", [("человек", "машина"), ("Ωmega", "Σigma")])
+    def test_letters_that_pillow_s_font_lacks_are_taken_from_another(self, names: tuple[str, str]) -> None:
+        if fonts._choose(frozenset("".join(names)), None)[1]:
+            pytest.skip("no font of this system has them")
+        one, other = (draw(self.IMAGE, detections(self.BOX, class_names=(name,))) for name in names)
+        assert (one != other).any()
+
+    def test_letters_that_no_font_has_are_told_apart_and_said_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fonts, "_told", set())
+        letters = ("\U0001f9ff", "\ue0f1", "\U000f1234")  # the last two are nobody's
+        with pytest.warns(UserWarning, match="no font of this system has.*--font FILE") as said:
+            drawings = [draw(self.IMAGE, detections(self.BOX, class_names=(name,))) for name in letters[1:]]
+        assert len(said) == 1 and (drawings[0] != drawings[1]).any()
+        code = draw(self.IMAGE, detections(self.BOX, class_names=("\\ue0f1",)))
+        np.testing.assert_array_equal(drawings[0], code)
+
+    def test_a_font_of_one_s_own(self, tmp_path: Path) -> None:
+        builder = pytest.importorskip("fontTools.fontBuilder")
+        pens = pytest.importorskip("fontTools.pens.ttGlyphPen")
+        letters = {ord(letter): f"g{ord(letter):04x}" for letter in "人車 0.8"}
+        build = builder.FontBuilder(1000, isTTF=True)
+        build.setupGlyphOrder([".notdef", *letters.values()])
+        build.setupCharacterMap(letters)
+        shapes = {}
+        for place, name in enumerate([".notdef", *letters.values()]):
+            pen = pens.TTGlyphPen(None)
+            pen.moveTo((0, 0))
+            for corner in [(100 * place + 90, 0), (100 * place + 50, 700), (0, 600)]:
+                pen.lineTo(corner)
+            pen.closePath()
+            shapes[name] = pen.glyph()
+        build.setupGlyf(shapes)
+        build.setupHorizontalMetrics({name: (1000, 0) for name in shapes})
+        build.setupHorizontalHeader(ascent=800, descent=-200)
+        build.setupNameTable({"familyName": "Test", "styleName": "Regular"})
+        build.setupOS2()
+        build.setupPost()
+        build.save(tmp_path / "own.ttf")
+        font, text = fonts.font_for("人 0.8", 20, str(tmp_path / "own.ttf"))
+        assert text == "人 0.8" and font.path == str(tmp_path / "own.ttf")  # type: ignore[union-attr]
+        drawings = [
+            draw(self.IMAGE, detections(self.BOX, class_names=(name,)), font=tmp_path / "own.ttf") for name in "人車"
+        ]
+        assert (drawings[0] != drawings[1]).any()
+        other = fonts.font_for("é", 20, str(tmp_path / "own.ttf"))[0]  # a letter that it lacks
+        assert getattr(other, "path", None) != str(tmp_path / "own.ttf")
+        with pytest.raises(ValueError, match=r"none\.ttf: no font"):
+            draw(self.IMAGE, detections(self.BOX), font=tmp_path / "none.ttf")

@@ -31,6 +31,10 @@ LIGHT: Colour = (255, 255, 255)
 HUES = (0.0, 0.07, 0.15, 0.36, 0.5, 0.61, 0.75, 0.86, 1.0)  # red, orange, yellow, green, cyan, …: evenly seen steps
 LETTERS = 8, 11, 120
 """Least size of letters, that of images of some 220 pixels and more, and the greatest, in pixels."""
+HARM = 0.25, 1.2
+"""Shares of objects and other labels that a label may hide together: it says less beyond the first, and is left out
+beyond the second.
+"""
 Label: TypeAlias = Literal["name", "score", "id", "none"]
 LABELS: tuple[Label, ...] = ("id", "name", "score")
 
@@ -60,6 +64,8 @@ def draw(
     """Draw the boxes, class names and scores of detections on a copy of their image.
 
     Better objects are drawn over worse ones. The colour is the class's, or the identity's where there are track ids.
+    In a crowd, labels that would hide others or their objects say less: without scores, the identity or the name alone,
+    or nothing.
     Of further columns, boxes are drawn as thin frames, points as dots, and single values stand behind the score.
 
     Args:
@@ -67,8 +73,8 @@ def draw(
         detections: boxes in the pixels of `image`.
         labels: what stands at the boxes: some of `name`, `score` and `id` (the identity of a tracked object), or
             `none`; default: all three.
-        line_width: of outlines, in pixels; None grows with the image.
-        font: file of a font for the labels (.ttf, .otf, .ttc); None for Pillow's own. Letters that it lacks are taken
+        line_width: of outlines, in pixels; default: grows with the image.
+        font: file of a font for the labels (.ttf, .otf, .ttc); default: Pillow's own. Letters that it lacks are taken
             from one of the system's.
         with_scores: False leaves the scores out, as for true boxes.
 
@@ -106,24 +112,34 @@ def draw(
                 pen.circle((x, y), 1.5 * line, fill=colour, outline=DARK, width=halo)
 
     # Labels come after all outlines. The best object chooses its place first, and is drawn last.
+    shown = set() if "none" in labels else {*labels} - ({"score"} if not with_scores else set())
+    small = max(min(9, font_size), round(0.72 * font_size))
     places: list[tuple[Rectangle, str, Colour, int]] = []
     for one, colour in zip(objects[::-1], colours[::-1], strict=True):
-        parts = [f"#{one.track_id}"] if one.track_id is not None and "id" in labels else []
-        parts += [one.name] if "name" in labels else []
-        if "score" in labels and with_scores:
-            parts += [f"{one.score:.2f}", *(f"{name} {one.data[name]:.3g}" for name in values)]
-        if not parts or "none" in labels:
-            continue
-        text = " ".join(parts)
-        size, letters = _chip_size(text, font_size, file), font_size
-        if size[0] > 1.6 * (one.bbox[2] - one.bbox[0]):  # small objects have small labels
-            letters = max(min(9, font_size), round(0.72 * font_size))
+        texts = _texts(one, shown, values)
+        best, least = None, HARM[1]
+        for text, letters in [*((text, font_size) for text in texts[:1]), *((text, small) for text in texts)]:
             size = _chip_size(text, letters, file)
-        place = _place(one.bbox, size, (width, height), line, [other for other, *_ in places], detections.bboxes)
-        places.append((place, text, colour, letters))
+            if letters != small and size[0] > 1.6 * (one.bbox[2] - one.bbox[0]):
+                continue  # small objects have small labels
+            place, harm = _place(one.bbox, size, (width, height), line, [p for p, *_ in places], detections.bboxes)
+            if harm < least:
+                best, least = (place, text, colour, letters), harm
+            if harm <= HARM[0]:
+                break
+        places += [] if best is None else [best]
     for place, text, colour, letters in reversed(places):
         _chip(pen, place, text, colour, letters, file)
     return np.array(canvas)
+
+
+def _texts(one: Any, shown: set[Label], values: Sequence[str]) -> list[str]:
+    """Return what the label of an object may say: all, or less where there is no room for it."""
+    name = [one.name] if "name" in shown else []
+    identity = [f"#{one.track_id}"] if "id" in shown and one.track_id is not None else []
+    scores = [f"{one.score:.2f}", *(f"{value} {one.data[value]:.3g}" for value in values)] if "score" in shown else []
+    texts = (identity + name + scores, identity + name, identity or name)
+    return list(dict.fromkeys(" ".join(parts) for parts in texts if parts))
 
 
 class Trails:
@@ -216,8 +232,9 @@ def _place(
     line: int,
     labels: Sequence[Rectangle],
     boxes: NDArray[np.float32],
-) -> Rectangle:
-    """Return a label's place: the one of some at its box that hides least of the other labels, its object and others.
+) -> tuple[Rectangle, float]:
+    """Return a label's place: the one of some at its box that hides least of the other labels, its object and others;
+    and the share of these that it hides.
 
     Args:
         box: that it belongs to.
@@ -242,17 +259,22 @@ def _place(
         (x1 + half, y1 + half + height),
     ])  # fmt: skip
     low = candidates.clip(0, np.maximum(np.subtract(limits, size), 0))
-    cost = abs(low - candidates) @ np.array([height / 4, width])  # away from its box
-    cost += 2 * _common(low, size, np.array(labels).reshape(-1, 4)) + _common(low, size, box[None])
-    cost += 0.25 * _common(low, size, boxes)
-    left, top = low[cost.argmin()].tolist()
-    return left, top, left + width, top + height
+    away = abs(low - candidates) @ np.array([1 / (4 * width), 1 / height])  # from its box
+    inside = _common(low, size, box[None])[:, 0] / (width * height)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1).clip(1)
+    harm = 5 * _common(low, size, np.array(labels).reshape(-1, 4)).sum(axis=1) / (width * height)
+    harm += (_common(low, size, boxes) / areas).sum(axis=1)
+    best = int((away + inside + harm).argmin())
+    left, top = low[best].tolist()
+    return (left, top, left + width, top + height), float(harm[best])
 
 
 def _common(corners: NDArray[np.int64], size: tuple[int, int], boxes: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the area that rectangles of one size, given by their upper left corners, share with all boxes together."""
+    """Return the area that each of K rectangles of one size, given by their upper left corners, shares with each of N
+    boxes: K×N.
+    """
     shared = np.minimum((corners + size)[:, None], boxes[:, 2:]) - np.maximum(corners[:, None], boxes[:, :2])
-    return np.asarray(shared.clip(0).prod(axis=2).sum(axis=1))
+    return np.asarray(shared.clip(0).prod(axis=2))
 
 
 def _chip(

@@ -22,6 +22,7 @@ PREFERRED = (  # that many systems have, with many letters
 _FACES = ("bold", "italic", "oblique", "light", "thin", "black", "medium", "condensed", "narrow", "mono", "serif")
 _SHAPELESS = ("Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp")  # categories of characters that need no shape of their own
 _NO_LETTER = "\U0010fffe"
+_told: set[str | None] = set()  # the fonts of which it was said that they lack letters
 
 
 def font_for(text: str, size: int, file: str | None = None) -> tuple[Font, str]:
@@ -41,7 +42,8 @@ def font_for(text: str, size: int, file: str | None = None) -> tuple[Font, str]:
     chosen, missing = _choose(letters, file) if letters else (file, letters)
     if missing:
         _tell(file, "".join(sorted(missing)))
-        text = "".join(ascii(letter)[1:-1] if letter in missing else letter for letter in text)
+        coded = missing | {letter for letter in letters if unicodedata.category(letter)[0] == "M"}  # marks of letters
+        text = "".join(ascii(letter)[1:-1] if letter in coded else letter for letter in text)
     return open_font(chosen, size), text
 
 
@@ -112,7 +114,10 @@ def _system_fonts() -> list[str]:
     return sorted(map(str, files), key=lambda file: (sum(face in Path(file).name.lower() for face in _FACES), file))
 
 
-@lru_cache(maxsize=8)
 def _tell(file: str | None, letters: str) -> None:
-    text = f"no font of this system has the letters {letters} of the labels" + f", and {file} does not" * bool(file)
+    if file in _told:
+        return
+    _told.add(file)
+    lacks = f", and {file} does not" if file else ""
+    text = f"no font of this system has some letters of the labels, such as {letters[:5]}{lacks}"
     warnings.warn(f"{text}; they are drawn as codes. Give a font that has them: --font FILE, font=…", stacklevel=2)

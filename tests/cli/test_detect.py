@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in an empty folder, the model file being a stand-in."""
     monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindBright())
     monkeypatch.chdir(tmp_path)
-    Path("best.ckpt").touch()
+    Path("best.ckpt").write_bytes(b"a stand-in")
 
     def call(*arguments: str) -> int:
         return main(["detect", *arguments, "--model", "best.ckpt"])
@@ -113,7 +113,7 @@ def test_a_video(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(path.name for path in Path("detections").iterdir()) == ["detections.json", video.name]
     assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FPS) == 10
     assert run("clip.avi", "--format", "images") == 0
-    assert len(list(Path("detections/images").iterdir())) == 12
+    assert len(list(Path("detections2/images").iterdir())) == 12
 
     data = Path("clip.avi").read_bytes()
     Path("clip.avi").write_bytes(data[: len(data) * 8 // 10])
@@ -271,7 +271,7 @@ def test_results_with_the_ids_of_annotations(run: Run, categories: dict[str, int
         save(f"photos/{i}.png", (10 * i, 10, 10 * i + 50, 60))
     annotations("val.json", ["somewhere/2.png", "0.png", "1.png", "missing.png"], categories)
     assert run("photos", "--format", "json", "--annotations", "val.json") == 0
-    results = COCO("val.json").loadRes("detections/detections.json")
+    results = COCO("val.json").loadRes("detections/results.json")
     assert [(a["image_id"], a["category_id"], a["bbox"][0]) for a in results.anns.values()] == [
         (41, 5, 0), (42, 5, 10), (40, 5, 20),
     ]  # fmt: skip
@@ -292,7 +292,8 @@ def test_objects_of_classes_that_the_annotations_do_not_have(run: Run, capsys: p
     save("photos/a.png")
     annotations("val.json", ["a.png"], {"cat": 1})
     assert run("photos", "--format", "json", "--annotations", "val.json") == 0
-    assert json.loads(Path("detections/detections.json").read_text()) == []
+    assert json.loads(Path("detections/results.json").read_text()) == []
+    assert json.loads(Path("detections/detections.json").read_text())["annotations"] == []
     assert "does not have their classes: dog 1" in capsys.readouterr().out
     annotations("val.json", ["a.png"], {"cow": 1})
     assert run("photos", "--format", "json", "--annotations", "val.json") == 1

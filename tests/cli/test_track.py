@@ -54,7 +54,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     Path("best.ckpt").write_bytes(b"weights")
 
     def call(*arguments: str) -> int:
-        return main(["track", *arguments, "--model", "best.ckpt"])
+        output = () if "--output" in arguments else ("--output", "tracks")  # several runs of a test
+        return main(["track", *arguments, "--model", "best.ckpt", *output])
 
     return call
 

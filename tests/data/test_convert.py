@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -318,3 +320,23 @@ def test_training_images_become_smaller_with_their_boxes(tmp_path: Path, to: Any
 def test_what_each_reader_leaves_behind_is_said() -> None:
     silent = [row.name for row in FORMATS if not row.reader.not_read and row.reader is not ImageFolder]
     assert not silent, f"formats whose class says nothing in not_read: {silent}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+@pytest.mark.parametrize("to", ["voc", "yolo", "coco"])
+@pytest.mark.parametrize("name", [b"gr\xfcn", "\u6c7d\u8f66".encode("gbk")])
+def test_names_that_are_no_utf_8_go_around(tmp_path: Path, to: Any, name: bytes) -> None:
+    source = tmp_path / "source"
+    convert({"train": Synthetic(2, size=(64, 64))}, to="voc", output=source)
+    stem, other = sorted(path.stem for path in (source / "Annotations").iterdir())
+    for folder in ("JPEGImages", "Annotations"):
+        (path,) = (source / folder).glob(f"{stem}.*")
+        os.rename(path, source / folder / (os.fsdecode(name) + path.suffix))
+    listed = (source / "ImageSets/Main/train.txt").read_bytes().replace(stem.encode(), name)
+    (source / "ImageSets/Main/train.txt").write_bytes(listed)
+    original = VOC(source, split="train")
+    convert({"train": original}, to=to, output=tmp_path / "out")
+    found = find_format(tmp_path / "out")
+    again = objects(found.open(next(iter(found.splits))))
+    assert again.keys() == {os.fsdecode(name), other}
+    assert_same(objects(original), again, pixels=0.51)

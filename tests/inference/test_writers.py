@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from centernet.annotations.found_boxes import read_found
+from centernet.annotations.image_names import ImageNames
 from centernet.data import read_mot_detections
-from centernet.detections import Detections
+from centernet.detections import Column, Detections
 from centernet.images import read_image
-from centernet.inference import CocoWriter, CsvWriter, Frame, ImageWriter, MotWriter
+from centernet.inference import (
+    CocoWriter,
+    CropWriter,
+    CsvWriter,
+    Frame,
+    ImageWriter,
+    MotWriter,
+    VocWriter,
+    YoloWriter,
+)
 
 NAMES = ("cat", "Hündin", "bird, big")
 
@@ -104,6 +117,24 @@ class TestCoco:
             assert path.read_text() == "earlier"
         assert json.loads(path.read_text())["annotations"] == []
 
+    def test_the_file_says_its_version_and_what_its_fields_are(self, tmp_path: Path) -> None:
+        columns = [Column("pose", "points", (2, 3)), Column("age", "value"), Column("look", "vector", (4,))]
+        data = {"pose": np.zeros((1, 2, 3)), "age": [3.0], "look": np.zeros((1, 4))}
+        objects = Detections([[0, 0, 9, 9]], [0], [0.5], track_ids=[7], class_names=NAMES, columns=columns, data=data)  # type: ignore[arg-type]
+        with CocoWriter(tmp_path / "d.json", NAMES) as writer:
+            writer.write(frame(), objects)
+            writer.write(Frame(frame().image, "clip_000001", Path("clip.mp4"), 1, 0.04), objects)
+        content = json.loads((tmp_path / "d.json").read_text(encoding="utf-8"))
+        info = content.pop("info")
+        assert re.fullmatch(r"\d+\.\d+", info["version"])
+        written = {f"{key}.{field}" for key in ("images", "annotations") for row in content[key] for field in row}
+        standard = {"images.height", "images.width", "annotations.id", "annotations.image_id"}
+        assert info["fields"].keys() >= written - standard and "annotations.look" not in info["fields"]
+        assert info["fields"].keys() <= written, "nothing is described that is not there"
+        assert [image.get("time") for image in content["images"]] == [None, 0.04]
+        found = read_found(tmp_path / "d.json")
+        assert found.images == ["a.jpg", "clip_000001"] and found.classes == ["cat", "cat"]
+
     def test_nothing_written_is_still_json(self, tmp_path: Path) -> None:
         with CocoWriter(tmp_path / "d.json", NAMES):
             pass
@@ -126,10 +157,40 @@ class TestCsv:
         assert rows[1]["class"] == "Hündin" and rows[1]["track_id"] == ""
         assert "2 rows" in writer.summary()
 
+    def test_times_are_written_and_both_forms_are_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "d.csv"
+        with CsvWriter(path) as writer:
+            for index, time in enumerate((None, 0.0, 1 / 3)):
+                writer.write(Frame(frame().image, f"{index}.jpg", None, index, time), found((0, 0, 5, 5, 1, 0.4)))
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["time"] for row in rows] == ["", "0.0", "0.333333"]
+        earlier = tmp_path / "earlier.csv"
+        with earlier.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, [key for key in rows[0] if key != "time"], extrasaction="ignore")
+            table.writeheader(), table.writerows(rows)
+        new, old = read_found(path), read_found(earlier)
+        assert new.images == old.images == ["0.jpg", "1.jpg", "2.jpg"] and np.array_equal(new.boxes, old.boxes)
+
+    @pytest.mark.parametrize("name", ["caf\udce9.jpg", "\udcc6\udcfb.jpg", "a\\u00e9.jpg"])
+    def test_bytes_that_are_no_utf_8_are_read_again(self, tmp_path: Path, name: str) -> None:
+        for writer in (CsvWriter(tmp_path / "d.csv"), CocoWriter(tmp_path / "d.json", NAMES)):
+            with writer:
+                writer.write(frame(name), found((0, 0, 5, 5, 1, 0.4)))
+            writer.path.read_text(encoding="utf-8")
+            assert read_found(writer.path).images == [name]
+
+    @pytest.mark.parametrize("name", ["=cmd|'calc'!A1.jpg", "-1.jpg", "+a.jpg", "@b.jpg"])
+    def test_names_are_no_formulas(self, tmp_path: Path, name: str) -> None:
+        with CsvWriter(tmp_path / "d.csv") as writer:
+            writer.write(frame(name), found((0, 0, 5, 5, 1, 0.4)))
+        (image,) = read_found(tmp_path / "d.csv").images
+        assert str(image)[0] == "." and ImageNames([name, "other.jpg"]).find(str(image)) == 0
+
     def test_track_ids_are_written(self, tmp_path: Path) -> None:
         with CsvWriter(tmp_path / "d.csv") as writer:
             writer.write(frame(), Detections([[0, 0, 1, 1]], [0], [0.5], track_ids=[12]))  # type: ignore[arg-type]
-        assert (tmp_path / "d.csv").read_text().splitlines()[1].endswith(",12")
+        assert (tmp_path / "d.csv").read_text().splitlines()[1].endswith(",12,")
 
 
 class TestMot:
@@ -178,3 +239,42 @@ class TestMot:
     def test_detections_without_identities_are_refused(self, tmp_path: Path) -> None:
         with MotWriter(tmp_path / "tracks.txt") as writer, pytest.raises(ValueError, match="track_ids"):
             writer.write(frame("street.jpg"), found((0, 0, 10, 20, 0, 0.9)))
+
+
+class TestLabelFiles:
+    def test_label_files_hold_all_images_each_once(self, tmp_path: Path) -> None:
+        names = ["a/x.jpg", "b/x.jpg", "b/x.png", "classes.jpg"]
+        for writer in (YoloWriter(tmp_path / "yolo", NAMES), VocWriter(tmp_path / "voc")):
+            with writer:
+                for index, name in enumerate(names):
+                    writer.write(frame(name, index), found((8, 6, 40, 30, 2, 0.9)) if index else found())
+        yolo = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "yolo").iterdir()}
+        assert yolo.pop("classes.txt").splitlines() == list(NAMES)
+        assert sorted(yolo) == ["b_x.txt", "classes_jpg.txt", "x.txt", "x_png.txt"]
+        assert yolo["x.txt"] == "", "looked at, and nothing found"
+        # https://docs.ultralytics.com/datasets/detect: class, centre x, centre y, width, height in shares
+        assert [float(v) for v in yolo["b_x.txt"].split()] == pytest.approx([2, 0.3, 0.3, 0.4, 0.4])
+        trees = [ElementTree.parse(path) for path in sorted((tmp_path / "voc").iterdir())]
+        assert [tree.findtext("filename") for tree in trees] == ["b/x.jpg", "classes.jpg", "a/x.jpg", "b/x.png"]
+        assert [tree.findtext("object/name") for tree in trees] == ["bird, big", "bird, big", None, "bird, big"]
+        # VOC counts pixels from 1 and includes the last
+        edges = [trees[0].findtext(f"object/bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
+        assert edges == ["9", "7", "40", "30"]
+
+    @pytest.mark.parametrize("name", ["a\x01b.jpg", "<&>.jpg", "caf\udce9.jpg"])
+    def test_xml_of_any_name_is_read(self, tmp_path: Path, name: str) -> None:
+        with VocWriter(tmp_path) as writer:
+            writer.write(frame(name), found())
+        (path,) = tmp_path.iterdir()
+        assert ElementTree.parse(path).findtext("size/width") == "80"
+
+    def test_crops_are_in_folders_by_class(self, tmp_path: Path) -> None:
+        names = ("a/b", "..", "CON?")
+        image = np.arange(60 * 80 * 3, dtype=np.uint8).reshape(60, 80, 3)
+        boxes = [[8, 6, 40, 30], [-5, -5, 0.5, 0.5], [90, 90, 99, 99], [10, 10, 10, 10]]
+        objects = Detections(boxes, [0, 1, 2, 2], [0.9] * 4, class_names=names)  # type: ignore[arg-type]
+        with CropWriter(tmp_path / "crops") as writer:
+            writer.write(Frame(image, "x.jpg", Path("x.jpg"), 0), objects)
+        sizes = {p.relative_to(tmp_path / "crops").as_posix(): read_image(p).shape[:2] for p in tmp_path.rglob("*.jpg")}
+        assert sizes == {"a_b/x_1.jpg": (24, 32), "_/x_2.jpg": (1, 1), "CON_/x_4.jpg": (1, 1)}
+        assert "3 objects" in writer.summary()

@@ -34,6 +34,7 @@ KINDS = (
     "files with scores (class x y width height score), VOC's comp4_det_SPLIT_CLASS.txt, KITTI's result files (16 "
     "columns), or CrowdHuman's (.odgt)"
 )
+_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # of a file name that is no UTF-8
 _VOC_FILE = re.compile(r"comp\d+.*_det_(.+)$")
 
 
@@ -253,7 +254,8 @@ def read_csv(path: Path) -> FoundBoxes:
     for row in rows:
         where = f"{path}: line {rows.line_num}"
         values = [row[name] or "" for name in ("x1", "y1", "x2", "y2", "score")]
-        found.add(row["image"], row["class"], _values(values, where), where)
+        image = _BYTE.sub(lambda match: chr(int(match[1], 16)), row["image"])
+        found.add(image, row["class"], _values(values, where), where)
     found.seen = list(dict.fromkeys(found.images))
     return found
 

@@ -120,8 +120,10 @@ def write_voc(
         names_of = [class_names[label] for label in truth.labels]
         objects = zip(truth.boxes, names_of, truth.ignore, strict=True)
         text = annotation_text(name, (truth.height, truth.width), objects, decimals=decimals)
-        (folder / "Annotations" / name).with_suffix(".xml").write_text(text, encoding="utf-8")
-    path.write_text("".join(f"{Path(name).stem}\n" for name in names), encoding="utf-8")
+        file = (folder / "Annotations" / name).with_suffix(".xml")
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")  # XML has no bytes that are no UTF-8
+    text = "".join(f"{Path(name).stem}\n" for name in names)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")  # as such names are read
     labels = "".join(f"{name}:::\n" for name in class_names)
     (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{labels}", encoding="utf-8")
     return path

@@ -20,24 +20,29 @@ from centernet.cli.output import (
     add_detector_options,
     add_output_options,
     add_source_options,
+    drawing_options,
+    output_folder,
     source_argument,
 )
 from centernet.detections import Detections
 from centernet.inference import (
     CocoResultsWriter,
     CocoWriter,
+    CropWriter,
     CsvWriter,
     Detector,
     Frame,
     ImageWriter,
     VideoWriter,
+    VocWriter,
     Writer,
+    YoloWriter,
 )
 from centernet.inference.several import open_sources
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 
-FORMATS = ("images", "video", "json", "csv")
+FORMATS = ("images", "video", "json", "csv", "txt", "txt_scores", "voc", "crops")
 DESCRIPTION = (
     "Find objects in images, folders (by name, without subfolders), patterns, videos, or what a camera or a stream "
     "shows."
@@ -46,15 +51,18 @@ EPILOG = """examples:
   centernet detect photo.jpg
   centernet detect photos --model best.ckpt --output found --score-threshold 0.5 --format images,json,csv
   centernet detect "shots/**/*.png" --model best.ckpt
-  centernet detect clip.mp4 --model best.onnx --format csv --classes person,car
+  centernet detect clip.mp4 --model best.onnx --classes person,car --labels name
+  centernet detect photos --model best.ckpt --format txt,crops   label files to correct, and the objects themselves
   centernet detect 0 --model best.onnx --format csv              the first camera, until Ctrl-C
   centernet detect aerial.tif --model best.onnx --tile           small objects of a big image
   centernet detect val2017 --model best.ckpt --format json --annotations instances_val2017.json --score-threshold 0
 
-json: one file in COCO's form (images, categories from 1, annotations with a score; boxes x y w h). With --annotations
-COCO's list of results, with the ids of images and categories in that file, for pycocotools or `centernet evaluate`.
-csv: one row an object, with the corners x1 y1 x2 y2. Both are in pixels of the images themselves, and have what further
-heads add (values, points, boxes), but for vectors such as embeddings. video: one for each source, with boxes drawn."""
+images: drawings. video: one for each source, with the drawings. json: one file in COCO's form (images, categories from
+1, annotations with a score; boxes x y w h). With --annotations it has the ids of images and categories in that file;
+results.json is COCO's list of results, for pycocotools or `centernet evaluate`. csv: one row an object, with the
+corners x1 y1 x2 y2. Both are in pixels of the images themselves, and have what further heads add (values, points,
+boxes), but for vectors such as embeddings. txt: YOLO's label files (class x y width height); txt_scores: with the score
+at the end. voc: Pascal VOC's XML. crops: the objects cut out, in a folder for each class."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -67,16 +75,19 @@ def main(arguments: Sequence[str]) -> int:
     inputs = [given.model, given.annotations]
     output = Output(sources.values(), "image", inputs=inputs)  # before the model is read: a wrong path is told at once
     detector = Detector(**given_options(given, Detector))
-    folder: Path = given.output
-    path, results = folder / "detections.json", None
-    if given.annotations is not None:
-        results = CocoResultsWriter(path, CocoIds.read(given.annotations), detector.class_names)
-        images = [item for source in sources.values() if not source.is_moving for item in source.items]
-        results.check([str(item) for item in images if isinstance(item, (str, PathLike))])  # before a thing is written
-    writers: dict[str, Writer] = {
-        "images": ImageWriter(folder / "images"),
-        "json": results or CocoWriter(path, detector.class_names),
-        "csv": CsvWriter(folder / "detections.csv", detector.columns),
+    folder, drawing = output_folder(given.output, "detections", sources), drawing_options(given)
+    names, ids = detector.class_names, None if given.annotations is None else CocoIds.read(given.annotations)
+    results = CocoWriter(folder / "detections.json", names, ids=ids)
+    images = [item for source in sources.values() if not source.is_moving for item in source.items]
+    results.check([str(item) for item in images if isinstance(item, (str, PathLike))])  # before a thing is written
+    writers: dict[str, list[Writer]] = {
+        "images": [ImageWriter(folder / "images", **drawing)],
+        "json": [results, *([CocoResultsWriter(folder / "results.json", ids, names)] if ids else [])],
+        "csv": [CsvWriter(folder / "detections.csv", detector.columns)],
+        "txt": [YoloWriter(folder / "labels", names)],
+        "txt_scores": [YoloWriter(folder / "labels_with_scores", names, with_scores=True)],
+        "voc": [VocWriter(folder / "Annotations")],
+        "crops": [CropWriter(folder / "crops")],
     }
     found: Counter[str] = Counter()
 
@@ -92,15 +103,16 @@ def main(arguments: Sequence[str]) -> int:
     def part(name: str, source: Source) -> Part:
         frames = detector.stream(source, on_error=None if output.total == 1 else output.left_out)
         formats: list[str] = given.format or ["video" if source.is_moving else "images", "json"]
-        shared = [writers[name] for name in formats if name in writers]
+        shared = [writer for kind in formats for writer in writers.get(kind, ())]
         path = folder / (name if len(sources) > 1 else "detections")
-        own = [VideoWriter(path, frame_rate=(source.frame_rate or 30.0) / source.every)] * ("video" in formats)
+        rate = (source.frame_rate or 30.0) / source.every
+        own = [VideoWriter(path, frame_rate=rate, audio=given.audio, **drawing)] if "video" in formats else []
         return Part(name, _named(frames, name, source), shared, own)
 
     code = output.write((part(name, source) for name, source in sources.items()), see, headline)
-    if results is not None and results.left_out:
+    if results.left_out:
         classes = ", ".join(f"{name} {number}" for name, number in results.left_out.most_common(10))
-        print(f"left out of {path}, as {given.annotations} does not have their classes: {classes}")
+        print(f"left out of {results.path}, as {given.annotations} does not have their classes: {classes}")
     return code
 
 
@@ -121,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     add_output_options(parser, "detections", FORMATS, None, "images,json, of a video video,json")
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE",
-        help="COCO's file of annotations of these images: json is a list of results with its ids",
+        help="COCO's file of annotations of these images: json has its ids",
     )  # fmt: skip
     add_detector_options(parser, "score_threshold")
     return parser

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
+
+import cv2
 
 from centernet.cli.arguments import OptionType, add_options, choice_list, fraction, parameter_texts, positive
 from centernet.cli.progress import Progress, say
 from centernet.detections import Detections
+from centernet.drawing import Label, draw
+from centernet.fonts import open_font
 from centernet.images import ImageError
 from centernet.inference import Detector, Frame, SourceError, Writer
 from centernet.inference.guard import Inputs
@@ -22,6 +27,11 @@ MODEL = (
     "checkpoint (.ckpt) that `centernet fit` wrote, a file of `centernet export` (.onnx, .xml, .pt2, .pt), a folder, "
     "or a model of the package; default: %(default)s"
 )
+DRAWING = ("labels", "line_width", "font")
+RESULTS = ("detections", "tracks", "results", "images", "crops", "labels", "labels_with_scores", "Annotations")
+"""Names, without suffixes, of files and folders that `detect` and `track` write."""
+BY_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
+"""Errors of the system that lie in the name of one file; others, such as a full disk, end a run."""
 
 
 def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -41,15 +51,52 @@ def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
 def add_output_options(
     parser: argparse.ArgumentParser, folder: str, formats: Sequence[str], default: str | None, shown: str
 ) -> None:
-    """Add --model, --output and --format, which also takes the former name of images."""
+    """Add --model, --output, --format, which also takes the former name of images, --no-audio, and of drawings."""
     known = choice_list(formats)
     parser.add_argument("--model", default="voc-lite", help=MODEL)
-    parser.add_argument("--output", type=Path, default=Path(folder), metavar="DIR", help="default: %(default)s")
+    text = f"folder of the results; default: {folder}, or {folder}2, … where that is there already"
+    parser.add_argument("--output", type=Path, metavar="DIR", help=text)
     parser.add_argument(
         "--format", metavar="LIST", default=default,
         type=lambda text: known(",".join("images" if name == "pictures" else name for name in text.split(","))),
         help=f"some of {','.join(formats)}, with commas between; default: {shown}",
     )  # fmt: skip
+    text = "video: leave out the sound of the source, which is kept otherwise (with PyAV)"
+    parser.add_argument("--no-audio", dest="audio", action="store_false", help=text)
+    texts = parameter_texts(draw)
+    kinds: dict[str, tuple[OptionType, str]] = {
+        "labels": (choice_list(get_args(Label)), "LIST"),
+        "line_width": (positive, "N"),
+        "font": (_font, "FILE"),
+    }
+    for name, (kind, metavar) in kinds.items():
+        option, help = f"--{name.replace('_', '-')}", texts[name].replace("%", "%%")
+        parser.add_argument(option, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=help)
+
+
+def drawing_options(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `centernet.drawing.draw` that were given."""
+    return {name: getattr(given, name) for name in DRAWING if hasattr(given, name)}
+
+
+def output_folder(given: Path | None, name: str, sources: Collection[str]) -> Path:
+    """Return the folder for the results of a run: the one given, after a word on those of earlier runs that are there,
+    else the first of NAME, NAME2, … that is not there.
+
+    Args:
+        given: the value of --output.
+        name: of the folder where none is given.
+        sources: their names, which files have where there are several.
+    """
+    if given is None:
+        numbered = (Path(f"{name}{number}") for number in count(2))
+        return next(folder for folder in chain([Path(name)], numbered) if not folder.exists())
+    known = {*RESULTS, *(sources if len(sources) > 1 else ())}
+    earlier = sorted(path.name for path in given.iterdir() if path.stem in known) if given.is_dir() else []
+    if earlier:
+        text = f"{given} has results of an earlier run already ({', '.join(earlier)})"
+        say(f"{text}: files of equal names are replaced, the others stay beside the new ones")
+    return given
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +146,7 @@ class Output:
         self.live = any(source.live for source in sources)
         self.progress = Progress(self.total, unit=f"{unit}s")
         self.problems: list[ValueError] = []
+        self.unwritten: set[str] = set()  # frames
         self.written: list[Writer] = []
         self.frames = self.came = 0
 
@@ -119,7 +167,7 @@ class Output:
         What is said at the end begins with what `headline` makes of the number of frames, such as "3 images". A video
         of several that breaks off does not end the run.
         """
-        whole = False
+        whole, wrote = False, "wrote"
         try:
             with ExitStack() as stack:
                 for part in parts:
@@ -130,6 +178,9 @@ class Output:
         except KeyboardInterrupt:  # how one stops a camera
             if not self.live:
                 raise
+        except OSError:  # a full disk
+            wrote = "not whole, as writing failed:"
+            raise
         finally:  # also after an error or Ctrl-C: what was done is whole
             self.progress.close(whole=whole)
             print(headline(counted(self.frames, self.unit)))
@@ -137,11 +188,13 @@ class Output:
                 print(f"{counted(self.came, 'image')} came: the newest was taken each time, to stay live")
             if self.problems:
                 print(f"{len(self.problems)} left out because they could not be read; the reasons are above")
+            if self.unwritten:
+                print(f"{len(self.unwritten)} could not be written in every format; the reasons are above")
             if self.notes:
                 print("\n".join(self.notes))
             if self.written:
-                print("wrote " + ", ".join(writer.summary() for writer in self.written))
-        return 1 if self.problems else 0
+                print(f"{wrote} " + ", ".join(writer.summary() for writer in self.written))
+        return 1 if self.problems or self.unwritten else 0
 
     def _write(
         self, part: Part, writers: Sequence[tuple[Writer, ExitStack]], see: Callable[[str, Detections], None]
@@ -156,7 +209,10 @@ class Output:
                     if writer not in self.written:  # nothing is made before there is something to write
                         stack.enter_context(writer)
                         self.written.append(writer)
-                    writer.write(frame, detections)
+                    try:
+                        writer.write(frame, detections)
+                    except (ValueError, OSError, MemoryError, cv2.error) as error:
+                        self._not_written(frame, error)
                 self.frames += 1
                 self.progress.advance()
                 see(part.name, detections)
@@ -165,8 +221,24 @@ class Output:
                 raise
             self.left_out(error)
 
+    def _not_written(self, frame: Frame, error: Exception) -> None:
+        """Tell of a frame that alone cannot be written; raise the error where it ends the run."""
+        if isinstance(error, OSError) and not isinstance(error, ValueError) and error.errno not in BY_NAME:
+            text = f"{frame.location}: what was found cannot be written ({error}); free space, or give another --output"
+            raise error if error.errno is None else OSError(text) from error
+        self.unwritten.add(frame.location)
+        say(f"not written: {frame.location}: {error}")
+
 
 def _side(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels; put a bare --tile behind the source")
     return int(text)
+
+
+def _font(text: str) -> str:
+    try:
+        open_font(text, 32)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text

@@ -17,10 +17,22 @@ from centernet.cli.output import (
     add_detector_options,
     add_output_options,
     add_source_options,
+    drawing_options,
+    output_folder,
     source_argument,
 )
 from centernet.detections import Detections
-from centernet.inference import CocoWriter, Detector, ImageWriter, MotWriter, VideoWriter, Writer, track
+from centernet.inference import (
+    CocoWriter,
+    CropWriter,
+    CsvWriter,
+    Detector,
+    ImageWriter,
+    MotWriter,
+    VideoWriter,
+    Writer,
+    track,
+)
 from centernet.inference.several import open_sources
 from centernet.inference.sources import Source
 from centernet.inference.stored_detections import StoredDetections
@@ -28,7 +40,7 @@ from centernet.inference.tracking import make_tracker
 from centernet.inference.writers import counted
 from centernet.tracking import TrackerOptions
 
-FORMATS = ("mot", "json", "video", "images")
+FORMATS = ("mot", "json", "csv", "video", "images", "crops")
 DESCRIPTION = "Follow objects through videos, folders of frames (by name) or the images of a camera."
 EPILOG = """examples:
   centernet track street.mp4 --model best.ckpt --classes person,car
@@ -43,8 +55,8 @@ Identities and numbers of frames begin anew with each of several sources, which 
 
 mot: MOTChallenge's text, frame,id,left,top,width,height,score,-1,-1,-1, frames and pixels counted from 1, as TrackEval
 reads it; --class-column for several classes.
-json: one file in COCO's form, with a track_id in each annotation. video: H.264 where an encoder is installed
-(pip install 'centernet[video]'), else VP8. What was tracked before an interruption is in the files."""
+json: one file in COCO's form, with a track_id in each annotation. csv: one row an object. video: H.264 where an encoder
+is installed (pip install 'centernet[video]'), else VP8. What was tracked before an interruption is in the files."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,8 +69,8 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("give a SOURCE, or --detections with a det.txt")
     if given.detections is not None and len(classes) > 1:
         parser.error("--detections: all boxes of such a file are of one class; --classes may name that one")
-    if not given.source and {"video", "images"} & set(formats):
-        parser.error("--format video and images draw on the frames: give their folder or video as the SOURCE, too")
+    if not given.source and {"video", "images", "crops"} & set(formats):
+        parser.error("--format video, images and crops need the frames: give their folder or video as the SOURCE, too")
     if not given.source and (given.every > 1 or given.sequences or given.recursive):
         parser.error(
             "--every, --sequences and --recursive choose among frames: give their folder or video as the SOURCE, too"
@@ -77,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
     else:
         output = Output(sources.values(), "frame", inputs=[given.model])
         detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
-    parts, folder = [], given.output
+    parts, folder, drawing = [], output_folder(given.output, "tracks", sources), drawing_options(given)
     for name, source in stretches:
         rate = _frame_rate(name, given.frame_rate, source, detector)
         audio = given.audio and _keeps_pace(source, given.frame_rate)
@@ -92,8 +104,10 @@ def main(arguments: Sequence[str]) -> int:
         writers: dict[str, Writer] = {
             "mot": MotWriter(folder / f"{stem}.txt", with_classes=given.class_column),
             "json": CocoWriter(folder / f"{stem}.json", detector.class_names),
-            "video": VideoWriter(folder / stem, frame_rate=rate / given.every, audio=audio),
-            "images": ImageWriter(folder / "images" if alone else folder / "images" / name),
+            "csv": CsvWriter(folder / f"{stem}.csv", detector.columns),
+            "video": VideoWriter(folder / stem, frame_rate=rate / given.every, audio=audio, **drawing),
+            "images": ImageWriter(folder / "images" / ("" if alone else name), **drawing),
+            "crops": CropWriter(folder / "crops" / ("" if alone else name)),
         }
         tracked = track(detector, tracker, source, on_error=output.left_out)
         parts.append(Part(name, tracked, (), [writers[kind] for kind in formats]))
@@ -141,8 +155,6 @@ def _parser() -> argparse.ArgumentParser:
     add_output_options(parser, "tracks", FORMATS, None, "mot,video, without SOURCE mot")
     text = "frames per second; default: what the source says, else 30"
     parser.add_argument("--frame-rate", type=_rate, metavar="N", help=text)
-    text = "video: leave out the sound of the source, which is kept otherwise (with PyAV)"
-    parser.add_argument("--no-audio", dest="audio", action="store_false", help=text)
     add_detector_options(parser)
     group = parser.add_argument_group("tracker", "Each option differs from what the preset, or the model, says.")
     group.add_argument("--preset", help="sort, fairmot, bytetrack or default; default: what the model says of itself")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from .. import boxes as box_ops
+from ..drawing import class_colour
 from ..images import ImageError
 from .findings import KINDS, DatasetReport, Finding, counted
 from .report_text import report_tables
@@ -69,7 +70,6 @@ def report_as_html(
     """Return the page, with samples of training or why there are none, and YAML to train with."""
     figures = () if isinstance(samples, str) else samples
     names = dict.fromkeys([*report.class_names, *(name for shown in figures for name in shown.classes)])
-    angles = {name: 205 + 137.508 * place for place, name in enumerate(names)}  # the golden angle: neighbours differ
     loader = PackageLoader("centernet")
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     templates.filters["counted"] = counted
@@ -80,12 +80,17 @@ def report_as_html(
         samples=samples,
         configuration=configuration,
         tables=report_tables(report),
-        colours={name: f"hsl({angle % 360:.0f} 75% 52%)" for name, angle in angles.items()},
+        colours=class_colours(names),
         kinds=KINDS,
         figure_of=_figure_of,
         examples=_examples,
         crops=_crops,
     )
+
+
+def class_colours(names: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each class as CSS has it: that of drawings."""
+    return {name: "rgb({} {} {})".format(*class_colour(place)) for place, name in enumerate(names)}
 
 
 def _figure_of(report: DatasetReport, name: str, index: int, with_split: bool = False) -> Figure | None:

@@ -53,10 +53,9 @@ class _FolderWriter:
         """Nothing is open."""
 
     def _free_name(self, frame: Frame) -> str:
-        if frame.path is not None and frame.path.parent.resolve() == self.folder.resolve():
-            raise ValueError(
-                f"{self.folder}: the images themselves are in this folder; choose another for what is drawn"
-            )
+        told = self._inputs.paths or frame.path is None
+        if not told and frame.path.parent.resolve() == self.folder.resolve():  # any file here may be another input
+            raise ValueError(f"{self.folder}: the images themselves are in this folder; choose another for the results")
         name = PurePath(frame.name)
         stem = name.stem if frame.is_file else name.name
         candidates = [stem, f"{name.parent.name}_{stem}"] if name.parent.name else [stem]
@@ -162,6 +161,7 @@ class YoloWriter(_FolderWriter):
         super().__enter__()
         if self.class_names:
             text = "".join(f"{name}\n" for name in self.class_names)
+            self._inputs.check(self.folder / "classes.txt")
             (self.folder / "classes.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         return self
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from centernet.annotations.mot import read_mot_detections
 from centernet.annotations.problems import DataError
-from centernet.detections import Detections
+from centernet.detections import Column, Detections
 from centernet.inference.sources import ErrorHandler, Frame, SourceLike, frames, open_source, read_sequence_info
 
 MOST_FRAMES = 10_000_000  # a number beyond is no frame's: four days at 30 frames a second
@@ -34,7 +34,7 @@ class StoredDetections:
         self, path: str | os.PathLike[str], source: SourceLike | None = None, *, class_name: str | None = None
     ) -> None:
         self.path = Path(path)
-        self.name, self.tracker = str(path), dict[str, Any]()
+        self.name, self.tracker, self.columns = str(path), dict[str, Any](), tuple[Column, ...]()
         self._by_frame = read_mot_detections(path, class_names=[class_name or "pedestrian"])
         if wrong := [number for number in self._by_frame if not 1 <= number <= MOST_FRAMES]:
             raise DataError(f"{path}: frame {wrong[0]}: expected frames numbered from 1 to {MOST_FRAMES} at most")

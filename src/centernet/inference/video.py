@@ -45,6 +45,9 @@ class _Encoder(Protocol):
     def close(self, end: float) -> None:
         """Finish the file; the last image is shown until this time."""
 
+    def abandon(self) -> None:
+        """Give up a file without frames."""
+
 
 class VideoWriter:
     """Writes the frames with their boxes, and with the trails of identities, as one video.
@@ -57,6 +60,7 @@ class VideoWriter:
         frame_rate: frames per second, where frames have no times; where they have, the usual number.
         trail_seconds: how far trails reach back.
         audio: keep the sound of the video that the first frame is from, which needs PyAV.
+        drawing: options of `centernet.drawing.draw`.
     """
 
     def __init__(
@@ -66,8 +70,9 @@ class VideoWriter:
         frame_rate: float = 30.0,
         trail_seconds: float = 1.0,
         audio: bool = True,
+        **drawing: Any,
     ) -> None:
-        self.path, self.frame_rate, self.audio = Path(path), frame_rate, audio
+        self.path, self.frame_rate, self.audio, self.drawing = Path(path), frame_rate, audio, drawing
         self._trails = Trails(max(1, round(trail_seconds * frame_rate)))
         self._encoder: _Encoder | None = None
         self._frames = 0
@@ -90,8 +95,11 @@ class VideoWriter:
             self._encoder = None
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Draw and encode a frame; an OSError where no encoder works, or the file cannot be written."""
-        drawn = draw(self._trails.draw(frame.image, detections), detections)
+        """Draw and encode a frame; an OSError where no encoder works, or the file cannot be written.
+
+        An image that the encoder refuses, as one that is too long for H.264, is a ValueError; others may follow.
+        """
+        drawn = draw(self._trails.draw(frame.image, detections), detections, **self.drawing)
         if self._encoder is None:
             self.protect(Inputs([frame.path]))
             self._begin(frame, drawn.shape[:2])
@@ -102,7 +110,16 @@ class VideoWriter:
             drawn = np.pad(drawn, [(0, self._odd[0]), (0, self._odd[1]), (0, 0)], mode="edge")
         before, self._time, self._duration = self._time, self._clock(frame.time), frame.duration
         self._step = self._time - before if self._frames else self._step
-        self._encoder.write(drawn, self._time)
+        try:
+            self._encoder.write(drawn, self._time)
+        except OSError:
+            raise
+        except Exception as error:  # FFmpeg's
+            if not self._frames:  # the encoder is only open for this size
+                self._encoder.abandon()
+                self._encoder, self.path = None, self.path.with_suffix("")
+            height, width = drawn.shape[:2]
+            raise ValueError(f"an image of {width}×{height} cannot be encoded as {self._codec} ({error})") from error
         self._frames += 1
 
     def summary(self) -> str:
@@ -162,6 +179,11 @@ class _OpenCvEncoder:
     def close(self, end: float) -> None:
         self._repeat(min(end * self._rate - self._written, LONGEST_STILL * self._rate))
         self._writer.release()
+
+    def abandon(self) -> None:
+        """Give up a file without frames."""
+        self._writer.release()
+        self.path.unlink(missing_ok=True)
 
     def _repeat(self, late: float) -> None:
         for _ in range(round(late) if late > 0.75 and self._last is not None else 0):
@@ -228,6 +250,12 @@ class _AvEncoder:
                 self._sound.close(end)
         finally:
             self._container.close()
+
+    def abandon(self) -> None:
+        """Give up a file without frames."""
+        with contextlib.suppress(Exception):
+            self._container.close()
+        self.path.unlink(missing_ok=True)
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:

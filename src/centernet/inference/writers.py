@@ -44,6 +44,10 @@ FIELDS = {
 """What the fields of the JSON file are."""
 
 
+FORMULA = ("=", "+", "-", "@")
+"""Letters that make a cell of a table a formula for spreadsheets."""
+
+
 class Writer(Protocol):
     """Anything that frames and their detections can be handed to, one by one."""
 
@@ -170,7 +174,8 @@ class CocoWriter:
         else:
             number, rows = self._given.rows(frame, detections)
         height, width = frame.size_hw
-        self._add("images", {"id": number, "file_name": frame.name, "height": height, "width": width})
+        image = {"id": number, "file_name": frame.name, "height": height, "width": width}
+        self._add("images", image if frame.time is None else {**image, "time": round(frame.time, 6)})
         for row in rows:
             area = round(row["bbox"][2] * row["bbox"][3], 3)
             self._add("annotations", {"id": self._counts["annotations"] + 1, **row, "area": area, "iscrowd": 0})
@@ -288,8 +293,8 @@ class _TextWriter:
 
 
 class CsvWriter(_TextWriter):
-    """Writes a table with one row an object: image, class, score, corners in original pixels, track id where there is
-    one, and further columns.
+    """Writes a table with one row an object: image, class, score, corners in original pixels, track id and time in
+    seconds where there are such, and further columns.
 
     Columns of several numbers have a place for each, named by its number; vectors are left out.
 
@@ -298,7 +303,7 @@ class CsvWriter(_TextWriter):
         columns: that detections have beside boxes, labels and scores.
     """
 
-    COLUMNS = ("image", "frame", "label", "class", "score", "x1", "y1", "x2", "y2", "track_id")
+    COLUMNS = ("image", "frame", "label", "class", "score", "x1", "y1", "x2", "y2", "track_id", "time")
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[Column] = ()) -> None:
         super().__init__(path)
@@ -317,9 +322,11 @@ class CsvWriter(_TextWriter):
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the objects of a frame."""
+        name = f"./{frame.name}" if frame.name.startswith(FORMULA) else frame.name
         for one in detections:
-            row = [frame.name, frame.index, one.label, one.name, round(one.score, 5)]
+            row = [name, frame.index, one.label, one.name, round(one.score, 5)]
             row += [*(round(v, 2) for v in one.bbox.tolist()), "" if one.track_id is None else one.track_id]
+            row.append("" if frame.time is None else round(frame.time, 6))
             row += [round(v, 4) for column in self._further for v in one.data[column.name].reshape(-1).tolist()]
             self._rows.writerow(row)
         self._wrote(len(detections))
