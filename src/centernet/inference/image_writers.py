@@ -53,8 +53,9 @@ class _FolderWriter:
         """Nothing is open."""
 
     def _free_name(self, frame: Frame) -> str:
-        told = self._inputs.paths or frame.path is None
-        if not told and frame.path.parent.resolve() == self.folder.resolve():  # any file here may be another input
+        if (
+            frame.path is not None and frame.path.parent.resolve() == self.folder.resolve()
+        ):  # else the next run reads both
             raise ValueError(f"{self.folder}: the images themselves are in this folder; choose another for the results")
         name = PurePath(frame.name)
         stem = name.stem if frame.is_file else name.name
