@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from centernet.data import DetectionDataset
 from centernet.evaluation import CocoEvaluator, CocoResult
-from centernet.export.graph import detached
+from centernet.export.graph import Prepared, detached
+from centernet.images import Preprocessing
 from centernet.inference import Detector
+from centernet.inference.exported import network_input
 from centernet.inference.model_metadata import ModelMetadata
-from centernet.inference.opening import open_runtime
+from centernet.inference.opening import open_file
 from centernet.inference.torch_runtime import TorchRuntime
 from centernet.network import Network
 
@@ -106,16 +108,20 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES
     return Difference(largest.pop("scores"), largest.pop("bboxes"), largest, unmatched, total)
 
 
-def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None:
+def check_file(path: Path, network: Network, prepared: Prepared) -> None:
     """Open a file as `Detector` does, run it on trial images, compare it with the network, and log the difference.
 
-    A float32 file whose detections are not the network's is a ValueError.
+    A float32 file whose detections, or raw maps where it has these alone, are not the network's is a ValueError.
     """
-    runtime: Any = open_runtime(path, device="cpu")
+    runtime: Any = open_file(path, device="cpu")
     reference, metadata = TorchRuntime(detached(network)), runtime.metadata
+    reference.labels = prepared.labels
     exact = metadata.precision == "float32"
-    for count, size in _trials(runtime, sample_hw):
+    for count, size in _trials(runtime, prepared.sample_hw):
         images = trial_images(count, size).numpy()
+        if not metadata.decoded:
+            _check_maps(path, runtime, reference.model, images)
+            continue
         expected = _eager(reference, images, metadata)
         got = runtime(images, metadata.num_detections)
         found = difference(expected, got, score_tolerance=SCORES if exact else 0.05)
@@ -132,13 +138,33 @@ def check_file(path: Path, network: Network, sample_hw: tuple[int, int]) -> None
 
 
 def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMetadata) -> Arrays:
-    """Return what the network finds in images as the file takes them; with a letterbox, in their pixels."""
+    """Return what the network finds in images as the file takes them, with boxes that end where the images do; with a
+    letterbox, in their pixels."""
     if not metadata.letterbox:
-        return reference(images, metadata.num_detections)
+        found = dict(reference(images, metadata.num_detections))
+        found["bboxes"] = Preprocessing(resize="keep").to_original(found["bboxes"], images.shape[1:3])
+        if reference.labels is not None:
+            found["labels"] = np.searchsorted(reference.labels, found["labels"])
+        return found
     detector = Detector(reference, score_threshold=0.0, num_detections=metadata.num_detections)
     found = detector([*images])
     base = {name: np.stack([getattr(one, name) for one in found]) for name in ("bboxes", "labels", "scores")}
     return base | {name: np.stack([one.data[name] for one in found]) for name in found[0].data}
+
+
+def _check_maps(path: Path, runtime: Any, network: Network, images: NDArray[np.uint8]) -> None:
+    """Compare raw maps, which a runtime gives in the order of the metadata's outputs, with those of the network."""
+    with torch.no_grad():
+        expected = network(network.normalize(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    got = runtime.run(network_input(images, runtime.metadata))
+    apart = {
+        name: float(np.abs(got[name] - raw.numpy()).max() / max(1.0, float(raw.abs().max())))
+        for name, raw in expected.items()
+    }
+    said = ", ".join(f"{value:.1g} in {name}" for name, value in apart.items())
+    if runtime.metadata.precision == "float32" and max(apart.values()) > COLUMNS:
+        raise ValueError(f"{path}: the raw maps are not the model's: {said} of their largest value. Please report it")
+    logger.info("%s: differs from PyTorch by at most %s of the largest value of each raw map", path.name, said)
 
 
 def _trials(runtime: Any, sample_hw: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:

@@ -54,5 +54,5 @@ def export(
     prepared = prepare(network, options, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     import_module(f"centernet.export.{kind.module}").write(prepared, path)
-    check_file(path, network, prepared.sample_hw)
+    check_file(path, network, prepared)
     return path

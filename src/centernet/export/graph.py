@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from centernet.detections import NUM_DETECTIONS
-from centernet.export.letterbox import Letterbox, Shrink
+from centernet.export.letterbox import Letterbox, Shrink, image_size
 from centernet.export.options import ExportOptions
 from centernet.inference.model_metadata import INPUT, OUTPUTS, Layout, ModelMetadata
+from centernet.inference.tracking import class_labels
 from centernet.network import Network
 from centernet.network.layers import OutputConv
 
@@ -28,6 +30,7 @@ class Prepared:
     metadata: ModelMetadata
     images: Tensor  # a sample input, two images
     options: ExportOptions
+    labels: tuple[int, ...] | None = None  # the network's, of the classes that the file finds; None for all
 
     @property
     def sample_hw(self) -> tuple[int, int]:
@@ -41,9 +44,17 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
 
     Arguments as of `export`; a sample that no graph takes and a head with a name that is taken are ValueErrors.
     """
+    only = options.raw_maps == "only"
     if images is None:
-        images = torch.zeros(1, *network.preprocessing.output_size((512, 512)), 3, dtype=torch.uint8)
-    layout = _layout(images)
+        size = network.preprocessing.output_size((512, 512))
+        planes = (options.input_type or ("float32" if only else "uint8")) == "float32"
+        images = torch.zeros(1, 3, *size) if planes else torch.zeros(1, *size, 3, dtype=torch.uint8)
+    layout, dtype = _layout(images), str(images.dtype).removeprefix("torch.")
+    if options.input_type not in (None, dtype):
+        raise ValueError(f"input_type {options.input_type!r}: the sample input is {dtype}; leave one of them out")
+    if options.classes is not None and only:
+        raise ValueError("classes: they are chosen where peaks are found, and raw_maps='only' leaves no peaks")
+    labels = None if options.classes is None else chosen_labels(network, options.classes)
     if options.letterbox and images.dtype != torch.uint8:
         raise ValueError(
             f"letterbox: the graph resizes uint8 images, the sample input is {images.dtype}; leave it out, or give "
@@ -52,17 +63,18 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
     names = (*OUTPUTS, *(column.name for column in network.columns))
     if clash := sorted(set(network.heads) & {INPUT, *names}):
         raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")
+    class_names = tuple(network.class_names or ())
     maps = tuple(network.heads) if options.raw_maps else ()
     metadata = ModelMetadata(
-        class_names=tuple(network.class_names or ()),
+        class_names=class_names if labels is None else tuple(class_names[label] for label in labels),
         preprocessing=network.preprocessing,
         stride=network.stride,
         num_detections=options.num_detections or network.num_detections or NUM_DETECTIONS,
-        dtype="uint8" if images.dtype == torch.uint8 else "float32",
+        dtype=dtype,  # type: ignore[arg-type] # `_layout` knows no others
         layout=layout,
         letterbox=options.letterbox,
-        outputs=(*names, *maps),
-        columns=network.columns,
+        outputs=maps if only else (*names, *maps),
+        columns=() if only else network.columns,
         maps=maps,
         precision=options.precision,
         score_threshold=options.score_threshold,
@@ -71,7 +83,16 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
     )
     twin = detached(network)
     twin.backbone.simplify()
-    return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu").contiguous(), options)
+    return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu").contiguous(), options, labels)
+
+
+def chosen_labels(network: Network, names: Sequence[str]) -> tuple[int, ...]:
+    """Return the labels of some classes, in the network's order; a ValueError where it cannot look for these alone."""
+    labels = tuple(sorted(set(class_labels(names, network.class_names or ()))))
+    if not labels or not network.takes_labels:
+        reason = f"the head {network.finder!r} finds all classes" if labels else "give the names of one or more"
+        raise ValueError(f"classes: {reason}")
+    return labels
 
 
 class DetectionGraph(nn.Module):
@@ -86,6 +107,10 @@ class DetectionGraph(nn.Module):
         assert (shrink is not None) == self.metadata.letterbox
         self.letterbox = None if shrink is None else Letterbox(self.network.preprocessing, shrink)
         self.dtype = next(self.network.parameters()).dtype
+        self.labels, numbers = prepared.labels, torch.zeros(self.network.num_classes, dtype=torch.int64)
+        if prepared.labels is not None:  # the file counts its own classes
+            numbers[list(prepared.labels)] = torch.arange(len(prepared.labels))
+        self.register_buffer("numbers", numbers, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs for images as the metadata say."""
@@ -94,22 +119,32 @@ class DetectionGraph(nn.Module):
             images = images.permute(0, 2, 3, 1)
         canvas = images
         if self.letterbox is not None:
-            canvas, *place = self.letterbox(images)
+            canvas, scale, shift, limits = self.letterbox(images)
         if metadata.dtype == "uint8":
             canvas = self.network.normalize(canvas.permute(0, 3, 1, 2))
         encoded = self.network(canvas.to(self.dtype))
-        found = self.network.decode_detections(encoded, metadata.num_detections)
+        maps = {name: encoded[name].float() for name in metadata.maps}
+        if not metadata.decoded:
+            return tuple(maps[name] for name in metadata.outputs)
+        found = self.network.decode_detections(encoded, metadata.num_detections, labels=self.labels)
+        if self.labels is not None:
+            found["labels"] = self.numbers[found["labels"]]  # type: ignore[index]
+            maps[self.network.finder] = maps[self.network.finder][:, list(self.labels)]
         if self.letterbox is not None:
-            found = self._to_original(found, *place)
-        tensors = found | {name: encoded[name].float() for name in metadata.maps}
-        return tuple(tensors[name] for name in metadata.outputs)
-
-    def _to_original(self, found: dict[str, Tensor], scale: Tensor, shift: Tensor, limits: Tensor) -> dict[str, Tensor]:
-        """Move boxes, and what else lies in input pixels, to the pixels of the images; boxes are cut at their edges."""
-        boxes = (found["bboxes"] - shift) / scale
+            found = self._to_original(found, scale, shift)
+        else:
+            planes = metadata.dtype == "float32" and metadata.layout == "NCHW"
+            limits = image_size(images.permute(0, 2, 3, 1) if planes else images, torch.float32).flip(0).repeat(2)
+        boxes = found["bboxes"]
         first, second = boxes[..., :2], boxes[..., 2:]  # a network may say that a width is negative
         boxes = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
-        moved = {"bboxes": torch.minimum(boxes.clamp(min=0), limits)}
+        found["bboxes"] = torch.minimum(boxes.clamp(min=0), limits)
+        tensors = found | maps
+        return tuple(tensors[name] for name in metadata.outputs)
+
+    def _to_original(self, found: dict[str, Tensor], scale: Tensor, shift: Tensor) -> dict[str, Tensor]:
+        """Move boxes, and what else lies in input pixels, to the pixels of the images."""
+        moved = {"bboxes": (found["bboxes"] - shift) / scale}
         for column in self.metadata.columns:
             values = found[column.name]
             if column.kind == "boxes":

@@ -106,10 +106,10 @@ def _area_sums(images: Tensor, count: int) -> Tensor:
     return (weights @ taken).reshape(images.size(0), count, images.size(2), images.size(3))
 
 
-def image_size(images: Tensor) -> Tensor:
-    """Return height and width of N×H×W×3 as 2 float64: a value of the graph in every format, by counting."""
+def image_size(images: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return height and width of N×H×W×3 as 2 numbers: a value of the graph in every format, by counting."""
     sides = (images[0, :, 0, 0], images[0, 0, :, 0])
-    return torch.stack([torch.ones_like(side, dtype=torch.float64).sum() for side in sides])
+    return torch.stack([torch.ones_like(side, dtype=dtype).sum() for side in sides])
 
 
 def _taps(

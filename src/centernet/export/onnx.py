@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from centernet.export.graph import DetectionGraph, Prepared, lower
-from centernet.export.options import OPSETS
+from centernet.export.opset import lower_opset, set_ir_version
+from centernet.export.options import OPSET
 from centernet.export.quantize import quantize
 from centernet.extras import require
 from centernet.inference.exported_torch_runtime import quietly
@@ -33,6 +35,7 @@ def save(prepared: Prepared, model: Any, path: Path) -> None:
     """Write an `onnx.ModelProto` with the metadata of a detector, and check its form."""
     onnx = require("onnx", "ONNX export")
     onnx.helper.set_model_props(model, {KEY: prepared.metadata.to_json()})
+    set_ir_version(model)
     # The shapes between are the exporter's guesses where the letterbox is concerned; readers infer them.
     del model.graph.value_info[:]
     onnx.save(model, path)
@@ -44,7 +47,7 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
 
     With `branches` small images pass by what shrinks large ones.
     """
-    metadata, opset = prepared.metadata, prepared.options.opset or OPSETS.start
+    metadata, opset = prepared.metadata, prepared.options.opset or OPSET
     height, width = (1, 2) if metadata.layout == "NHWC" else (2, 3)
     open_dims = {axis: torch.export.Dim.DYNAMIC for axis in (0, height, width)}
     shrink = _shrink_large if branches else _shrink
@@ -56,7 +59,7 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
             input_names=[INPUT],
             output_names=list(metadata.outputs),
             dynamic_shapes=(open_dims,),
-            opset_version=opset,
+            opset_version=max(opset, OPSET),
             custom_translation_table={torch.ops.centernet.shrink.default: _onnx_shrink},
             dynamo=True,
             verbose=False,
@@ -66,11 +69,22 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
         node.metadata_props.clear()  # the lines of source that made it, with their paths on this machine
     model = program.model_proto
     versions = {entry.domain: entry.version for entry in model.opset_import}
-    if versions.get("", 0) != opset:
+    if versions.get("", 0) != max(opset, OPSET):
         raise ValueError(f"opset={opset}: this model cannot be written in it, but in {versions.get('')}")
-    for axis, name in {0: "batch", height: "height", width: "width"}.items():
-        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    if opset < OPSET:
+        lower_opset(model, opset)
+    _name_axes(model, {0: "batch", height: "height", width: "width"}, metadata.maps)
     return model
+
+
+def _name_axes(model: Any, of_input: Mapping[int, str], maps: Sequence[str]) -> None:
+    """Name the open axes of inputs and outputs for those who look at the file."""
+    for port in (*model.graph.input, *model.graph.output):
+        of_output = {2: "map_height", 3: "map_width"} if port.name in maps else {1: "detections"}
+        for axis, name in ({0: "batch", **of_output} if port.name != INPUT else of_input).items():
+            dim = port.type.tensor_type.shape.dim[axis]
+            if not dim.HasField("dim_value"):
+                dim.dim_param = name
 
 
 def _shrink(images: Tensor, hw: Tensor, wanted: Tensor) -> Tensor:

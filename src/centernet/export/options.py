@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from centernet.inference.model_metadata import Precision
 
-OPSETS = range(18, 24)
-"""Versions of ONNX's operators that a file can be written in. onnxruntime since 1.14 reads 18, since 1.17 reads 20."""
+OPSETS = range(12, 24)
+"""Versions of ONNX's operators that a file can be written in. The form of the file is the oldest that has them."""
+
+OPSET = 18
+"""The version that is written unless another is asked for: onnxruntime since 1.14 reads it."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,17 @@ class ExportOptions:
         num_detections: rows an image, fewer where the map has fewer cells; default: the model's own.
         score_threshold: stands in the file, for programs that show detections.
         letterbox: resize and pad inside the graph: images of any size in, boxes in their own pixels out.
-        raw_maps: the maps of the heads as further outputs, by the heads' names.
+        classes: names of the classes that the file finds; others take no rows. Default: all.
+        raw_maps: the maps of the heads as further outputs, by the heads' names. "only": in place of the decode, for
+            programs that decode themselves.
+        input_type: uint8: RGB values of images N×H×W×3. float32: normalised N×3×H×W. Default: that of the sample, else
+            uint8, but float32 where the maps are the only outputs.
         precision: of the network; inputs, outputs and decode stay as they are. float16: half the size, for graphics
             cards and browsers. bfloat16: for processors with units for it. int8: 8-bit integers; needs `calibrate`.
         calibrate: folder of images like those that the model will see, on which the ranges of int8 are measured; labels
             are not needed.
         calibration_images: at most so many of them are used; ranges settle after one or two hundred.
-        opset: of onnx: version of its operators, 18 to 23; default: 18.
+        opset: of onnx: version of its operators, 12 to 23, see docs/deployment.md; default: 18.
         compile: of pt2: compile for this machine by AOTInductor; needs a C++ compiler.
         figures: stand in the file, such as ``{"AP": 0.37}``.
 
@@ -37,7 +45,9 @@ class ExportOptions:
     num_detections: int | None = None
     score_threshold: float = 0.3
     letterbox: bool = False
-    raw_maps: bool = False
+    classes: Sequence[str] | None = None
+    raw_maps: bool | Literal["only"] = False
+    input_type: Literal["uint8", "float32"] | None = None
     precision: Precision = "float32"
     calibrate: str | Path | None = None
     calibration_images: int = 200
@@ -54,6 +64,8 @@ class ExportOptions:
             raise ValueError(f"score_threshold: expected 0..1, got {self.score_threshold}")
         if self.opset is not None and self.opset not in OPSETS:
             raise ValueError(f"opset={self.opset}: expected one from {OPSETS.start} to {OPSETS.stop - 1}")
+        if self.raw_maps == "only" and self.letterbox:
+            raise ValueError("letterbox: it takes boxes back to the image's pixels, and raw_maps='only' leaves no boxes")
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,9 @@ class ExportedRuntime:
 
     @cached_property
     def outputs(self) -> list[str]:
-        """Names of the outputs that are no raw maps."""
-        return [name for name in self.metadata.outputs if name not in self.metadata.maps]
+        """Names of the outputs that are no raw maps; these, where there are no others."""
+        metadata = self.metadata
+        return [name for name in metadata.outputs if name not in metadata.maps or not metadata.decoded]
 
     @cached_property
     def preprocessing(self) -> Preprocessing:

@@ -45,7 +45,7 @@ class ModelMetadata:
         letterbox: the graph itself resizes and pads: images of any size in, boxes in their own pixels out. Without
             it the input is what `preprocessing` makes of an image, and boxes are in its pixels.
         outputs: names in the order in which the file gives them: `bboxes` N×K×4 float32, `labels` N×K int64, `scores`
-            N×K float32 (best first), the `columns` N×K×…, then the raw maps.
+            N×K float32 (best first), the `columns` N×K×…, then the raw maps; or the raw maps alone.
         columns: what heads add to detections. Empty in files of version 1, whose further outputs are vectors.
         maps: those of `outputs` that are raw maps N×C×H×W, by the names of their heads.
         precision: what the network computes in; the decode is always in float32.
@@ -69,6 +69,11 @@ class ModelMetadata:
     score_threshold: float = 0.3
     tracker: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def decoded(self) -> bool:
+        """False where the raw maps are the only outputs."""
+        return bool(set(OUTPUTS) & set(self.outputs))
 
     def to_json(self) -> str:
         """Return one line of JSON; figures that are not finite are left out, as JSON has no number for them."""
@@ -113,7 +118,7 @@ class ModelMetadata:
             raise wrong(f"is damaged ({error})") from error
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         metadata = cls(**plain)
-        named = [*OUTPUTS, *(column.name for column in metadata.columns), *metadata.maps]
+        named = [*(OUTPUTS if metadata.decoded else ()), *(column.name for column in metadata.columns), *metadata.maps]
         if version == _VERSION and sorted(named) != sorted(metadata.outputs):
             raise wrong(f"has the outputs {', '.join(metadata.outputs)}, but describes {', '.join(named)}")
         return metadata
@@ -139,7 +144,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "dtype": lambda value: value in get_args(Dtype),
     "layout": lambda value: value in get_args(Layout),
     "letterbox": lambda value: isinstance(value, bool),
-    "outputs": lambda value: _texts(value) and tuple(value[:3]) == OUTPUTS,
+    "outputs": lambda value: _texts(value) and (tuple(value[:3]) == OUTPUTS or not {*value} & {*OUTPUTS}),
     "columns": lambda value: isinstance(value, list) and all(isinstance(column, dict) for column in value),
     "maps": _texts,
     "precision": lambda value: value in get_args(Precision),

@@ -70,7 +70,11 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) 
     """
     device = device_name(device)
     if isinstance(model, (str, os.PathLike)):
-        return _open_file(Path(model), device, threads)
+        runtime = open_file(Path(model), device=device, threads=threads)
+        if not getattr(getattr(runtime, "metadata", None), "decoded", True):
+            text = "has the raw maps alone, for programs that decode themselves; export it without --raw-maps only"
+            raise ValueError(f"{model}: {text} to find objects with it here")
+        return runtime
     if hasattr(model, "decode_detections"):
         from centernet.inference.torch_runtime import TorchRuntime
 
@@ -82,7 +86,8 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) 
     raise TypeError(f"expected {expected}, got {type(model).__name__}")
 
 
-def _open_file(path: Path, device: str | None, threads: int | None) -> Runtime:
+def open_file(path: Path, *, device: Any = None, threads: int | None = None) -> Runtime:
+    """Open a model by its file, folder or name, as `open_runtime` does; also a file without a decode."""
     suffix = path.suffix.lower()
     graph = PACKAGED / path.name / GRAPH
     if str(path) == path.name and graph.is_file() and find_spec("torch") is None:

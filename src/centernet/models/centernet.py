@@ -79,7 +79,12 @@ class CenterNet(DetectionModule):
         return self.network.normalize(images)
 
     def decode_detections(
-        self, encoded: dict[str, Tensor], num_detections: int | None = None, *, score_threshold: float = 0.0
+        self,
+        encoded: dict[str, Tensor],
+        num_detections: int | None = None,
+        *,
+        score_threshold: float = 0.0,
+        labels: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
         """Decode the best boxes of each image from the maps of `forward`, as `centernet.network.Network` has it.
 
@@ -87,7 +92,9 @@ class CenterNet(DetectionModule):
             `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and the
             columns of other heads.
         """
-        return self.network.decode_detections(encoded, num_detections, score_threshold=score_threshold)
+        return self.network.decode_detections(
+            encoded, num_detections, score_threshold=score_threshold, labels=labels
+        )
 
     def inference_detection(
         self, source: str | PathLike[str] | Sequence[Any], num_detections: int | None = None, *, batch_size: int = 8

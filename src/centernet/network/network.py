@@ -5,6 +5,7 @@ Nothing here names a head: a detector is a dict of heads, one of which finds the
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ class Network(nn.Module):
     Attributes:
         stride: input pixels a cell of the raw maps.
         finder: name of the head that finds peaks.
+        takes_labels: whether that head can look for some classes alone, as `decode_detections` needs for `labels`.
         hyper_parameters: the `model` section that the network was built from; empty where it was built by hand.
 
     Raises:
@@ -96,6 +98,8 @@ class Network(nn.Module):
         if len(finders) != 1:
             raise ValueError(f"model.heads needs exactly one head that finds peaks (a HeatmapHead), got {finders}")
         self.finder = finders[0]
+        find_peaks: Any = self.heads[self.finder].find_peaks
+        self.takes_labels = "labels" in inspect.signature(find_peaks).parameters
         self.loss_weighting = loss_weighting
         if loss_weighting is not None:
             loss_weighting.check(self.heads.keys())
@@ -146,7 +150,12 @@ class Network(nn.Module):
         return maps
 
     def decode_detections(
-        self, encoded: dict[str, Tensor], num_detections: int | None = None, *, score_threshold: float = 0.0
+        self,
+        encoded: dict[str, Tensor],
+        num_detections: int | None = None,
+        *,
+        score_threshold: float = 0.0,
+        labels: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
         """Decode the best boxes of each image.
 
@@ -154,6 +163,7 @@ class Network(nn.Module):
             encoded: the maps of `forward`.
             num_detections: K, limited to the cells of the map; None: the model's own.
             score_threshold: scores below it become 0.
+            labels: of the classes to find; objects of others take none of the K rows. None for all.
 
         Returns:
             `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and the
@@ -161,7 +171,8 @@ class Network(nn.Module):
         """
         finder: Any = self.heads[self.finder]
         count = num_detections or self.num_detections or NUM_DETECTIONS
-        peaks = finder.find_peaks(encoded[self.finder], count)
+        some = {} if labels is None else {"labels": sorted(set(labels))}
+        peaks = finder.find_peaks(encoded[self.finder], count, **some)
         detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
         for name, head in self.heads.items():
             detections |= head.decode(encoded[name], peaks)  # type: ignore[operator]

@@ -5,6 +5,7 @@ Source: https://arxiv.org/abs/1904.07850, section 4.2: a cell that is no lower t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,7 +24,12 @@ class Peaks(NamedTuple):
 
 
 def find_peaks(
-    heatmap: Tensor, num_peaks: int, *, kernel: int = 3, order: Literal["per_class", "class_maximum"] = "per_class"
+    heatmap: Tensor,
+    num_peaks: int,
+    *,
+    kernel: int = 3,
+    order: Literal["per_class", "class_maximum"] = "per_class",
+    labels: Sequence[int] | None = None,
 ) -> Peaks:
     """Find the local maxima of a heatmap, the `num_peaks` highest of each image.
 
@@ -33,18 +39,24 @@ def find_peaks(
         kernel: side of the neighbourhood that a peak must dominate, odd.
         order: `per_class` a cell can be a peak of several classes (the original's top-k per class, then overall,
             which is the top-k over all); `class_maximum` a cell is a peak of its best class alone.
+        labels: of the classes whose peaks are sought; others take none of the K places. None for all.
 
     Returns:
         `Peaks`. Where an image has fewer maxima than K, the rest has score 0.
     """
     _, _, height, width = heatmap.shape
-    values, labels = heatmap, None
+    values, best_label = heatmap, None
+    chosen = None if labels is None else torch.tensor(labels, device=heatmap.device)
+    if chosen is not None and order == "per_class":
+        values = values.index_select(1, chosen)
     if kernel > 1:
         lower = values < F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
         values = values - lower.to(values.dtype) * torch.finfo(values.dtype).max  # `where` takes runtimes twice as long
     if order == "class_maximum":
-        values, labels = values.max(dim=1, keepdim=True)
-        labels = labels.flatten(1)
+        values, best_label = values.max(dim=1, keepdim=True)
+        if chosen is not None:
+            values = values.masked_fill(~(best_label[:, None] == chosen.view(-1, 1, 1, 1)).any(dim=1), -torch.inf)
+        best_label = best_label.flatten(1)
     # The best K values lie in the K rows of the highest maxima: two small searches in place of one over the whole map.
     # Rows of nothing make K of them where there are fewer, as a traced graph cannot tell.
     lines = values.flatten(1, 2)
@@ -61,7 +73,9 @@ def find_peaks(
     layer = line // height
     y = line - layer * height
     index = y * width + x
-    label = layer if labels is None else labels.gather(1, index)
+    label = layer if chosen is None else chosen[layer]
+    if best_label is not None:
+        label = best_label.gather(1, index)
     return Peaks(scores=best.float().sigmoid(), labels=label, cells=index, x=x.float(), y=y.float())
 
 

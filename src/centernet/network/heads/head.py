@@ -30,7 +30,7 @@ class Head(nn.Module):
     its `layers`, if nothing else), and says in `columns` what it adds to detections: the network, exported files,
     runtimes, writers and drawing carry it.
     `centernet.testing.check_head` runs the contract over it. One head of a model also has
-    `find_peaks(output, num_peaks) -> Peaks`.
+    `find_peaks(output, num_peaks, *, labels=None) -> Peaks`, which looks for the classes of `labels` alone.
 
     Attributes:
         columns: what `decode` adds beside boxes, labels and scores.

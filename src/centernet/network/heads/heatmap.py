@@ -7,6 +7,7 @@ probabilities in the loss.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -71,9 +72,9 @@ class HeatmapHead(Head):
             value = focal_loss(output, heatmap, background=targets.background, clamp=self.logit_clamp)
         return {"heatmap": self.weight * value}
 
-    def find_peaks(self, output: Tensor, num_peaks: int) -> Peaks:
-        """Find the best `num_peaks` cells of each image."""
-        return find_peaks(output, num_peaks, kernel=self.kernel, order=self.order)
+    def find_peaks(self, output: Tensor, num_peaks: int, *, labels: Sequence[int] | None = None) -> Peaks:
+        """Find the best `num_peaks` cells of each image, of some classes or all."""
+        return find_peaks(output, num_peaks, kernel=self.kernel, order=self.order, labels=labels)
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
         return {}  # every detection begins with the peaks' scores and labels
