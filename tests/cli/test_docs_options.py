@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 import pytest
 import yaml
 from PIL import Image, ImageOps
@@ -170,6 +171,7 @@ OPTIONS = [
     Row("track", "--detections", "--format mot", "det.txt", "fewer.txt"),
     Row("track", "--format", "--detections det.txt", "mot", "json"),
     Row("track", "--model", "photos --format mot --score-threshold 0.001", "first.ckpt", "second.ckpt"),
+    Row("track", "--no-audio", "clip.mp4 --model first.ckpt --format video --output out", "", None),
     Row("track", "--output", "--detections det.txt --format mot", "one", "other"),
     Row("track", "--preset", "--detections det.txt --format mot", "sort", "bytetrack"),
     Row("validate", "--ckpt_path", FIT, "first.ckpt", "second.ckpt", figures),
@@ -226,6 +228,25 @@ def write_detections(path: Path, frames: list[int]) -> None:
     """One object that walks to the right, and is missed in frames 4 to 7."""
     rows = [f"{frame},-1,{10 + 2 * frame},20,30,60,0.9,-1,-1,-1\n" for frame in frames if not 4 <= frame <= 7]
     path.write_text("".join(rows))
+
+
+def write_clip(path: Path) -> None:
+    """A few frames with sound."""
+    try:
+        import av
+    except ImportError:  # those rows cannot be tried then
+        return
+    with av.open(str(path), "w") as container:
+        video, audio = container.add_stream("libx264", rate=25), container.add_stream("aac", rate=48000)
+        video.height, video.width = 64, 64
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 * number, np.uint8), format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 19200), np.int16), format="s16", layout="mono")
+        tone.sample_rate, tone.pts = 48000, 0
+        for stream, last in ((audio, tone), (audio, None), (video, None)):
+            container.mux(stream.encode(last))
 
 
 def run(folder: Path, inputs: Path, line: str) -> str:
@@ -286,6 +307,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.json").write_text(json.dumps(content))
         torch.manual_seed(first)
         save_file(MobileNetV2(pretrained=False).state_dict(), folder / f"{name}.safetensors")
+    write_clip(folder / "clip.mp4")
     write_detections(folder / "det.txt", list(range(1, 16)))
     write_detections(folder / "fewer.txt", list(range(1, 12)))
     (folder / "video/gt").mkdir(parents=True)

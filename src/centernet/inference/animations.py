@@ -15,10 +15,16 @@ from centernet.images import LazyImage, open_image
 from centernet.inference.frame import SourceError
 from centernet.inference.shots import Shot
 
+_CONTAINERS = ((0, b"\x1a\x45\xdf\xa3"), (0, b"FLV\1"), (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (8, b"AVI "))
 _FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
 _SHORTEST, _SHOWN = 0.011, 0.1  # seconds: browsers show what states less than the one for the other
 _SUBFILE = 254  # tag of TIFF: bit 0 is a smaller version of another image, bit 2 a mask
 _MOST_PAGES = 1_000_000
+
+
+def is_container(head: bytes) -> bool:
+    """Return True for the first 16 bytes of a file that is a video, and can be no image."""
+    return any(head[at:].startswith(mark) for at, mark in _CONTAINERS) and head[8:12] != b"avis"
 
 
 def count_frames(path: Path) -> int:

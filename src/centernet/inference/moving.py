@@ -19,7 +19,7 @@ import numpy as np
 
 from centernet.images import LazyImage
 from centernet.inference import decoding
-from centernet.inference.animations import animation, count_frames
+from centernet.inference.animations import animation, count_frames, is_container
 from centernet.inference.frame import Frame, SourceError
 from centernet.inference.live import newest
 from centernet.inference.shots import INSTALL, Clock, Shot, Video
@@ -35,7 +35,6 @@ TIMEOUT = 10.0
 
 _JPEG = b"\xff\xd8\xff"
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat")
-_CONTAINERS = ((0, b"\x1a\x45\xdf\xa3"), (0, b"FLV\1"), (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (8, b"AVI "))
 _STILL = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"crx ", b"jp2 ", b"jpx ")  # brands of ISO's container
 
 
@@ -69,7 +68,7 @@ def _is_video(name: str, _: int) -> bool:
         return path.suffix.lower() in (".mjpg", ".mjpeg")
     if head[4:8] == b"ftyp" and head[8:12] in _STILL:
         return False
-    if any(head[at:].startswith(mark) for at, mark in _CONTAINERS) and head[8:12] != b"avis":
+    if is_container(head):
         return True
     frames = count_frames(path)
     if frames or head.startswith(_PLAYLISTS) or _has_suffix(path):
@@ -87,7 +86,9 @@ def _has_suffix(path: str | os.PathLike[str]) -> bool:
 
 def stated(path: Any) -> tuple[int | None, float | None]:
     """Return about how many images a video has, for a progress bar, and its frame rate, as far as they are known."""
-    if (frames := count_frames(Path(path))) > 1:
+    with Path(path).open("rb") as file:
+        head = file.read(16)
+    if not is_container(head) and (frames := count_frames(Path(path))) > 1:
         return frames, None
     av = import_av()
     if av is not None:
@@ -126,10 +127,12 @@ def video_frames(source: Path | str | int, first: int) -> Iterator[Frame]:
 def _open(source: Path | str | int) -> Video:
     """Open a video, a stream or a camera."""
     if isinstance(source, Path):
-        if count_frames(source) > 1:
-            return Video(animation(source))
         with source.open("rb") as file:
-            if file.read(16).startswith(_PLAYLISTS):
+            head = file.read(16)
+        if not is_container(head):  # of which Pillow would ask all that it knows
+            if count_frames(source) > 1:
+                return Video(animation(source))
+            if head.startswith(_PLAYLISTS):
                 raise SourceError("it is a list of other files; give those, or the address that the list is from")
     if isinstance(source, int) or (av := import_av()) is None:
         return _open_with_opencv(source)
