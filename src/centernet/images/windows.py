@@ -14,6 +14,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -37,7 +38,7 @@ CACHE = 64
 """Megabytes that rasterio may keep of what it has decoded."""
 
 ROWS = 256
-"""Rows that are converted at once."""
+"""Rows that are read at once."""
 
 
 def limited(image: LazyImage, gigabytes: float, *, drawn: bool = False) -> LazyImage:
@@ -91,19 +92,17 @@ class Windows:
 
         Args:
             area: its upper edge is not above that of the area before.
-            size_hw: (height, width) to which they are averaged where the file is read by windows; the order is free.
+            size_hw: (height, width) to which they are averaged where the file is read by windows.
         """
         x1, y1, x2, y2 = area
         if self._whole is not None:
             return self._whole[y1:y2, x1:x2]
         try:
             if size_hw is not None and size_hw != (y2 - y1, x2 - x1):
-                return self._rgb(area, size_hw)
-            if not self._top <= y1 <= y2 <= self._top + len(self._strip):
-                self._move(y1, y2)
+                return self._averaged(area, size_hw)
+            return self._rows(y1, y2)[:, x1 - self._left : x2 - self._left]
         except self._errors as error:
             raise ImageError(f"{self._name}: cannot be read ({error}); copy or download it again") from error
-        return self._strip[y1 - self._top : y2 - self._top, x1 - self._left : x2 - self._left]
 
     def close(self) -> None:
         """Close the file, and forget what was read of it."""
@@ -126,31 +125,42 @@ class Windows:
         block = math.prod(file.block_shapes[0]) * file.count
         return file if block <= max(CACHE * 1e6, self._limit * 1e9 / 4) else None
 
-    def _move(self, top: int, bottom: int) -> None:
-        """Read on to the rows from `top` to `bottom`."""
+    def _rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return the rows from `top` to `bottom`; of those before, what they share is not read again."""
+        if self._top <= top and bottom <= self._top + len(self._strip):
+            return self._strip[top - self._top : bottom - self._top]
         rows, columns = bottom - top, self._right - self._left
         if 6 * rows * columns > self._limit * 1e9:
             text = f"{columns}×{rows} pixels at once take {6e-9 * rows * columns:.1f} GB, more than the {self._limit:g}"
             raise ImageError(f"{self._name}: {text} GB it may take; take smaller tiles, or allow it (--max-memory)")
         strip = np.empty((rows, columns, 3), np.uint8)
-        kept = self._strip[max(0, top - self._top) :] if top >= self._top else self._strip[:0]
+        kept = self._strip[top - self._top :] if top >= self._top else self._strip[:0]
         strip[: len(kept)] = kept
         for y in range(top + len(kept), bottom, ROWS):
             end = min(bottom, y + ROWS)
-            strip[y - top : end - top] = self._rgb((self._left, y, self._right, end), (end - y, columns))
+            bands = self._file.read(window=((y, end), (self._left, self._right)))
+            pixels = np.ascontiguousarray(bands.transpose(1, 2, 0))
+            if len(bands) == 4:
+                pixels = np.asarray(to_rgb(Image.fromarray(pixels), self._name, opaque=False))
+            strip[y - top : end - top] = pixels
         self._top, self._strip = top, strip
+        return strip
 
-    def _rgb(self, area: Area, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-        from rasterio.enums import Resampling
-        from rasterio.windows import Window
-
+    def _averaged(self, area: Area, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return an area averaged to a size that is no larger, as `shrink` does, from a few rows at a time."""
         x1, y1, x2, y2 = area
-        bands = self._file.read(
-            window=Window(x1, y1, x2 - x1, y2 - y1),
-            out_shape=(self._file.count, *size_hw),
-            resampling=Resampling.average,
-        )
-        pixels: NDArray[np.uint8] = np.ascontiguousarray(bands.transpose(1, 2, 0))
-        if pixels.shape[2] == 4:
-            return np.asarray(to_rgb(Image.fromarray(pixels), "", opaque=False))
-        return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+        height, width = size_hw
+        scale = (y2 - y1) / height
+        result = np.empty((height, width, 3), np.uint8)
+        step = max(1, int(ROWS / scale))
+        for top in range(0, height, step):
+            edges = np.arange(top, min(height, top + step) + 1) * scale
+            first, last = int(edges[0]), min(y2 - y1, math.ceil(edges[-1]))
+            rows = self._rows(y1 + first, y1 + last)[:, x1 - self._left : x2 - self._left]
+            narrow = cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_AREA).astype(np.float32)
+            lines = np.arange(first, last)
+            shares = np.minimum(edges[1:, None], lines + 1) - np.maximum(
+                edges[:-1, None], lines
+            )  # of lines in each row
+            result[top : top + step] = np.round(np.tensordot(shares.clip(0) / scale, narrow, 1))
+        return result
