@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from .reading import ImageError, LazyImage, Limit, to_rgb
+from .opened import ImageError, to_rgb
+from .reading import LazyImage, Limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
