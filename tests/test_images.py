@@ -346,6 +346,11 @@ def test_normalising_is_torchvisions() -> None:
     result = preprocessing.normalize(image)
     assert result.dtype == np.float32 and result.flags.c_contiguous
     np.testing.assert_allclose(result, expected, atol=1e-5)
+    one = preprocessing.normalize(image[0])  # an image alone
+    np.testing.assert_array_equal(one, result[0])
+    for wrong in (image / 255, image[0, ..., :2], image[0, 0]):
+        with pytest.raises(ImageError, match=r"expected uint8 images N×H×W×3 or H×W×3"):
+            preprocessing.normalize(wrong)
 
 
 def test_preprocessing_travels_as_plain_values() -> None:

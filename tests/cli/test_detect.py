@@ -306,3 +306,38 @@ def test_annotations_that_are_none(run: Run, capsys: pytest.CaptureFixture[str],
     Path("val.json").write_text(text)
     assert run("photos", "--annotations", "val.json") == 1
     assert "error: val.json: " in capsys.readouterr().err
+
+
+def test_subfolders_are_said_or_looked_at(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("top.png", "cam2/x.png", "cam10/x.png", "cam10/deep/y.png"):
+        Path("fo", name).parent.mkdir(parents=True, exist_ok=True)
+        save(f"fo/{name}")
+    assert run("fo", "--format", "json") == 0
+    said = capsys.readouterr()
+    assert "fo: the images in its subfolders (cam2, cam10) are not looked at; --recursive" in said.err
+    assert "in 1 image" in said.out
+    assert run("fo", "--format", "json", "--recursive", "--output", "all") == 0
+    names = [image["file_name"] for image in json.loads(Path("all/detections.json").read_text())["images"]]
+    assert names == ["cam2/x.png", "cam10/deep/y.png", "cam10/x.png", "top.png"]
+
+
+def test_files_that_are_no_images_are_counted_by_kind(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    save("fo/a.png")
+    for name in ("a.txt", "b.txt", "IMG_1.NEF", "IMG_2.cr2", "README", ".DS_Store", "._a.png"):
+        Path("fo", name).write_bytes(b"x")
+    assert run("fo", "--format", "json") == 0
+    *_, counts, wrote = capsys.readouterr().out.splitlines()
+    assert counts.startswith("fo: not looked at, as no images by their suffix: 2 .txt, 1 ")
+    assert "1 .nef" in counts and "1 .cr2" in counts and "1 without suffix" in counts and "DS_Store" not in counts
+    assert counts.endswith("2 are raw photographs of cameras: develop them first") and wrote.startswith("wrote ")
+    save("plain/a.png")
+    assert run("plain", "--format", "json") == 0 and "not looked at" not in capsys.readouterr().out
+
+
+def test_frames_are_in_the_order_of_their_numbers(run: Run) -> None:
+    for number in (1, 2, 9, 10, 11, 100):
+        save(f"fo/frame_{number}.png")
+    for source in ("fo", "fo/frame_*.png"):
+        assert run(source, "--format", "json", "--output", "out") == 0
+        names = [image["file_name"] for image in json.loads(Path("out/detections.json").read_text())["images"]]
+        assert [Path(name).stem for name in names] == [f"frame_{number}" for number in (1, 2, 9, 10, 11, 100)]

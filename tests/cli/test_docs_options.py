@@ -143,6 +143,7 @@ OPTIONS = [
     Row("detect", "--format", "photos --model first.ckpt --score-threshold 0", "json", "csv"),
     Row("detect", "--model", f"photos {ALL}", "first.ckpt", "second.ckpt"),
     Row("detect", "--output", "photos --model first.ckpt --format json", "one", "other"),
+    Row("detect", "--recursive", "nested --model first.ckpt --format json --score-threshold 0", "", None),
     Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "0", "0.999"),
     Row("detect", "--tile", f"photos --model first.ckpt {ALL}", "32", None),
     Row("evaluate", "--output", "voc1 found --split train", "one", "other"),
@@ -288,6 +289,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").symlink_to(folder / "voc1/JPEGImages")
     shutil.copy(Path(matplotlib.get_data_path(), "fonts/ttf/cmtt10.ttf"), folder / "own.ttf")
     names = sorted(path.name for path in (folder / "photos").iterdir())
+    for name, place in zip(names, ("nested", "nested/inner"), strict=False):
+        (folder / place).mkdir()
+        shutil.copy(folder / "photos" / name, folder / place / name)
     rows = [
         "image,class,score,x1,y1,x2,y2",
         *(f"{name},disc,{0.1 + 0.1 * i},5,5,40,40" for i, name in enumerate(names)),

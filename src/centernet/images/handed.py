@@ -12,7 +12,7 @@ from PIL import Image
 
 from .depth import RangeError, to_8_bits
 from .kinds import left_unread, raw_problem, undeclared_bands
-from .reading import ImageError, to_rgb, upright
+from .opened import ImageError, to_rgb, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

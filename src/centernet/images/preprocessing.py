@@ -119,10 +119,19 @@ class Preprocessing:
         return box_ops.clip(boxes, image_hw) if clip else boxes
 
     def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Convert uint8 N×H×W×3 to the network's float32 N×3×H×W: ``(value / 255 - mean) / std``."""
+        """Convert uint8 N×H×W×3, or one H×W×3, to the network's float32 N×3×H×W, or 3×H×W.
+
+        A value becomes ``(value / 255 - mean) / std``.
+
+        Raises:
+            ImageError: another dtype or shape.
+        """
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
+            got = f"{images.dtype} of shape {images.shape}"
+            raise ImageError(f"expected uint8 images N×H×W×3 or H×W×3 (RGB, values 0..255), got {got}")
         scale = (1 / (255 * np.array(self.std))).astype(np.float32)
         offset = (-np.array(self.mean) / np.array(self.std)).astype(np.float32)
-        return np.ascontiguousarray((images * scale + offset).transpose(0, 3, 1, 2))
+        return np.ascontiguousarray(np.moveaxis(images * scale + offset, -1, -3))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, for YAML and JSON."""

@@ -21,22 +21,13 @@ from PIL import Image, UnidentifiedImageError
 
 from .depth import RangeError, deep_pixels, depth_of, to_8_bits
 from .kinds import left_unread, raw_problem, register_heif, undeclared_bands
+from .opened import ImageError as ImageError, orientation_of, to_rgb, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO"
 Scaled: TypeAlias = "tuple[NDArray[np.uint8], tuple[float, float]]"  # pixels, and the scales of x and y
-
-_UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by EXIF orientation: H×W×3 as it is to be shown
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.transpose(1, 0, 2),
-    6: lambda pixels: pixels[::-1].transpose(1, 0, 2),
-    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
-}
 
 # Markers of JPEG (ITU-T T.81, table B.1).
 _SEQUENTIAL = (0xC0, 0xC1)  # frame headers
@@ -49,10 +40,6 @@ _REDUCED = {  # what libjpeg decodes to 1/2, 1/4 and 1/8 costs less than the who
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-
-
-class ImageError(ValueError):
-    """An image cannot be used. The message names the file, what is wrong and what to do."""
 
 
 class Limit(NamedTuple):
@@ -209,7 +196,7 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
             if image.format == "TIFF" and (problem := raw_problem(name, file)):
                 raise ImageError(problem)
             width, height = image.size
-            orientation = _orientation(image)
+            orientation = orientation_of(image)
             turned = 5 <= orientation <= 8 and image.format != "TIFF"  # whose size Pillow gives turned already
             size_hw, jpeg = (width, height) if turned else (height, width), image.format in ("JPEG", "MPO")
             notes = () if jpeg else tuple(f"{name}: {text}" for text in left_unread(image))
@@ -358,57 +345,6 @@ def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str |
             return name, io.BytesIO(file.readall())
     except OSError as error:
         raise _explain(name, error) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation 1..8; 1 where there is none or the block is damaged (the pixels may be fine)."""
-    try:
-        # Of a PNG file Pillow decodes the pixels, to look behind them.
-        ahead = image.format == "PNG" and "exif" not in image.info and not _has_late_notes(getattr(image, "fp", None))
-        return int((Image.Image.getexif(image) if ahead else image.getexif()).get(0x0112, 1))
-    except Exception:  # Pillow raises whatever the damaged bytes lead to
-        return 1
-
-
-def _has_late_notes(stream: Any) -> bool:
-    """Return True if a PNG file that is not decoded yet has EXIF or text behind its pixels."""
-    if stream is None:
-        return True
-    place, pixels = stream.tell(), False
-    stream.seek(len(b"\x89PNG\r\n\x1a\n"))
-    try:
-        while len(head := stream.read(8)) == 8:
-            pixels |= head[4:] == b"IDAT"
-            if pixels and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
-                return True
-            stream.seek(int.from_bytes(head[:4], "big") + 4, io.SEEK_CUR)
-        return False
-    finally:
-        stream.seek(place)
-
-
-def upright(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
-    """Turn the pixels H×W×3 of an opened image as its EXIF says."""
-    return np.ascontiguousarray(_UPRIGHT.get(_orientation(image), np.asarray)(pixels))
-
-
-def to_rgb(image: Image.Image, name: str, *, opaque: bool = False) -> Image.Image:
-    """Return an image in RGB, transparent pixels over white; `opaque`: its last band is no alpha."""
-    if opaque and image.mode in ("RGBA", "LA"):  # infrared, say, which Pillow takes for alpha
-        bands = image.split()[:-1]
-        return Image.merge("RGB", bands * (3 // len(bands)))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        if rgba.getchannel("A").getextrema() != (255, 255):
-            background = Image.new("RGBA", rgba.size, "white")
-            return Image.alpha_composite(background, rgba).convert("RGB")
-        return rgba.convert("RGB")
-    if image.mode == "RGB":
-        return image
-    try:
-        return image.convert("RGB")
-    except ValueError as error:
-        raise ImageError(f"{name}: images of the kind {image.mode!r} cannot be read; save it as RGB") from error
 
 
 def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .reading import ImageError, LazyImage, Limit, to_rgb
+from .opened import ImageError, to_rgb
+from .reading import LazyImage, Limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -304,7 +304,7 @@ def _left_out(folder: Path, recursive: bool) -> tuple[str, ...]:
         elif path.suffix.lower() not in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
             others[path.suffix.lower() or "without suffix"] += 1
     if inside:
-        names = ", ".join(list(inside)[:5]) + ", …" * (len(inside) > 5)
+        names = ", ".join(sorted(inside, key=natural_order)[:5]) + ", …" * (len(inside) > 5)
         way = "--recursive, or open_source(folder, recursive=True), takes them too"
         warnings.warn(f"{folder}: the images in its subfolders ({names}) are not looked at; {way}", stacklevel=4)
     if not others:
