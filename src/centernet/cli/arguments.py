@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
+from centernet.cli.corrections import answer
 from centernet.configuration import with_nearest_option
 
 OptionType = Callable[[str], Any]
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors name the nearest option."""
+    """A parser whose errors name the nearest option, and what an option of another program is called."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        answer(self, self.prog.rpartition(" ")[2], args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         super().error(with_nearest_option(message, self._option_string_actions))

@@ -24,6 +24,7 @@ from centernet.cli.output import (
     output_folder,
     source_argument,
 )
+from centernet.cli.show import WindowWriter
 from centernet.detections import Detections
 from centernet.inference import (
     CocoResultsWriter,
@@ -74,8 +75,10 @@ def main(arguments: Sequence[str]) -> int:
         sources = {name: replace(source, folder=None) for name, source in sources.items()}
     inputs = [given.model, given.annotations]
     output = Output(sources.values(), "image", inputs=inputs)  # before the model is read: a wrong path is told at once
+    drawing = drawing_options(given)
+    window = [WindowWriter(**drawing)] if given.show else []
     detector = Detector(**given_options(given, Detector))
-    folder, drawing = output_folder(given.output, "detections", sources), drawing_options(given)
+    folder = output_folder(given.output, "detections", sources)
     names, ids = detector.class_names, None if given.annotations is None else CocoIds.read(given.annotations)
     results = CocoWriter(folder / "detections.json", names, ids=ids)
     images = [item for source in sources.values() if not source.is_moving for item in source.items]
@@ -107,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         path = folder / (name if len(sources) > 1 else "detections")
         rate = (source.frame_rate or 30.0) / source.every
         own = [VideoWriter(path, frame_rate=rate, audio=given.audio, **drawing)] if "video" in formats else []
-        return Part(name, _named(frames, name, source), shared, own)
+        return Part(name, _named(frames, name, source), [*shared, *window], own)
 
     code = output.write((part(name, source) for name, source in sources.items()), see, headline)
     if results.left_out:

@@ -23,6 +23,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from centernet.annotations.problems import DataError
 from centernet.cli.beginning import Beginning, run_name
+from centernet.cli.corrections import answer
 from centernet.cli.log import quiet_lightning
 from centernet.configuration import RENAMED, make_parser, plain
 from centernet.data import DataModule
@@ -93,6 +94,7 @@ class Run:
         self.command = command
         parser = _parser(command)
         self.arguments = [_with_current_option(argument) for argument in arguments]
+        answer(parser, command, self.arguments)
         self.config = parser.parse_args(self.arguments)
         begin = Beginning(parser, self.arguments, self.config, command)
         self.config = begin.config

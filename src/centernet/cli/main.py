@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from centernet.cli.corrections import command_of
 from centernet.cli.log import Lines
 from centernet.cli.progress import say
 from centernet.extras import explain
@@ -73,6 +74,8 @@ def _main(argv: Sequence[str] | None) -> int:
         print(f"centernet {__version__}")
         return OK
     command, *rest = arguments
+    if command not in COMMANDS and (theirs := command_of(command, rest)):
+        command, rest = theirs
     if command not in COMMANDS:
         nearest = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""

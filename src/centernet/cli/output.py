@@ -14,6 +14,7 @@ import cv2
 
 from centernet.cli.arguments import OptionType, add_options, choice_list, fraction, parameter_texts, positive
 from centernet.cli.progress import Progress, say
+from centernet.cli.show import WindowClosed
 from centernet.detections import Detections
 from centernet.drawing import Label, draw
 from centernet.fonts import open_font
@@ -100,11 +101,13 @@ def output_folder(given: Path | None, name: str, sources: Collection[str]) -> Pa
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add --every and --recursive."""
+    """Add --every, --recursive and --show."""
     text = "look at one frame of so many; numbers and times of frames stay the source's; default: %(default)s"
     parser.add_argument("--every", type=positive, default=1, metavar="N", help=text)
     text = "of a folder, the images in its subfolders too"
     parser.add_argument("--recursive", action="store_true", help=text)
+    text = "show what is found in a window while it runs; Escape, q or closing it ends the run"
+    parser.add_argument("--show", action="store_true", help=text)
 
 
 def source_argument(text: str) -> str | int:
@@ -178,6 +181,8 @@ class Output:
         except KeyboardInterrupt:  # how one stops a camera
             if not self.live:
                 raise
+        except WindowClosed:
+            pass
         except OSError:  # a full disk
             wrote = "not whole, as writing failed:"
             raise

@@ -21,6 +21,7 @@ from centernet.cli.output import (
     output_folder,
     source_argument,
 )
+from centernet.cli.show import WindowWriter
 from centernet.detections import Detections
 from centernet.inference import (
     CocoWriter,
@@ -71,10 +72,8 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--detections: all boxes of such a file are of one class; --classes may name that one")
     if not given.source and {"video", "images", "crops"} & set(formats):
         parser.error("--format video, images and crops need the frames: give their folder or video as the SOURCE, too")
-    if not given.source and (given.every > 1 or given.sequences or given.recursive):
-        parser.error(
-            "--every, --sequences and --recursive choose among frames: give their folder or video as the SOURCE, too"
-        )
+    if not given.source and (given.every > 1 or given.sequences or given.recursive or given.show):
+        parser.error("--every, --sequences, --recursive and --show need the frames: give them as the SOURCE, too")
     named = [source_argument(text) for text in given.source]
     sources = open_sources(named, sequences=given.sequences, recursive=given.recursive, every=given.every)
     if given.detections is not None and len(sources) > 1:
@@ -82,6 +81,8 @@ def main(arguments: Sequence[str]) -> int:
     # The sources are looked at before the model is read: a wrong path is told at once.
     stretches: list[tuple[str, Source | None]] = [*sources.items()] or [("tracks", None)]
     detector: Detector | StoredDetections
+    drawing = drawing_options(given)
+    window = [WindowWriter(**drawing)] if given.show else []
     if given.detections is not None:
         ((_, source),) = stretches
         detector = StoredDetections(given.detections, source, class_name=classes[0] if classes else None)
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     else:
         output = Output(sources.values(), "frame", inputs=[given.model])
         detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
-    parts, folder, drawing = [], output_folder(given.output, "tracks", sources), drawing_options(given)
+    parts, folder = [], output_folder(given.output, "tracks", sources)
     for name, source in stretches:
         rate = _frame_rate(name, given.frame_rate, source, detector)
         audio = given.audio and _keeps_pace(source, given.frame_rate)
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
             "crops": CropWriter(folder / "crops" / ("" if alone else name)),
         }
         tracked = track(detector, tracker, source, on_error=output.left_out)
-        parts.append(Part(name, tracked, (), [writers[kind] for kind in formats]))
+        parts.append(Part(name, tracked, window, [writers[kind] for kind in formats]))
     identities: set[tuple[str, int]] = set()
     tracked_classes: set[str] = set()
 
