@@ -233,8 +233,14 @@ def test_labels_of_a_crowd_hide_neither_each_other_nor_the_people(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], number: int
 ) -> None:
     placed: list[tuple[int, int, int, int]] = []
-    chip = drawing._chip
-    monkeypatch.setattr(drawing, "_chip", lambda pen, place, *rest: (placed.append(place), chip(pen, place, *rest)))
+    arrange = drawing._labels
+
+    def arranged(*arguments: Any) -> Any:
+        labels = arrange(*arguments)
+        placed.extend(place for place, *_ in labels)
+        return labels
+
+    monkeypatch.setattr(drawing, "_labels", arranged)
     rng = np.random.default_rng(3)
     corners = rng.uniform([0, 0.3], [0.6, 0.6], (number, 2)) * size[::-1]
     boxes = np.concatenate([corners, corners + np.array([0.05, 0.2]) * size[::-1]], axis=1)

@@ -95,42 +95,64 @@ def draw(
     scale = math.sqrt(height * width)
     line = line_width or max(1, round(scale / 320))
     halo = max(1, round(line / 2))
-    font_size = int(min(max(LETTERS[0], min(LETTERS[1], scale / 20), scale / 38), LETTERS[2]))
 
-    canvas = Image.fromarray(image)
-    pen = ImageDraw.Draw(canvas)
+    canvas = np.array(image, order="C")
     objects = sorted(detections, key=lambda one: one.score)
     colours = [class_colour(one.label if one.track_id is None else one.track_id) for one in objects]
     named = {kind: [c.name for c in detections.columns if c.kind == kind] for kind in ("boxes", "points")}
     values = [column.name for column in detections.columns if column.kind == "value" and not column.shape]
     for one, colour in zip(objects, colours, strict=True):
         for box in (box for name in named["boxes"] for box in one.data[name].reshape(-1, 4) if np.isfinite(box).all()):
-            _outline(pen, box.clip(-9999, 99999), colour, 1, halo)
-        _outline(pen, one.bbox, colour, line, halo)
+            _outline(canvas, box, colour, 1, halo)
+        _outline(canvas, one.bbox, colour, line, halo)
         for x, y in (point for name in named["points"] for point in one.data[name][..., :2].reshape(-1, 2).tolist()):
             if 0 <= x <= width and 0 <= y <= height:
-                pen.circle((x, y), 1.5 * line, fill=colour, outline=DARK, width=halo)
+                for radius, ink in ((round(1.5 * line), DARK), (round(1.5 * line) - halo, colour)):
+                    cv2.circle(canvas, (int(x), int(y)), radius, ink, -1)
 
-    # Labels come after all outlines. The best object chooses its place first, and is drawn last.
     shown = set() if "none" in labels else {*labels} - ({"score"} if not with_scores else set())
-    small = max(min(9, font_size), round(0.72 * font_size))
-    places: list[tuple[Rectangle, str, Colour, int]] = []
-    for one, colour in zip(objects[::-1], colours[::-1], strict=True):
-        texts = _texts(one, shown, values)
+    wanted = [(one.bbox, _texts(one, shown, values), colour) for one, colour in zip(objects, colours, strict=True)]
+    for (x1, y1, x2, y2), text, colour, letters in _labels(wanted, detections.bboxes, (width, height), line, file):
+        room = canvas[y1:y2, x1:x2]
+        room[:] = _chip((x2 - x1, y2 - y1), text, colour, letters, file)[: room.shape[0], : room.shape[1]]
+    return canvas
+
+
+def _labels(
+    wanted: Sequence[tuple[NDArray[np.float32], Sequence[str], Colour]],
+    boxes: NDArray[np.float32],
+    limits: tuple[int, int],
+    line: int,
+    file: str | None,
+) -> list[tuple[Rectangle, str, Colour, int]]:
+    """Return the places of labels, what they say, their colours and the size of their letters, in the order of drawing.
+
+    The best object, which is the last, chooses its place first.
+
+    Args:
+        wanted: the box of each object, what its label may say, and its colour.
+        boxes: of all objects.
+        limits: width and height of the image.
+        line: width of outlines.
+        file: of the font.
+    """
+    scale = math.sqrt(limits[0] * limits[1])
+    large = int(min(max(LETTERS[0], min(LETTERS[1], scale / 20), scale / 38), LETTERS[2]))
+    small = max(min(9, large), round(0.72 * large))
+    labels: list[tuple[Rectangle, str, Colour, int]] = []
+    for box, texts, colour in reversed(wanted):
         best, least = None, HARM[1]
-        for text, letters in [*((text, font_size) for text in texts[:1]), *((text, small) for text in texts)]:
+        for text, letters in [*((text, large) for text in texts[:1]), *((text, small) for text in texts)]:
             size = _chip_size(text, letters, file)
-            if letters != small and size[0] > 1.6 * (one.bbox[2] - one.bbox[0]):
+            if letters != small and size[0] > 1.6 * (box[2] - box[0]):
                 continue  # small objects have small labels
-            place, harm = _place(one.bbox, size, (width, height), line, [p for p, *_ in places], detections.bboxes)
+            place, harm = _place(box, size, limits, line, [other for other, *_ in labels], boxes)
             if harm < least:
                 best, least = (place, text, colour, letters), harm
             if harm <= HARM[0]:
                 break
-        places += [] if best is None else [best]
-    for place, text, colour, letters in reversed(places):
-        _chip(pen, place, text, colour, letters, file)
-    return np.array(canvas)
+        labels += [] if best is None else [best]
+    return labels[::-1]
 
 
 def _texts(one: Any, shown: set[Label], values: Sequence[str]) -> list[str]:
@@ -217,12 +239,20 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile
     return sheet
 
 
-def _outline(pen: ImageDraw.ImageDraw, box: NDArray[np.float32], colour: Colour, line: int, halo: int) -> None:
+def _outline(canvas: NDArray[np.uint8], box: NDArray[np.float32], colour: Colour, line: int, halo: int) -> None:
     """Draw a frame centred on the edges of the box, between two thin dark ones."""
+    near = box.clip(-9999, 99999).tolist()
     for width, ink in ((line + 2 * halo, DARK), (line, colour)):
-        x1, y1 = (round(float(v) - width / 2) for v in box[:2])
-        x2, y2 = (round(float(v) + width / 2) - 1 for v in box[2:])  # Pillow's corners belong to the rectangle
-        pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
+        x1, y1 = (round(v - width / 2) for v in near[:2])
+        x2, y2 = (round(v + width / 2) - 1 for v in near[2:])  # OpenCV's corners belong to the rectangle
+        x2, y2, more = max(x1, x2), max(y1, y2), width - 1
+        for corner, other in (
+            ((x1, y1), (x2, min(y1 + more, y2))),
+            ((x1, max(y2 - more, y1)), (x2, y2)),
+            ((x1, y1), (min(x1 + more, x2), y2)),
+            ((max(x2 - more, x1), y1), (x2, y2)),
+        ):
+            cv2.rectangle(canvas, corner, other, ink, -1)
 
 
 def _place(
@@ -277,16 +307,19 @@ def _common(corners: NDArray[np.int64], size: tuple[int, int], boxes: NDArray[An
     return np.asarray(shared.clip(0).prod(axis=2))
 
 
-def _chip(
-    pen: ImageDraw.ImageDraw, place: Rectangle, text: str, colour: Colour, font_size: int, file: str | None
-) -> None:
-    x1, y1, x2, y2 = place
-    pen.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour, outline=DARK, width=1)
+@lru_cache(maxsize=256)
+def _chip(size: tuple[int, int], text: str, colour: Colour, font_size: int, file: str | None) -> NDArray[np.uint8]:
+    """Return the image of a label, drawn by Pillow alone: the whole image would have to be copied there and back."""
+    chip = Image.new("RGB", size, colour)
+    pen = ImageDraw.Draw(chip)
+    pen.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=DARK, width=1)
     ink = DARK if _luminance(colour) > 0.18 else LIGHT
     font, text = font_for(text, font_size, file)
-    pen.text((x1 + _padding(font_size), (y1 + y2) / 2), text, fill=ink, font=font, anchor="lm")
+    pen.text((_padding(font_size), size[1] / 2), text, fill=ink, font=font, anchor="lm")
+    return np.asarray(chip)
 
 
+@lru_cache(maxsize=4096)
 def _chip_size(text: str, font_size: int, file: str | None) -> tuple[int, int]:
     """Return width and height of a label: the height is the same for all texts."""
     font, text = font_for(text, font_size, file)
