@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from centernet.images import ImageError, image_size, list_images, natural_order, read_image
+from centernet.inference import frames as frames_of
 
 GRAY = np.full((40, 60, 3), 90, np.uint8)
 
@@ -90,6 +91,16 @@ def test_further_frames_and_pages_are_said(tmp_path: Path, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_image(tmp_path / name)
+
+
+def test_what_many_images_of_a_folder_lack_is_said_once(tmp_path: Path) -> None:
+    for i in range(5):
+        frames = [Image.fromarray(GRAY + 20 * j) for j in range(i + 1, i + 3)]
+        Image.fromarray(GRAY).save(tmp_path / f"{i}.gif", save_all=True, append_images=frames)
+        _write_bands(tmp_path / f"{i}.tif", np.zeros((40, 60, 4), np.uint8), None)
+    with pytest.warns(UserWarning) as said:
+        assert len(list(frames_of(tmp_path))) == 10
+    assert len(said) == 2 and all("further such images are not named" in str(one.message) for one in said)
 
 
 @pytest.mark.parametrize("extra", [None, 0, 2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import stat
 import struct
 import warnings
@@ -60,10 +61,18 @@ class LazyImage:
     limit: Limit | None = None  # None for pixels that are in memory already
     windowed: str | None = None  # format of a file whose windows, by any reader, are what the parts of the whole are
 
-    def warn(self) -> LazyImage:
-        """Give its notes as warnings. Returns the image itself."""
+    def warn(self, said: set[str] | None = None) -> LazyImage:
+        """Give its notes as warnings; those whose like is in `said`, of other images of a source, are passed over.
+
+        Returns the image itself.
+        """
         for note in self.notes:
-            warnings.warn(note, stacklevel=3)
+            like = re.sub("[0-9]+", "", note)
+            if said is None or like not in said:
+                hint = "" if said is None else " (further such images are not named)"
+                warnings.warn(f"{self.name}: {note}{hint}", stacklevel=3)
+            if said is not None:
+                said.add(like)
         return self
 
     def read(self, scale: float = 1.0) -> Scaled:
