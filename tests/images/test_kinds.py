@@ -120,6 +120,13 @@ def test_a_fourth_band_is_alpha_only_where_the_file_says_so(tmp_path: Path, extr
         assert np.abs(read_image(path)[0, 0].astype(int) - [127, 0, 0]).max() <= 1
 
 
+@pytest.mark.parametrize(("bands", "dtype", "bits"), [(5, np.uint8, 8), (7, np.uint16, 16), (4, np.float32, 32)])
+def test_a_tiff_of_more_bands_than_are_read_says_so(tmp_path: Path, bands: int, dtype: type, bits: int) -> None:
+    _write_bands(tmp_path / "multispectral.tif", np.zeros((40, 60, bands), dtype), None)
+    with pytest.raises(ImageError, match=rf"multispectral\.tif: a TIFF with {bands} bands of {bits} bits, .* as RGB"):
+        read_image(tmp_path / "multispectral.tif")
+
+
 def _write_bands(path: Path, bands: np.ndarray, extra: int | None) -> None:
     """Write a TIFF as it stands in the specification: one strip, no compression."""
     height, width, samples = bands.shape

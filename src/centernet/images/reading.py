@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .depth import RangeError, deep_pixels, depth_of, to_8_bits
-from .kinds import left_unread, raw_problem, register_heif, undeclared_bands
+from .kinds import describe_tiff, left_unread, raw_problem, register_heif, undeclared_bands
 from .opened import ImageError as ImageError, orientation_of, to_rgb, upright
 
 if TYPE_CHECKING:
@@ -369,6 +369,9 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
+    if image is None and (kind := describe_tiff(data)) is not None:
+        text = "cannot be read in this form; is it whole? Save three of its bands as RGB, with 8 or 16 bits"
+        raise ImageError(f"{name}: {kind}, which {text}")
     if image is None:
         raise ImageError(
             f"{name}: not an image in any known format (it begins with {data[:12]!r}); "
