@@ -308,6 +308,7 @@ def test_annotations_that_are_none(run: Run, capsys: pytest.CaptureFixture[str],
     assert "error: val.json: " in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default:.*are not looked at")  # the command shows it as a line
 def test_subfolders_are_said_or_looked_at(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("top.png", "cam2/x.png", "cam10/x.png", "cam10/deep/y.png"):
         Path("fo", name).parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from centernet.images import ImageError, image_size, list_images, natural_order, read_image
+from centernet.inference import frames as frames_of
 
 GRAY = np.full((40, 60, 3), 90, np.uint8)
 
@@ -92,6 +93,16 @@ def test_further_frames_and_pages_are_said(tmp_path: Path, name: str) -> None:
         read_image(tmp_path / name)
 
 
+def test_what_many_images_of_a_folder_lack_is_said_once(tmp_path: Path) -> None:
+    for i in range(5):
+        frames = [Image.fromarray(GRAY + 20 * j) for j in range(i + 1, i + 3)]
+        Image.fromarray(GRAY).save(tmp_path / f"{i}.gif", save_all=True, append_images=frames)
+        _write_bands(tmp_path / f"{i}.tif", np.zeros((40, 60, 4), np.uint8), None)
+    with pytest.warns(UserWarning) as said:
+        assert len(list(frames_of(tmp_path))) == 10
+    assert len(said) == 2 and all("further such images are not named" in str(one.message) for one in said)
+
+
 @pytest.mark.parametrize("extra", [None, 0, 2])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_fourth_band_is_alpha_only_where_the_file_says_so(tmp_path: Path, extra: int | None, dtype: type) -> None:
@@ -107,6 +118,13 @@ def test_a_fourth_band_is_alpha_only_where_the_file_says_so(tmp_path: Path, extr
         return
     with pytest.warns(UserWarning, match="a band beside its colours .*ExtraSamples"):
         assert np.abs(read_image(path)[0, 0].astype(int) - [127, 0, 0]).max() <= 1
+
+
+@pytest.mark.parametrize(("bands", "dtype", "bits"), [(5, np.uint8, 8), (7, np.uint16, 16), (4, np.float32, 32)])
+def test_a_tiff_of_more_bands_than_are_read_says_so(tmp_path: Path, bands: int, dtype: type, bits: int) -> None:
+    _write_bands(tmp_path / "multispectral.tif", np.zeros((40, 60, bands), dtype), None)
+    with pytest.raises(ImageError, match=rf"multispectral\.tif: a TIFF with {bands} bands of {bits} bits, .* as RGB"):
+        read_image(tmp_path / "multispectral.tif")
 
 
 def _write_bands(path: Path, bands: np.ndarray, extra: int | None) -> None:

@@ -39,7 +39,7 @@ _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs",
 
 # Tags of TIFF and DNG.
 _SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _SAMPLES, _SUBFILES, _EXTRA = 254, 256, 257, 262, 277, 330, 338
-_DNG_VERSION = 50706
+_BITS, _DNG_VERSION = 258, 50706
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}  # samples of a colour, by PhotometricInterpretation
 _ALPHA = (1, 2, 999)  # values of ExtraSamples; the last is CorelDRAW's
 _SENSOR = (32803, 34892)  # values of PhotometricInterpretation: colour filter array, LinearRaw
@@ -72,6 +72,15 @@ def raw_problem(name: str, file: str | io.BytesIO) -> str | None:
         text = f"its first image is a thumbnail of {sizes[0][0]}×{sizes[0][1]} pixels, the whole one has"
         return f"{name}: {text} {largest[0]}×{largest[1]}; save that as a file of its own, and give it"
     return None
+
+
+def describe_tiff(data: bytes) -> str | None:
+    """Return the number of bands and bits of a TIFF that cannot be read; None for any other file."""
+    if not data.startswith(_TIFF):
+        return None
+    tags = _directories(io.BytesIO(data))[0]
+    bits = _numbers(tags.get(_BITS)) or (1,)
+    return f"a TIFF with {int(tags.get(_SAMPLES, 1))} bands of {max(bits)} bits" if tags else None
 
 
 def _directories(stream: BinaryIO) -> list[dict[int, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import stat
 import struct
 import warnings
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .depth import RangeError, deep_pixels, depth_of, to_8_bits
-from .kinds import left_unread, raw_problem, register_heif, undeclared_bands
+from .kinds import describe_tiff, left_unread, raw_problem, register_heif, undeclared_bands
 from .opened import ImageError as ImageError, orientation_of, to_rgb, upright
 
 if TYPE_CHECKING:
@@ -60,10 +61,18 @@ class LazyImage:
     limit: Limit | None = None  # None for pixels that are in memory already
     windowed: str | None = None  # format of a file whose windows, by any reader, are what the parts of the whole are
 
-    def warn(self) -> LazyImage:
-        """Give its notes as warnings. Returns the image itself."""
+    def warn(self, said: set[str] | None = None) -> LazyImage:
+        """Give its notes as warnings; those whose like is in `said`, of other images of a source, are passed over.
+
+        Returns the image itself.
+        """
         for note in self.notes:
-            warnings.warn(note, stacklevel=3)
+            like = re.sub("[0-9]+", "", note)
+            if said is None or like not in said:
+                hint = "" if said is None else " (further such images are not named)"
+                warnings.warn(f"{self.name}: {note}{hint}", stacklevel=3)
+            if said is not None:
+                said.add(like)
         return self
 
     def read(self, scale: float = 1.0) -> Scaled:
@@ -360,6 +369,9 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
+    if image is None and (kind := describe_tiff(data)) is not None:
+        text = "cannot be read in this form; is it whole? Save three of its bands as RGB, with 8 or 16 bits"
+        raise ImageError(f"{name}: {kind}, which {text}")
     if image is None:
         raise ImageError(
             f"{name}: not an image in any known format (it begins with {data[:12]!r}); "

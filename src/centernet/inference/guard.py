@@ -31,6 +31,12 @@ class Inputs:
                 text = "is an input of this run" if same else f"is the same file as the input {found}"
                 raise ValueError(f"{output}: {text}, and would be written over; write to another place (--output)")
 
+    def check_folder(self, folder: str | os.PathLike[str]) -> None:
+        """Raise a ValueError if an input lies in a folder that is to be filled."""
+        key = _identity(Path(folder))
+        if key is not None and key in map(_identity, dict.fromkeys(path.parent for path in self.paths)):
+            raise ValueError(f"{folder}: the images themselves are in this folder; write to another (--output)")
+
     @cached_property
     def _files(self) -> dict[tuple[int, int], Path]:
         return {key: path for path in self.paths if (key := _identity(path)) is not None}

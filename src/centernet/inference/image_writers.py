@@ -16,6 +16,7 @@ from centernet.annotations.voc import annotation_text
 from centernet.annotations.yolo import label_rows
 from centernet.detections import Detections
 from centernet.drawing import Trails, draw
+from centernet.images import IMAGE_SUFFIXES
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 from centernet.inference.writers import counted
@@ -42,7 +43,8 @@ class _FolderWriter:
         self._inputs = Inputs()
 
     def protect(self, inputs: Inputs) -> None:
-        """Raise a ValueError, when it is about to be written, where a file is one of the inputs."""
+        """Raise a ValueError where the inputs are in the folder; when it is written, where a file is one of them."""
+        inputs.check_folder(self.folder)
         self._inputs = inputs
 
     def __enter__(self) -> Self:
@@ -53,12 +55,9 @@ class _FolderWriter:
         """Nothing is open."""
 
     def _free_name(self, frame: Frame) -> str:
-        if (
-            frame.path is not None and frame.path.parent.resolve() == self.folder.resolve()
-        ):  # else the next run reads both
-            raise ValueError(f"{self.folder}: the images themselves are in this folder; choose another for the results")
+        Inputs([frame.path]).check_folder(self.folder)  # else the next run reads both
         name = PurePath(frame.name)
-        stem = name.stem if frame.is_file else name.name
+        stem = name.stem if frame.is_file or name.suffix.lower() in IMAGE_SUFFIXES else name.name
         candidates = [stem, f"{name.parent.name}_{stem}"] if name.parent.name else [stem]
         if name.suffix and stem == name.stem:
             candidates.append(f"{stem}_{name.suffix[1:]}")

@@ -80,8 +80,8 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) 
 
         return TorchRuntime(getattr(model, "network", model), device=device, threads=threads)
     if callable(model) and hasattr(model, "preprocessing") and hasattr(model, "class_names"):
-        runtime: Runtime = model
-        return runtime
+        given: Runtime = model
+        return given
     expected = f"a CenterNet, the path of a model file ({', '.join(RUNTIMES)}) or a runtime"
     raise TypeError(f"expected {expected}, got {type(model).__name__}")
 

@@ -130,7 +130,7 @@ class Source:
             yield from islice(readers, 0, None, self.every)
 
     def _all_readers(self) -> Generator[Callable[[], Frame]]:
-        index = 0
+        index, said = 0, set[str]()
         for number, item in enumerate(self.items if self.iterator is None else self.iterator):
             if self.live or self._moves(item):
                 video: Any = item if self.live else Path(item)  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ class Source:
                     index = frame.index + 1
             else:
                 own = item if self.iterator is None else own_copy(item)  # it may fill one array again and again
-                yield partial(_open_item, own, self._name(item, number), index, self.bgr)
+                yield partial(_open_item, own, self._name(item, number), index, self.bgr, said)
                 index += 1
 
     def _moves(self, item: Item | int) -> bool:
@@ -315,10 +315,10 @@ def _left_out(folder: Path, recursive: bool) -> tuple[str, ...]:
     return (f"{folder}: not looked at, as no images by their suffix: {kinds}{hint}",)
 
 
-def _open_item(item: Any, name: str, index: int, bgr: bool) -> Frame:
+def _open_item(item: Any, name: str, index: int, bgr: bool, said: set[str]) -> Frame:
     """Open an image by its path, or take it from memory or the web."""
     if isinstance(item, (str, os.PathLike)) and not is_address(item):
-        return Frame(open_image(Path(item)).warn(), name, Path(item), index)
+        return Frame(open_image(Path(item)).warn(said), name, Path(item), index)
     if is_address(item):
         if (data := download_image(item)) is None:
             raise ImageError(f"{without_password(item)}: no image; a stream is given alone, not in a list")
@@ -329,6 +329,6 @@ def _open_item(item: Any, name: str, index: int, bgr: bool) -> Frame:
         file = bytes(item) if isinstance(item, (bytearray, memoryview)) else item
         if isinstance(file, io.TextIOBase):
             raise ImageError(f"{getattr(file, 'name', 'the file')}: was opened as text; open it with mode 'rb'")
-        return Frame(open_image(file).warn(), name, None, index)
+        return Frame(open_image(file).warn(said), name, None, index)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
