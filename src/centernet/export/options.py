@@ -65,7 +65,9 @@ class ExportOptions:
         if self.opset is not None and self.opset not in OPSETS:
             raise ValueError(f"opset={self.opset}: expected one from {OPSETS.start} to {OPSETS.stop - 1}")
         if self.raw_maps == "only" and self.letterbox:
-            raise ValueError("letterbox: it takes boxes back to the image's pixels, and raw_maps='only' leaves no boxes")
+            raise ValueError(
+                "letterbox: it takes boxes back to the image's pixels, and raw_maps='only' leaves no boxes"
+            )
 
 
 @dataclass(frozen=True)
