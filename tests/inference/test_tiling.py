@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from contextlib import nullcontext as nothing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from centernet.boxes import iou
-from centernet.images import Preprocessing
-from centernet.inference import Detector
+from centernet.boxes import intersection_over_area, iou
+from centernet.cli.main import main
+from centernet.images import ImageError, Preprocessing, windows
+from centernet.inference import Detector, detector as detector_module, tiling
 from centernet.inference.tiling import merge, tiles
 
 
@@ -195,3 +200,162 @@ def test_options_out_of_range_are_named(option: dict[str, Any], says: str) -> No
 def test_a_region_outside_of_the_picture_is_told_with_its_name() -> None:
     with pytest.raises(ValueError, match=r"image_000000: the region \(100, 0, 200, 50\) lies outside .* 64×64"):
         Detector(FindBlobs(), region=(100, 0, 200, 50))(np.zeros((64, 64, 3), np.uint8))
+
+
+# ---------------------------------------------------------------------- many boxes
+
+
+def pairs_one_by_one(boxes: Any, labels: Any, cut: Any, view: Any, views: Any) -> Any:
+    """All pairs of views, each box of one against each of the other: the rule itself, in memory by the square."""
+    found: list[Any] = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0, bool), np.zeros(0, bool))]
+    for a in range(len(views)):
+        for b in range(a + 1, len(views)):
+            low, high = np.maximum(views[a, :2], views[b, :2]), np.minimum(views[a, 2:], views[b, 2:])
+            i, j = (
+                np.flatnonzero(
+                    (view == v) & (boxes[:, :2] < high).all(axis=1) & (boxes[:, 2:] > low).all(axis=1)
+                )
+                for v in (a, b)
+            )  # fmt: skip
+            if (high <= low).any() or not len(i) or not len(j):
+                continue
+            limits = np.tile(low, 2), np.tile(high, 2)
+            seen = [np.clip(boxes[rows], *limits).astype(np.float32) for rows in (i, j)]
+            alike = labels[i][:, None] == labels[j]
+            agreement = iou(*seen) * alike
+            same = agreement >= tiling.SAME
+            best = agreement == agreement.max(axis=1, keepdims=True)
+            best &= agreement == agreement.max(axis=0, keepdims=True)
+            part = (intersection_over_area(boxes[i], boxes[j]) >= tiling.PART) & cut[i][:, None] & ~cut[j]
+            part |= (intersection_over_area(boxes[j], boxes[i]).T >= tiling.PART) & cut[j] & ~cut[i][:, None]
+            p, q = np.nonzero(same | (part & alike))
+            found.append((i[p], j[q], same[p, q], best[p, q]))
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+
+
+def seen_in_views(seed: int, most: int) -> tuple[Any, ...]:
+    """Arguments of `merge`: random objects of all sizes, as views of random sizes see them with some noise."""
+    rng = np.random.default_rng(seed)
+    size, tile = rng.integers(100, 800, 2), rng.integers(60, 400, 2)
+    overlap = rng.uniform(0, 0.6)
+    views = tiles((size[0], size[1]), (tile[0], tile[1]), overlap)
+    if seed % 3:
+        views = np.concatenate([[[0, 0, size[1], size[0]]], views])
+    views = views + (np.tile(rng.integers(0, 500, 2), 2) if seed % 5 == 0 else 0)
+    count = int(rng.integers(0, most))
+    centres = views[:, :2].min(axis=0) + rng.random((count, 2)) * size[::-1]
+    sides, labels = rng.random((count, 2)) ** 3 * size[::-1], rng.integers(0, 3, count)
+    objects = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    limits = np.tile(views[:, None, :2], 2), np.tile(views[:, None, 2:], 2)
+    boxes = np.clip(objects + rng.normal(0, seed % 4, (len(views), count, 4)), *limits)  # views × objects × 4
+    boxes = np.round(boxes) if seed % 2 else boxes  # with ties
+    least = (boxes[..., 2:] - boxes[..., :2]).min(axis=-1)
+    view, which = np.nonzero((least >= 0 if seed % 7 == 0 else least > 0) & (rng.random(least.shape) < 0.9))
+    scores = np.round(rng.random(len(view)), 2 if seed % 2 else 6).astype(np.float32)
+    shared = float(tile[0] * overlap), float(tile[1] * overlap)
+    return boxes[view, which].astype(np.float32), labels[which], scores, view, views, shared
+
+
+@pytest.mark.parametrize("seed", range(14))
+def test_a_sweep_joins_what_a_comparison_of_all_pairs_joins(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = seen_in_views(seed, 100)
+    monkeypatch.setattr(tiling, "BLOCK", 64 if seed % 2 else 1 << 18)
+    swept = merge(*given)
+    monkeypatch.setattr(tiling, "_pairs", pairs_one_by_one)
+    for one, other in zip(swept, merge(*given), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_memory_of_joining_grows_with_the_number_of_boxes() -> None:
+    """Many boxes of one class: a comparison of all with all would take 40 GB."""
+    rng, number = np.random.default_rng(0), 100_000
+    views = tiles((20_000, 20_000), (2000, 2000))
+    views = np.concatenate([[[0, 0, 20_000, 20_000]], views])
+    view = rng.integers(0, len(views), number)
+    low = views[view, :2] + rng.random((number, 2)) * (views[view, 2:] - views[view, :2] - 100)
+    boxes = np.concatenate([low, low + rng.uniform(10, 100, (number, 2))], axis=1).astype(np.float32)
+    scores = rng.random(number).astype(np.float32)
+    tracemalloc.start()
+    merge(boxes, np.zeros(number, np.int64), scores, view, views, (500, 500))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1000 * number  # bytes
+
+
+# ---------------------------------------------------------------------- large files
+
+
+@pytest.fixture(params=["rasterio", "without"])
+def large_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Count every file as large, with rasterio where that is installed, and without."""
+    if request.param == "rasterio":
+        pytest.importorskip("rasterio")
+    else:
+        monkeypatch.setattr(windows, "find_spec", lambda name: None)
+    monkeypatch.setattr(detector_module, "LARGE", 0)
+    return str(request.param)
+
+
+def same(found: Any, expected: Any) -> None:
+    assert len(found) == len(expected) > 0
+    np.testing.assert_allclose(found.bboxes, expected.bboxes, atol=1)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=0.02)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_large_file_gives_what_its_array_gives(suffix: str, tmp_path: Path, large_files: str) -> None:
+    image, _ = scattered(3, (600, 900), largest=31)
+    Image.fromarray(image).save(tmp_path / f"large.{suffix}")
+    for options in ({"tile": 128}, {"tile": (128, 96)}, {"region": (300, 100, 400, 180)}):
+        detector = Detector(FindBlobs(), num_detections=1000, **options)  # type: ignore[arg-type]
+        same(detector(tmp_path / f"large.{suffix}"), detector(image))
+        same(detector([tmp_path / f"large.{suffix}"] * 2)[1], detector(image))
+    both = {"tile": 128, "region": (300, 100, 700, 500), "num_detections": 1000}
+    for more in ({}, {"classes": ["white"]}, {"score_threshold": 0.6}, {"num_detections": 20}):
+        detector = Detector(FindBlobs(), **(both | more))
+        with pytest.warns(UserWarning, match=r"are kept") if "num_detections" in more else nothing():
+            same(detector(tmp_path / f"large.{suffix}"), detector(image))
+
+
+def test_a_large_file_that_cannot_be_read_leaves_the_others(tmp_path: Path, large_files: str) -> None:
+    image, boxes = scattered(4, (400, 560), largest=31)
+    for name in ("a", "b", "c"):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    noise = np.random.default_rng(0).integers(0, 255, image.shape).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "b.png")
+    data = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(data[: len(data) // 2])  # tiles before the damage are seen
+    errors: list[ImageError] = []
+    detector = Detector(FindBlobs(), tile=128, num_detections=1000)
+    found = list(detector.stream(tmp_path, on_error=errors.append))
+    assert [frame.name for frame, _ in found] == ["a.png", "c.png"]
+    assert [len(one) for _, one in found] == [len(boxes)] * 2
+    assert len(errors) == 1 and "b.png" in str(errors[0])
+    with pytest.raises(ImageError, match=r"b\.png"):
+        list(detector.stream(tmp_path))
+
+
+def test_objects_left_out_for_their_number_are_told() -> None:
+    image, _ = scattered(1, (400, 560), largest=31)
+    with pytest.warns(UserWarning, match=r"at least \d+ objects .* best 10 are kept; raise num_detections"):
+        assert len(Detector(FindBlobs(), tile=128, num_detections=10)(image)) == 10
+
+
+def test_a_file_too_large_for_memory_is_refused_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(windows, "find_spec", lambda name: None)
+    monkeypatch.setattr(detector_module, "LARGE", 0)
+    Image.fromarray(np.zeros((2000, 2000), np.uint8)).save(tmp_path / "large.png")
+    line = ["detect", str(tmp_path / "large.png"), "--output", str(tmp_path / "out"), "--tile", "1500"]
+    assert main([*line, "--format", "json", "--max-memory", "0.02"]) == 1
+    assert "2000×2000 pixels take 0.028 GB to decode, more than the 0.02 GB" in capsys.readouterr().err
+    assert main([*line, "--format", "images,json", "--max-memory", "0.05"]) == 1
+    error = capsys.readouterr().err
+    assert "take 0.064 GB to draw on" in error and "--format json or csv" in error and "--max-memory 1" in error
+    assert (tmp_path / "out" / "detections.json").is_file()
+    assert main([*line, "--format", "json", "--max-memory", "1"]) == 0
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    assert main(["detect", str(tmp_path / "large.png"), "--output", str(tmp_path / "out")]) == 1
+    assert "look at it in tiles, --tile" in capsys.readouterr().err
+    assert main([*line, "--format", "json"]) == 0, "what is asked for in tiles is no bomb"

@@ -55,7 +55,7 @@ def limited(image: LazyImage, gigabytes: float, *, drawn: bool = False) -> LazyI
     elif image.windowed and find_spec("rasterio") is None:
         ways.append("read it by windows: pip install 'centernet[large]'")
     text = f"more than the {gigabytes:g} GB it may take; {', or '.join(ways)}"
-    problem = f"take {need:.1f} GB to {'draw on' if drawn else 'decode'}, {text}"
+    problem = f"take {need:.3g} GB to {'draw on' if drawn else 'decode'}, {text}"
     return replace(image, limit=Limit(gigabytes * 1e9 / pixel, problem))
 
 
@@ -132,7 +132,7 @@ class Windows:
             return self._strip[top - self._top : bottom - self._top]
         rows, columns = bottom - top, self._right - self._left
         if 6 * rows * columns > self._limit * 1e9:
-            text = f"{columns}×{rows} pixels at once take {6e-9 * rows * columns:.1f} GB, more than the {self._limit:g}"
+            text = f"{columns}×{rows} pixels at once take {6e-9 * rows * columns:.3g} GB, more than the {self._limit:g}"
             raise ImageError(f"{self._name}: {text} GB it may take; take smaller tiles, or allow it (--max-memory)")
         strip = np.empty((rows, columns, 3), np.uint8)
         kept = self._strip[top - self._top :] if top >= self._top else self._strip[:0]

@@ -302,7 +302,9 @@ class Detector:
                 detections = detections.filter(labels=self.labels)
             reached = int((detections.scores >= self.score_threshold).sum())
             if len(image.views) > 1 and self.score_threshold > 0 and reached > num_detections == self.num_detections:
-                text = f"{reached} objects reach the score threshold, of which the best {num_detections} are kept"
+                text = (
+                    f"at least {reached} objects reach the score threshold, of which the best {num_detections} are kept"
+                )
                 warnings.warn(f"{image.frame.name}: {text}; raise num_detections (--num-detections)", stacklevel=4)
             yield image.frame, detections if len(detections) <= num_detections else detections[:num_detections]
 
