@@ -14,18 +14,8 @@ import centernet
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
-    *(
-        "extras",
-        "boxes",
-        "configuration",
-        "fonts",
-        "drawing",
-        "detections",
-        "images",
-        "annotations",
-        "tracking",
-        "evaluation",
-    ),
+    *("extras", "boxes", "configuration", "calibration", "fonts", "drawing", "detections", "images"),
+    *("annotations", "tracking", "evaluation"),
     *("ops", "data", "network", "inference", "export", "training", "models", "cli"),
 )
 """Modules and folders directly under the package: each imports only from those before it, or from within itself."""
@@ -34,7 +24,8 @@ PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home
 ABOVE_ALL = {"__init__", "__main__", "testing"}  # may import any room
 FORMER = {"models/backbones.py", "models/heads.py", "models/necks.py", "inference/drawing.py"}  # addresses of before
 WITHOUT_TORCH = (
-    *("extras", "boxes", "detections", "fonts", "drawing", "images", "annotations", "tracking", "evaluation", "data"),
+    *("extras", "boxes", "calibration", "detections", "fonts", "drawing", "images", "annotations", "tracking"),
+    *("evaluation", "data"),
     "inference",
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's

@@ -9,7 +9,15 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from centernet.cli.arguments import OptionType, add_options, choice_list, fraction, parameter_texts, positive
+from centernet.cli.arguments import (
+    OptionType,
+    add_options,
+    choice_list,
+    fraction,
+    parameter_texts,
+    positive,
+    score_thresholds,
+)
 from centernet.cli.progress import Progress, say
 from centernet.detections import Detections
 from centernet.images import ImageError
@@ -26,7 +34,7 @@ MODEL = (
 
 def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add the options of `centernet.Detector` that have these names, and its region and tiles."""
-    types: dict[str, OptionType] = {"score_threshold": fraction, "tile_overlap": fraction}
+    types: dict[str, OptionType] = {"score_threshold": score_thresholds, "tile_overlap": fraction}
     types |= {name: positive for name in ("num_detections", "batch_size", "threads")}
     texts = parameter_texts(Detector)
     add_options(parser, Detector, [*names, "num_detections", "batch_size", "classes"], types=types)

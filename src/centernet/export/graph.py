@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from centernet.detections import NUM_DETECTIONS
+from centernet.detections import NUM_DETECTIONS, SCORE_THRESHOLD
 from centernet.export.letterbox import Letterbox, Shrink
 from centernet.export.options import ExportOptions
 from centernet.inference.model_metadata import INPUT, OUTPUTS, Layout, ModelMetadata
@@ -53,6 +53,8 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
     if clash := sorted(set(network.heads) & {INPUT, *names}):
         raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")
     maps = tuple(network.heads) if options.raw_maps else ()
+    own = SCORE_THRESHOLD if network.calibration is None else network.calibration.score_threshold
+    threshold = own if options.score_threshold is None else options.score_threshold
     metadata = ModelMetadata(
         class_names=tuple(network.class_names or ()),
         preprocessing=network.preprocessing,
@@ -65,7 +67,8 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
         columns=network.columns,
         maps=maps,
         precision=options.precision,
-        score_threshold=options.score_threshold,
+        score_threshold=threshold,
+        calibration=network.calibration,
         tracker=dict(network.tracker),
         figures=dict(options.figures or {}),
     )
