@@ -308,8 +308,8 @@ class Detector:
             detections = image.found[0] if len(image.views) == 1 else self._joined(image)
             if self.labels is not None:
                 detections = detections.filter(labels=self.labels)
-            reached = int((detections.scores >= self.score_threshold).sum())
-            if len(image.views) > 1 and self.score_threshold > 0 and reached > num_detections == self.num_detections:
+            reached = len(detections.filter(score_threshold=self.score_threshold)) if len(image.views) > 1 else 0
+            if self.score_threshold != 0 and reached > num_detections == self.num_detections:
                 text = f"{reached} objects reach the score threshold, of which the best {num_detections} are kept"
                 warnings.warn(f"{image.frame.name}: {text}; raise num_detections (--num-detections)", stacklevel=4)
             yield image.frame, detections if len(detections) <= num_detections else detections[:num_detections]
