@@ -20,6 +20,13 @@ NUM_DETECTIONS = 100
 """Detections an image where neither a model nor its user says how many."""
 
 
+SCORE_THRESHOLD = 0.3
+"""From which score on an object is shown where neither a model nor its user says it."""
+
+OTHER = "other"
+"""Stands for all classes that a mapping of class names to thresholds does not name."""
+
+
 class Detection(NamedTuple):
     """One object of `Detections`; `name` is that of its class, or the label as text, `data` has the further columns."""
 
@@ -220,9 +227,19 @@ class Detections:
             np.array_equal(values, theirs[key], equal_nan=values.dtype.kind == "f") for key, values in mine.items()
         )
 
-    def filter(self, *, score_threshold: float = 0.0, labels: Sequence[int] | None = None) -> Detections:
-        """Return the objects with at least this score, and of these labels where some are given."""
-        keep = self.scores >= score_threshold
+    def filter(
+        self, *, score_threshold: float | Mapping[str, float] = 0.0, labels: Sequence[int] | None = None
+    ) -> Detections:
+        """Return the objects with at least this score, and of these labels where some are given.
+
+        A threshold by class is a mapping of class names, with ``other`` for all that it does not name (else 0).
+        """
+        if isinstance(score_threshold, Mapping):
+            rest = score_threshold.get(OTHER, 0.0)
+            by_label = np.array([score_threshold.get(name, rest) for name in self.class_names] or [rest], np.float32)
+            keep = self.scores >= by_label[self.labels if self.class_names else 0]
+        else:
+            keep = self.scores >= score_threshold
         return self[keep if labels is None else keep & np.isin(self.labels, np.asarray(labels, dtype=np.int64))]
 
     def to_coco(

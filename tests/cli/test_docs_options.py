@@ -145,6 +145,7 @@ OPTIONS = [
     Row("detect", "--output", "photos --model first.ckpt --format json", "one", "other"),
     Row("detect", "--recursive", "nested --model first.ckpt --format json --score-threshold 0", "", None),
     Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "0", "0.999"),
+    Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "disc=0", "disc=0,other=0"),
     Row("detect", "--tile", f"photos --model first.ckpt {ALL}", "32", None),
     Row("evaluate", "--output", "voc1 found --split train", "one", "other"),
     Row("evaluate", "--split", "voc1 found --output out", "train", "val"),
@@ -184,6 +185,7 @@ OPTIONS = [
 ]
 
 NOT_TRIED = {
+    ("validate", "--calibrate"): "so few images fit no calibration: tests/training/test_calibration.py",
     ("fit", "--memory"): "what a batch takes depends on the machine: tests/training/test_batch_size.py",
     ("fit", "--trainer.logger"): "the loggers are packages of their own",
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from centernet.calibration import Calibration
 from centernet.detections import Column
 from centernet.images import Preprocessing
 from centernet.inference.model_metadata import ModelMetadata
@@ -24,6 +25,7 @@ METADATA = ModelMetadata(
     maps=("heatmap",),
     precision="float16",
     score_threshold=0.25,
+    calibration=Calibration(temperature=0.5, shift=-1.5, score_threshold=0.25, class_thresholds={"dög": 0.4}),
     tracker={"preset": "default", "high_score": 0.45, "low_score": None, "reupdate": True},
     figures={"AP": 0.371},
 )
@@ -36,9 +38,15 @@ def test_there_and_back() -> None:
 
 def test_the_first_files_say_nothing_of_a_tracker_or_columns() -> None:
     values = json.loads(METADATA.to_json()) | {"version": 1}
-    del values["tracker"], values["columns"]
+    del values["tracker"], values["columns"], values["calibration"]
     read = ModelMetadata.from_json(json.dumps(values), source="x")
-    assert read == replace(METADATA, tracker={}, columns=())
+    assert read == replace(METADATA, tracker={}, columns=(), calibration=None)
+
+
+def test_files_of_the_second_version_say_nothing_of_a_calibration() -> None:
+    values = json.loads(METADATA.to_json()) | {"version": 2}
+    del values["calibration"]
+    assert ModelMetadata.from_json(json.dumps(values), source="x") == replace(METADATA, calibration=None)
 
 
 def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
@@ -50,7 +58,8 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"version": 3}, "not of version 2"),
+        ({"version": 4}, "not of version 1 to 3"),
+        ({"version": "3"}, "not of version 1 to 3"),
         ({"class_names": "cat"}, "class_names = 'cat'"),
         ({"class_names": ["cat", "cat"]}, "class_names"),
         ({"stride": 0}, "stride = '0'"),
@@ -65,6 +74,11 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
         ({"letterbox": 1}, "letterbox"),
         ({"score_threshold": 3}, "score_threshold"),
         ({"figures": {"AP": "high"}}, "figures"),
+        ({"calibration": 0.3}, "calibration = '0.3'"),
+        ({"calibration": {"temperature": "1"}}, "calibration"),
+        ({"calibration": {"temperature": 0, "class_thresholds": {}}}, "calibration.temperature: expected"),
+        ({"calibration": {"class_thresholds": {"cat": float("nan")}}}, "calibration"),
+        ({"calibration": {"class_thresholds": {}, "scale": 1}}, "unexpected keyword"),
         ({"tracker": "default"}, "tracker = 'default'"),
         ({"tracker": {"preset": ["default"]}}, "tracker"),
         ({"tracker": {"options": {}}}, "tracker"),

@@ -14,7 +14,7 @@ import pytest
 from centernet.detections import Detections
 from centernet.images import Preprocessing
 from centernet.inference import Detector, SourceError, collect, open_source, track
-from centernet.inference.tracking import class_labels
+from centernet.inference.thresholds import class_labels
 from centernet.tracking import Tracker
 
 

@@ -55,6 +55,16 @@ def fraction(text: str) -> float:
     return value
 
 
+def score_thresholds(text: str) -> float | dict[str, float]:
+    """Read a score, or scores by class with commas between them, `person=.3,traffic light=.5,other=.4`."""
+    if "=" not in text:
+        return fraction(text)
+    pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
+    if wrong := [part for name, sign, part in pairs if not (name.strip() and sign)]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not CLASS=SCORE, such as person=.3")
+    return {name.strip(): fraction(value) for name, _, value in pairs}
+
+
 def name_list(text: str) -> list[str]:
     """Read names with commas between them, each once."""
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -199,6 +209,7 @@ def _settings(annotation: Any, read: OptionType | None) -> dict[str, Any]:
     if read is None:
         read = name_list if get_origin(kind) in (list, Sequence) else kind
     metavar = {int: "N", float: "X", str: "TEXT", positive: "N", fraction: "X", name_list: "LIST", size: "SIZE"}
+    metavar[score_thresholds] = "X|CLASS=X,…"
     return {"type": _or_none(read) if optional else read, "metavar": metavar.get(read, "VALUE")}
 
 

@@ -159,6 +159,7 @@ class Run:
                 f"validate: the weights of {start} do not fit the model wholly ({anew[0]} would be untrained); give a "
                 "checkpoint of this model by --ckpt_path"
             )
+        self.model.calibrating = self.config.calibrate is not None
         with self._interruption():
             self.trainer.validate(self.model, self.datamodule, **self._method_arguments())
         folder = Path(self.trainer.log_dir or ".")  # asks all devices
@@ -175,6 +176,23 @@ class Run:
         by_name = {name: figures.stats[name] for name in MAIN_FIGURES if name in figures.stats}
         print("\n" + ", ".join(f"val/{name} {value:.4f}" for name, value in by_name.items()))  # as `--monitor` has them
         print(f"figures: {path}")
+        if self.config.calibrate is not None:
+            self._save_calibrated(Path(self.config.calibrate))
+
+    def _save_calibrated(self, folder: Path) -> None:
+        """Write the model with the calibration that the validation has fitted."""
+        calibration = self.model.calibration
+        if calibration is None:
+            raise DataError(
+                "--calibrate: nothing was written: too few detections to fit it, at least 50 right and 50 wrong ones "
+                "of a score from .05 on are needed"
+            )
+        self.model.save_pretrained(folder)
+        print(
+            f"temperature {calibration.temperature:g}, shift {calibration.shift:g}; best F1 from the score "
+            f"{calibration.score_threshold:.3f} on; {len(calibration.class_thresholds)} classes have one of their own"
+        )
+        print(f"calibrated model: {folder}")
 
     @contextmanager
     def _interruption(self) -> Iterator[None]:
@@ -279,6 +297,8 @@ def _parser(command: Command) -> Any:
     given = {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}
     parser.add_method_arguments(Trainer, command, skip=given)
     if command == "validate":
+        text = "Folder for the model with its scores calibrated on this split, which should not have trained it."
+        parser.add_argument("--calibrate", type=str | None, default=None, help=text)
         parser.set_defaults(verbose=False)  # Lightning's table of what is printed anyway
     return parser
 

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple, get_args
 
 import cv2
 
-from centernet.cli.arguments import OptionType, add_options, choice_list, fraction, parameter_texts, positive
+from centernet.cli.arguments import (
+    OptionType,
+    add_options,
+    choice_list,
+    fraction,
+    parameter_texts,
+    positive,
+    score_thresholds,
+)
 from centernet.cli.progress import Progress, say
 from centernet.cli.show import WindowClosed
 from centernet.detections import Detections
@@ -37,7 +45,7 @@ BY_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
 
 def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add the options of `centernet.Detector` that have these names, and its region and tiles."""
-    types: dict[str, OptionType] = {"score_threshold": fraction, "tile_overlap": fraction}
+    types: dict[str, OptionType] = {"score_threshold": score_thresholds, "tile_overlap": fraction}
     types |= {name: positive for name in ("num_detections", "batch_size", "threads")}
     texts = parameter_texts(Detector)
     add_options(parser, Detector, [*names, "num_detections", "batch_size", "classes"], types=types)

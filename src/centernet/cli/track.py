@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add_detector_options(parser)
     group = parser.add_argument_group("tracker", "Each option differs from what the preset, or the model, says.")
     group.add_argument("--preset", help="sort, fairmot, bytetrack or default; default: what the model says of itself")
-    text = "from which on an object starts a track: --high-score and --new-score at once; default: the preset's"
+    text = "from which on an object starts a track: --high-score and --new-score at once; default: as suits the model"
     group.add_argument("--score-threshold", dest="start_score", type=float, metavar="SCORE", help=text)
     texts = parameter_texts(TrackerOptions).items()
     add_options(

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from centernet.detections import NUM_DETECTIONS
+from centernet.detections import NUM_DETECTIONS, SCORE_THRESHOLD
 from centernet.export.letterbox import Letterbox, Shrink, image_size
 from centernet.export.options import ExportOptions
 from centernet.inference.model_metadata import INPUT, OUTPUTS, Layout, ModelMetadata
-from centernet.inference.tracking import class_labels
+from centernet.inference.thresholds import class_labels
 from centernet.network import Network
 from centernet.network.layers import OutputConv
 
@@ -65,6 +65,8 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
         raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")
     class_names = tuple(network.class_names or ())
     maps = tuple(network.heads) if options.raw_maps else ()
+    own = SCORE_THRESHOLD if network.calibration is None else network.calibration.score_threshold
+    threshold = own if options.score_threshold is None else options.score_threshold
     metadata = ModelMetadata(
         class_names=class_names if labels is None else tuple(class_names[label] for label in labels),
         preprocessing=network.preprocessing,
@@ -77,7 +79,8 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
         columns=() if only else network.columns,
         maps=maps,
         precision=options.precision,
-        score_threshold=options.score_threshold,
+        score_threshold=threshold,
+        calibration=network.calibration,
         tracker=dict(network.tracker),
         figures=dict(options.figures or {}),
     )

@@ -16,7 +16,7 @@ AXES = {
 NEW = {
     "Resize": {"antialias": 18, "keep_aspect_ratio_policy": 18, "axes": 18},
     "Split": {"num_outputs": 18},
-    **dict.fromkeys(AXES, {"noop_with_empty_axes": 13}),
+    **{name: {"noop_with_empty_axes": 13} for name in AXES},
     **{name: {"noop_with_empty_axes": 18} for name, version in AXES.items() if version == 18},
 }
 """Operator → attribute → the version that it came with. torch gives each the value of what was before."""

@@ -22,7 +22,8 @@ class ExportOptions:
 
     Attributes:
         num_detections: rows an image, fewer where the map has fewer cells; default: the model's own.
-        score_threshold: stands in the file, for programs that show detections.
+        score_threshold: stands in the file, for programs that show detections, and is the default there of
+            `centernet detect`; default: that of the model's calibration, by class, else 0.3.
         letterbox: resize and pad inside the graph: images of any size in, boxes in their own pixels out.
         classes: names of the classes that the file finds; others take no rows. Default: all.
         raw_maps: the maps of the heads as further outputs, by the heads' names. "only": in place of the decode, for
@@ -43,7 +44,7 @@ class ExportOptions:
     """
 
     num_detections: int | None = None
-    score_threshold: float = 0.3
+    score_threshold: float | None = None
     letterbox: bool = False
     classes: Sequence[str] | None = None
     raw_maps: bool | Literal["only"] = False
@@ -60,7 +61,7 @@ class ExportOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
-        if not 0 <= self.score_threshold <= 1:
+        if self.score_threshold is not None and not 0 <= self.score_threshold <= 1:
             raise ValueError(f"score_threshold: expected 0..1, got {self.score_threshold}")
         if self.opset is not None and self.opset not in OPSETS:
             raise ValueError(f"opset={self.opset}: expected one from {OPSETS.start} to {OPSETS.stop - 1}")

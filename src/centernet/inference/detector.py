@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,8 +21,8 @@ from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import read_ahead, read_here
 from centernet.inference.results import to_detections
 from centernet.inference.sources import ErrorHandler, Frame, Item, Source, SourceError, SourceLike, open_source
+from centernet.inference.thresholds import class_labels, suited, thresholds
 from centernet.inference.tiling import merge, tiles
-from centernet.inference.tracking import class_labels
 
 
 @dataclass
@@ -43,7 +43,9 @@ class Detector:
     Args:
         model: a `CenterNet`; the path of a model file: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.pt``, ``.ckpt``; a
             folder of `save_pretrained`; a name ("voc-lite"); or a `Runtime`.
-        score_threshold: leave out objects that score less, in calls and `stream`.
+        score_threshold: leave out objects that score less, in calls and `stream`: a number for all classes, or numbers
+            by class name, with ``other`` for the rest; default: the model's own (those of its calibration, by class, or
+            the one in its file), else 0.3.
         num_detections: at most so many objects an image; default: the model's own (`model.num_detections`), else 100.
         batch_size: images that go through the network together.
         device: where the model runs: "cpu", "cuda:1", "mps", the number of a GPU (0 is "cuda:0"), a `torch.device`, or
@@ -73,7 +75,7 @@ class Detector:
         self,
         model: Any,
         *,
-        score_threshold: float = 0.3,
+        score_threshold: float | Mapping[str, float] | None = None,
         num_detections: int | None = None,
         batch_size: int = 8,
         device: str | int | Any | None = None,
@@ -87,7 +89,6 @@ class Detector:
     ) -> None:
         counts = {"num_detections": num_detections, "batch_size": batch_size, "threads": threads}
         for key, value, right, expected in (
-            ("score_threshold", score_threshold, 0 <= score_threshold <= 1, "0..1"),
             *((key, value, value is None or value >= 1, "at least 1") for key, value in counts.items()),
             ("tile_overlap", tile_overlap, 0 <= tile_overlap < 1, "at least 0 and less than 1"),
             ("max_memory", max_memory, max_memory > 0, "gigabytes, above 0"),
@@ -98,7 +99,7 @@ class Detector:
         self.region = None if region is None else _region(region)
         self.name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
         self.runtime: Runtime = open_runtime(model, device=device, threads=threads)
-        self.score_threshold = score_threshold
+        self.score_threshold = thresholds(score_threshold, self.runtime)
         own, most = (getattr(self.runtime, name, None) for name in ("num_detections", "most_detections"))
         self.num_detections, self.batch_size = num_detections or own or NUM_DETECTIONS, batch_size
         self.tile, self.tile_overlap, self.max_memory = _tile_size(tile, self.runtime), tile_overlap, max_memory
@@ -119,8 +120,15 @@ class Detector:
 
     @property
     def tracker(self) -> dict[str, Any]:
-        """Arguments of `Tracker` that suit the model, `model.tracker` of its configuration; empty where it has none."""
-        return dict(getattr(self.runtime, "tracker", {}))
+        """Arguments of `Tracker` that suit the model: `model.tracker` of its configuration, with the score thresholds
+        that its calibration says where it names none; empty where the model has neither."""
+        return self.suited(dict(getattr(self.runtime, "tracker", {})))
+
+    def suited(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments of `Tracker` with the score thresholds that suit the model, where they name none."""
+        labels = range(len(self.class_names)) if self.labels is None else self.labels
+        names = [self.class_names[label] for label in labels] if self.class_names else []
+        return suited(settings, getattr(self.runtime, "calibration", None), names)
 
     @overload
     def __call__(self, source: Item) -> Detections: ...  # type: ignore[overload-overlap] # a str is a sequence of str
@@ -300,8 +308,8 @@ class Detector:
             detections = image.found[0] if len(image.views) == 1 else self._joined(image)
             if self.labels is not None:
                 detections = detections.filter(labels=self.labels)
-            reached = int((detections.scores >= self.score_threshold).sum())
-            if len(image.views) > 1 and self.score_threshold > 0 and reached > num_detections == self.num_detections:
+            reached = len(detections.filter(score_threshold=self.score_threshold)) if len(image.views) > 1 else 0
+            if self.score_threshold != 0 and reached > num_detections == self.num_detections:
                 text = (
                     f"at least {reached} objects reach the score threshold, of which the best {num_detections} are kept"
                 )

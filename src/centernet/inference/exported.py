@@ -40,8 +40,9 @@ class ExportedRuntime:
 
     metadata: ModelMetadata
     one_size = False  # True where all inputs have that of the preprocessing
-    class_names, columns, num_detections, tracker = (
-        property(attrgetter(f"metadata.{name}")) for name in ("class_names", "columns", "num_detections", "tracker")
+    class_names, columns, num_detections, tracker, calibration, score_threshold = (
+        property(attrgetter(f"metadata.{name}"))
+        for name in ("class_names", "columns", "num_detections", "tracker", "calibration", "score_threshold")
     )
     most_detections = num_detections
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+from centernet.calibration import Calibration
 from centernet.detections import Column
 from centernet.images import Preprocessing
 
@@ -27,7 +28,7 @@ Dtype: TypeAlias = Literal["uint8", "float32"]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 
-_VERSION = 2  # files of version 1 do not describe their columns
+_VERSION = 3  # files of version 1 do not describe their columns, nor those of version 2 a calibration
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class ModelMetadata:
         columns: what heads add to detections. Empty in files of version 1, whose further outputs are vectors.
         maps: those of `outputs` that are raw maps N×C×H×W, by the names of their heads.
         precision: what the network computes in; the decode is always in float32.
-        score_threshold: from which an object is worth showing.
+        score_threshold: from which an object is worth showing; that of the calibration unless the export said another.
+        calibration: of the scores, which has been applied to the output `scores`, not to raw maps; None where the model
+            has none, as in files of versions 1 and 2.
         tracker: arguments of `centernet.tracking.Tracker` that suit the model: strings, numbers, truth values and None
             by name. `Tracker` checks that they are options of it.
         figures: measured of the model, such as `AP`; its own validation's, or as stated at the export.
@@ -67,6 +70,7 @@ class ModelMetadata:
     maps: tuple[str, ...] = ()
     precision: Precision = "float32"
     score_threshold: float = 0.3
+    calibration: Calibration | None = None
     tracker: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
 
@@ -103,10 +107,12 @@ class ModelMetadata:
         except ValueError as error:
             raise wrong(f"is no JSON ({error})") from error
         version = values.pop("version", None) if isinstance(values, dict) else None
-        if version not in (1, _VERSION):
-            raise wrong(f"is not of version {_VERSION} or 1: another version of this package wrote the file")
+        if not isinstance(version, int) or not 1 <= version <= _VERSION:
+            raise wrong(f"is not of version 1 to {_VERSION}: another version of this package wrote the file")
         if version == 1:
             values = {"tracker": {}, "columns": []} | values  # the first files say nothing of a tracker
+        if version < 3:
+            values = {"calibration": None} | values
         for key in [*_CHECKS, *values]:
             if key not in values or key not in _CHECKS or not _CHECKS[key](values[key]):
                 got = str(values.get(key, "nothing"))[:80]
@@ -114,12 +120,13 @@ class ModelMetadata:
         try:
             values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
             values["columns"] = [Column(**column) for column in values["columns"]]
+            values["calibration"] = None if values["calibration"] is None else Calibration(**values["calibration"])
         except (AttributeError, TypeError, ValueError) as error:
             raise wrong(f"is damaged ({error})") from error
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         metadata = cls(**plain)
         named = [*(OUTPUTS if metadata.decoded else ()), *(column.name for column in metadata.columns), *metadata.maps]
-        if version == _VERSION and sorted(named) != sorted(metadata.outputs):
+        if version > 1 and sorted(named) != sorted(metadata.outputs):
             raise wrong(f"has the outputs {', '.join(metadata.outputs)}, but describes {', '.join(named)}")
         return metadata
 
@@ -136,6 +143,12 @@ def _scalar(value: Any) -> bool:
     return value is None or isinstance(value, (str, bool)) or _number(value)
 
 
+def _calibration(value: Any) -> bool:
+    named = value.get("class_thresholds") if isinstance(value, dict) else None
+    numbers = [number for key, number in value.items() if key != "class_thresholds"] if isinstance(value, dict) else []
+    return isinstance(named, dict) and all(map(_number, [*numbers, *named.values()]))
+
+
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "class_names": _texts,
     "preprocessing": lambda value: isinstance(value, dict),
@@ -149,6 +162,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "maps": _texts,
     "precision": lambda value: value in get_args(Precision),
     "score_threshold": lambda value: _number(value) and 0 <= value <= 1,
+    "calibration": lambda value: value is None or _calibration(value),
     "tracker": lambda value: isinstance(value, dict) and all(map(_scalar, value.values())),
     "figures": lambda value: isinstance(value, dict) and all(_number(figure) for figure in value.values()),
 }

@@ -41,6 +41,7 @@ class TorchRuntime:
     columns = property(lambda self: tuple(getattr(self.model, "columns", ())))
     tracker = property(lambda self: dict(getattr(self.model, "tracker", None) or {}))
     num_detections = property(lambda self: getattr(self.model, "num_detections", None))
+    calibration = property(lambda self: getattr(self.model, "calibration", None))
 
     def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
         """Detect objects in a batch, as a `Runtime` does."""

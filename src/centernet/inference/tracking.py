@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from centernet.detections import Detections
@@ -73,12 +72,13 @@ def make_tracker(
     Args:
         detector: whose model says what suits it.
         frame_rate: frames per second.
-        preset: a name of `centernet.tracking.PRESETS`; None for the model's own settings.
+        preset: a name of `centernet.tracking.PRESETS`; None for the model's own settings. In both, a calibrated model's
+            thresholds stand in the place of the preset's.
         start_score: from which on an object starts a track: `high_score` and `new_score` at once, and no second pass
             from there on.
         options: those of `centernet.tracking.TrackerOptions` that differ from the preset's or the model's.
     """
-    settings = detector.tracker if preset is None else {"preset": preset}
+    settings = detector.tracker if preset is None else getattr(detector, "suited", dict)({"preset": preset})
     try:
         plain = Tracker(**settings, frame_rate=frame_rate)
     except (TypeError, ValueError) as error:
@@ -105,14 +105,3 @@ def collect(tracked: Iterator[tuple[Frame, Detections]]) -> dict[str, list[Any]]
         for key, values in columns.items():
             values.append(frame.location if key == "paths" else getattr(tracks, key))
     return columns
-
-
-def class_labels(names: Sequence[str], class_names: Sequence[str]) -> list[int]:
-    """Return the labels of classes by their names; a ValueError names those that there are, and the nearest."""
-    for name in names:
-        if name not in class_names:
-            nearest = difflib.get_close_matches(name, class_names, n=1)
-            hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-            known = f"its classes are {', '.join(class_names)}" if class_names else "it knows no names of classes"
-            raise ValueError(f"classes: {name!r}{hint} is no class of the detector; {known}")
-    return [list(class_names).index(name) for name in names]

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from centernet.calibration import Calibration
 from centernet.detections import NUM_DETECTIONS, Column
 from centernet.images import Preprocessing
 from centernet.network.backbones import Backbone
@@ -47,6 +48,8 @@ class Network(nn.Module):
             validation on videos and `inference_tracking` use them.
         num_detections: objects an image that suit the model: the default of validation, `Detector` and exports. None:
             training chooses it, so that it is enough for the densest image of the data; until then it is 100.
+        calibration: makes probabilities of the heads' scores, and says from which on an object is worth showing; found
+            by validation in a training, or by `CenterNet.calibrate`. None leaves scores as they are.
 
     Attributes:
         stride: input pixels a cell of the raw maps.
@@ -70,6 +73,7 @@ class Network(nn.Module):
         loss_weighting: UncertaintyWeighting | None = None,
         tracker: dict[str, Any] | None = None,
         num_detections: int | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         if class_names is not None:
@@ -110,6 +114,11 @@ class Network(nn.Module):
         if "frame_rate" in self.tracker:
             raise ValueError("model.tracker: frame_rate is that of each video, not the model's; leave it out")
         Tracker(**self.tracker)  # its options are right
+        self.calibration = calibration
+        if calibration is not None and self.class_names is not None:
+            unknown = sorted(calibration.class_thresholds.keys() - set(self.class_names))
+            if unknown:
+                raise ValueError(f"model.calibration.class_thresholds: {unknown[0]!r} is none of model.class_names")
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -166,8 +175,9 @@ class Network(nn.Module):
             labels: of the classes to find; objects of others take none of the K rows. None for all.
 
         Returns:
-            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and the
-            `columns` of other heads. Rows are K even where fewer objects exist: their scores fall towards 0.
+            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first and calibrated
+            where there is a `calibration`, and the `columns` of other heads. Rows are K even where fewer objects exist:
+            their scores fall towards 0.
         """
         finder: Any = self.heads[self.finder]
         count = num_detections or self.num_detections or NUM_DETECTIONS
@@ -180,6 +190,8 @@ class Network(nn.Module):
             detections = order_by_score(detections)
         if self.nms_iou is not None:
             detections = suppress(detections, self.nms_iou)
+        if self.calibration is not None:
+            detections["scores"] = self.calibration(detections["scores"])
         if score_threshold > 0:
             scores = detections["scores"]
             detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)

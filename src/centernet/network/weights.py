@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import yaml
 
-from centernet.configuration import PACKAGED, read_yaml
+from centernet.configuration import PACKAGED, plain, read_yaml
 from centernet.extras import require
 from centernet.network.build import network_of_section, trained_section, without_start
 from centernet.network.network import Network
@@ -141,7 +141,8 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
         )
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    section = without_start(network.hyper_parameters) | {"num_detections": network.num_detections}
+    decided = {"num_detections": network.num_detections, "calibration": plain(network.calibration)}
+    section = without_start(network.hyper_parameters) | decided
     (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
     weights = {
         name: value.detach().cpu().to(torch.float16).contiguous()

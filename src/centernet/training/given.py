@@ -85,8 +85,9 @@ def model_section(checkpoint: Mapping[str, Any], given: Values, source: str | Pa
     asked: Values = without_start(given)
     names, number = asked.pop("class_names", None), asked.pop("num_classes", None)
     known: Any = recorded.get("class_names")
-    if asked.get("num_detections") is None:  # as the data had it
-        asked.pop("num_detections", None)
+    for name in ("num_detections", "calibration"):
+        if asked.get(name) is None:  # as the data had it
+            asked.pop(name, None)
     if known is None and names is not None:  # a checkpoint of a model that has never seen data
         recorded["class_names"] = names
     elif names is not None and list(names) != list(known):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from centernet.annotations.problems import DataWarning
+from centernet.configuration import plain
 from centernet.data import DetectionDataset
 from centernet.data.batch import Batch
 from centernet.detections import NUM_DETECTIONS, Detections
@@ -37,6 +38,7 @@ class DetectionModule(pl.LightningModule):
     Attributes:
         optimization: says how; to be set before `trainer.fit`.
         validated: the figures of the last validation; None before the first.
+        calibrating: fit the calibration of scores anew in each validation, not only in those of a training.
     """
 
     def __init__(self, network: Network) -> None:
@@ -44,6 +46,7 @@ class DetectionModule(pl.LightningModule):
         self.network = network
         self.optimization: Optimization | None = None
         self.validated: ValidationResult | None = None
+        self.calibrating = False
         self._validating: Validation | None = None
         self._resumed: dict[str, Any] = {}
         self.register_load_state_dict_pre_hook(_into_network)  # type: ignore[no-untyped-call]
@@ -90,12 +93,11 @@ class DetectionModule(pl.LightningModule):
             self._warn_of_dense_images(name, objects[name])
 
     def _decide(self, **values: Any) -> None:
-        """Set what the configuration left to the data, for the network and for its checkpoints."""
+        """Set what the configuration leaves to the data, for the network and for its checkpoints."""
         for name, value in values.items():
             setattr(self.network, name, value)
         if self.network.hyper_parameters:
-            plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-            self.describe({**self.network.hyper_parameters, **plain})
+            self.describe({**self.network.hyper_parameters, **plain(values)})
 
     def _warn_of_dense_images(self, split: str, objects: NDArray[np.int64]) -> None:
         """Warn of images with more objects than are detected: even a perfect network would miss some."""
@@ -151,6 +153,11 @@ class DetectionModule(pl.LightningModule):
             return 0
         return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Forget the calibration of weights that are about to change."""
+        if self.network.calibration is not None:
+            self._decide(calibration=None)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.network.losses(self(self.network.normalize(batch.images)), batch)
         total = torch.stack(list(terms.values())).sum()
@@ -172,7 +179,11 @@ class DetectionModule(pl.LightningModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         split = "test" if self.trainer.testing else getattr(data, "validate_on", None)
         dataset = None if self.trainer.sanity_checking else getattr(data, "datasets", {}).get(split)
-        self._validating = Validation(names, dataset, self.network.tracker)
+        if self.calibrating and self.network.calibration is not None:
+            self._decide(calibration=None)
+        tracker, calibration = self.network.tracker, self.network.calibration
+        calibrate = calibration is None and (self.calibrating or self.trainer.state.fn == "fit")
+        self._validating = Validation(names, dataset, tracker, calibration, calibrate=calibrate)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Detections]]:
         """Return the `detections` of each image in its own pixels; they are also collected for the epoch's figures."""
@@ -197,6 +208,8 @@ class DetectionModule(pl.LightningModule):
             result = validation.compute()
             if not self.trainer.sanity_checking:  # its figures are of some images, before training
                 self.validated = result
+                if validation.calibration is not self.network.calibration:
+                    self._decide(calibration=validation.calibration)
             self.log_dict({f"val/{name}": value for name, value in result.stats.items()})
 
     on_test_epoch_start = on_validation_epoch_start

@@ -54,7 +54,7 @@ def finetuning(
     section, names = model_section(model), dataset.class_names
     side = size or _input_size(sides)
     section["class_names"], section["num_classes"] = list(names), None
-    section["num_detections"] = None  # as the new data need it
+    section["num_detections"] = section["calibration"] = None  # as the new data need it
     section["preprocessing"] = {**section["preprocessing"], "size": [side, side]}
     section["backbone"].setdefault("init_args", {})["frozen_stages"] = 2
     train, val, aside = _splits(source, dataset, Path(output))

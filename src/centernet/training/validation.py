@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from centernet.calibration import Calibration
 from centernet.data import Annotation, DetectionDataset
 from centernet.detections import Detections
 from centernet.evaluation import EVALUATORS, CocoEvaluator, ValidationResult
+from centernet.evaluation.reliability import LEAST_SCORE, fit_calibration
 from centernet.evaluation.tracking import TrackingEvaluator, TrackingResult, Tracks
+from centernet.inference.thresholds import TRACKER_SCORES, suited
 from centernet.tracking import Tracker
 
 
@@ -20,11 +24,20 @@ class Validation:
     Tracks are made when all detections are in: then the tracker sees each video whole and in the order of time, also
     where several devices shared its frames. Until then memory grows with the detections that the tracker would use.
 
+    Where scores are to be calibrated, that comes first: the tracks are those of calibrated scores, as users will get
+    them. A tracker whose score thresholds are given has been set for the scores as they are; they are left so, and the
+    calibration holds the thresholds alone.
+
     Args:
         class_names: by label.
         dataset: the data; its `benchmark` names its evaluator (`EVALUATORS`). Without `sequences` and identities there
             are no figures of tracks.
         tracker: arguments of `centernet.tracking.Tracker`, but for the frame rate.
+        calibration: that the detections' scores have been through.
+        calibrate: fit a calibration to the scores when all are in.
+
+    Attributes:
+        calibration: that given, or the one that `compute` has fitted; None where the scores were too few.
     """
 
     def __init__(
@@ -32,6 +45,9 @@ class Validation:
         class_names: Sequence[str],
         dataset: DetectionDataset | None = None,
         tracker: Mapping[str, Any] | None = None,
+        calibration: Calibration | None = None,
+        *,
+        calibrate: bool = False,
     ) -> None:
         self._coco = CocoEvaluator(class_names)
         self._benchmark = None if dataset is None else dataset.benchmark
@@ -40,8 +56,11 @@ class Validation:
             raise ValueError(f"the data set's benchmark is {self._benchmark!r}: expected one of {names}, or None")
         self._tracker = dict(tracker or {})
         self._videos = dataset if dataset is not None and dataset.sequences and dataset.num_identities else None
-        options = Tracker(**self._tracker).options
+        self.calibration, self._calibrate = calibration, calibrate
+        options = Tracker(**suited(self._tracker, calibration, class_names)).options
         self._least_score = min(options.high_score, 1.0 if options.low_score is None else options.low_score)
+        if calibrate:
+            self._least_score = min(self._least_score, LEAST_SCORE)
         self._frames: dict[Path, tuple[Annotation, Detections]] = {}
 
     def update(self, truth: Annotation, found: Detections) -> None:
@@ -67,6 +86,9 @@ class Validation:
 
     def compute(self) -> ValidationResult:
         """Return the figures of all that was collected."""
+        if self._calibrate:
+            rescale = not self._tracker.keys() & set(TRACKER_SCORES)
+            self.calibration = fit_calibration(self._coco, rescale=rescale)
         return ValidationResult.of(self._coco, self._benchmark, tracking=self.tracking())
 
     def tracking(self) -> TrackingResult | None:
@@ -82,8 +104,11 @@ class Validation:
             indices = [i for i in range(video.start, video.stop) if self._videos.path(i) in self._frames]
             if not indices:
                 continue
-            tracker = Tracker(**self._tracker, frame_rate=video.frame_rate)
+            settings = suited(self._tracker, self.calibration, names)
+            tracker = Tracker(**settings, frame_rate=video.frame_rate)
             frames = [self._frames[self._videos.path(index)] for index in indices]
+            if self._calibrate and (calibration := self.calibration) is not None:
+                frames = [(truth, replace(found, scores=calibration(found.scores))) for truth, found in frames]
             tracks = [
                 tracker.update(found, self._videos.image(index).read()[0] if tracker.options.camera_motion else None)
                 for index, (_, found) in zip(indices, frames, strict=True)
