@@ -69,7 +69,7 @@ class TestPictures:
     def test_the_pictures_themselves_are_never_overwritten(self, tmp_path: Path) -> None:
         path = tmp_path / "photo.jpg"
         path.write_bytes(b"mine")
-        with ImageWriter(tmp_path) as writer, pytest.raises(ValueError, match="choose another"):
+        with ImageWriter(tmp_path) as writer, pytest.raises(ValueError, match="write to another"):
             writer.write(frame("photo.jpg", path=path), found())
         assert path.read_bytes() == b"mine"
 
