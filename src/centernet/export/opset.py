@@ -74,7 +74,9 @@ def _lower(graph: Any, opset: int, outer: dict[str, Any]) -> None:
         if kind == "Constant" and "value" in given:
             constants[node.output[0]] = given["value"].t
         if kind == "Constant" and "value_ints" in given:
-            constants[node.output[0]] = onnx.helper.make_tensor("", 7, [len(given["value_ints"].ints)], given["value_ints"].ints)
+            constants[node.output[0]] = onnx.helper.make_tensor(
+                "", 7, [len(given["value_ints"].ints)], given["value_ints"].ints
+            )
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _lower(attribute.g, opset, constants)

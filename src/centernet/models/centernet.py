@@ -92,9 +92,7 @@ class CenterNet(DetectionModule):
             `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first, and the
             columns of other heads.
         """
-        return self.network.decode_detections(
-            encoded, num_detections, score_threshold=score_threshold, labels=labels
-        )
+        return self.network.decode_detections(encoded, num_detections, score_threshold=score_threshold, labels=labels)
 
     def inference_detection(
         self, source: str | PathLike[str] | Sequence[Any], num_detections: int | None = None, *, batch_size: int = 8
