@@ -19,7 +19,7 @@ def listed() -> dict[str, set[str]]:
     section = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("[project.optional-dependencies]")[1]
     section = section.split("\n[")[0]
     found: dict[str, set[str]] = {}
-    for name, body in re.findall(r"^(\w+) = \[((?:[^\]\"]|\"[^\"]*\")*)\]", section, re.MULTILINE):
+    for name, body in re.findall(r"^([\w-]+) = \[((?:[^\]\"]|\"[^\"]*\")*)\]", section, re.MULTILINE):
         found[name] = {re.split(r"[\[><=;]", text)[0].replace("-", "_") for text in re.findall(r'"([^"]+)"', body)}
     return found
 

@@ -23,8 +23,9 @@ EPILOG = """examples:
   centernet export best.ckpt --format openvino --precision bfloat16
 
 onnx: onnxruntime, browsers, TensorRT. torchscript: libtorch. pt2: torch.export; --compile for AOTInductor. openvino:
-Intel and AMD processors. Every file has the decode in its graph and says of itself what a runtime needs to know; it is
-run against the model before the command ends. `centernet detect SOURCE --model FILE` runs it."""
+Intel and AMD processors. litert (TensorFlow Lite), executorch, ncnn: phones and boards. coreml: Apple's systems. Every
+file has the decode in its graph (ncnn: beside it) and says of itself what a runtime needs to know; it is run against
+the model before the command ends, coreml's excepted. `centernet detect SOURCE --model FILE` runs it."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--annotations and --images go together")
     options = ExportOptions(**given_options(given, ExportOptions))
     format = given.format or ("onnx" if given.output is None else format_of(given.output))
+    if given.annotations is not None and not FORMATS[format].checked:
+        parser.error(f"--annotations: nothing here opens the files of the format {format}")
     try:
         check_options(format, options)
     except ValueError as error:
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     from centernet.export import accuracy, export
     from centernet.network.weights import load_network, recorded_figures
 
-    if Path(given.model).suffix.lower() in (*(kind.suffix for kind in FORMATS.values()), ".bin"):
+    if str(given.model).lower().endswith((*(kind.suffix for kind in FORMATS.values()), ".bin")):
         raise ValueError(
             f"{given.model}: is an exported file already; give the checkpoint (.ckpt) that it was made from"
         )
@@ -60,9 +63,15 @@ def main(arguments: Sequence[str]) -> int:
         before, after = (accuracy(form, dataset).stats["AP"] for form in (network, path))
         change = f"{before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})"
         print(f"AP on {len(dataset)} images: {change}")
-    files = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
-    print("wrote " + " and ".join(f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files))
+    beside = (path.with_suffix(suffix) for suffix in FORMATS[format].beside)
+    files = [path, *(file for file in beside if file.is_file())]
+    print("wrote " + " and ".join(f"{file} ({_size(file) / 1e6:.1f} MB)" for file in files))
     return 0
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of those in a folder."""
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,8 @@ from centernet.export.graph import prepare
 from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 from centernet.extras import require
 from centernet.network import Network
+
+logger = logging.getLogger(__name__)
 
 
 def export(
@@ -33,7 +36,7 @@ def export(
         images: a sample input, which decides type and layout: uint8 N×H×W×3 or N×3×H×W (RGB values, normalised in the
             graph), or float32 N×3×H×W (normalised, what the network itself takes); uint8 N×H×W×3 when None. The file
             takes any number and size of images; a ``.pt2`` any number of the sample's size (without one: that of the
-            network's preprocessing).
+            network's preprocessing); those of litert, coreml, ncnn and executorch one image of that size.
         format: one of `FORMATS`; by the suffix of `path` when None.
 
     Returns:
@@ -47,12 +50,15 @@ def export(
     name = format or format_of(path)
     check_options(name, options)
     kind = FORMATS[name]
-    if path.suffix.lower() != kind.suffix:
+    if not path.name.lower().endswith(kind.suffix):
         raise ValueError(f"{path}: give a path that ends {kind.suffix}, as files of the format {name} do")
     for package in kind.packages:
         require(package, f"{name} export")
     prepared = prepare(network, options, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     import_module(f"centernet.export.{kind.module}").write(prepared, path)
-    check_file(path, network, prepared)
+    if kind.checked:
+        check_file(path, network, prepared)
+    else:
+        logger.warning("%s: was written, not run: nothing opens %s files here", path.name, kind.suffix)
     return path

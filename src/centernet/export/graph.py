@@ -126,18 +126,26 @@ class DetectionGraph(nn.Module):
         if metadata.dtype == "uint8":
             canvas = self.network.normalize(canvas.permute(0, 3, 1, 2))
         encoded = self.network(canvas.to(self.dtype))
-        maps = {name: encoded[name].float() for name in metadata.maps}
         if not metadata.decoded:
-            return tuple(maps[name] for name in metadata.outputs)
+            return tuple(encoded[name].float() for name in metadata.outputs)
+        if self.letterbox is not None:
+            return self.decode(encoded, limits, (scale, shift))
+        planes = metadata.dtype == "float32" and metadata.layout == "NCHW"
+        limits = image_size(images.permute(0, 2, 3, 1) if planes else images, torch.float32).flip(0).repeat(2)
+        return self.decode(encoded, limits)
+
+    def decode(
+        self, encoded: dict[str, Tensor], limits: Tensor, place: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """Compute the outputs from the raw maps; `limits` x y x y of boxes, and scale and shift of a letterbox."""
+        metadata = self.metadata
+        maps = {name: encoded[name].float() for name in metadata.maps}
         found = self.network.decode_detections(encoded, metadata.num_detections, labels=self.labels)
         if self.labels is not None:
             found["labels"] = self.numbers[found["labels"]]  # type: ignore[index]
             maps[self.network.finder] = maps[self.network.finder][:, list(self.labels)]
-        if self.letterbox is not None:
-            found = self._to_original(found, scale, shift)
-        else:
-            planes = metadata.dtype == "float32" and metadata.layout == "NCHW"
-            limits = image_size(images.permute(0, 2, 3, 1) if planes else images, torch.float32).flip(0).repeat(2)
+        if place is not None:
+            found = self._to_original(found, *place)
         boxes = found["bboxes"]
         first, second = boxes[..., :2], boxes[..., 2:]  # a network may say that a width is negative
         boxes = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)

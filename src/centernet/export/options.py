@@ -80,6 +80,8 @@ class Format:
     precisions: tuple[str, ...]
     options: tuple[str, ...] = ()  # those of `ExportOptions` that not every format has
     packages: tuple[str, ...] = ()  # needed beside torch
+    beside: tuple[str, ...] = ()  # suffixes of the files that lie beside the named one, in place of its last suffix
+    checked: bool = True  # False where no runtime opens it on the system that writes it
 
 
 FLOATS = ("float32", "float16", "bfloat16")
@@ -88,14 +90,20 @@ FORMATS = {
     "onnx": Format(".onnx", "onnx", ("float32", "float16", "int8"), ("letterbox", "opset"), ONNX),
     "torchscript": Format(".pt", "torchscript", FLOATS, ("letterbox",)),
     "pt2": Format(".pt2", "pt2", FLOATS, ("compile",)),
-    "openvino": Format(".xml", "openvino", (*FLOATS, "int8"), ("letterbox",), (*ONNX, "openvino")),
+    "openvino": Format(".xml", "openvino", (*FLOATS, "int8"), ("letterbox",), (*ONNX, "openvino"), (".bin",)),
+    "litert": Format(".tflite", "litert", ("float32",), packages=("litert_torch", "ai_edge_litert")),
+    "coreml": Format(".mlpackage", "coreml", ("float32", "float16"), packages=("coremltools",), checked=False),
+    "ncnn": Format(
+        ".ncnn.param", "ncnn", ("float32", "float16"), (), ("pnnx", "ncnn", *ONNX), (".bin", ".json", ".onnx")
+    ),
+    "executorch": Format(".pte", "executorch", ("float32",), packages=("executorch",)),
 }
 
 
 def format_of(path: Path) -> str:
     """Return the name of the format whose files have this suffix."""
     for name, kind in FORMATS.items():
-        if path.suffix.lower() == kind.suffix:
+        if path.name.lower().endswith(kind.suffix):
             return name
     expected = ", ".join(f"{kind.suffix} ({name})" for name, kind in FORMATS.items())
     raise ValueError(f"{path}: no format has files with the suffix {path.suffix!r}; expected one of {expected}")

@@ -22,6 +22,9 @@ RUNTIMES = {
     ".xml": ("exported", "OpenVinoRuntime", "OpenVINO"),
     ".pt2": ("exported_torch_runtime", "ExportedTorchRuntime", "torch.export, or compiled by AOTInductor"),
     ".pt": ("exported_torch_runtime", "ExportedTorchRuntime", "TorchScript"),
+    ".tflite": ("mobile", "LiteRtRuntime", "LiteRT"),
+    ".param": ("mobile", "NcnnRuntime", "NCNN"),
+    ".pte": ("mobile", "ExecuTorchRuntime", "ExecuTorch"),
     ".ckpt": ("torch_runtime", "load_model", "a checkpoint of `centernet fit`"),
 }
 """Suffix of a model file → the module of this room that is imported for it, the name there, and its format."""
@@ -93,6 +96,9 @@ def open_file(path: Path, *, device: Any = None, threads: int | None = None) -> 
     graph = PACKAGED / path.name / GRAPH
     if str(path) == path.name and graph.is_file() and find_spec("torch") is None:
         path, suffix = graph, graph.suffix
+    if suffix == ".mlpackage":
+        text = "Core ML models run on Apple's systems, by Xcode's classes or coremltools"
+        raise ValueError(f"{path}: {text}; to find objects with it here, export another format")
     if path.is_dir() or not suffix:  # a folder, or the name of a model that comes with the package
         from centernet.inference.torch_runtime import load_model
 
