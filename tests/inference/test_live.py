@@ -23,17 +23,17 @@ class Camera:
     """A server of JPEGs one after the other, 25 in a second; each shows the milliseconds at which it was made."""
 
     def __init__(self) -> None:
-        self.start, self.sent, self.connections = time.monotonic(), 0, 0
+        self.start, self.sent, self.whole, self.refused = time.monotonic(), 0, 0, 0
         self.most = 10**9  # images in a connection
-        self.refuse = False
+        self.accepted = 10**9  # connections that are served to their end; further ones are refused
         camera = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def log_message(self, *_: Any) -> None: ...
 
             def do_GET(self) -> None:
-                camera.connections += 1
-                if camera.refuse:
+                if camera.whole >= camera.accepted:
+                    camera.refused += 1
                     return self.send_error(503)
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=f")
@@ -46,6 +46,7 @@ class Camera:
                         self.wfile.write(head + data + b"\r\n")
                         camera.sent += 1
                         time.sleep(max(0, begun + (number + 1) / 25 - time.monotonic()))
+                    camera.whole += 1
                 except OSError:
                     pass
 
@@ -110,15 +111,14 @@ def test_a_slow_network_sees_the_newest_image(camera: Camera) -> None:
 def test_a_stream_that_breaks_off_is_opened_again(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "WAIT", 0.05)
     monkeypatch.setattr(live, "RECONNECTIONS", 3)
-    camera.most = 6
+    camera.most, camera.accepted = 6, 3
     found = []
     broken = pytest.raises(SourceError, match=r"camera\.mjpg: no more images came after \d+, also after 3 more tries")
     with warnings.catch_warnings(record=True) as caught, broken:
         warnings.simplefilter("always")
         for frame in frames(camera.address):
             found.append(frame)
-            camera.refuse = camera.connections == 3
-    assert camera.connections == 3 + 3 and len(found) >= 3
+    assert (camera.whole, camera.refused) == (3, 3) and len(found) >= 3
     said = [str(warning.message) for warning in caught if "opening it again" in str(warning.message)]
     assert len(said) >= 3 and "camera.mjpg: no more images came after 6; opening it again (try 1 of 3)" in said[0]
     indices = [frame.index for frame in found]
@@ -126,10 +126,10 @@ def test_a_stream_that_breaks_off_is_opened_again(camera: Camera, monkeypatch: p
 
 
 def test_a_stream_that_is_not_there_is_said_at_once(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
-    camera.refuse = True
+    camera.accepted = 0
     with pytest.raises(SourceError, match="the stream cannot be opened"):
         next(frames(camera.address))
-    assert camera.connections <= 2
+    assert camera.refused <= 2
 
 
 def test_reading_ends_with_its_reader(camera: Camera) -> None:
