@@ -34,7 +34,11 @@ class Runtime(Protocol):
     """Anything that runs a network: a batch of inputs in, boxes in input pixels out.
 
     It may state more: `columns`, the `Column`s that it adds to boxes, labels and scores; `num_detections`, the objects
-    an image that suit the model, and `most_detections`, where it cannot give more; and `tracker`, see `Detector`.
+    an image that suit the model, and `most_detections`, where it cannot give more; `takes_labels`, true where calls
+    take the keyword `labels`, those of the classes to find, others of which take no rows; and `tracker`, see
+    `Detector`.
+
+    Calls come from several threads at once where those of its `Detector` do.
     """
 
     @property
