@@ -11,7 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from centernet.cli.arguments import add_old_name, add_options, command_parser, fraction, given_options, positive
+from centernet.cli.arguments import (
+    add_old_name,
+    add_options,
+    command_parser,
+    fraction,
+    given_options,
+    parameter_texts,
+    positive,
+)
 from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 from centernet.inference.guard import Inputs
 
@@ -31,9 +39,16 @@ the model before the command ends, coreml's excepted. `centernet detect SOURCE -
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     parser = _parser()
-    given = parser.parse_args(arguments)
+    words = list(arguments)
+    for i, word in enumerate(words):  # a word behind the option belongs to it where it is "only"; it may be the model
+        if word == "--raw-maps":
+            only = words[i + 1 : i + 2] == ["only"]
+            words[i : i + 1 + only] = [f"--raw-maps={'only' if only else 'too'}"]
+    given = parser.parse_args(words)
     if (given.annotations is None) != (given.images is None):
         parser.error("--annotations and --images go together")
+    if hasattr(given, "raw_maps"):
+        given.raw_maps = {"only": "only", "too": True}.get(given.raw_maps, False)
     options = ExportOptions(**given_options(given, ExportOptions))
     format = given.format or ("onnx" if given.output is None else format_of(given.output))
     if given.annotations is not None and not FORMATS[format].checked:
@@ -85,7 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     text = "what images are resized to; default: as the model was trained"
     parser.add_argument("--input-size", type=positive, nargs=2, metavar=("HEIGHT", "WIDTH"), help=text)
     kinds = {"num_detections": positive, "score_threshold": fraction, "calibration_images": positive}
-    add_options(parser, ExportOptions, ("num_detections", "score_threshold", "letterbox", "raw_maps"), types=kinds)
+    add_options(parser, ExportOptions, ("num_detections", "score_threshold", "classes", "letterbox"), types=kinds)
+    text = f"{parameter_texts(ExportOptions)['raw_maps']}; default: none"
+    parser.add_argument(
+        "--raw-maps", nargs="?", choices=("too", "only"), metavar="only", default=argparse.SUPPRESS, help=text
+    )
+    add_old_name(parser, "--no-raw-maps", dest="raw_maps", action="store_false")
+    add_options(parser, ExportOptions, ("input_type",))
     precision = parser.add_mutually_exclusive_group()
     add_options(precision, ExportOptions, ("precision",))
     short: dict[str, Any] = {"action": "store_const", "const": "int8", "default": argparse.SUPPRESS}

@@ -18,7 +18,6 @@ from centernet.export.graph import Prepared, detached
 from centernet.images import Preprocessing
 from centernet.inference import Detector
 from centernet.inference.exported import network_input
-from centernet.inference.model_metadata import ModelMetadata
 from centernet.inference.opening import open_file
 from centernet.inference.torch_runtime import TorchRuntime
 from centernet.network import Network
@@ -115,14 +114,13 @@ def check_file(path: Path, network: Network, prepared: Prepared) -> None:
     """
     runtime: Any = open_file(path, device="cpu")
     reference, metadata = TorchRuntime(detached(network)), runtime.metadata
-    reference.labels = prepared.labels
     exact = metadata.precision == "float32"
     for count, size in _trials(runtime, prepared.sample_hw):
         images = trial_images(count, size).numpy()
         if not metadata.decoded:
             _check_maps(path, runtime, reference.model, images)
             continue
-        expected = _eager(reference, images, metadata)
+        expected = _eager(reference, images, prepared)
         got = runtime(images, metadata.num_detections)
         found = difference(expected, got, score_tolerance=SCORES if exact else 0.05)
         where = f"on {count} trial {'image' if count == 1 else 'images'} of {size[0]}×{size[1]}"
@@ -137,19 +135,19 @@ def check_file(path: Path, network: Network, prepared: Prepared) -> None:
         logger.info("%s: differs from PyTorch by at most %s (%s)", path.name, found, where)
 
 
-def _eager(reference: TorchRuntime, images: NDArray[np.uint8], metadata: ModelMetadata) -> Arrays:
+def _eager(reference: TorchRuntime, images: NDArray[np.uint8], prepared: Prepared) -> Arrays:
     """Return what the network finds in images as the file takes them, with boxes that end where the images do; with a
     letterbox, in their pixels."""
-    if not metadata.letterbox:
-        found = dict(reference(images, metadata.num_detections))
+    labels, count, classes = prepared.labels, prepared.metadata.num_detections, prepared.options.classes
+    if prepared.metadata.letterbox:
+        detector = Detector(reference, score_threshold=0.0, num_detections=count, classes=classes)
+        each = detector([*images])
+        found = {name: np.stack([getattr(one, name) for one in each]) for name in ("bboxes", "labels", "scores")}
+        found |= {name: np.stack([one.data[name] for one in each]) for name in each[0].data}
+    else:
+        found = dict(reference(images, count, labels=labels))
         found["bboxes"] = Preprocessing(resize="keep").to_original(found["bboxes"], images.shape[1:3])
-        if reference.labels is not None:
-            found["labels"] = np.searchsorted(reference.labels, found["labels"])
-        return found
-    detector = Detector(reference, score_threshold=0.0, num_detections=metadata.num_detections)
-    found = detector([*images])
-    base = {name: np.stack([getattr(one, name) for one in found]) for name in ("bboxes", "labels", "scores")}
-    return base | {name: np.stack([one.data[name] for one in found]) for name in found[0].data}
+    return found if labels is None else found | {"labels": np.searchsorted(labels, found["labels"])}
 
 
 def _check_maps(path: Path, runtime: Any, network: Network, images: NDArray[np.uint8]) -> None:

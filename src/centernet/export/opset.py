@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from centernet.extras import require
@@ -12,14 +12,6 @@ AXES = {
     **dict.fromkeys(("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2"), 18),
 }
 """Operator → the version from which on its axes are an input. Before, they are an attribute."""
-
-NEW = {
-    "Resize": {"antialias": 18, "keep_aspect_ratio_policy": 18, "axes": 18},
-    "Split": {"num_outputs": 18},
-    **{name: {"noop_with_empty_axes": 13} for name in AXES},
-    **{name: {"noop_with_empty_axes": 18} for name, version in AXES.items() if version == 18},
-}
-"""Operator → attribute → the version that it came with. torch gives each the value of what was before."""
 
 
 def lower_opset(model: Any, opset: int) -> None:
@@ -56,6 +48,14 @@ def _since(operator: str) -> int:
     )  # fmt: skip
 
 
+def _attributes(operator: str, opset: int, given: Collection[str]) -> Collection[str]:
+    """Return the attributes that an operator has in a version; torch gives later ones the values of what was before."""
+    onnx = require("onnx", "ONNX export")
+    if _since(operator) > opset:
+        return given
+    return set(onnx.defs.get_schema(operator, opset).attributes)
+
+
 def _nodes(graph: Any) -> Iterator[Any]:
     for node in graph.node:
         yield node
@@ -74,13 +74,11 @@ def _lower(graph: Any, opset: int, outer: dict[str, Any]) -> None:
         if kind == "Constant" and "value" in given:
             constants[node.output[0]] = given["value"].t
         if kind == "Constant" and "value_ints" in given:
-            constants[node.output[0]] = onnx.helper.make_tensor(
-                "", 7, [len(given["value_ints"].ints)], given["value_ints"].ints
-            )
+            values = given["value_ints"].ints
+            constants[node.output[0]] = onnx.helper.make_tensor("", onnx.TensorProto.INT64, [len(values)], values)
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _lower(attribute.g, opset, constants)
-        dropped = [name for name, version in NEW.get(kind, {}).items() if opset < version]
         if opset < AXES.get(kind, 0) and len(node.input) > 1:
             if node.input[1]:
                 axes = onnx.numpy_helper.to_array(constants[node.input[1]]).ravel().tolist()
@@ -93,7 +91,7 @@ def _lower(graph: Any, opset: int, outer: dict[str, Any]) -> None:
             for name, value in zip(ends, (start, end), strict=True):
                 graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [1], [value]))
             node = onnx.helper.make_node("Slice", [whole, *ends], node.output)
-        kept = [attribute for attribute in node.attribute if attribute.name not in dropped]
+        kept = [attribute for attribute in node.attribute if attribute.name in _attributes(kind, opset, given)]
         del node.attribute[:]
         node.attribute.extend(kept)
         nodes.append(node)

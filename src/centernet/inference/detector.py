@@ -24,6 +24,9 @@ from centernet.inference.sources import ErrorHandler, Frame, Item, Source, Sourc
 from centernet.inference.thresholds import class_labels, suited, thresholds
 from centernet.inference.tiling import merge, tiles
 
+MATTERS = 0.05
+"""Score below which nobody lacks an object."""
+
 
 @dataclass
 class _Pending:
@@ -38,7 +41,8 @@ class _Pending:
 class Detector:
     """Finds objects in images; boxes come back in each image's own pixels.
 
-    The next images are read in other threads while the network is at work.
+    The next images are read in other threads while the network is at work. One detector may be called from many threads
+    at once, and pickled: another process opens the model again.
 
     Args:
         model: a `CenterNet`; the path of a model file: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.pt``, ``.ckpt``; a
@@ -53,7 +57,7 @@ class Detector:
             the processor with other runtimes.
         threads: of the network; default: the environment's OMP_NUM_THREADS, else that of the runtime.
         bgr: channels of arrays and tensors are blue, green, red, as `cv2.imread` gives them; files are not concerned.
-        classes: names of the classes to keep; None for all.
+        classes: names of the classes to find; None for all. Objects of others take none of the `num_detections`.
         region: look at this part of the images only, x1 y1 x2 y2 in their pixels. Boxes are the image's all the same.
         tile: look for small objects of big images in overlapping tiles, and at the whole: the side of a tile in pixels
             of the images (or height and width); True for the size of the network's input. Each tile gives up to
@@ -104,6 +108,7 @@ class Detector:
         self.num_detections, self.batch_size = num_detections or own or NUM_DETECTIONS, batch_size
         self.tile, self.tile_overlap, self.max_memory = _tile_size(tile, self.runtime), tile_overlap, max_memory
         self.labels = None if classes is None else class_labels(classes, self.runtime.class_names)
+        self._warned = False
         if most is not None and most < self.num_detections and self.tile is None:
             text = f"the model file gives at most {most} objects an image, not {num_detections}; export it again with"
             warnings.warn(f"{text} more", stacklevel=2)
@@ -288,7 +293,14 @@ class Detector:
         """Run a batch and empty it; its images gain the objects found, in pixels of their frames."""
         if not batch:
             return
-        outputs = self.runtime(np.stack([network_input for _, network_input in batch]), num_detections)
+        inputs = np.stack([network_input for _, network_input in batch])
+        if self.labels is None:
+            outputs = self.runtime(inputs, num_detections)
+        elif getattr(self.runtime, "takes_labels", False):
+            outputs = self.runtime(inputs, num_detections, labels=self.labels)  # type: ignore[call-arg]
+        else:  # all that it gives, as objects of other classes are among them
+            most = getattr(self.runtime, "most_detections", None) or NUM_DETECTIONS
+            outputs = self.runtime(inputs, max(num_detections, most))
         for i, (image, _) in enumerate(batch):
             x1, y1, x2, y2 = image.views[len(image.found)].tolist()
             try:
@@ -308,6 +320,7 @@ class Detector:
             detections = image.found[0] if len(image.views) == 1 else self._joined(image)
             if self.labels is not None:
                 detections = detections.filter(labels=self.labels)
+                self._warn_of_lost(image, len(detections) < num_detections)
             reached = len(detections.filter(score_threshold=self.score_threshold)) if len(image.views) > 1 else 0
             if self.score_threshold != 0 and reached > num_detections == self.num_detections:
                 text = (
@@ -315,6 +328,23 @@ class Detector:
                 )
                 warnings.warn(f"{image.frame.name}: {text}; raise num_detections (--num-detections)", stacklevel=4)
             yield image.frame, detections if len(detections) <= num_detections else detections[:num_detections]
+
+    def _warn_of_lost(self, image: _Pending, fewer: bool) -> None:
+        """Say once that the model's limit came before the classes, where that may have cost objects."""
+        if not fewer or self._warned or getattr(self.runtime, "takes_labels", False):
+            return
+        most = getattr(self.runtime, "most_detections", None) or NUM_DETECTIONS
+        wanted = self.score_threshold
+        least = max(min(wanted.values(), default=0.0) if isinstance(wanted, dict) else wanted, MATTERS)
+        if any(len(found) >= most and found.scores[-1] >= least for found in image.found):
+            self._warned = True
+            names = ",".join(self.class_names[label] for label in self.labels or ())
+            warnings.warn(
+                f"{image.frame.name}: {self.name} gives the best {most} objects of all classes, and the last of them "
+                f"still scores {least:g} or more: some of {names} may lack. `centernet export MODEL --classes {names}` "
+                f"writes a file that finds these alone, --num-detections {2 * most} one of more rows",
+                stacklevel=4,
+            )
 
     def _joined(self, image: _Pending) -> Detections:
         """Return the objects of all views of an image, each once, best first."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class ExportedRuntime:
     def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
         self.path, self.device, self.threads = path, device, threads
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the file again, in the process that takes the runtime over."""
+        return partial(type(self), device=self.device, threads=self.threads), (self.path.absolute(),)
+
     def run(self, inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Run the network on inputs of the file's dtype and layout. Returns outputs by name, raw maps or not."""
         raise NotImplementedError
@@ -88,7 +93,10 @@ class OnnxRuntime(ExportedRuntime):
 
 
 class OpenVinoRuntime(ExportedRuntime):
-    """Runs an ``.xml`` file, with the ``.bin`` file beside it, on a device as OpenVINO names it ("cpu", "gpu")."""
+    """Runs an ``.xml`` file, with the ``.bin`` file beside it, on a device as OpenVINO names it ("cpu", "gpu").
+
+    A request of OpenVINO holds the outputs of one call: each call takes one that no other has.
+    """
 
     def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
         super().__init__(path, device=device, threads=threads)
@@ -115,12 +123,18 @@ class OpenVinoRuntime(ExportedRuntime):
         except Exception as error:
             why = f"OpenVINO cannot run {path} on it ({str(error).strip().splitlines()[-1]})"
             raise missing_device(device, [known.lower() for known in core.available_devices], why) from error
+        self._free: deque[Any] = deque()  # requests; threads may pop and append at the same time
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         results = []
+        try:
+            request = self._free.pop()
+        except IndexError:
+            request = self.compiled.create_infer_request()
         for batch in np.split(inputs, len(inputs)) if self.one_size else [inputs]:
-            outputs = self.compiled(batch)
+            outputs = request.infer([batch])
             results.append([np.array(outputs[name]) for name in self.outputs])
+        self._free.append(request)  # after an error it is not used again
         return dict(zip(self.outputs, map(np.concatenate, zip(*results, strict=True)), strict=True))
 
 

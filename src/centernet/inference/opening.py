@@ -37,8 +37,11 @@ class Runtime(Protocol):
     """Anything that runs a network: a batch of inputs in, boxes in input pixels out.
 
     It may state more: `columns`, the `Column`s that it adds to boxes, labels and scores; `num_detections`, the objects
-    an image that suit the model, and `most_detections`, where it cannot give more; `tracker`, see `Detector`;
+    an image that suit the model, and `most_detections`, where it cannot give more; `takes_labels`, true where calls
+    take the keyword `labels`, those of the classes to find, others of which take no rows; `tracker`, see `Detector`;
     `calibration`, the `Calibration` that its scores went through; and `score_threshold`, the default of `Detector`.
+
+    Calls come from several threads at once where those of its `Detector` do.
     """
 
     @property

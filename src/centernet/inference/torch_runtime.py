@@ -5,8 +5,10 @@ torch is imported when one is made, not before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +27,29 @@ class TorchRuntime:
 
     Args:
         model: a module with `preprocessing`, `class_names`, `normalize`, `forward` and `decode_detections` as
-            `centernet.CenterNet` has them. Each call leaves its mode (training or evaluation) as it is.
+            `centernet.CenterNet` has them. Its mode (training or evaluation) does not matter and is not touched.
         device: where to run; None for where the model is. One that is not there is a ValueError.
         threads: of the network; None for torch's setting.
+        path: of the file that the model is from, by which it is opened again in another process.
     """
 
-    def __init__(self, model: torch.nn.Module, *, device: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        device: str | None = None,
+        threads: int | None = None,
+        path: Path | None = None,
+    ) -> None:
         self._torch = require("torch", "running a PyTorch model")
         self.model: Any = model if device is None else model.to(torch_device(device))
-        self.threads = threads
+        self.device, self.threads, self.path = device, threads, path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options: dict[str, Any] = {"device": self.device, "threads": self.threads}
+        if self.path is None:
+            return partial(TorchRuntime, **options), (self.model,)
+        return partial(load_model, **options), (self.path.absolute() if self.path.exists() else self.path,)
 
     # As of the `Runtime` protocol. The model may change them between calls.
     preprocessing = property(attrgetter("model.preprocessing"))
@@ -43,14 +59,20 @@ class TorchRuntime:
     num_detections = property(lambda self: getattr(self.model, "num_detections", None))
     calibration = property(lambda self: getattr(self.model, "calibration", None))
 
-    def __call__(self, images: NDArray[np.uint8], num_detections: int) -> dict[str, NDArray[Any]]:
+    takes_labels = property(lambda self: bool(getattr(self.model, "takes_labels", False)))
+
+    def __call__(
+        self, images: NDArray[np.uint8], num_detections: int, *, labels: Sequence[int] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Detect objects in a batch, as a `Runtime` does."""
-        torch, model = self._torch, self.model
+        torch = self._torch
+        model: Any = evaluating(self.model)
         first = next(model.parameters(), None)
         device = torch.device("cpu") if first is None else first.device
-        with torch.inference_mode(), _evaluation_mode(model), torch_threads(self.threads):
+        options = {} if labels is None else {"labels": labels}
+        with torch.inference_mode(), torch_threads(self.threads):
             batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)  # N×3×H×W, channels last in memory
-            decoded = model.decode_detections(model(model.normalize(batch)), num_detections=num_detections)
+            decoded = model.decode_detections(model(model.normalize(batch)), num_detections=num_detections, **options)
         return to_numpy(decoded)
 
 
@@ -70,7 +92,7 @@ def load_model(path: Path, *, device: str | None = None, threads: int | None = N
     from centernet.network import load_network
 
     place = str(torch_device(device or best_device()))  # a wrong name is told before the model is read
-    return TorchRuntime(load_network(path), device=place, threads=threads)
+    return TorchRuntime(load_network(path), device=place, threads=threads, path=path)
 
 
 def best_device() -> str:
@@ -80,29 +102,54 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+class _Threads:
+    """The calls that run with a number of threads of their own, and the number to go back to after the last."""
+
+    lock, running, before = threading.Lock(), 0, 1
+
+
 @contextmanager
 def torch_threads(number: int | None) -> Iterator[None]:
-    """Set torch's number of threads, a setting of the whole process, for a while."""
+    """Set torch's number of threads for a while.
+
+    It is a setting of the process, which new threads take over: where several calls overlap, each goes back to the
+    number from before the first of them, not to that of another call.
+    """
     import torch
 
-    before = torch.get_num_threads()
-    wanted = before if number is None else number
-    if wanted != before:
-        torch.set_num_threads(wanted)
+    if number is None:
+        yield
+        return
+    with _Threads.lock:
+        if not _Threads.running:
+            _Threads.before = torch.get_num_threads()
+        _Threads.running += 1
+        if torch.get_num_threads() != number:
+            torch.set_num_threads(number)
     try:
         yield
     finally:
-        if wanted != before:
-            torch.set_num_threads(before)
+        with _Threads.lock:
+            _Threads.running -= 1
+            if torch.get_num_threads() != _Threads.before:
+                torch.set_num_threads(_Threads.before)
 
 
-@contextmanager
-def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Set evaluation mode for a while. Each part gets its own mode back: some are frozen while others train."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+def evaluating(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a model in evaluation mode that shares all tensors and settings with `model`, whose mode stays.
+
+    It is made for each call, which takes less time than to switch modes: so it is as the model is now, and threads that
+    call, or train, at the same time do not change the mode for one another.
+    """
+    views: dict[torch.nn.Module, torch.nn.Module] = {}
+
+    def view(module: torch.nn.Module) -> torch.nn.Module:
+        if module not in views:
+            twin = views[module] = module.__class__.__new__(module.__class__)
+            children = {name: child if child is None else view(child) for name, child in module._modules.items()}
+            twin.__dict__.update(module.__dict__, training=False, _modules=children)
+            if module.training:  # what `compile` made runs the module itself
+                twin.__dict__["_compiled_call_impl"] = None
+        return views[module]
+
+    return view(model)
