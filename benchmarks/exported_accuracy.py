@@ -29,6 +29,12 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "OpenVINO bfloat16": ("mb.xml", {"precision": "bfloat16"}),
     "OpenVINO int8": ("m8.xml", {"precision": "int8"}),
 }
+MOBILE: dict[str, tuple[str, dict[str, Any]]] = {
+    "LiteRT": ("m.tflite", {}),
+    "NCNN": ("m.ncnn.param", {}),
+    "NCNN float16": ("m16.ncnn.param", {"precision": "float16"}),
+    "ExecuTorch": ("m.pte", {}),
+}
 
 
 def main() -> None:
@@ -38,6 +44,9 @@ def main() -> None:
     parser.add_argument("--calibrate", required=True, help="annotations whose images set the ranges of int8")
     parser.add_argument("--count", type=int, default=200, help="of calibration images; default: %(default)s")
     parser.add_argument("--model", default="voc-lite", help="a name, a folder or a checkpoint")
+    parser.add_argument(
+        "--mobile", action="store_true", help="also the formats for phones and boards, one by one image"
+    )
     given = parser.parse_args()
     network = load_network(given.model)
     dataset, calibration = COCO(given.annotations, given.images), COCO(given.calibrate, given.images)
@@ -49,7 +58,7 @@ def main() -> None:
             path = Path(calibration.path(i)).resolve()
             (photos / path.name).symlink_to(path)
         forms: dict[str, Any] = {"PyTorch": lambda: network}
-        for form, (file, options) in FORMS.items():
+        for form, (file, options) in (FORMS | MOBILE if given.mobile else FORMS).items():
             if options.get("precision") == "int8":
                 options = options | {"calibrate": photos, "calibration_images": given.count}
             forms[form] = partial(export, network, folder / file, ExportOptions(**options))

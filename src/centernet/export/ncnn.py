@@ -49,7 +49,8 @@ def write(prepared: Prepared, path: Path) -> None:
     """Write a detector for NCNN: `NAME.ncnn.param` and `.ncnn.bin` (input `images`, 3×H×W, float32, normalised; the
     heads' raw maps by name), `NAME.ncnn.json`, the metadata, and `NAME.ncnn.onnx`, from raw maps to detections.
 
-    With `raw_maps="only"` without the last. The sample decides the size alone. Weights are stored in float32 or float16; NCNN computes in either as it is told.
+    With `raw_maps="only"` without the last. The sample decides the size alone. Weights are stored in float32 or
+    float16; NCNN computes in either as it is told.
     """
     if prepared.options.input_type == "uint8":
         raise ValueError("input_type 'uint8': NCNN's input is float32, normalised (`Mat::from_pixels` makes it)")

@@ -20,7 +20,7 @@ def one_image(prepared: Prepared) -> Prepared:
     """
     lower(prepared)
     fold_batch_norms(prepared.network)
-    prepared.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    prepared.network.to(memory_format=torch.contiguous_format)
     preprocessing = replace(prepared.metadata.preprocessing, size=prepared.sample_hw)
     metadata = replace(prepared.metadata, preprocessing=preprocessing)
     return replace(prepared, metadata=metadata, images=prepared.images[:1])
