@@ -64,6 +64,8 @@ class Detector:
             `num_detections`; raise that where an image may hold more. Files of any size are taken then, by windows
             where rasterio is installed (the extra `large`).
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
+        max_memory: gigabytes that one large image may take with `tile` or `region`, where the whole has to be decoded
+            or is drawn on.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no model that can be opened, a device that is not there, or an option
