@@ -19,6 +19,12 @@ from centernet.extras import require
 NUM_DETECTIONS = 100
 """Detections an image where neither a model nor its user says how many."""
 
+SCORE_THRESHOLD = 0.3
+"""From which score on an object is shown where neither a model nor its user says it."""
+
+OTHER = "other"
+"""Stands for all classes that a mapping of class names to thresholds does not name."""
+
 
 SCORE_THRESHOLD = 0.3
 """From which score on an object is shown where neither a model nor its user says it."""
