@@ -197,7 +197,7 @@ def test_pictures_are_not_written_over(run: Run, capsys: pytest.CaptureFixture[s
     save("out/images/photo.png") if Path("out").mkdir() is None else None
     before = Path("out/images/photo.png").read_bytes()
     assert run("out/images", "--output", "out") == 1
-    assert "choose another" in capsys.readouterr().err
+    assert "write to another (--output)" in capsys.readouterr().err
     assert [p.name for p in Path("out/images").iterdir()] == ["photo.png"]
     assert Path("out/images/photo.png").read_bytes() == before
 
