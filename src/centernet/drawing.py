@@ -40,7 +40,7 @@ LABELS: tuple[Label, ...] = ("id", "name", "score")
 
 
 class Drawable(Protocol):
-    """What drawing uses of `centernet.Detections`."""
+    """Fields of `centernet.Detections` that drawing uses."""
 
     @property
     def bboxes(self) -> NDArray[np.float32]: ...

@@ -116,6 +116,7 @@ class Row(NamedTuple):
 
 DRAWN = "--model first.ckpt --format images --num-detections 3 --score-threshold 0"
 ALL = "--format json --score-threshold 0"
+TRACKED = "photos --model first.ckpt --format mot --score-threshold 0.001"
 FIT, VALIDATE = "--config tiny.yaml", "--config tiny.yaml --ckpt_path first.ckpt"
 ON_VOC, TRACKS = "--config voc.yaml", "--config tracker.yaml --ckpt_path tracker.ckpt"
 LOW, HIGH = (f"'{{high_score: {high}, new_score: {high}, low_score: 0.001}}'" for high in (0.002, 0.999))
@@ -137,6 +138,7 @@ OPTIONS = [
         "one.json",
         "other.json",
     ),
+    Row("detect", "--every", f"photos --model first.ckpt {ALL}", "2", "3"),
     Row("detect", "--font", f"photos {DRAWN}", "own.ttf", None),
     Row("detect", "--labels", f"photos {DRAWN}", "name", "none"),
     Row("detect", "--line-width", f"photos {DRAWN}", "1", "4"),
@@ -170,12 +172,17 @@ OPTIONS = [
     Row("fit", "--trainer.check_val_every_n_epoch", f"{FIT} --trainer.max_epochs 2", "1", "2", log),
     Row("fit", "--trainer.max_epochs", FIT, "1", "2", weights),
     Row("track", "--classes", "photos --model first.ckpt --format mot --score-threshold 0.001", "disc", "square"),
+    Row("track", "--class-column", TRACKED, "", None),
     Row("track", "--detections", "--format mot", "det.txt", "fewer.txt"),
+    Row("track", "--every", "photos --model first.ckpt --format json", "2", "3"),
     Row("track", "--format", "--detections det.txt", "mot", "json"),
     Row("track", "--model", "photos --format mot --score-threshold 0.001", "first.ckpt", "second.ckpt"),
     Row("track", "--no-audio", "clip.mp4 --model first.ckpt --format video --output out", "", None),
     Row("track", "--output", "--detections det.txt --format mot", "one", "other"),
     Row("track", "--preset", "--detections det.txt --format mot", "sort", "bytetrack"),
+    Row("track", "--region", TRACKED, "0 0 64 64", "8 8 48 48"),
+    Row("track", "--sequences", TRACKED.replace("photos", "nested"), "", None),
+    Row("track", "--tile", TRACKED, "32", None),
     Row("validate", "--ckpt_path", FIT, "first.ckpt", "second.ckpt", figures),
     Row("validate", "--config", "--ckpt_path first.ckpt", "tiny.yaml", "other.yaml", figures),
     Row("validate", "--model.nms_iou", VALIDATE, "0.99", "0.01", figures),

@@ -105,7 +105,7 @@ def test_a_video_that_breaks_off_is_tracked_up_to_there(tmp_path: Path) -> None:
         for frame, tracks in track(detector(), Tracker(), path):
             given.append((frame.index, tracks.track_ids.tolist()))  # type: ignore[union-attr]
     assert len(given) in (whole - 1, whole)
-    assert given == [(i, [1]) for i in range(len(given))]
+    assert given[: whole - 1] == [(i, [1]) for i in range(whole - 1)]  # of the last one a part may be decoded
 
 
 def test_the_tracker_s_own_thresholds_decide() -> None:

@@ -124,7 +124,7 @@ def source_argument(text: str) -> str | int:
 
 
 class Part(NamedTuple):
-    """What comes of one source: its frames with their objects, writers that go on in other parts, and its own."""
+    """Frames of one source with their objects, the writers that go on in other parts, and its own."""
 
     name: str
     results: Iterable[tuple[Frame, Detections]]
@@ -178,6 +178,7 @@ class Output:
         What is said at the end begins with what `headline` makes of the number of frames, such as "3 images". A video
         of several that breaks off does not end the run.
         """
+        self.progress.begin()
         whole, wrote = False, "wrote"
         try:
             with ExitStack() as stack:

@@ -28,6 +28,10 @@ class Progress:
         self._shown, self._begun = sys.stderr.isatty(), False
         self._start = self._last = time.monotonic()
 
+    def begin(self) -> None:
+        """Count the time from now on, not from the loading of a model."""
+        self._start = self._last = time.monotonic()
+
     def advance(self, count: int = 1) -> None:
         """Count what is done."""
         self.done += count
@@ -62,7 +66,9 @@ class Progress:
         """Draw over the line; a console without these characters gets others."""
         self._begun = True
         width = _columns() - 1
-        shown = text.rstrip("\n")[:width] + "\n" * text.endswith("\n")
+        shown = text.rstrip("\n")
+        shown = shown if len(shown) <= width else shown[: max(shown.rfind(", ", 0, width), 0)] or shown[:width]
+        shown += "\n" * text.endswith("\n")
         encoding = sys.stderr.encoding or "utf-8"
         try:
             shown.encode(encoding)

@@ -107,6 +107,7 @@ _TRACK = _RUN | _table(
     ("nosave", _to("--format mot")),
     ("save_txt save_conf mot_output", so("tracks.txt is written without it", "--format video")),
     ("save_json", _to("--format mot,video,json")),
+    ("save_csv", _to("--format mot,video,csv")),
     ("save_crop save_crops", _to("--format mot,video,crops")),
     ("tracker tracking_method tracker_type", _to("--preset {preset}")),
     ("persist", so("identities go on to the end of each source")),
