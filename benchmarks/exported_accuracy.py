@@ -33,7 +33,6 @@ MOBILE: dict[str, tuple[str, dict[str, Any]]] = {
     "LiteRT": ("m.tflite", {}),
     "NCNN": ("m.ncnn.param", {}),
     "NCNN float16": ("m16.ncnn.param", {"precision": "float16"}),
-    "ExecuTorch": ("m.pte", {}),
 }
 
 

@@ -1,4 +1,4 @@
-"""LiteRT, Core ML, NCNN and ExecuTorch files, each where its packages are installed; what is said where they are not."""
+"""LiteRT, Core ML, NCNN and ExecuTorch files where their packages are installed; what is said where they are not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from centernet.export import FORMATS, ExportOptions, export
 from centernet.export.comparison import difference, trial_images
 from centernet.inference.opening import open_file
 
-MOBILE = ("litert", "ncnn", "executorch")
+MOBILE = ("litert", "ncnn")
 
 
 def needs(name: str) -> None:
@@ -97,7 +97,6 @@ def test_a_missing_converter_is_named_with_its_extra(
     [
         ("m.tflite", "ai_edge_litert", "litert"),
         ("m.ncnn.param", "ncnn", "ncnn"),
-        ("m.pte", "executorch", "executorch"),
     ],
 )
 def test_a_missing_runtime_is_named_with_its_extra(

@@ -96,7 +96,7 @@ FORMATS = {
     "ncnn": Format(
         ".ncnn.param", "ncnn", ("float32", "float16"), (), ("pnnx", "ncnn", *ONNX), (".bin", ".json", ".onnx")
     ),
-    "executorch": Format(".pte", "executorch", ("float32",), packages=("executorch",)),
+    "executorch": Format(".pte", "executorch", ("float32",), packages=("executorch",), checked=False),
 }
 
 

@@ -60,6 +60,7 @@ SUFFIXES = {
     ".pdmodel": "a PaddlePaddle model",
     ".pdiparams": "PaddlePaddle's weights",
     ".mnn": "an MNN model",
+    ".pte": "an ExecuTorch program",
     ".gguf": "a GGUF model",
     ".mar": "an archive of TorchServe",
     ".npz": "arrays of NumPy",

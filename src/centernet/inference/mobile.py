@@ -1,4 +1,4 @@
-"""Exported LiteRT, ExecuTorch and NCNN files as runtimes of `Detector`: one image of one size, on the processor."""
+"""Exported LiteRT and NCNN files as runtimes of `Detector`: one image of one size, on the processor."""
 
 from __future__ import annotations
 
@@ -65,29 +65,6 @@ class LiteRtRuntime(OneImageRuntime):
     def run_one(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         outputs = self.signature(**{INPUT: inputs})
         return {name: a.astype(np.int64) if a.dtype == np.int32 else a for name, a in outputs.items()}
-
-
-class ExecuTorchRuntime(OneImageRuntime):
-    """Runs a ``.pte`` program by ExecuTorch. Its threads are those of the whole process."""
-
-    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
-        super().__init__(path, device=device, threads=threads)
-        self._torch = require("torch", f"running {path.name}")
-        runtime = require("executorch.runtime", "running an ExecuTorch program")
-        try:
-            program = runtime.Runtime.get().load_program(path)
-            said = program.load_method(KEY).execute([])[0] if KEY in program.method_names else None
-            self.method = program.load_method("forward")
-        except Exception as error:
-            raise unreadable(path, error, "an ExecuTorch program") from error
-        self.metadata = read_metadata(path, said)
-        if thread_count(threads):
-            library = require("executorch.extension.pybindings.portable_lib", "running an ExecuTorch program")
-            library._unsafe_reset_threadpool(thread_count(threads))
-
-    def run_one(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        values = self.method.execute([self._torch.from_numpy(inputs)])
-        return {name: value.numpy().copy() for name, value in zip(self.metadata.outputs, values, strict=True)}
 
 
 class NcnnRuntime(OneImageRuntime):

@@ -24,7 +24,6 @@ RUNTIMES = {
     ".pt": ("exported_torch_runtime", "ExportedTorchRuntime", "TorchScript"),
     ".tflite": ("mobile", "LiteRtRuntime", "LiteRT"),
     ".param": ("mobile", "NcnnRuntime", "NCNN"),
-    ".pte": ("mobile", "ExecuTorchRuntime", "ExecuTorch"),
     ".ckpt": ("torch_runtime", "load_model", "a checkpoint of `centernet fit`"),
 }
 """Suffix of a model file → the module of this room that is imported for it, the name there, and its format."""
