@@ -73,7 +73,7 @@ def test_other_formats(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
             "--precision: not allowed with argument --int8",
         ),
         (["--annotations", "val.json"], "--annotations and --images go together"),
-        (["--format", "coreml"], "invalid choice"),
+        (["--format", "caffe"], "invalid choice"),
     ],
 )
 def test_combinations_that_mean_nothing_are_wrong_usage(

@@ -18,8 +18,8 @@ from centernet.inference.model_metadata import KEY
 def write(prepared: Prepared, path: Path) -> None:
     """Write a detector for ExecuTorch: the method `forward`, which gives the metadata's `outputs` in their order.
 
-    The method `centernet`, without inputs, gives the metadata. The program is lowered in a process of its own. It is not
-    run here: the Python runtime of ExecuTorch 1.5.1 ends the process beside torch 2.14.
+    The method `centernet`, without inputs, gives the metadata. The program is lowered in a process of its own.
+    It is not run here: the Python runtime of ExecuTorch 1.5.1 ends the process beside torch 2.14.
     """
     prepared = one_image(prepared)
     with converting("executorch"), tempfile.TemporaryDirectory() as folder:
