@@ -115,6 +115,7 @@ def test_files_of_ours_and_damaged_ones_are_not_called_foreign(tmp_path: Path) -
     writers: dict[str, Callable[[Path], Any]] = {
         "script.pt": lambda path: torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)), str(path)),
         "ours.ckpt": lambda path: torch.save({"pytorch-lightning_version": "2", "state_dict": {}}, path),
+        "stripped.ckpt": lambda path: torch.save({"state_dict": {}, "hyper_parameters": {}}, path),
         "cut.pt": lambda path: path.write_bytes(b"PK\3\4" + bytes(50)),
         "model.xml": lambda path: path.write_bytes(b'<?xml version="1.0"?><net/>'),
     }

@@ -143,11 +143,13 @@ def _of_pickles(file: BinaryIO, *, ours: bool = False) -> str | None:
     modules, words = set[str](), set[str]()
     for kind, text in _names(file):
         (modules if kind == "module" else words).add(text)
+    if ours and "state_dict" in words:  # whether it is one of a CenterNet says who reads it
+        return None
     for prefix, text in _MODULES:
         if any(module == prefix or module.startswith(f"{prefix}.") for module in modules):
             return text
     if "pytorch-lightning_version" in words:
-        return None if ours else "a checkpoint of Lightning; if `centernet fit` wrote it, its suffix is to be .ckpt"
+        return "a checkpoint of Lightning; if `centernet fit` wrote it, its suffix is to be .ckpt"
     others = sorted({module.partition(".")[0] for module in modules} - set(_PLAIN))
     if others:
         return f"an object of the package {others[0]}, pickled by torch.save"
