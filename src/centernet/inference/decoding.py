@@ -82,11 +82,10 @@ def opened_file(av: Any, path: Path) -> Iterator[Any]:
     with path.open("rb", buffering=0) as file:
         form = "mjpeg" if file.read(3) == b"\xff\xd8\xff" else None  # else many JPEGs would be an image
         file.seek(0)
-        if os.name == "posix":  # by its number: a name such as clip%03d.png would be one of many files
-            name, options = "fd:", {"fd": str(file.fileno()), "protocol_whitelist": "fd"}
-        else:
-            name, options = f"file:{path}", {"protocol_whitelist": "file"}
-        with av.open(name, options=options, format=form) as container:
+        # A name such as clip%03d.png would be one of many files, and one with a colon an address without `file:`.
+        name = f"/dev/fd/{file.fileno()}" if "%" in str(path) and os.path.isdir("/dev/fd") else str(path)
+        options = {"protocol_whitelist": "file"}  # not `options`: PyAV before 17 crashes on streams that are found late
+        with av.open(f"file:{name}", container_options=options, format=form) as container:
             yield container
 
 
@@ -97,7 +96,8 @@ def _opened(av: Any, source: Path | str, timeout: float = 0) -> Iterator[Any]:
             if isinstance(source, Path):
                 container = stack.enter_context(opened_file(av, source))
             else:
-                container = stack.enter_context(av.open(source, options={"rtsp_transport": "tcp"}, timeout=timeout))
+                options = {"rtsp_transport": "tcp"}
+                container = stack.enter_context(av.open(source, container_options=options, timeout=timeout))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceError(getattr(error, "strerror", None) or str(error)) from error
         yield container
@@ -122,7 +122,8 @@ def _video_stream(container: Any, source: Path | str) -> Any:
 
 def _is_cover(stream: Any) -> bool:
     """Return True for the still image that goes with music."""
-    return bool(int(getattr(stream, "disposition", 0)) & 0x400)
+    flags = getattr(stream, "disposition", None)  # since PyAV 15
+    return bool(getattr(flags, "value", 0) & 0x400)
 
 
 def _first_times(av: Any, container: Any, stream: Any) -> tuple[list[float], int]:
