@@ -98,4 +98,4 @@ def test_a_model_that_is_none_is_named(model: str, says: str, capsys: pytest.Cap
 
 def test_an_opset_that_is_not_supported_is_a_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(folder), "--opset", "9"]) == 1
-    assert "expected one from 18 to 23" in capsys.readouterr().err
+    assert "expected one from 13 to 23" in capsys.readouterr().err
