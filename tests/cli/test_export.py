@@ -52,6 +52,23 @@ def test_it_writes_a_file_and_says_how_near_it_is(
     assert metadata.preprocessing.size == (48, 80) and metadata.num_detections == 9 and metadata.figures == {"AP": 0.25}
 
 
+@pytest.mark.parametrize(
+    ("words", "outputs"),
+    [
+        (["--raw-maps", "only", "MODEL"], ["heatmap", "box"]),
+        (["--raw-maps", "MODEL"], ["bboxes", "labels", "scores", "heatmap", "box"]),
+        (["MODEL", "--no-raw-maps"], ["bboxes", "labels", "scores"]),
+    ],
+)
+def test_raw_maps_beside_the_decode_or_alone(
+    folder: Path, tmp_path: Path, words: list[str], outputs: list[str]
+) -> None:
+    path = tmp_path / "m.onnx"
+    assert main(["export", *(str(folder) if word == "MODEL" else word for word in words), "--output", str(path)]) == 0
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert [output.name for output in session.get_outputs()] == outputs
+
+
 def test_other_formats(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, file in (("torchscript", "a/model.pt"), ("pt2", "b/model.pt2")):
         assert main(["export", str(folder), "--format", name, "--output", str(tmp_path / file)]) == 0
