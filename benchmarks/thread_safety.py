@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--side", type=int, default=96, help="of the network's input; default: %(default)s")
     parser.add_argument("--tolerance", type=float, default=0.0, help="of scores; default: equal to the last bit")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), help="default: all")
     parser.add_argument("--model", default="voc-lite", help="a name or a folder")
     given = parser.parse_args()
     files = sorted(Path(given.images).iterdir())[:24]
@@ -70,7 +71,8 @@ def main() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     print("| form | calls | other answers | in a spawned process |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for form, (file, options) in FORMS.items():
+        for form in given.forms:
+            file, options = FORMS[form]
             try:
                 source = export(model.network, Path(folder) / file, ExportOptions(**options)) if file else model
                 detector = Detector(source, score_threshold=0.05)

@@ -110,10 +110,11 @@ class DetectionGraph(nn.Module):
         assert (shrink is not None) == self.metadata.letterbox
         self.letterbox = None if shrink is None else Letterbox(self.network.preprocessing, shrink)
         self.dtype = next(self.network.parameters()).dtype
-        self.labels, numbers = prepared.labels, torch.zeros(self.network.num_classes, dtype=torch.int64)
+        self.labels = prepared.labels
         if prepared.labels is not None:  # the file counts its own classes
+            numbers = torch.zeros(self.network.num_classes, dtype=torch.int64)
             numbers[list(prepared.labels)] = torch.arange(len(prepared.labels))
-        self.register_buffer("numbers", numbers, persistent=False)
+            self.register_buffer("numbers", numbers, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs for images as the metadata say."""
@@ -140,7 +141,8 @@ class DetectionGraph(nn.Module):
         """Compute the outputs from the raw maps; `limits` x y x y of boxes, and scale and shift of a letterbox."""
         metadata = self.metadata
         maps = {name: encoded[name].float() for name in metadata.maps}
-        found = self.network.decode_detections(encoded, metadata.num_detections, labels=self.labels)
+        some = {} if self.labels is None else {"labels": self.labels}
+        found = self.network.decode_detections(encoded, metadata.num_detections, **some)
         if self.labels is not None:
             found["labels"] = self.numbers[found["labels"]]  # type: ignore[index]
             maps[self.network.finder] = maps[self.network.finder][:, list(self.labels)]

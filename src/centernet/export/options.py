@@ -9,7 +9,7 @@ from typing import Literal
 
 from centernet.inference.model_metadata import Precision
 
-OPSETS = range(12, 24)
+OPSETS = range(13, 24)
 """Versions of ONNX's operators that a file can be written in. The form of the file is the oldest that has them."""
 
 OPSET = 18
@@ -35,7 +35,7 @@ class ExportOptions:
         calibrate: folder of images like those that the model will see, on which the ranges of int8 are measured; labels
             are not needed.
         calibration_images: at most so many of them are used; ranges settle after one or two hundred.
-        opset: of onnx: version of its operators, 12 to 23, see docs/deployment.md; default: 18.
+        opset: of onnx: version of its operators, 13 to 23, older ones for older programs; default: 18.
         compile: of pt2: compile for this machine by AOTInductor; needs a C++ compiler.
         figures: stand in the file, such as ``{"AP": 0.37}``.
 
