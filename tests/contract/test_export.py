@@ -116,7 +116,9 @@ def test_every_part(name: str, suffix: str, tmp_path: Path) -> None:
     )
     for count, size in ((1, (512, 512)), (3, (384, 640))):
         images = trial_images(count, size).numpy()
-        compare(eager(images, 100), plain(images, 100))
+        found = dict(eager(images, 100))
+        found["bboxes"] = found["bboxes"].clip(0, [*size[::-1], *size[::-1]])
+        compare(found, plain(images, 100))
     for size in ((333, 499), (701, 515), (1024, 1024), (1152, 1536)):
         image = trial_images(1, size).numpy()
         found = eager(model.preprocessing(image[0])[None], 100)

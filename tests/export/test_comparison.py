@@ -14,6 +14,7 @@ from centernet import CenterNet
 from centernet.export import ExportOptions
 from centernet.export.comparison import check_file, difference, trial_images
 from centernet.export.graph import prepare
+from centernet.inference.model_metadata import ModelMetadata
 from centernet.inference.torch_runtime import TorchRuntime
 
 
@@ -62,12 +63,13 @@ class Changed:
 
     one_size = False
 
-    def __init__(self, model: CenterNet, change: Callable[[dict[str, Any]], None], count: int) -> None:
-        self.runtime, self.change = TorchRuntime(model.network), change
-        self.metadata = prepare(model.network, ExportOptions(num_detections=count)).metadata
+    def __init__(self, model: CenterNet, change: Callable[[dict[str, Any]], None], metadata: ModelMetadata) -> None:
+        self.runtime, self.change, self.metadata = TorchRuntime(model.network), change, metadata
 
     def __call__(self, images: Any, count: int) -> dict[str, Any]:
-        found = self.runtime(images, count)
+        found = dict(self.runtime(images, count))
+        height, width = images.shape[1:3]
+        found["bboxes"] = found["bboxes"].clip(0, [width, height, width, height])
         self.change(found)
         return found
 
@@ -77,9 +79,10 @@ def check(model: CenterNet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     """Check a file that gives changed answers."""
 
     def run(change: Callable[[dict[str, Any]], None], count: int = 20) -> None:
-        changed = Changed(model, change, count)
-        monkeypatch.setattr("centernet.export.comparison.open_runtime", lambda path, device: changed)
-        check_file(Path("bad.onnx"), model.network, (96, 128))
+        prepared = prepare(model.network, ExportOptions(num_detections=count))
+        changed = Changed(model, change, prepared.metadata)
+        monkeypatch.setattr("centernet.export.comparison.open_file", lambda path, device: changed)
+        check_file(Path("bad.onnx"), model.network, prepared)
 
     return run
 

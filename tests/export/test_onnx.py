@@ -219,6 +219,7 @@ def test_suppression_is_a_part_of_the_graph(model: CenterNet, tmp_path: Path) ->
         wanted = {name: value.detach().numpy() for name, value in model.decode_detections(encoded).items()}
     finally:
         model.nms_iou = None
+    wanted["bboxes"] = wanted["bboxes"].clip(0, [160, 96, 160, 96])
     got = run(path, images)
     assert (got["scores"] > 0).sum() < (free["scores"] > 0).sum()  # it had something to do
     found = difference(wanted, got)

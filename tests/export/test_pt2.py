@@ -20,7 +20,9 @@ from centernet.inference.model_metadata import ModelMetadata
 def found_by(model: CenterNet, images: torch.Tensor) -> dict[str, object]:
     with torch.inference_mode():
         encoded = model(model.normalize(images.permute(0, 3, 1, 2)))
-        return {name: value.numpy() for name, value in model.decode_detections(encoded, 20).items()}
+        found = {name: value.numpy() for name, value in model.decode_detections(encoded, 20).items()}
+    height, width = images.shape[1:3]  # boxes of a file end where the images do
+    return found | {"bboxes": found["bboxes"].clip(0, [width, height, width, height])}
 
 
 def test_a_program_finds_what_the_model_finds(model: CenterNet, tmp_path: Path) -> None:

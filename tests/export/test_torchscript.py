@@ -36,6 +36,7 @@ def test_the_file_finds_what_the_model_finds(model: CenterNet, tmp_path: Path, s
     with torch.inference_mode():
         got = {name: value.numpy() for name, value in zip(metadata.outputs, loaded(images), strict=True)}
         eager = {name: value.numpy() for name, value in model.decode_detections(model(images), 20).items()}
+    eager["bboxes"] = eager["bboxes"].clip(0, [size[2], size[1]] * 2)  # boxes of a file end where the images do
     found = difference(eager, got)
     assert found.scores < 1e-4 and found.boxes < 0.05 and not found.unmatched
 
@@ -48,10 +49,11 @@ def test_more_rows_are_asked_for_than_a_small_map_has_lines(model: CenterNet) ->
     with torch.inference_mode():
         boxes, labels, scores = traced(images)
         eager = model.decode_detections(model(images), 100)
+    inside = eager["bboxes"].clamp(min=0).minimum(torch.tensor([96.0, 64, 96, 64]))
     lines = model.num_classes * 64 // model.stride
     assert lines < scores.shape[1] == 100
     torch.testing.assert_close(scores, eager["scores"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(boxes[scores > 0.01], eager["bboxes"][scores > 0.01], atol=0.05, rtol=0)
+    torch.testing.assert_close(boxes[scores > 0.01], inside[scores > 0.01], atol=0.05, rtol=0)
     assert (labels == eager["labels"])[scores > 0.01].all()
 
 

@@ -160,8 +160,8 @@ def test_what_a_diverged_model_gives_is_named_with_the_picture(folder: Path, run
 
 
 def test_unknown_models_get_an_error_that_says_what_is_known(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"model\.tflite: .*'\.tflite'.*\.onnx.*\.ckpt"):
-        Detector(tmp_path / "model.tflite")
+    with pytest.raises(ValueError, match=r"model\.weird: .*'\.weird'.*\.onnx.*\.ckpt"):
+        Detector(tmp_path / "model.weird")
     for suffix in ("onnx", "xml", "pt", "pt2"):
         with pytest.raises(FileNotFoundError, match=rf"missing\.{suffix}: .*centernet export"):
             Detector(tmp_path / f"missing.{suffix}")

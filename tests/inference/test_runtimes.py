@@ -192,7 +192,7 @@ def test_another_program_s_files_are_named(shared: Path, tmp_path: Path) -> None
     torch.save({"weights": torch.zeros(3)}, tmp_path / "pickle.pt")
     with pytest.raises(ValueError, match=r"foreign\.pt: .* another program wrote it"):
         Detector(tmp_path / "foreign.pt")
-    with pytest.raises(ValueError, match=r"pickle\.pt: cannot be opened as a TorchScript file"):
+    with pytest.raises(ValueError, match=r"pickle\.pt: is weights or a checkpoint that torch\.save wrote"):
         Detector(tmp_path / "pickle.pt")
 
 

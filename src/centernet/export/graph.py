@@ -141,10 +141,12 @@ class DetectionGraph(nn.Module):
         """Compute the outputs from the raw maps; `limits` x y x y of boxes, and scale and shift of a letterbox."""
         metadata = self.metadata
         maps = {name: encoded[name].float() for name in metadata.maps}
-        found = self.network.decode_detections(encoded, metadata.num_detections, labels=self.labels)
+        some: dict[str, Any] = {} if self.labels is None else {"labels": self.labels}
+        found = self.network.decode_detections(encoded, metadata.num_detections, **some)
         if self.labels is not None:
             found["labels"] = self.numbers[found["labels"]]  # type: ignore[index]
-            maps[self.network.finder] = maps[self.network.finder][:, list(self.labels)]
+            if (finder := self.network.finder) in maps:
+                maps[finder] = maps[finder][:, list(self.labels)]
         if place is not None:
             found = self._to_original(found, *place)
         boxes = found["bboxes"]
