@@ -153,7 +153,7 @@ OPTIONS = [
     Row("evaluate", "--split", "voc1 found --output out", "train", "val"),
     Row("evaluate-tracking", "--output", "video tracks.txt", "one", "other"),
     Row("export", "--classes", "first.ckpt --output model.onnx", "disc", "square"),
-    Row("export", "--format", "first.ckpt --output model", "torchscript", "pt2"),
+    Row("export", "--format", "first.ckpt", "torchscript", "pt2"),
     Row("export", "--input-type", "first.ckpt --output model.onnx", "uint8", "float32"),
     Row("export", "--letterbox", "first.ckpt --output model.onnx", "", None),
     Row("export", "--opset", "first.ckpt --output model.onnx", "13", "18"),
