@@ -19,7 +19,7 @@ def write(prepared: Prepared, path: Path) -> None:
     """Write a detector for ExecuTorch: the method `forward`, which gives the metadata's `outputs` in their order.
 
     The method `centernet`, without inputs, gives the metadata. The program is lowered in a process of its own.
-    It is not run here: the Python runtime of ExecuTorch 1.5.1 ends the process beside torch 2.14.
+    It is not run here: the Python runtime of ExecuTorch 1.5.1 ended the process in some trials beside torch 2.14.
     """
     prepared = one_image(prepared)
     with converting("executorch"), tempfile.TemporaryDirectory() as folder:
