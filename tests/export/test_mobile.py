@@ -24,6 +24,11 @@ def needs(name: str) -> None:
         pytest.skip(f"{name} files are written with {', '.join(lacks)}, which is not installed")
 
 
+def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    for module in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, module, None)
+
+
 @pytest.mark.parametrize("name", MOBILE)
 def test_the_file_finds_what_the_model_finds(model: CenterNet, tmp_path: Path, name: str) -> None:
     needs(name)
@@ -56,6 +61,7 @@ def test_ncnn_files_are_one_model_together(model: CenterNet, tmp_path: Path) -> 
         Detector(path)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of coremltools itself
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_core_ml_states_its_image_and_outputs(model: CenterNet, tmp_path: Path, precision: str) -> None:
     needs("coreml")
@@ -86,7 +92,7 @@ def test_core_ml_states_its_image_and_outputs(model: CenterNet, tmp_path: Path, 
 def test_a_missing_converter_is_named_with_its_extra(
     model: CenterNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str, extra: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
+    hide(monkeypatch, package)
     with pytest.raises(ImportError, match=rf"{package}: pip install 'centernet\[{extra}\]'"):
         export(model.network, tmp_path / f"model{FORMATS[name].suffix}")
     assert not list(tmp_path.iterdir())
@@ -103,7 +109,7 @@ def test_a_missing_runtime_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, package: str, extra: str
 ) -> None:
     (tmp_path / file).write_bytes(b"nothing")
-    monkeypatch.setitem(sys.modules, package, None)
+    hide(monkeypatch, package)
     with pytest.raises(ImportError, match=rf"{package}: pip install 'centernet\[{extra}\]'"):
         Detector(tmp_path / file)
 
