@@ -3,7 +3,7 @@
 python benchmarks/track_speed.py --sequence SHARED/data/mot/MOT17-02-FRCNN --against OLD --pairs 10
 
 A clip of 1280×720, H.264, is made of the sequence: its frames, enlarged, one after the other, while the view moves to
-and fro over them. Each run is a process of its own: it opens voc-lite, exported to ONNX by this checkout, and reads,
+and fro over them. Each run is a process of its own: it opens voc-lite, exported to ONNX by its own checkout, and reads,
 detects, tracks, draws and writes (`mot,video`) all frames; starting and opening the model are not timed. The speed is
 old / new seconds, so more than 1 is faster: the median of the pairs and its 95 % bootstrap interval. Boxes are those of
 all frames. A checkout against itself shows what is chance.
@@ -79,9 +79,10 @@ def main() -> None:
     checkouts = [given.against.resolve(), HERE]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clip, model = folder / "clip.mp4", folder / "voc-lite.onnx"
+        clip, models = folder / "clip.mp4", [folder / "old.onnx", folder / "new.onnx"]
         make_clip(given.sequence, clip, given.frames)
-        in_checkout(HERE, ["-m", "centernet", "export", "voc-lite", "--output", str(model)], 1)
+        for checkout, model in zip(checkouts, models, strict=True):
+            in_checkout(checkout, ["-m", "centernet", "export", "voc-lite", "--output", str(model)], 1)
         print(f"{given.pairs} pairs, {given.frames} frames of {SIZE[1]}×{SIZE[0]}, {os.cpu_count()} cores\n")
         print("| threads | frames/s, old | new | CPU ms a frame, old | new | boxes, old | new | speed | by CPU time |")
         print("|---|---|---|---|---|---|---|---|---|", flush=True)
@@ -89,7 +90,7 @@ def main() -> None:
             results: tuple[list[list[float]], list[list[float]]] = ([], [])
             for pair in range(given.pairs):
                 for i in (1, 0) if pair % 2 else (0, 1):
-                    command = [__file__, "run", str(clip), str(model), str(folder), str(threads)]
+                    command = [__file__, "run", str(clip), str(models[i]), str(folder), str(threads)]
                     results[i].append(json.loads(in_checkout(checkouts[i], command, threads)))
             old, new = (np.array(part).T for part in results)
             rates = [f"{np.median(one[2] / one[0]):.1f}" for one in (old, new)]
