@@ -1,4 +1,4 @@
-"""What `detect` and `track` write and where, and how one bad image leaves the rest of a run as it is."""
+"""Files that `detect` and `track` write, their places, and runs with one bad image."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from centernet.inference.frame import SourceError
 from centernet.inference.shots import Shot, Video
 
 RECONNECTIONS = 5
-"""How often in a row it is tried to open a stream again that broke off."""
+"""Tries in a row to open a stream again that broke off."""
 
 WAIT = 1.0
 """Seconds before each try."""

@@ -62,8 +62,7 @@ def _is_video(name: str, _: int) -> bool:
     path = Path(name)
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        head = file.read(16)
+    head = _head(path)
     if head.startswith(_JPEG):  # also how a stream of many JPEGs begins
         return path.suffix.lower() in (".mjpg", ".mjpeg")
     if head[4:8] == b"ftyp" and head[8:12] in _STILL:
@@ -80,14 +79,19 @@ def _is_video(name: str, _: int) -> bool:
         return capture.isOpened() and int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) != 1
 
 
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, by which its kind is known."""
+    with path.open("rb") as file:
+        return file.read(16)
+
+
 def _has_suffix(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(VIDEO_SUFFIXES)
 
 
 def stated(path: Any) -> tuple[int | None, float | None]:
     """Return about how many images a video has, for a progress bar, and its frame rate, as far as they are known."""
-    with Path(path).open("rb") as file:
-        head = file.read(16)
+    head = _head(Path(path))
     if not is_container(head) and (frames := count_frames(Path(path))) > 1:
         return frames, None
     av = import_av()
@@ -127,8 +131,7 @@ def video_frames(source: Path | str | int, first: int) -> Iterator[Frame]:
 def _open(source: Path | str | int) -> Video:
     """Open a video, a stream or a camera."""
     if isinstance(source, Path):
-        with source.open("rb") as file:
-            head = file.read(16)
+        head = _head(source)
         if not is_container(head):  # of which Pillow would ask all that it knows
             if count_frames(source) > 1:
                 return Video(animation(source))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 VERSION = "1.0"
-"""Of the JSON file: the number before the point changes where a field does, that behind it where one is added."""
+"""Version of the JSON file: a field that changes raises the number before the point, a new one that behind it."""
 FIELDS = {
     "images.id": "number of the image, from 1 in the order of the run, or that of the file of --annotations",
     "images.file_name": "path in its folder, or as it was given; clip_000012 for frame 12, counted from 0, of clip.mp4",
@@ -41,7 +41,7 @@ FIELDS = {
     "annotations.area": "width times height",
     "annotations.iscrowd": "always 0",
 }
-"""What the fields of the JSON file are."""
+"""Meanings of the fields of the JSON file, by name."""
 
 
 FORMULA = ("=", "+", "-", "@")
