@@ -229,9 +229,14 @@ def check_neck(
     neck = build(in_channels, strides).train()
     maps = [torch.randn(2, c, 64 // s, 96 // s) for c, s in zip(in_channels, strides, strict=True)]
     out = neck(maps)
-    expected = (2, neck.out_channels, 64 // neck.out_stride, 96 // neck.out_stride)
-    assert tuple(out.shape) == expected, f"the map has the shape {tuple(out.shape)}, expected {expected}"
-    _check_gradients(neck, out.float().square().mean())
+    levels = out if isinstance(out, list) else [out]
+    out_strides = neck.out_strides or (neck.out_stride,)
+    assert list(out_strides) == sorted(set(out_strides)), f"out_strides must ascend, got {out_strides}"
+    assert neck.out_stride == out_strides[0], f"out_stride is {neck.out_stride}, the finest of {out_strides} another"
+    expected = [(2, neck.out_channels, -(-64 // s), -(-96 // s)) for s in out_strides]
+    shapes = [tuple(x.shape) for x in levels]
+    assert shapes == expected, f"the maps have the shapes {shapes}, expected {expected}"
+    _check_gradients(neck, sum(x.float().square().mean() for x in levels))
 
 
 def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) -> None:

@@ -27,6 +27,7 @@ BACKBONES: dict[str, Part] = {
     "mobilenet_v2-same": ("MobileNetV2", {"padding": "same", "last_conv": True}),
     "mobilenet_v3_small": ("MobileNetV3", {"size": "small"}),
     "mobilenet_v3_large": ("MobileNetV3", {"size": "large"}),
+    "shufflenet_v2": ("ShuffleNetV2", {"width": "0.5", "activation": "leaky_relu"}),
     "efficientnet_lite0": ("Timm", {"name": "tf_efficientnet_lite0"}),
     "mobilenetv4": ("Timm", {"name": "mobilenetv4_conv_small"}),
 }
@@ -36,10 +37,13 @@ NECKS: dict[str, Part] = {
     **{f"fpn-{u}": ("FPN", {"width": 32, "upsampling": u}) for u in ("deconvolution", "bilinear", "nearest")},
     "fpn-weighted-separable": ("FPN", {"width": 32, "fusion": "weighted", "convolution": "separable"}),
     "lite": ("LiteFPN", {}),
+    "ghost": ("GhostPAN", {"width": 16}),
+    "ghost-corner": ("GhostPAN", {"width": 16, "norm": False, "point": 0.0, "tower_depth": 0}),
 }
 HEADS: dict[str, Part] = {
     "ltrb-exponential": ("LTRBHead", {"form": "exponential"}),
     "ltrb-softplus": ("LTRBHead", {"form": "softplus", "norm": True, "depth": 2}),
+    "ltrb-distribution": ("LTRBHead", {"form": "distribution", "bins": 6}),
     "ltrb-quality": ("LTRBHead", {"quality": 1.0}),
     "size-offset": ("SizeOffsetHead", {}),
     "size-offset-separable": ("SizeOffsetHead", {"convolution": "separable"}),
@@ -98,8 +102,9 @@ def build(parts: dict[str, Part]) -> CenterNet:
                 if name.endswith(".bn3"):
                     module.weight.fill_(0.2)
         model.train()(model.normalize(trial_images(4, (192, 256)).permute(0, 3, 1, 2)))
-        end = [module for module in model.heads["heatmap"].modules() if isinstance(module, torch.nn.Conv2d)][-1]
-        end.weight.normal_(std=0.3)
+        for head in model.network.every_head:
+            if hasattr(head, "find_peaks"):
+                head.layers[-1].weight.normal_(std=0.3)
         model.eval()
     return model
 

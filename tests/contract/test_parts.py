@@ -20,6 +20,8 @@ SMALL_BACKBONES: dict[str, Any] = {
     "resnet50": lambda: backbones.ResNet("resnet50"),
     "mobilenet_v2": lambda: backbones.MobileNetV2(),
     "mobilenet_v2-same": lambda: backbones.MobileNetV2(padding="same", last_conv=True),
+    "shufflenet_v2": lambda: backbones.ShuffleNetV2("0.5"),
+    "shufflenet_v2-folded": lambda: backbones.ShuffleNetV2("0.5", activation="leaky_relu", norm=False, finest=8),
     "mobilenet_v3_small": lambda: backbones.MobileNetV3("small"),
     "mobilenet_v3_large": lambda: backbones.MobileNetV3("large"),
 }
@@ -32,6 +34,8 @@ NECKS: dict[str, Any] = {
     **{f"fpn-{u}": partial(necks.FPN, upsampling=u) for u in ("deconvolution", "bilinear", "nearest")},
     "fpn-weighted-separable": partial(necks.FPN, fusion="weighted", convolution="separable"),
     "lite": necks.LiteFPN,
+    "ghost": necks.GhostPAN,
+    "ghost-folded": partial(necks.GhostPAN, norm=False, extra_levels=2, tower_depth=0, point=0.0),
 }
 HEADS: dict[str, Any] = {
     **{f"heatmap-{r}": partial(heads.HeatmapHead, radius=r) for r in ("original", "corrected", "ellipse")},
@@ -41,7 +45,7 @@ HEADS: dict[str, Any] = {
     **{
         f"ltrb-{form}-{sampling}-{loss}": partial(heads.LTRBHead, form=form, sampling=sampling, loss=loss)
         for form, (sampling, loss) in itertools.product(
-            ("exponential", "softplus"),
+            ("exponential", "softplus", "distribution"),
             (("center", "iou"), ("center3x3", "diou"), ("ellipse", "giou"), ("ellipse", "ciou")),
         )
     },
@@ -93,8 +97,8 @@ def test_all_parts_are_tested() -> None:
 
 
 @pytest.mark.parametrize("box", ["LTRBHead", "SizeOffsetHead"])
-@pytest.mark.parametrize("neck", ["SimpleNeck", "FPN", "LiteFPN"])
-@pytest.mark.parametrize("backbone", ["ResNet", "MobileNetV2", "MobileNetV3"])
+@pytest.mark.parametrize("neck", ["SimpleNeck", "FPN", "LiteFPN", "GhostPAN"])
+@pytest.mark.parametrize("backbone", ["ResNet", "MobileNetV2", "MobileNetV3", "ShuffleNetV2"])
 @pytest.mark.parametrize("size", [(64, 96), (61, 70)])
 def test_any_combination_detects_at_any_size(backbone: str, neck: str, box: str, size: tuple[int, int]) -> None:
     arguments = {"ResNet": {"name": "resnet18"}, "MobileNetV3": {"size": "small"}}.get(backbone, {})
@@ -111,11 +115,13 @@ def test_any_combination_detects_at_any_size(backbone: str, neck: str, box: str,
     with torch.inference_mode():
         encoded = model(torch.randn(2, 3, *size))
         detections = model.decode_detections(encoded, num_detections=10)
-    grid = (-(-size[0] // 4), -(-size[1] // 4))
-    assert {name: tuple(value.shape) for name, value in encoded.items()} == {
-        "heatmap": (2, 2, *grid),
-        "box": (2, 4, *grid),
-    }
+    assert model.network.strides == ((4, 8, 16, 32, 64) if neck == "GhostPAN" else (4,))
+    expected = {}
+    for name, channels in (("heatmap", 2), ("box", 4)):
+        for stride in model.network.strides:
+            key = f"{name}_{stride}" if neck == "GhostPAN" else name
+            expected[key] = (2, channels, -(-size[0] // stride), -(-size[1] // stride))
+    assert {name: tuple(value.shape) for name, value in model.network.named_maps(encoded).items()} == expected
     assert tuple(detections["bboxes"].shape) == (2, 10, 4)
     assert detections["labels"].dtype == torch.int64
     assert (detections["scores"].diff(dim=1) <= 0).all()

@@ -51,7 +51,7 @@ class AuditSubject:
     def use_network(self, network: Any) -> None:
         """Take over what a `centernet.network.Network` says of its input, its classes and its targets."""
         self.model = {name: getattr(network, name) for name in self.model}
-        head = network.heads[network.finder]
+        head = next(head for head in network.every_head if hasattr(head, "find_peaks"))
         if hasattr(head, "radius"):
             self.radii = {"form": head.radius, "min_overlap": head.min_overlap, "alpha": head.alpha}
 

@@ -61,10 +61,10 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
             "uint8 N×H×W×3"
         )
     names = (*OUTPUTS, *(column.name for column in network.columns))
-    if clash := sorted(set(network.heads) & {INPUT, *names}):
+    if clash := sorted(set(network.map_names) & {INPUT, *names}):
         raise ValueError(f"the head {clash[0]!r} has the name of an input or output; name it otherwise in model.heads")
     class_names = tuple(network.class_names or ())
-    maps = tuple(network.heads) if options.raw_maps else ()
+    maps = network.map_names if options.raw_maps else ()
     own = SCORE_THRESHOLD if network.calibration is None else network.calibration.score_threshold
     threshold = own if options.score_threshold is None else options.score_threshold
     metadata = ModelMetadata(
@@ -128,7 +128,8 @@ class DetectionGraph(nn.Module):
             canvas = self.network.normalize(canvas.permute(0, 3, 1, 2))
         encoded = self.network(canvas.to(self.dtype))
         if not metadata.decoded:
-            return tuple(encoded[name].float() for name in metadata.outputs)
+            named = self.network.named_maps(encoded)
+            return tuple(named[name].float() for name in metadata.outputs)
         if self.letterbox is not None:
             return self.decode(encoded, limits, (scale, shift))
         planes = metadata.dtype == "float32" and metadata.layout == "NCHW"
@@ -136,17 +137,20 @@ class DetectionGraph(nn.Module):
         return self.decode(encoded, limits)
 
     def decode(
-        self, encoded: dict[str, Tensor], limits: Tensor, place: tuple[Tensor, Tensor] | None = None
+        self, encoded: dict[str, Any], limits: Tensor, place: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, ...]:
         """Compute the outputs from the raw maps; `limits` x y x y of boxes, and scale and shift of a letterbox."""
         metadata = self.metadata
-        maps = {name: encoded[name].float() for name in metadata.maps}
+        named = self.network.named_maps(encoded) if metadata.maps else {}
+        maps = {name: named[name].float() for name in metadata.maps}
         some: dict[str, Any] = {} if self.labels is None else {"labels": self.labels}
         found = self.network.decode_detections(encoded, metadata.num_detections, **some)
         if self.labels is not None:
             found["labels"] = self.numbers[found["labels"]]  # type: ignore[index]
-            if (finder := self.network.finder) in maps:
-                maps[finder] = maps[finder][:, list(self.labels)]
+            finder = self.network.finder
+            for name in maps:
+                if name == finder or name.rpartition("_")[0] == finder:
+                    maps[name] = maps[name][:, list(self.labels)]
         if place is not None:
             found = self._to_original(found, *place)
         boxes = found["bboxes"]
@@ -172,8 +176,8 @@ class DetectionGraph(nn.Module):
 def detached(network: Network) -> Network:
     """Return a copy on the processor, in evaluation mode, without what only losses need."""
     twin: Network = copy.deepcopy(network)
-    for head in twin.heads.values():
-        for name in getattr(head, "training_only", ()):
+    for head in twin.every_head:
+        for name in head.training_only:
             setattr(head, name, None)
     return twin.to("cpu").float().requires_grad_(False).eval()
 

@@ -31,7 +31,7 @@ class _Maps(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(images).values())
+        return tuple(self.network.named_maps(self.network(images)).values())
 
 
 class _Decode(DetectionGraph):
@@ -42,7 +42,7 @@ class _Decode(DetectionGraph):
 
     def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
         limits: Tensor = self.limits  # type: ignore[assignment]
-        return self.decode(dict(zip(self.network.heads, maps, strict=True)), limits)
+        return self.decode(self.network.encoded_of(dict(zip(self.network.map_names, maps, strict=True))), limits)
 
 
 def write(prepared: Prepared, path: Path) -> None:
@@ -54,7 +54,7 @@ def write(prepared: Prepared, path: Path) -> None:
     """
     if prepared.options.input_type == "uint8":
         raise ValueError("input_type 'uint8': NCNN's input is float32, normalised (`Mat::from_pixels` makes it)")
-    names = tuple(prepared.network.heads)
+    names = prepared.network.map_names
     half = prepared.metadata.precision == "float16"
     decoded = tuple(name for name in prepared.metadata.outputs if name not in names)
     given = replace(prepared.metadata, precision="float32", dtype="float32", layout="NCHW", outputs=decoded, maps=())
@@ -96,9 +96,9 @@ def _name_blobs(path: Path, names: Any, prefix: str) -> None:
 
 
 def _write_decode(prepared: Prepared, path: Path) -> None:
-    names = list(prepared.network.heads)
+    names = list(prepared.network.map_names)
     with torch.no_grad():
-        maps = tuple(prepared.network(prepared.images).values())
+        maps = tuple(prepared.network.named_maps(prepared.network(prepared.images)).values())
         with converting("onnxscript"):
             torch.onnx.export(
                 _Decode(prepared).eval(),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from centernet.boxes import Array
 
 ResizeRule = Literal["letterbox", "stretch", "keep"]
+Channels = Literal["rgb", "bgr"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,11 @@ class Preprocessing:
         size: (height, width) of the input in pixels; not used by ``keep``.
         resize: ``letterbox`` keeps the aspect, centres the image and fills the rest with `pad_value`; ``stretch``
             fills the whole input; ``keep`` leaves the scale and pads right and below to multiples of `divisor`.
-        mean, std: of RGB values in 0..1; the mean is subtracted before dividing by `std`.
+        mean, std: of values in 0..1, in the order of `channels`; the mean is subtracted before dividing by `std`.
         pad_value: gray level of the padding, 0..255.
         divisor: for ``keep``.
+        channels: the order in which the network takes red, green and blue. Images are RGB everywhere; what makes the
+            network's numbers of them puts these into its order.
     """
 
     size: tuple[int, int] = (512, 512)
@@ -42,12 +45,13 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     pad_value: int = 114
     divisor: int = 32
+    channels: Channels = "rgb"
 
     def __post_init__(self) -> None:
         vars(self).update(  # the class is frozen
             size=_numbers("size", self.size, 2, "two whole numbers of pixels (height, width)", whole=True),
-            mean=_numbers("mean", self.mean, 3, "three numbers (red, green, blue)"),
-            std=_numbers("std", self.std, 3, "three numbers above 0 (red, green, blue)"),
+            mean=_numbers("mean", self.mean, 3, "three numbers (one a channel)"),
+            std=_numbers("std", self.std, 3, "three numbers above 0 (one a channel)"),
             pad_value=_numbers("pad_value", (self.pad_value,), 1, "a whole number", whole=True)[0],
             divisor=_numbers("divisor", (self.divisor,), 1, "a whole number", whole=True)[0],
         )
@@ -58,6 +62,7 @@ class Preprocessing:
             ("resize", self.resize not in rules, f"one of {', '.join(rules)}"),
             ("pad_value", not 0 <= self.pad_value <= 255, "a gray level 0..255"),
             ("divisor", self.divisor < 1, "at least 1"),
+            ("channels", self.channels not in get_args(Channels), "rgb or bgr"),
         ):
             if wrong:
                 raise ValueError(f"preprocessing.{key}: expected {expected}, got {getattr(self, key)!r}")
@@ -121,7 +126,7 @@ class Preprocessing:
     def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Convert uint8 N×H×W×3, or one H×W×3, to the network's float32 N×3×H×W, or 3×H×W.
 
-        A value becomes ``(value / 255 - mean) / std``.
+        A value becomes ``(value / 255 - mean) / std``; planes are in the order of `channels`.
 
         Raises:
             ImageError: another dtype or shape.
@@ -129,6 +134,8 @@ class Preprocessing:
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
             got = f"{images.dtype} of shape {images.shape}"
             raise ImageError(f"expected uint8 images N×H×W×3 or H×W×3 (RGB, values 0..255), got {got}")
+        if self.channels == "bgr":
+            images = images[..., ::-1]
         scale = (1 / (255 * np.array(self.std))).astype(np.float32)
         offset = (-np.array(self.mean) / np.array(self.std)).astype(np.float32)
         return np.ascontiguousarray(np.moveaxis(images * scale + offset, -1, -3))

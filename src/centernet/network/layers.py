@@ -8,18 +8,27 @@ import torch
 from torch import Tensor, nn
 
 Convolution = Literal["normal", "separable"]
+Activation = Literal["relu", "leaky_relu"]
 Upsampling = Literal["deconvolution", "bilinear", "nearest"]
 
 
+def activate(kind: Activation) -> nn.Module:
+    """Make an activation; `leaky_relu` has a slope of .1 below 0."""
+    return nn.ReLU(inplace=True) if kind == "relu" else nn.LeakyReLU(0.1, inplace=True)
+
+
 class ConvBlock(nn.Sequential):
-    """Convolution without bias → batch norm → ReLU; `separable` is depthwise k×k, then pointwise, each with norm.
+    """Convolution → batch norm → activation; `separable` is depthwise k×k, then pointwise, each with all three.
 
     Args:
         in_channels: channels in.
         out_channels: channels out.
-        kernel: side of the kernel, odd; the size of the map is kept.
+        kernel: side of the kernel, odd.
+        stride: of the k×k convolution; 1 keeps the size of the map.
         convolution: `normal` or `separable`.
-        activation: whether the last layer is a ReLU.
+        groups: of a normal convolution.
+        activation: after each norm; None for none after the last.
+        norm: without it convolutions have a bias, as after batch norms were multiplied into them.
     """
 
     def __init__(
@@ -28,23 +37,25 @@ class ConvBlock(nn.Sequential):
         out_channels: int,
         kernel: int = 3,
         *,
+        stride: int = 1,
         convolution: Convolution = "normal",
-        activation: bool = True,
+        groups: int = 1,
+        activation: Activation | None = "relu",
+        norm: bool = True,
     ) -> None:
         layers: list[nn.Module] = []
+
+        def add(channels: int, wanted: int, side: int, step: int, kind: Activation | None, groups: int = 1) -> None:
+            layers.append(nn.Conv2d(channels, wanted, side, step, side // 2, groups=groups, bias=not norm))
+            if norm:
+                layers.append(nn.BatchNorm2d(wanted))
+            if kind is not None:
+                layers.append(activate(kind))
+
         if convolution == "separable" and kernel > 1:
-            layers += [
-                nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False),
-                nn.BatchNorm2d(in_channels),
-                nn.ReLU(inplace=True),
-            ]
-            kernel = 1
-        layers += [
-            nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(out_channels),
-        ]
-        if activation:
-            layers.append(nn.ReLU(inplace=True))
+            add(in_channels, in_channels, kernel, stride, activation or "relu", groups=in_channels)
+            kernel, stride = 1, 1
+        add(in_channels, out_channels, kernel, stride, activation, groups)
         super().__init__(*layers)
 
 

@@ -18,6 +18,7 @@ from centernet.detections import NUM_DETECTIONS, Column
 from centernet.images import Preprocessing
 from centernet.network.backbones import Backbone
 from centernet.network.heads import Head
+from centernet.network.levels import LevelAssignment, Levels, by_fit, by_size, on_level, only, parts
 from centernet.network.necks import Neck
 from centernet.network.weighting import UncertaintyWeighting
 from centernet.ops import Targets, order_by_score, suppress
@@ -35,14 +36,19 @@ class Network(nn.Module):
 
     Args:
         backbone: images → maps of several strides.
-        neck: built with the backbone's channels and strides: maps → one map.
-        heads: name → head, built with the neck's channels and stride and the number of classes. Exactly one of them
-            finds peaks.
+        neck: built with the backbone's channels and strides: maps → one map, or one a level.
+        heads: name → head, built with the neck's channels and stride and the number of classes, once a level. Exactly
+            one of them finds peaks.
         num_classes: may be left out where `class_names` are given.
         class_names: in the order of the labels; taken from the data set at the first training when None.
         preprocessing: how an image becomes the network's input; travels into checkpoints and exports.
         nms_iou: suppress a box that overlaps a better one of its class by more than this; None for none, which is
             CenterNet's way.
+        num_candidates: peaks that suppression sees, of which the best that are left become detections; None for as many
+            as there are to be detections.
+        level_assignment: the level that an object trains, of a neck with several: by its `size` (√area below 8 strides
+            of the level), or the one that has the best `fit` as the network is now, which goes on from weights that
+            were trained so.
         loss_weighting: how the losses of the heads become one; None sums them with the heads' own weights.
         tracker: arguments of `centernet.tracking.Tracker` that suit the model, such as its preset and thresholds:
             validation on videos and `inference_tracking` use them.
@@ -52,7 +58,8 @@ class Network(nn.Module):
             by validation in a training, or by `CenterNet.calibrate`. None leaves scores as they are.
 
     Attributes:
-        stride: input pixels a cell of the raw maps.
+        strides: input pixels a cell of the raw maps of each level, finest first.
+        stride: that of the finest level.
         finder: name of the head that finds peaks.
         takes_labels: whether that head can look for some classes alone, as `decode_detections` needs for `labels`.
         hyper_parameters: the `model` section that the network was built from; empty where it was built by hand.
@@ -70,6 +77,8 @@ class Network(nn.Module):
         class_names: Sequence[str] | None = None,
         preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
         nms_iou: float | None = None,
+        num_candidates: int | None = None,
+        level_assignment: LevelAssignment = "size",
         loss_weighting: UncertaintyWeighting | None = None,
         tracker: dict[str, Any] | None = None,
         num_detections: int | None = None,
@@ -91,23 +100,33 @@ class Network(nn.Module):
         self.num_classes, self.num_detections = num_classes, num_detections
         self.class_names = tuple(class_names) if class_names is not None else None
         self.preprocessing = preprocessing
-        self.nms_iou = nms_iou
+        if num_candidates is not None and (num_candidates < 1 or nms_iou is None):
+            raise ValueError(f"model.num_candidates is {num_candidates}: at least 1, and only with model.nms_iou")
+        self.nms_iou, self.num_candidates = nms_iou, num_candidates
+        self.level_assignment = level_assignment
         self.hyper_parameters: dict[str, Any] = {}
         self.backbone = backbone
         self.neck = neck(backbone.out_channels, backbone.out_strides)
-        self.heads = nn.ModuleDict(
-            {name: head(self.neck.out_channels, self.neck.out_stride, num_classes) for name, head in heads.items()}
-        )
-        finders = [name for name, head in self.heads.items() if hasattr(head, "find_peaks")]
+        self.strides = self.neck.out_strides or (self.neck.out_stride,)
+        self.stride = self.strides[0]
+        channels = self.neck.out_channels
+        self.heads = nn.ModuleDict()
+        for name, build in heads.items():
+            several = len(self.strides) > 1
+            self.heads[name] = (
+                Levels.of(build, channels, self.strides, num_classes)
+                if several
+                else build(channels, self.stride, num_classes)
+            )
+        finders = [name for name, head in self.heads.items() if hasattr(parts(head)[0], "find_peaks")]
         if len(finders) != 1:
             raise ValueError(f"model.heads needs exactly one head that finds peaks (a HeatmapHead), got {finders}")
         self.finder = finders[0]
-        find_peaks: Any = self.heads[self.finder].find_peaks
+        find_peaks: Any = parts(self.heads[self.finder])[0].find_peaks
         self.takes_labels = "labels" in inspect.signature(find_peaks).parameters
         self.loss_weighting = loss_weighting
         if loss_weighting is not None:
             loss_weighting.check(self.heads.keys())
-        self.stride = self.neck.out_stride
         self.register_buffer("_mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("_std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
         self.tracker = dict(tracker or {})
@@ -124,26 +143,52 @@ class Network(nn.Module):
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns that heads add to detections beside boxes, labels and scores, in the order of the heads."""
-        return tuple(column for head in self.heads.values() for column in head.columns)  # type: ignore[union-attr]
+        return tuple(column for head in self.heads.values() for column in parts(head)[0].columns)
+
+    @property
+    def every_head(self) -> list[Head]:
+        """All heads, of all levels."""
+        return [part for head in self.heads.values() for part in parts(head)]
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """The names of the raw maps: the heads', of several levels with the stride behind, as in `heatmap_8`."""
+        if len(self.strides) == 1:
+            return tuple(self.heads)
+        return tuple(f"{name}_{stride}" for name in self.heads for stride in self.strides)
+
+    def named_maps(self, encoded: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the raw maps of `forward` one by one, by `map_names`."""
+        maps = [on_level(encoded[name], level) for name in self.heads for level in range(len(self.strides))]
+        return dict(zip(self.map_names, maps, strict=True))
+
+    def encoded_of(self, maps: dict[str, Tensor]) -> dict[str, Any]:
+        """Return raw maps by `map_names` as `forward` gives them."""
+        if len(self.strides) == 1:
+            return maps
+        return {name: [maps[f"{name}_{stride}"] for stride in self.strides] for name in self.heads}
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Images N×3×H×W uint8 RGB → float32 of the preprocessing's mean and deviation, on their device."""
+        """Images N×3×H×W uint8 RGB → float32 as the preprocessing says, on their device."""
         mean: Tensor = self._mean  # type: ignore[assignment]
         std: Tensor = self._std  # type: ignore[assignment]
+        if self.preprocessing.channels == "bgr":
+            images = images.flip(1)
         return (images.float() - mean) / std
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Any]:
         """Compute the raw maps.
 
         Args:
-            images: N×3×H×W float, normalised RGB. H and W need not be multiples of anything: they are padded with
+            images: N×3×H×W float, normalised. H and W need not be multiples of anything: they are padded with
                 zeros inside, and the maps cut back.
 
         Returns:
-            head name → N×C×⌈H/stride⌉×⌈W/stride⌉, logits.
+            head name → N×C×⌈H/stride⌉×⌈W/stride⌉, logits; a list of those of all levels, finest first, where the neck
+            has several.
         """
         height, width = images.shape[-2:]
-        coarsest, stride = self.backbone.out_strides[-1], self.stride
+        coarsest = self.backbone.out_strides[-1]
         pad_bottom = (height + coarsest - 1) // coarsest * coarsest - height
         pad_right = (width + coarsest - 1) // coarsest * coarsest - width
         # A graph that is exported serves any size.
@@ -154,13 +199,17 @@ class Network(nn.Module):
         features = self.neck(self.backbone(images))
         maps = {name: head(features) for name, head in self.heads.items()}
         if padded:
-            rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
-            maps = {name: x[:, :, :rows, :columns] for name, x in maps.items()}
+            sizes = [((height + s - 1) // s, (width + s - 1) // s) for s in self.strides]
+            for name, x in maps.items():
+                if isinstance(x, list):
+                    maps[name] = [y[:, :, :rows, :columns] for y, (rows, columns) in zip(x, sizes, strict=True)]
+                else:
+                    maps[name] = x[:, :, : sizes[0][0], : sizes[0][1]]
         return maps
 
     def decode_detections(
         self,
-        encoded: dict[str, Tensor],
+        encoded: dict[str, Any],
         num_detections: int | None = None,
         *,
         score_threshold: float = 0.0,
@@ -179,17 +228,17 @@ class Network(nn.Module):
             where there is a `calibration`, and the `columns` of other heads. Rows are K even where fewer objects exist:
             their scores fall towards 0.
         """
-        finder: Any = self.heads[self.finder]
         count = num_detections or self.num_detections or NUM_DETECTIONS
+        candidates = max(count, self.num_candidates or 0)
         some = {} if labels is None else {"labels": sorted(set(labels))}
-        peaks = finder.find_peaks(encoded[self.finder], count, **some)
-        detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
-        for name, head in self.heads.items():
-            detections |= head.decode(encoded[name], peaks)  # type: ignore[operator]
-        if detections["scores"] is not peaks.scores:
-            detections = order_by_score(detections)
+        levels = [self._decode_level(encoded, level, candidates, some) for level in range(len(self.strides))]
+        if len(levels) == 1:
+            detections = levels[0]
+        else:
+            joined = {name: torch.cat([found[name] for found in levels], dim=1) for name in levels[0]}
+            detections = order_by_score(joined, candidates)
         if self.nms_iou is not None:
-            detections = suppress(detections, self.nms_iou)
+            detections = suppress(detections, self.nms_iou, count)
         if self.calibration is not None:
             detections["scores"] = self.calibration(detections["scores"])
         if score_threshold > 0:
@@ -197,24 +246,87 @@ class Network(nn.Module):
             detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)
         return detections
 
-    def losses(self, encoded: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Compute the named, weighted loss terms of a batch, scalars in float32; training minimises their sum."""
-        height, width = encoded[self.finder].shape[-2:]
-        targets = Targets(
-            batch.boxes,
-            batch.labels,
-            batch.ignore,
-            batch.counts,
-            ids=batch.ids,
-            grid=(height, width),
-            stride=self.stride,
-            num_classes=self.num_classes,
-        )
-        terms = {name: head.loss(encoded[name], targets) for name, head in self.heads.items()}  # type: ignore[operator]
+    def _decode_level(self, encoded: dict[str, Any], level: int, count: int, some: dict[str, Any]) -> dict[str, Tensor]:
+        """Decode the best peaks of a level, best first."""
+        finder: Any = parts(self.heads[self.finder])[level]
+        peaks = finder.find_peaks(on_level(encoded[self.finder], level), count, **some)
+        detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
+        for name, head in self.heads.items():
+            detections |= parts(head)[level].decode(on_level(encoded[name], level), peaks)
+        if detections["scores"] is not peaks.scores:
+            detections = order_by_score(detections)
+        if self.neck.point != 0.5:  # heads measure from the middle of a cell
+            shift = (self.neck.point - 0.5) * self.strides[level]
+            detections["bboxes"] = detections["bboxes"] + shift
+            for column in self.columns:
+                if column.kind == "boxes":
+                    detections[column.name] = detections[column.name] + shift
+                elif column.kind == "points":
+                    values = detections[column.name]
+                    detections[column.name] = torch.cat([values[..., :2] + shift, values[..., 2:]], dim=-1)
+        return detections
+
+    def targets(self, encoded: dict[str, Any], batch: Batch) -> list[Targets]:
+        """Return the targets of each level: all objects, or those that the level is to find."""
+        targets = []
+        for level, stride in enumerate(self.strides):
+            height, width = on_level(encoded[self.finder], level).shape[-2:]
+            boxes = batch.boxes + (0.5 - self.neck.point) * stride
+            targets.append(
+                Targets(
+                    boxes if self.neck.point != 0.5 else batch.boxes,
+                    batch.labels,
+                    batch.ignore,
+                    batch.counts,
+                    ids=batch.ids,
+                    grid=(height, width),
+                    stride=stride,
+                    num_classes=self.num_classes,
+                )
+            )
+        if len(targets) == 1 or not batch.boxes.shape[1]:
+            return targets
+        if self.level_assignment == "fit":
+            heads = {name: parts(head) for name, head in self.heads.items()}
+            chosen = by_fit(heads, self.finder, encoded, targets)
+        else:
+            chosen = by_size(batch.boxes, self.strides)
+        return [only(target, chosen == level) for level, target in enumerate(targets)]
+
+    def losses(self, encoded: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+        """Compute the named, weighted loss terms of a batch, scalars in float32; training minimises their sum.
+
+        Terms of several levels are added, each by the share of the objects that are the level's: so that they are means
+        over all objects.
+        """
+        targets = self.targets(encoded, batch)
+        shares = [1.0]
+        if len(targets) > 1:
+            numbers = [target.num_objects for target in targets]
+            shares = [max(number, 1) / max(sum(numbers), 1) for number in numbers]
+        terms: dict[str, dict[str, Tensor]] = {}
+        for name, head in self.heads.items():
+            values = [
+                part.loss(on_level(encoded[name], level), targets[level]) for level, part in enumerate(parts(head))
+            ]
+            if len(values) == 1:
+                terms[name] = values[0]
+            else:
+                weighted = {
+                    key: [share * of_level[key] for share, of_level in zip(shares, values, strict=True)]
+                    for key in values[0]
+                }
+                terms[name] = {key: torch.stack(of_levels).sum() for key, of_levels in weighted.items()}
         if self.loss_weighting is not None:
             return self.loss_weighting(terms)  # type: ignore[no-any-return]
         return {name: value for of_head in terms.values() for name, value in of_head.items()}
 
     def training_only(self) -> tuple[str, ...]:
         """Return the beginnings of the names of tensors that only losses need."""
-        return tuple(f"heads.{name}.{part}." for name, head in self.heads.items() for part in head.training_only)  # type: ignore[union-attr]
+        levels = [""] if len(self.strides) == 1 else [f"{stride}." for stride in self.strides]
+        return tuple(
+            f"heads.{name}.{level}{part}."
+            for name, head in self.heads.items()
+            for level in levels
+            for part in parts(head)[0].training_only
+        )

@@ -1,6 +1,7 @@
 """Pure tensor functions: targets, losses and peaks, on tensors alone."""
 
 from centernet.ops.losses import (
+    distribution_loss as distribution_loss,
     focal_loss as focal_loss,
     identity_cross_entropy as identity_cross_entropy,
     identity_focal_loss as identity_focal_loss,

@@ -1,9 +1,9 @@
 """Losses on raw maps: scalars in float32 whatever the precision around them, 0 with a gradient of 0 for no objects.
 
 Sources: penalty-reduced focal loss, https://arxiv.org/abs/1904.07850 (CornerNet's, https://arxiv.org/abs/1808.01244);
-quality focal loss, https://arxiv.org/abs/2006.04388; the IoU family is in `centernet.boxes`; identities as in FairMOT,
-https://arxiv.org/abs/2004.01888, by batch-hard triplets, https://arxiv.org/abs/1703.07737, and by supervised contrast,
-https://arxiv.org/abs/2004.11362.
+quality and distribution focal loss, https://arxiv.org/abs/2006.04388; the IoU family is in `centernet.boxes`;
+identities as in FairMOT, https://arxiv.org/abs/2004.01888, by batch-hard triplets, https://arxiv.org/abs/1703.07737,
+and by supervised contrast, https://arxiv.org/abs/2004.11362.
 """
 
 from __future__ import annotations
@@ -103,6 +103,29 @@ def weighted_bce_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor
     with torch.autocast(logits.device.type, enabled=False):
         terms = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
         return (terms * weights).sum() / (weights.sum() + 1e-4)
+
+
+def distribution_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Compute the distribution focal loss: the cross-entropy with the two bins around a value, by its nearness to each.
+
+    Source: https://arxiv.org/abs/2006.04388, equation 6.
+
+    Args:
+        logits: S×D×bins, any float dtype.
+        target: S×D float32, in bins; values outside are those of the outermost bins.
+        weights: S float32.
+
+    Returns:
+        Scalar float32, the mean over D and, by weight, over S.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        log_p = F.log_softmax(logits.float(), dim=-1)
+        target = target.clamp(0, logits.shape[-1] - 1.001)
+        lower = target.long()
+        upper_share = (target - lower).unsqueeze(-1)
+        lower = lower.unsqueeze(-1)
+        terms = -(1 - upper_share) * log_p.gather(-1, lower) - upper_share * log_p.gather(-1, lower + 1)
+        return (terms.squeeze(-1).mean(dim=-1) * weights).sum() / (weights.sum() + 1e-4)
 
 
 def weighted_iou_loss(

@@ -8,13 +8,17 @@ from torch import Tensor
 from centernet.boxes import iou as pairwise_iou
 
 
-def order_by_score(detections: dict[str, Tensor]) -> dict[str, Tensor]:
+def order_by_score(detections: dict[str, Tensor], limit: int | None = None) -> dict[str, Tensor]:
     """Order the rows of each image by score, best first.
 
     Args:
         detections: B×K×… each, with `scores`.
+        limit: keep so many rows, or all where there are fewer.
     """
-    scores, order = detections["scores"].topk(detections["scores"].shape[1], dim=1)  # ONNX has no stable sort
+    rows = detections["scores"].shape[1]
+    scores, order = detections["scores"].topk(
+        rows if limit is None else min(limit, rows), dim=1
+    )  # ONNX has no stable sort
     # A gather, as exporters take no index of which the batch is a part.
     places = {value.ndim: order.reshape(*order.shape, *[1] * (value.ndim - 2)) for value in detections.values()}
     ordered = {
@@ -23,7 +27,7 @@ def order_by_score(detections: dict[str, Tensor]) -> dict[str, Tensor]:
     return ordered | {"scores": scores}
 
 
-def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
+def suppress(detections: dict[str, Tensor], iou: float, limit: int | None = None) -> dict[str, Tensor]:
     """Suppress boxes of a class that better ones cover: their rows get score 0 and go to the end.
 
     All pairs at once, so that it is a part of every exported graph. A first round suppresses whatever a better box
@@ -34,6 +38,7 @@ def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
     Args:
         detections: B×K×… each, with `bboxes`, `labels` and `scores`, best first.
         iou: boxes of a class that overlap a better one by more are suppressed.
+        limit: keep so many rows, or all where there are fewer.
     """
     bboxes, labels = detections["bboxes"], detections["labels"]
     rank = torch.arange(bboxes.shape[1], device=bboxes.device)
@@ -42,4 +47,4 @@ def suppress(detections: dict[str, Tensor], iou: float) -> dict[str, Tensor]:
     suppressed = covers.any(dim=2)
     for _ in range(2):
         suppressed = (covers & ~suppressed[:, None, :]).any(dim=2)
-    return order_by_score(detections | {"scores": detections["scores"] * ~suppressed})
+    return order_by_score(detections | {"scores": detections["scores"] * ~suppressed}, limit)

@@ -50,8 +50,8 @@ def measured_batch_size(
         raise ValueError("data.batch_size auto works on one device; give the number of images for each of several")
     device = trainer.strategy.root_device
     limit = _SHARE * free_memory(device) if memory is None else memory * GB
-    for head in model.network.heads.values():
-        head.prepare(datamodule)  # type: ignore[operator]
+    for head in model.network.every_head:
+        head.prepare(datamodule)
     assert model.optimization is not None
     with torch.random.fork_rng():
         measure = _Steps(model.network, model.optimization, datamodule, trainer, device)

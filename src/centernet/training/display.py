@@ -54,7 +54,7 @@ def introduce(trainer: pl.Trainer, network: Any, folder: str | None) -> list[str
         folder: that the run is written to.
     """
     parts = [_title(network, "backbone"), type(network.neck).__name__]
-    parts += [type(head).__name__ for head in network.heads.values()]
+    parts += dict.fromkeys(type(head).__name__ for head in network.every_head)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     lines = [
         f"model: {', '.join(parts)}; {network.num_classes} classes, {parameters / 1e6:,.2f} M parameters",

@@ -67,7 +67,7 @@ class DetectionModule(pl.LightningModule):
         """Return the network's state dict: names have no part of their own for this module."""
         return self.network.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Any]:
         """Compute the raw maps; see `Network.forward`."""
         return self.network(images)  # type: ignore[no-any-return]
 
@@ -113,10 +113,10 @@ class DetectionModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Show the heads the training data: in `setup`, and again now that weights of a checkpoint may have come in."""
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "check_identities"):
-            for head in self.network.heads.values():
-                head.prepare(data)  # type: ignore[operator]
+            for head in self.network.every_head:
+                head.prepare(data)
 
     def configure_optimizers(self) -> Any:
         if self.optimization is None:

@@ -1,7 +1,8 @@
 """The box as distances from the cell's centre to its left, top, right and bottom side.
 
 Source: https://arxiv.org/abs/1909.00700 (TTFNet). Differences: distances from the cell's centre instead of its corner,
-a form without dead gradients instead of ReLU, IoU loss by choice, and the cells that train a box by choice.
+a form without dead gradients instead of ReLU, IoU loss by choice, and the cells that train a box by choice. Distances
+as distributions, and their loss: https://arxiv.org/abs/2006.04388.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from centernet.boxes import IoUKind, elementwise_iou
 from centernet.network.heads.head import Head, tower
-from centernet.ops import Peaks, Targets, gather_at, weighted_bce_loss, weighted_iou_loss
+from centernet.ops import Peaks, Targets, distribution_loss, gather_at, weighted_bce_loss, weighted_iou_loss
 from centernet.ops.targets import Sampling
 
 
@@ -23,8 +24,10 @@ class LTRBHead(Head):
     """Left, top, right, bottom of each cell's box, in strides.
 
     Args:
-        form: `exponential` or `softplus` of the map; both give positive distances with a gradient everywhere.
-        multiplier: strides that a value of 1 stands for.
+        form: `exponential` or `softplus` of the map; both give positive distances with a gradient everywhere. Or
+            `distribution`: each distance is the mean of 0, 1 … `bins` − 1 by the softmax of as many channels.
+        bins: of a distribution.
+        multiplier: strides that a distance of 1 stands for; None: 1 for a distribution, else 4.
         sampling: the cells that train a box: `center`, `center3x3`, or `ellipse` (Gaussian weights).
         beta: share of the box that the ellipse spans.
         loss: `iou`, `giou`, `diou` or `ciou`.
@@ -40,8 +43,9 @@ class LTRBHead(Head):
         stride: int,
         num_classes: int,
         *,
-        form: Literal["exponential", "softplus"] = "softplus",
-        multiplier: float = 4.0,
+        form: Literal["exponential", "softplus", "distribution"] = "softplus",
+        bins: int = 8,
+        multiplier: float | None = None,
         sampling: Sampling = "ellipse",
         beta: float = 0.54,
         loss: IoUKind = "giou",
@@ -50,11 +54,16 @@ class LTRBHead(Head):
         **layers: Any,
     ) -> None:
         super().__init__()
-        self.layers = tower(in_channels, 5 if quality else 4, **layers)
+        self.channels = 4 * bins if form == "distribution" else 4  # of the distances
+        self.layers = tower(in_channels, self.channels + (quality > 0), **layers)
         last: Any = self.layers[-1]
         nn.init.normal_(last.weight, std=0.01)
-        nn.init.constant_(last.bias, 0.0 if form == "exponential" else math.log(math.e - 1))  # both start at 1
-        self.form, self.multiplier, self.stride = form, multiplier, stride
+        nn.init.constant_(last.bias, math.log(math.e - 1) if form == "softplus" else 0.0)  # both start at 1
+        if multiplier is None:
+            multiplier = 1.0 if form == "distribution" else 4.0
+        self.form, self.bins, self.multiplier, self.stride = form, bins, multiplier, stride
+        self.steps: Tensor
+        self.register_buffer("steps", torch.arange(float(bins)), persistent=False)
         self.sampling, self.beta = sampling, beta
         self.loss_name, self.weight, self.quality = loss, weight, quality
 
@@ -62,7 +71,7 @@ class LTRBHead(Head):
         """Compute the boxes of cells.
 
         Args:
-            raw: …×4 values of the map at the cells.
+            raw: …×4, or …×(4·bins) of distributions, values of the map at the cells.
             x: … column of each cell.
             y: … row of each cell.
 
@@ -71,8 +80,13 @@ class LTRBHead(Head):
         """
         with torch.autocast(raw.device.type, enabled=False):
             raw = raw.float()
-            # The largest exponent spans 2^14 strides: no image is larger, and float32 keeps its gradient.
-            distances = raw.clamp(max=math.log(2**14)).exp() if self.form == "exponential" else F.softplus(raw)
+            if self.form == "distribution":
+                distances = raw.reshape(*raw.shape[:-1], 4, self.bins).softmax(dim=-1) @ self.steps
+            elif self.form == "exponential":
+                # The largest exponent spans 2^14 strides: no image is larger, and float32 keeps its gradient.
+                distances = raw.clamp(max=math.log(2**14)).exp()
+            else:
+                distances = F.softplus(raw)
             distances = distances * (self.multiplier * self.stride)
             center = torch.stack([x.float() + 0.5, y.float() + 0.5], dim=-1) * self.stride
             return torch.cat([center - distances[..., :2], center + distances[..., 2:]], dim=-1)
@@ -81,17 +95,24 @@ class LTRBHead(Head):
         samples = targets.samples(self.sampling, beta=self.beta)
         height, width = targets.grid
         raw = output.permute(0, 2, 3, 1).flatten(0, 2)[samples.cells]
-        boxes = self.boxes(raw[:, :4], samples.cells % width, samples.cells // width % height)
+        x, y = samples.cells % width, samples.cells // width % height
+        boxes = self.boxes(raw[:, : self.channels], x, y)
         truth = targets.object_boxes[samples.objects]
         terms = {"box": self.weight * weighted_iou_loss(boxes, truth, samples.weights, kind=self.loss_name)}
+        if self.form == "distribution":
+            center = torch.stack([x + 0.5, y + 0.5], dim=-1) * self.stride
+            distances = torch.cat([center - truth[:, :2], truth[:, 2:] - center], dim=-1)
+            logits = raw[:, : self.channels].reshape(-1, 4, self.bins)
+            term = distribution_loss(logits, distances / (self.multiplier * self.stride), samples.weights)
+            terms["distribution"] = self.weight / 8 * term
         if self.quality:
             iou = elementwise_iou(boxes.detach(), truth).clamp(min=0)
-            terms["quality"] = self.quality * weighted_bce_loss(raw[:, 4], iou, samples.weights)
+            terms["quality"] = self.quality * weighted_bce_loss(raw[:, -1], iou, samples.weights)
         return terms
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
         raw = gather_at(output, peaks.cells)
-        detections = {"bboxes": self.boxes(raw[..., :4], peaks.x, peaks.y)}
+        detections = {"bboxes": self.boxes(raw[..., : self.channels], peaks.x, peaks.y)}
         if self.quality:
-            detections["scores"] = peaks.scores * raw[..., 4].float().sigmoid().sqrt()
+            detections["scores"] = peaks.scores * raw[..., -1].float().sigmoid().sqrt()
         return detections

@@ -37,7 +37,7 @@ class FPN(Neck):
         super().__init__()
         if any(b != 2 * a for a, b in itertools.pairwise(in_strides)):
             raise ValueError(f"FPN needs strides that double, the backbone has {list(in_strides)}")
-        self.lateral = nn.ModuleList(ConvBlock(c, width, 1, activation=False) for c in in_channels)
+        self.lateral = nn.ModuleList(ConvBlock(c, width, 1, activation=None) for c in in_channels)
         self.up = nn.ModuleList(upsample(width, upsampling) for _ in in_channels[1:])
         self.fuse = nn.ModuleList(WeightedSum() for _ in in_channels[1:]) if fusion == "weighted" else None
         self.smooth = nn.ModuleList(ConvBlock(width, width, convolution=convolution) for _ in in_channels[1:])

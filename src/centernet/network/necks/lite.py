@@ -46,7 +46,7 @@ class LiteFPN(Neck):
             raise ValueError(f"LiteFPN needs strides that double, the backbone has {list(in_strides)}")
         last = len(widths) - 1
         self.lateral = nn.ModuleList(
-            ConvBlock(c, width, 1, activation=i == last)
+            ConvBlock(c, width, 1, activation="relu" if i == last else None)
             for i, (c, width) in enumerate(zip(in_channels, widths, strict=True))
         )
         self.residual = nn.ModuleList(

@@ -1,0 +1,103 @@
+"""Evaluate a detector of COCO's classes on any images: AP with its interval, with and without suppression, by class.
+
+python benchmarks/coco_lite.py --annotations instances_val2017.json --images val2017
+python benchmarks/coco_lite.py --annotations voc/val.json --images voc/JPEGImages --names voc
+
+Several data sets count as one. `--names voc` compares the classes of Pascal VOC by name. Intervals are those of 95 % by
+drawing images again (bootstrap).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from centernet import Detections
+from centernet.data import COCO, Concatenated, DetectionDataset, MapClasses
+from centernet.evaluation import CocoEvaluator
+from centernet.inference.results import to_detections
+from centernet.inference.torch_runtime import to_numpy
+from centernet.network import load_network
+
+VOC_NAMES = {
+    "aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "tvmonitor": "tv",
+    "diningtable": "dining table", "pottedplant": "potted plant",
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--annotations", nargs="+", required=True, help="COCO's JSON, one or several")
+    parser.add_argument("--images", nargs="+", required=True, help="the folder of each")
+    parser.add_argument("--model", default="coco-lite", help="a name, a folder or a checkpoint")
+    parser.add_argument("--names", choices=["coco", "voc"], default="coco")
+    parser.add_argument("--sizes", type=int, nargs="+", help="of the input; that of the model where left out")
+    parser.add_argument("--draws", type=int, default=200, help="of the bootstrap; 0 for none")
+    parser.add_argument("--by-class", action="store_true")
+    given = parser.parse_args()
+    parts = [COCO(a, i) for a, i in zip(given.annotations, given.images, strict=True)]
+    dataset: DetectionDataset = parts[0] if len(parts) == 1 else Concatenated(parts)
+    if given.names == "voc":
+        dataset = MapClasses(dataset, {name: VOC_NAMES.get(name, name) for name in dataset.class_names})
+    network = load_network(given.model)
+    for size in given.sizes or network.preprocessing.size[:1]:
+        network.preprocessing = replace(network.preprocessing, size=(size, size))
+        for title, iou in (("as it is", network.nms_iou), ("without suppression", None)):
+            report(f"{size} px, {title}", *evaluate(network, dataset, iou), given.draws, by_class=given.by_class)
+
+
+def evaluate(network, dataset: DetectionDataset, nms_iou: float | None):
+    """Return the truth and the detections of each image, in the classes of the data."""
+    own = [dataset.class_names.index(name) if name in dataset.class_names else -1 for name in network.class_names]
+    places, before = np.array(own), network.nms_iou
+    network.nms_iou = nms_iou
+    rows = []
+    with torch.inference_mode():
+        for i in range(len(dataset)):
+            sample = dataset[i]
+            pixels = torch.from_numpy(network.preprocessing(sample.image)[None]).permute(0, 3, 1, 2)
+            decoded = to_numpy(network.decode_detections(network(network.normalize(pixels))))
+            found = to_detections(
+                {name: values[0] for name, values in decoded.items()},
+                network.columns,
+                network.preprocessing,
+                sample.image.shape[:2],
+            )
+            labels = places[found.labels]
+            kept = (labels >= 0) & (found.scores > 0)
+            rows.append((sample.annotation, Detections(found.bboxes[kept], labels[kept], found.scores[kept])))
+    network.nms_iou = before
+    return dataset.class_names, rows
+
+
+def report(title: str, names, rows, draws: int, *, by_class: bool) -> None:
+    """Print the figures of all images, and the interval of AP and AP50 over draws of them."""
+
+    def figures(chosen):
+        evaluator = CocoEvaluator(names)
+        for number, index in enumerate(chosen):
+            truth, found = rows[index]
+            evaluator.update(replace(truth, image_id=number), found)
+        return evaluator.compute()
+
+    result, generator = figures(range(len(rows))), np.random.default_rng(0)
+    drawn = [figures(generator.integers(len(rows), size=len(rows))).stats for _ in range(draws)]
+    texts = []
+    for name in ("AP", "AP50", "AP75", "APs", "APm", "APl"):
+        text = f"{name} {result.stats[name]:.4f}"
+        if drawn and name in ("AP", "AP50"):
+            low, high = np.percentile([stats[name] for stats in drawn], [2.5, 97.5])
+            text += f" ({low:.3f}–{high:.3f})"
+        texts.append(text)
+    print(f"{title}: {', '.join(texts)}; {len(rows)} images", flush=True)
+    if by_class:
+        for one in result.per_class:
+            if one.objects:
+                print(f"  {one.name:16} {one.objects:5} AP {one.ap:.3f} AP50 {one.stats['AP50']:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Heads on several levels: against the network that the packaged model's trunk comes from, and by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from centernet import build_centernet
+from centernet.network.levels import by_size, on_level, parts
+from centernet.ops import Targets
+
+SECTION: dict[str, Any] = {
+    "num_classes": 3,
+    "backbone": {"class_path": "ShuffleNetV2", "init_args": {"width": "0.5", "finest": 8}},
+    "neck": {"class_path": "GhostPAN", "init_args": {"width": 16}},
+    "heads": {
+        "heatmap": {"class_path": "HeatmapHead", "init_args": {"depth": 0}},
+        "box": {"class_path": "LTRBHead", "init_args": {"depth": 0, "form": "distribution"}},
+    },
+}
+
+
+def model_of(**changes: Any) -> Any:
+    torch.manual_seed(0)
+    return build_centernet({"model": {**SECTION, **changes}}).eval()
+
+
+def batch_of(boxes: list[list[float]], labels: list[int]) -> Any:
+    return SimpleNamespace(
+        boxes=torch.tensor([boxes]),
+        labels=torch.tensor([labels]),
+        ignore=torch.zeros(1, len(labels), dtype=torch.bool),
+        counts=torch.tensor([len(labels)]),
+        ids=None,
+    )
+
+
+def test_a_head_alone_is_the_case_of_one_level() -> None:
+    single = build_centernet(
+        {"model": {**SECTION, "neck": {"class_path": "FPN", "init_args": {"width": 16}}}},
+        overrides=["model.backbone.init_args.finest=4"],
+    )
+    assert single.network.strides == (4,) and single.network.map_names == ("heatmap", "box")
+    assert isinstance(single.eval()(torch.zeros(1, 3, 64, 64))["heatmap"], torch.Tensor)
+
+
+def test_sizes_decide_levels() -> None:
+    boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 63, 63], [0, 0, 64, 64], [0, 0, 200, 60], [0, 0, 400, 400.0]])
+    assert by_size(boxes, (8, 16, 32, 64)).tolist() == [0, 0, 1, 1, 3]
+
+
+def test_the_best_of_all_levels_are_found_with_the_boxes_of_their_level() -> None:
+    network = model_of(neck={"class_path": "GhostPAN", "init_args": {"width": 16, "point": 0.0}}).network
+    encoded = network(torch.zeros(1, 3, 128, 128))
+    for name, head in network.heads.items():
+        for level in range(len(parts(head))):
+            on_level(encoded[name], level).fill_(-9.0 if name == "heatmap" else 0.0)
+    encoded["heatmap"][0][0, 1, 5, 3] = 2.0  # stride 8: the point (24, 40)
+    encoded["heatmap"][2][0, 2, 1, 2] = 3.0  # stride 32: (64, 32)
+    found = {name: x.detach() for name, x in network.decode_detections(encoded, 2).items()}
+    assert found["labels"].tolist() == [[2, 1]]
+    assert np.allclose(found["scores"], torch.tensor([[3.0, 2.0]]).sigmoid())
+    mean = 3.5  # of eight bins of equal probability, in strides
+    for row, (x, y, stride) in enumerate(((64, 32, 32), (24, 40, 8))):
+        half = mean * stride
+        assert np.allclose(found["bboxes"][0, row], [x - half, y - half, x + half, y + half], atol=1e-4)
+
+
+def test_fit_gives_an_object_to_the_level_that_places_it_best() -> None:
+    network = model_of(level_assignment="fit").network
+    encoded = network(torch.zeros(1, 3, 128, 128))
+    for x in encoded["box"]:
+        x.fill_(0.0)  # every cell's box is 7 strides wide and high
+    for x in encoded["heatmap"]:
+        x.fill_(-2.0)
+    sides, labels = [56.0, 112.0, 224.0], [0, 1, 2]
+    batch = batch_of([[64 - s / 2, 64 - s / 2, 64 + s / 2, 64 + s / 2] for s in sides], labels)
+    assert [target.object_labels.tolist() for target in network.targets(encoded, batch)] == [[0], [1], [2], []]
+    encoded["heatmap"][1][:, 0] = 3.0  # the first object's class answers at stride 16 alone
+    encoded["box"][1][:] = torch.tensor([0, 9.0, 10.1, 0, 0, 0, 0, 0]).repeat(4)[:, None, None]
+    assert network.targets(encoded, batch)[1].object_labels.tolist() == [0, 1]
+
+
+def test_losses_are_means_over_the_objects_of_all_levels() -> None:
+    """With equal maps on two levels and as many objects on each, the loss is that of either."""
+    network = model_of(neck={"class_path": "GhostPAN", "init_args": {"width": 16, "tower_depth": 0}}).network
+    encoded = network(torch.rand(1, 3, 128, 128))
+    batch = batch_of([[8, 8, 40, 40], [16, 16, 112, 112]], [0, 1])
+    terms = network.losses(encoded, batch)
+    by_hand = 0.0
+    for level, target in enumerate(network.targets(encoded, batch)):
+        head = parts(network.heads["heatmap"])[level]
+        share = max(target.num_objects, 1) / 2
+        by_hand += share * head.loss(encoded["heatmap"][level], target)["heatmap"].item()
+    assert terms["heatmap"].item() == pytest.approx(by_hand, rel=1e-5)
+    assert isinstance(network.targets(encoded, batch)[0], Targets)
+    assert torch.isfinite(network.losses(encoded, batch_of([[0, 0, 1, 1]], [-1]))["heatmap"])
+    empty = SimpleNamespace(**{**vars(batch), "boxes": batch.boxes[:, :0], "labels": batch.labels[:, :0],
+                               "ignore": batch.ignore[:, :0], "counts": torch.tensor([0])})  # fmt: skip
+    assert torch.isfinite(torch.stack(list(network.losses(encoded, empty).values())).sum())
+
+
+def test_every_parameter_learns_also_without_objects_on_a_level() -> None:
+    network = model_of().network.train()
+    batch = batch_of([[8, 8, 40, 40]], [0])
+    sum(network.losses(network(torch.rand(1, 3, 128, 128)), batch).values()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
