@@ -1,9 +1,9 @@
-"""Time the packaged model against networks of other programs: one thread, ONNX Runtime, the same sizes, taking turns.
+"""Time a packaged model against networks of other programs: one thread, ONNX Runtime, the same sizes, taking turns.
 
-Ours with decode in the graph, exported by `to_onnx`; a peer's ONNX file as it is, without what comes after its network.
-Where `--peer` is left out the peer is YOLO11n, built from its YAML (80 classes, random weights: speed does not depend
-on them), without NMS. It is AGPL software and no dependency: give the Python of an environment that has it, and it is
-exported there.
+Ours with decode in the graph, exported by `to_onnx`, and its raw maps alone; a peer's ONNX file as it is, without what
+comes after its network. Where `--peer` is left out the peers are YOLO11n and YOLO26n, built from their YAML (80
+classes, random weights: speed does not depend on them), the first without NMS, the second needs none. They are AGPL
+software and no dependency: give the Python of an environment that has it, and they are exported there.
 
 python3 -m venv /tmp/peer && /tmp/peer/bin/pip install ultralytics onnx
 python benchmarks/lite_speed.py --peer-python /tmp/peer/bin/python
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
 import subprocess
 import tempfile
 import time
@@ -30,7 +29,7 @@ from centernet import CenterNet
 PEER = """
 import sys
 from ultralytics import YOLO
-model = YOLO("yolo11n.yaml")
+model = YOLO(sys.argv[2] + ".yaml")
 print(model.export(format="onnx", imgsz=int(sys.argv[1]), simplify=False, nms=False), file=sys.stderr)
 """
 
@@ -42,13 +41,13 @@ def session(path: str | Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def export_peer(python: str, size: int, folder: Path) -> Path:
-    """Export YOLO11n at `size` by its own package in its own environment."""
-    work = folder / str(size)
+def export_peer(python: str, size: int, folder: Path, name: str) -> Path:
+    """Export a YOLO at `size` by its own package in its own environment."""
+    work = folder / f"{name}_{size}"
     work.mkdir()
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(work), "YOLO_OFFLINE": "1"}
     result = subprocess.run(
-        [python, "-c", PEER, str(size)], cwd=work, env=environment, capture_output=True, text=True, check=False
+        [python, "-c", PEER, str(size), name], cwd=work, env=environment, capture_output=True, text=True, check=False
     )
     files = list(work.glob("*.onnx"))
     if not files:
@@ -83,36 +82,44 @@ def main() -> None:
     peers = parser.add_mutually_exclusive_group(required=True)
     peers.add_argument("--peer-python", help="of an environment with ultralytics and onnx")
     peers.add_argument("--peer", help="an ONNX file of another program; {size} in its name stands for each of --sizes")
-    parser.add_argument("--model", default="voc-lite")
+    parser.add_argument("--model", default="coco-lite")
+    parser.add_argument("--yolo", nargs="+", default=["yolo11n", "yolo26n"], help="that --peer-python exports")
     parser.add_argument("--sizes", type=int, nargs="+", default=[320, 416, 512])
     parser.add_argument("--rounds", type=int, default=40)
     given = parser.parse_args()
     torch.set_num_threads(1)
     model = CenterNet.from_pretrained(given.model)
     print(f"{platform.processor() or platform.machine()}, onnxruntime {onnxruntime.__version__}, one thread")
-    peer_name = Path(given.peer).name if given.peer else "YOLO11n"
-    cells = ("input", "ours, ms (with decode)", f"{peer_name}, ms (network)", "ours / peer, median", "best / best")
-    print(f"| {' | '.join(cells)} |\n|---|---|---|---|---|")
+    peers_of = [Path(given.peer).name] if given.peer else given.yolo
+    cells = ["input", "ours, ms (with decode)", "ours, network alone", "decode, share"]
+    for peer in peers_of:
+        cells += [f"{peer}, ms", f"ours / {peer}", f"network alone / {peer}"]
+    print(f"| {' | '.join(cells)} |\n|{'---|' * len(cells)}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for size in given.sizes:
-            ours = session(model.to_onnx(folder / f"ours_{size}.onnx", torch.rand(1, 3, size, size)))
-            python = given.peer_python
-            peer = session(export_peer(python, size, folder) if python else given.peer.replace("{size}", str(size)))
-            feeds = {network: random_input(network, size) for network in (ours, peer)}
-            for network in (ours, peer) * 3:
-                milliseconds(network, feeds[network])
-            pairs = []
-            for _ in range(given.rounds):
-                before, own, again, after = (milliseconds(s, feeds[s]) for s in (peer, ours, ours, peer))
-                pairs.append((min(own, again), min(before, after)))
-            ratio = statistics.median(own / other for own, other in pairs)
-            mine, theirs = ([pair[place] for pair in pairs] for place in (0, 1))
-            print(
-                f"| {size} | {statistics.median(mine):.1f} | {statistics.median(theirs):.1f} | **{ratio:.3f}** "
-                f"| {min(mine) / min(theirs):.3f} |",
-                flush=True,
-            )
+            sample, sessions = torch.rand(1, 3, size, size), []
+            for maps, file in ((False, "whole"), ("only", "maps")):
+                path = model.to_onnx(folder / f"{file}_{size}.onnx", sample, raw_maps=maps)
+                sessions.append(session(path))
+            if given.peer:
+                sessions.append(session(given.peer.replace("{size}", str(size))))
+            else:
+                sessions += [session(export_peer(given.peer_python, size, folder, peer)) for peer in peers_of]
+            feeds = [random_input(network, size) for network in sessions]
+            rounds = []
+            for i in range(given.rounds + 3):
+                both = [[milliseconds(s, f) for s, f in zip(sessions, feeds, strict=True)]]  # there and back again
+                both.append([milliseconds(s, f) for s, f in zip(sessions[::-1], feeds[::-1], strict=True)][::-1])
+                if i >= 3:
+                    rounds.append(np.min(both, axis=0))
+            times = np.array(rounds)
+            middle = np.median(times, axis=0)
+            cells = [size, f"{middle[0]:.1f}", f"{middle[1]:.1f}", f"{np.median(1 - times[:, 1] / times[:, 0]):.1%}"]
+            for k in range(2, len(sessions)):
+                ratios = np.median(times[:, :2] / times[:, k : k + 1], axis=0)
+                cells += [f"{middle[k]:.1f}", f"**{ratios[0]:.3f}**", f"{ratios[1]:.3f}"]
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":

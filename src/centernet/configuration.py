@@ -17,6 +17,9 @@ from centernet.extras import require
 PACKAGED = Path(__file__).resolve().parent / "weights"
 """Folder of the models that come with the package, a folder each."""
 
+DEFAULT_MODEL = "coco-lite"
+"""Name of the one that is taken where none is named."""
+
 MOVED = {
     "centernet.models.backbones.": "centernet.network.backbones.",
     "centernet.models.necks.": "centernet.network.necks.",

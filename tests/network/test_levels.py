@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +13,12 @@ import pytest
 import torch
 
 from centernet import build_centernet
+from centernet.configuration import PACKAGED
+from centernet.images import read_image
+from centernet.network import load_network
 from centernet.network.levels import by_size, on_level, parts
+from centernet.network.tensor_files import read_weights
+from centernet.network.weights import WEIGHTS
 from centernet.ops import Targets
 
 SECTION: dict[str, Any] = {
@@ -109,3 +117,29 @@ def test_every_parameter_learns_also_without_objects_on_a_level() -> None:
     batch = batch_of([[8, 8, 40, 40]], [0])
     sum(network.losses(network(torch.rand(1, 3, 128, 128)), batch).values()).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_the_packaged_detector_is_the_network_that_its_weights_come_from(shared: Path) -> None:
+    """Logits of the established implementation's structure, with the weights cast to float32."""
+    oracle = np.load(shared / "data/oracles/nanodet_plus/outputs.npz")
+    network = load_network("coco-lite")
+    for number in (0, 1):
+        image = read_image(shared / "data/coco/images" / str(oracle[f"file{number}"]))
+        images = network.normalize(torch.from_numpy(network.preprocessing(image)[None]).permute(0, 3, 1, 2))
+        with torch.no_grad():
+            maps = network.named_maps(network(images))
+        for stride in network.strides:
+            for name, theirs in (("heatmap", "cls"), ("box", "dis")):
+                got = maps[f"{name}_{stride}"][0].numpy()
+                got = got[:, ::2, ::2] if stride == 8 else got
+                assert np.abs(got - oracle[f"{theirs}{stride}_{number}"]).max() < 1e-3, (name, stride)
+
+
+def test_the_weights_are_made_by_the_tool(shared: Path, tmp_path: Path) -> None:
+    source = shared / "weights/nanodet_plus_m_1.5x_416_folded.safetensors"
+    subprocess.run([sys.executable, "tools/coco_lite.py", str(source), "--output", str(tmp_path)], check=True)
+    made, packaged = (folder / WEIGHTS for folder in (tmp_path, PACKAGED / "coco-lite"))
+    assert read_weights(made).keys() == read_weights(packaged).keys()
+    assert all(
+        torch.equal(a, b) for a, b in zip(read_weights(made).values(), read_weights(packaged).values(), strict=True)
+    )

@@ -53,7 +53,8 @@ def test_a_folder_of_ones_own(model: CenterNet, tmp_path: Path) -> None:
     assert loaded.class_names == model.class_names and loaded.preprocessing == model.preprocessing
     for key, value in model.state_dict().items():
         if not key.endswith("num_batches_tracked"):
-            torch.testing.assert_close(loaded.state_dict()[key], value.half().float())
+            stored = value.half().float() if value.ndim > 1 else value
+            torch.testing.assert_close(loaded.state_dict()[key], stored)
     image = np.full((40, 60, 3), 128, np.uint8)
     assert len(Detector(tmp_path / "mine", score_threshold=0.0)(image)) == 100
 

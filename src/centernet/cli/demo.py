@@ -77,11 +77,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _photograph(output: Path) -> Path:
-    """Write matplotlib's sample photograph with the objects that `voc-lite` finds in it."""
+    """Write matplotlib's sample photograph with the objects that the packaged model finds in it."""
     from matplotlib import get_data_path
 
     image = read_image(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
-    found = Detector("voc-lite")(image)
+    found = Detector()(image)
     print("   " + ", ".join(f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)))
     return _write(output / "photograph.jpg", draw(image, found))
 

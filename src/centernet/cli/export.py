@@ -25,7 +25,7 @@ from centernet.inference.guard import Inputs
 
 EPILOG = """examples:
   centernet export best.ckpt
-  centernet export voc-lite --format onnx --letterbox --output detector.onnx
+  centernet export coco-lite --format onnx --letterbox --output detector.onnx
   centernet export best.ckpt --format onnx --int8 --calibrate photos
   centernet export best.ckpt --format openvino --int8 --calibrate photos --annotations val.json --images photos
   centernet export best.ckpt --format openvino --precision bfloat16
@@ -92,7 +92,7 @@ def _size(path: Path) -> int:
 def _parser() -> argparse.ArgumentParser:
     description = "Write a trained model as a file for other runtimes, with the decode in its graph."
     parser = command_parser("export", description, EPILOG)
-    text = "checkpoint (.ckpt), a folder, or a model of the package: voc-lite"
+    text = "checkpoint (.ckpt), a folder, or a model of the package: coco-lite, voc-lite"
     parser.add_argument("model", metavar="MODEL", help=text)
     parser.add_argument("--format", choices=FORMATS, help="default: that of --output's suffix, or onnx")
     text = "default: the model's name with the format's suffix"

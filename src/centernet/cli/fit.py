@@ -278,7 +278,7 @@ def _parser(command: Command) -> Any:
     parser.add_argument("--output", type=str, default="runs", help="Folder that the run is written under.")
     text = "Train and evaluate on one batch, unaugmented, for a first look: AP must come near 1."
     parser.add_argument("--overfit-one-batch", action="store_true", help=text)
-    text = "Begin with the weights of a model: voc-lite, a folder or a .ckpt; what does not fit begins anew."
+    text = "Begin with the weights of a model: coco-lite, voc-lite, a folder or a .ckpt; what does not fit begins anew."
     parser.add_argument("--start_from", type=str | None, default=None, help=text)
     text = "Go on with the newest checkpoint of the run of this name under --output."
     parser.add_argument("--resume", action="store_true", help=text)

@@ -23,6 +23,7 @@ from centernet.cli.arguments import (
 )
 from centernet.cli.progress import Progress, say
 from centernet.cli.show import WindowClosed
+from centernet.configuration import DEFAULT_MODEL
 from centernet.detections import Detections
 from centernet.drawing import Label, draw
 from centernet.fonts import open_font
@@ -62,7 +63,7 @@ def add_output_options(
 ) -> None:
     """Add --model, --output, --format, which also takes the former name of images, --no-audio, and of drawings."""
     known = choice_list(formats)
-    parser.add_argument("--model", default="voc-lite", help=MODEL)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=MODEL)
     text = f"folder of the results; default: {folder}, or {folder}2, … where that is there already"
     parser.add_argument("--output", type=Path, metavar="DIR", help=text)
     parser.add_argument(

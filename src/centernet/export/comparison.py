@@ -153,7 +153,8 @@ def _eager(reference: TorchRuntime, images: NDArray[np.uint8], prepared: Prepare
 def _check_maps(path: Path, runtime: Any, network: Network, images: NDArray[np.uint8]) -> None:
     """Compare raw maps, which a runtime gives in the order of the metadata's outputs, with those of the network."""
     with torch.no_grad():
-        expected = network(network.normalize(torch.from_numpy(images).permute(0, 3, 1, 2)))
+        encoded = network(network.normalize(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    expected = network.named_maps(encoded)
     got = runtime.run(network_input(images, runtime.metadata))
     apart = {
         name: float(np.abs(got[name] - raw.numpy()).max() / max(1.0, float(raw.abs().max())))

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from centernet.configuration import DEFAULT_MODEL
 from centernet.detections import NUM_DETECTIONS, Column, Detections
 from centernet.images import ImageError
 from centernet.images.windows import LARGE, Windows, limited, look_in_tiles
@@ -46,7 +47,7 @@ class Detector:
 
     Args:
         model: a `CenterNet`; the path of a model file: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.pt``, ``.ckpt``; a
-            folder of `save_pretrained`; a name ("voc-lite"); or a `Runtime`.
+            folder of `save_pretrained`; a name ("coco-lite", "voc-lite"); or a `Runtime`.
         score_threshold: leave out objects that score less, in calls and `stream`: a number for all classes, or numbers
             by class name, with ``other`` for the rest; default: the model's own (those of its calibration, by class, or
             the one in its file), else 0.3.
@@ -79,7 +80,7 @@ class Detector:
 
     def __init__(
         self,
-        model: Any,
+        model: Any = DEFAULT_MODEL,
         *,
         score_threshold: float | Mapping[str, float] | None = None,
         num_detections: int | None = None,

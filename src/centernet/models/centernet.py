@@ -231,7 +231,7 @@ class CenterNet(DetectionModule):
         """Load a trained model: one that comes with the package, a folder, or a repository of the Hugging Face Hub.
 
         Args:
-            name: `voc-lite`, a folder that `save_pretrained` wrote, or a Hub id such as `user/model`.
+            name: `coco-lite`, `voc-lite`, a folder that `save_pretrained` wrote, or a Hub id such as `user/model`.
             revision: branch, tag or commit on the Hub.
 
         Raises:

@@ -1,6 +1,7 @@
 """Trained networks: of a checkpoint, a folder, the package, or a repository of the Hugging Face Hub.
 
-A folder holds `config.yaml` (`model` section, perhaps `figures`), `model.safetensors` (half precision), README.md.
+A folder holds `config.yaml` (`model` section, perhaps `figures`), `model.safetensors` (half precision, but for biases
+and norms), README.md.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
 def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     """Write a network as `load_network` reads it; a ValueError where it was not built from a configuration.
 
-    Weights become half precision, and what only a loss needs (a classifier over identities) is left out.
+    Weights become half precision, but for biases and norms, which are few, and what only a loss needs (a classifier
+    over identities) is left out.
     """
     from safetensors.torch import save_file
 
@@ -145,7 +147,7 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     section = without_start(network.hyper_parameters) | decided
     (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
     weights = {
-        name: value.detach().cpu().to(torch.float16).contiguous()
+        name: value.detach().cpu().to(torch.float16 if value.ndim > 1 else torch.float32).contiguous()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked") and not name.startswith(network.training_only())
     }
