@@ -299,6 +299,13 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
         dtype = str(value.dtype).removeprefix("torch.")
         assert key not in dtypes or dtype == dtypes[key], f"decode gives {key} of {dtype}, its column {dtypes[key]}"
         assert torch.isfinite(value.float()).all(), f"decode gives {key} that is not finite"
+    coarser = build(16, 8, num_classes)
+    coarser.load_state_dict(head.state_dict(), strict=False)
+    kinds = {"bboxes": "boxes", **{column.name: column.kind for column in head.columns}}
+    for key, value in coarser.decode(output, peaks).items():
+        if kinds.get(key) in ("boxes", "points"):  # of several levels the finest head decodes for all
+            places = [x[..., :2] if kinds[key] == "points" else x for x in (value, 2 * decoded[key])]
+            assert torch.allclose(*places, rtol=1e-4), f"decode gives {key} that do not grow with the stride"
     _check_export(head.eval(), features, peaks)
 
 

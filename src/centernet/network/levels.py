@@ -43,6 +43,11 @@ def on_level(output: Tensor | list[Tensor], level: int) -> Tensor:
     return output[level] if isinstance(output, list) else output
 
 
+def beside(output: Tensor | list[Tensor]) -> Tensor:
+    """Return the maps of several levels side by side, B×C×1×cells, and that of one as it is."""
+    return torch.cat([x.flatten(2) for x in output], dim=2).unsqueeze(2) if isinstance(output, list) else output
+
+
 def by_size(boxes: Tensor, strides: Sequence[int]) -> Tensor:
     """Return the level of boxes …×4 in input pixels by √area, int64."""
     side = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1).sqrt()

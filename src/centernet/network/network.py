@@ -18,7 +18,7 @@ from centernet.detections import NUM_DETECTIONS, Column
 from centernet.images import Preprocessing
 from centernet.network.backbones import Backbone
 from centernet.network.heads import Head
-from centernet.network.levels import LevelAssignment, Levels, by_fit, by_size, on_level, only, parts
+from centernet.network.levels import LevelAssignment, Levels, beside, by_fit, by_size, on_level, only, parts
 from centernet.network.necks import Neck
 from centernet.network.weighting import UncertaintyWeighting
 from centernet.ops import Targets, order_by_score, suppress
@@ -231,12 +231,15 @@ class Network(nn.Module):
         count = num_detections or self.num_detections or NUM_DETECTIONS
         candidates = max(count, self.num_candidates or 0)
         some = {} if labels is None else {"labels": sorted(set(labels))}
-        levels = [self._decode_level(encoded, level, candidates, some) for level in range(len(self.strides))]
-        if len(levels) == 1:
-            detections = levels[0]
-        else:
-            joined = {name: torch.cat([found[name] for found in levels], dim=1) for name in levels[0]}
-            detections = order_by_score(joined, candidates)
+        finder: Any = parts(self.heads[self.finder])[0]
+        peaks = finder.find_peaks(encoded[self.finder], candidates, **some)
+        detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
+        for name, head in self.heads.items():
+            detections |= parts(head)[0].decode(beside(encoded[name]), peaks)
+        if peaks.levels is not None:
+            self._scale(detections, peaks.levels)
+        if detections["scores"] is not peaks.scores:
+            detections = order_by_score(detections)
         if self.nms_iou is not None:
             detections = suppress(detections, self.nms_iou, count)
         if self.calibration is not None:
@@ -246,25 +249,23 @@ class Network(nn.Module):
             detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)
         return detections
 
-    def _decode_level(self, encoded: dict[str, Any], level: int, count: int, some: dict[str, Any]) -> dict[str, Tensor]:
-        """Decode the best peaks of a level, best first."""
-        finder: Any = parts(self.heads[self.finder])[level]
-        peaks = finder.find_peaks(on_level(encoded[self.finder], level), count, **some)
-        detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
-        for name, head in self.heads.items():
-            detections |= parts(head)[level].decode(on_level(encoded[name], level), peaks)
-        if detections["scores"] is not peaks.scores:
-            detections = order_by_score(detections)
-        if self.neck.point != 0.5:  # heads measure from the middle of a cell
-            shift = (self.neck.point - 0.5) * self.strides[level]
-            detections["bboxes"] = detections["bboxes"] + shift
-            for column in self.columns:
-                if column.kind == "boxes":
-                    detections[column.name] = detections[column.name] + shift
-                elif column.kind == "points":
-                    values = detections[column.name]
-                    detections[column.name] = torch.cat([values[..., :2] + shift, values[..., 2:]], dim=-1)
-        return detections
+    def _scale(self, detections: dict[str, Tensor], levels: Tensor) -> None:
+        """Move, in place, what heads of the finest level measured from the middle of its cells to the peaks' levels."""
+        strides = torch.tensor(self.strides, dtype=torch.float32, device=levels.device)
+        scale = (strides / self.stride)[levels].unsqueeze(-1)
+        shift = (self.neck.point - 0.5) * self.stride
+
+        def moved(places: Tensor) -> Tensor:
+            factor = scale.reshape(*scale.shape[:2], *[1] * (places.ndim - 2))
+            return ((places + shift) if shift else places) * factor
+
+        detections["bboxes"] = moved(detections["bboxes"])
+        for column in self.columns:
+            values = detections[column.name]
+            if column.kind == "boxes":
+                detections[column.name] = moved(values)
+            elif column.kind == "points":
+                detections[column.name] = torch.cat([moved(values[..., :2]), values[..., 2:]], dim=-1)
 
     def targets(self, encoded: dict[str, Any], batch: Batch) -> list[Targets]:
         """Return the targets of each level: all objects, or those that the level is to find."""

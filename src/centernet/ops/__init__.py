@@ -13,7 +13,12 @@ from centernet.ops.losses import (
     weighted_bce_loss as weighted_bce_loss,
     weighted_iou_loss as weighted_iou_loss,
 )
-from centernet.ops.peaks import Peaks as Peaks, find_peaks as find_peaks, gather_at as gather_at
+from centernet.ops.peaks import (
+    Peaks as Peaks,
+    find_peaks as find_peaks,
+    find_peaks_of_levels as find_peaks_of_levels,
+    gather_at as gather_at,
+)
 from centernet.ops.ranking import order_by_score as order_by_score, suppress as suppress
 from centernet.ops.targets import (
     Targets as Targets,

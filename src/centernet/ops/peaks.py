@@ -5,12 +5,18 @@ Source: https://arxiv.org/abs/1904.07850, section 4.2: a cell that is no lower t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Order: TypeAlias = Literal["per_class", "class_maximum"]
+
+ROW = 64
+"""Values that stand together in the first search for the best of several levels."""
 
 
 class Peaks(NamedTuple):
@@ -18,9 +24,10 @@ class Peaks(NamedTuple):
 
     scores: Tensor  # B×K float32 in [0, 1]
     labels: Tensor  # B×K int64
-    cells: Tensor  # B×K int64, y · W + x
+    cells: Tensor  # B×K int64, y · W + x; of several levels, with the cells of the finer ones before it
     x: Tensor  # B×K float32, column of the cell
     y: Tensor  # B×K float32, row of the cell
+    levels: Tensor | None = None  # B×K int64, of several levels the one of the cell, finest first
 
 
 def find_peaks(
@@ -28,7 +35,7 @@ def find_peaks(
     num_peaks: int,
     *,
     kernel: int = 3,
-    order: Literal["per_class", "class_maximum"] = "per_class",
+    order: Order = "per_class",
     labels: Sequence[int] | None = None,
 ) -> Peaks:
     """Find the local maxima of a heatmap, the `num_peaks` highest of each image.
@@ -45,18 +52,8 @@ def find_peaks(
         `Peaks`. Where an image has fewer maxima than K, the rest has score 0.
     """
     _, _, height, width = heatmap.shape
-    values, best_label = heatmap, None
     chosen = None if labels is None else torch.tensor(labels, device=heatmap.device)
-    if chosen is not None and order == "per_class":
-        values = values.index_select(1, chosen)
-    if kernel > 1:
-        lower = values < F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
-        values = values - lower.to(values.dtype) * torch.finfo(values.dtype).max  # `where` takes runtimes twice as long
-    if order == "class_maximum":
-        values, best_label = values.max(dim=1, keepdim=True)
-        if chosen is not None:
-            values = values.masked_fill(~(best_label[:, None] == chosen.view(-1, 1, 1, 1)).any(dim=1), -torch.inf)
-        best_label = best_label.flatten(1)
+    values, best_label = _maxima(heatmap, kernel, order, chosen)
     # The best K values lie in the K rows of the highest maxima: two small searches in place of one over the whole map.
     # Rows of nothing make K of them where there are fewer, as a traced graph cannot tell.
     lines = values.flatten(1, 2)
@@ -79,12 +76,72 @@ def find_peaks(
     return Peaks(scores=best.float().sigmoid(), labels=label, cells=index, x=x.float(), y=y.float())
 
 
+def find_peaks_of_levels(
+    heatmaps: Sequence[Tensor],
+    num_peaks: int,
+    *,
+    kernel: int = 3,
+    order: Order = "per_class",
+    labels: Sequence[int] | None = None,
+) -> Peaks:
+    """Find the local maxima of each of several heatmaps, the `num_peaks` highest of each image among them all.
+
+    Args:
+        heatmaps: B×C×H×W logits each, finest level first; the others are as in `find_peaks`.
+    """
+    chosen = None if labels is None else torch.tensor(labels, device=heatmaps[0].device)
+    maxima = [_maxima(heatmap, kernel, order, chosen) for heatmap in heatmaps]
+    values = torch.cat([value.flatten(2) for value, _ in maxima], dim=2)  # B×C×cells
+    cells = values.shape[2]
+    flat = values.flatten(1)
+    number = min(num_peaks, flat.shape[1])
+    rows = F.pad(flat, (0, -flat.shape[1] % ROW + number * ROW), value=-torch.inf).reshape(len(flat), -1, ROW)
+    _, row = rows.amax(dim=2).topk(number, dim=1)
+    candidates = rows.gather(1, row.unsqueeze(2).expand(-1, -1, ROW))
+    best, place = candidates.flatten(1).topk(number, dim=1)
+    candidate = place // ROW
+    index = row.gather(1, candidate) * ROW + place - candidate * ROW
+    index = index.clamp(max=flat.shape[1] - 1)  # of rows of nothing
+    layer = index // cells
+    cell = index - layer * cells
+    level, start, width = torch.zeros_like(cell), torch.zeros_like(cell), torch.full_like(cell, heatmaps[0].shape[3])
+    before = 0
+    for finer, heatmap in itertools.pairwise(heatmaps):
+        before = before + finer.shape[2] * finer.shape[3]
+        coarser = cell >= before
+        level = level + coarser.to(torch.int64)
+        start = torch.where(coarser, before, start)
+        width = torch.where(coarser, heatmap.shape[3], width)
+    y = (cell - start) // width
+    x = cell - start - y * width
+    label = layer if chosen is None else chosen[layer]
+    if order == "class_maximum":
+        label = torch.cat([own for _, own in maxima if own is not None], dim=1).gather(1, cell)
+    return Peaks(best.float().sigmoid(), label, cell, x.float(), y.float(), level)
+
+
+def _maxima(heatmap: Tensor, kernel: int, order: Order, chosen: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Lower what is no maximum; for `class_maximum` keep the best class alone, whose label B×(H·W) is returned, too."""
+    values = heatmap
+    if chosen is not None and order == "per_class":
+        values = values.index_select(1, chosen)
+    if kernel > 1:
+        lower = values < F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
+        values = values - lower.to(values.dtype) * torch.finfo(values.dtype).max  # `where` takes runtimes twice as long
+    if order == "per_class":
+        return values, None
+    values, best_label = values.max(dim=1, keepdim=True)
+    if chosen is not None:
+        values = values.masked_fill(~(best_label[:, None] == chosen.view(-1, 1, 1, 1)).any(dim=1), -torch.inf)
+    return values, best_label.flatten(1)
+
+
 def gather_at(output: Tensor, index: Tensor) -> Tensor:
     """Read the values of a map at cells.
 
     Args:
-        output: B×C×H×W.
-        index: B×K int64, y · W + x.
+        output: B×C×H×W, or B×C×1×cells of several levels.
+        index: B×K int64, y · W + x, the `cells` of peaks.
 
     Returns:
         B×K×C, of the map's dtype.

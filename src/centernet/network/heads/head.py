@@ -30,7 +30,11 @@ class Head(nn.Module):
     its `layers`, if nothing else), and says in `columns` what it adds to detections: the network, exported files,
     runtimes, writers and drawing carry it.
     `centernet.testing.check_head` runs the contract over it. One head of a model also has
-    `find_peaks(output, num_peaks, *, labels=None) -> Peaks`, which looks for the classes of `labels` alone.
+    `find_peaks(output, num_peaks, *, labels=None) -> Peaks`, which looks for the classes of `labels` alone; of several
+    levels it is given the list of their maps.
+
+    Of a neck with several levels a model has the head once a level. `decode` of the finest then reads the maps of all
+    levels side by side, B×C×1×cells: what it returns in input pixels must be in proportion to the stride.
 
     Attributes:
         columns: what `decode` adds beside boxes, labels and scores.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from centernet.network.heads.head import Head, tower
-from centernet.ops import Peaks, Targets, find_peaks, focal_loss, quality_focal_loss
+from centernet.ops import Peaks, Targets, find_peaks, find_peaks_of_levels, focal_loss, quality_focal_loss
 from centernet.ops.targets import Radius
 
 
@@ -72,8 +72,12 @@ class HeatmapHead(Head):
             value = focal_loss(output, heatmap, background=targets.background, clamp=self.logit_clamp)
         return {"heatmap": self.weight * value}
 
-    def find_peaks(self, output: Tensor, num_peaks: int, *, labels: Sequence[int] | None = None) -> Peaks:
-        """Find the best `num_peaks` cells of each image, of some classes or all."""
+    def find_peaks(
+        self, output: Tensor | list[Tensor], num_peaks: int, *, labels: Sequence[int] | None = None
+    ) -> Peaks:
+        """Find the best `num_peaks` cells of each image, of some classes or all, in a map or those of all levels."""
+        if isinstance(output, list):
+            return find_peaks_of_levels(output, num_peaks, kernel=self.kernel, order=self.order, labels=labels)
         return find_peaks(output, num_peaks, kernel=self.kernel, order=self.order, labels=labels)
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
