@@ -303,9 +303,10 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     coarser.load_state_dict(head.state_dict(), strict=False)
     kinds = {"bboxes": "boxes", **{column.name: column.kind for column in head.columns}}
     for key, value in coarser.decode(output, peaks).items():
-        if kinds.get(key) in ("boxes", "points"):  # of several levels the finest head decodes for all
-            places = [x[..., :2] if kinds[key] == "points" else x for x in (value, 2 * decoded[key])]
-            assert torch.allclose(*places, rtol=1e-4), f"decode gives {key} that do not grow with the stride"
+        if head.proportional and kinds.get(key) in ("boxes", "points"):
+            fine, coarse = (x[..., :2] if kinds[key] == "points" else x for x in (decoded[key], value))
+            right = torch.allclose(coarse, 2 * fine, rtol=1e-4)
+            assert right, f"decode gives {key} that do not grow with the stride, but the head is `proportional`"
     _check_export(head.eval(), features, peaks)
 
 

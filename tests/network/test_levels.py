@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +17,13 @@ from centernet import build_centernet
 from centernet.configuration import PACKAGED
 from centernet.images import read_image
 from centernet.network import load_network
-from centernet.network.levels import by_size, on_level, parts
+from centernet.network.heads import Head
+from centernet.network.heads.head import tower
+from centernet.network.levels import Levels, by_size, on_level, parts
 from centernet.network.tensor_files import read_weights
 from centernet.network.weights import WEIGHTS
-from centernet.ops import Targets
+from centernet.ops import Peaks, Targets
+from centernet.testing import check_head
 
 SECTION: dict[str, Any] = {
     "num_classes": 3,
@@ -143,3 +147,32 @@ def test_the_weights_are_made_by_the_tool(shared: Path, tmp_path: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(read_weights(made).values(), read_weights(packaged).values(), strict=True)
     )
+
+
+class Square(Head):
+    """A box of ±8 input pixels around the middle of the cell, whatever the stride: not in proportion to it."""
+
+    def __init__(self, in_channels: int, stride: int, num_classes: int, *, proportional: bool = False) -> None:
+        super().__init__()
+        self.layers, self.stride = tower(in_channels, 1, depth=0), stride
+        self.proportional = proportional
+
+    def loss(self, output: torch.Tensor, targets: Targets) -> dict[str, torch.Tensor]:
+        return {"square": output.square().mean()}
+
+    def decode(self, output: torch.Tensor, peaks: Peaks) -> dict[str, torch.Tensor]:
+        centre = torch.stack([peaks.x + 0.5, peaks.y + 0.5], dim=-1) * self.stride
+        return {"bboxes": torch.cat([centre - 8, centre + 8], dim=-1)}
+
+
+def test_a_head_that_does_not_grow_with_the_stride_decodes_on_its_own_level() -> None:
+    network = model_of().network
+    network.heads["box"] = Levels.of(Square, 16, network.strides, 3)
+    encoded = network(torch.rand(1, 3, 128, 128))
+    for x in encoded["heatmap"]:
+        x.fill_(-9.0)
+    encoded["heatmap"][0][0, 1, 5, 3], encoded["heatmap"][1][0, 2, 1, 2] = 2.0, 3.0
+    found = network.decode_detections(encoded, 2)
+    assert found["bboxes"].tolist() == [[[32, 16, 48, 32], [20, 36, 36, 52]]]
+    with pytest.raises(AssertionError, match="do not grow with the stride"):
+        check_head(partial(Square, proportional=True))

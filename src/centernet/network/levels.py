@@ -48,6 +48,21 @@ def beside(output: Tensor | list[Tensor]) -> Tensor:
     return torch.cat([x.flatten(2) for x in output], dim=2).unsqueeze(2) if isinstance(output, list) else output
 
 
+def each_decode(heads: Sequence[Head], outputs: Sequence[Tensor], peaks: Peaks) -> dict[str, Tensor]:
+    """Decode the peaks of several levels, each by the head of its level."""
+    assert peaks.levels is not None
+    found: dict[str, Tensor] = {}
+    start = 0
+    for level, (head, output) in enumerate(zip(heads, outputs, strict=True)):
+        count = output.shape[2] * output.shape[3]
+        own = Peaks(peaks.scores, peaks.labels, (peaks.cells - start).clamp(0, count - 1), peaks.x, peaks.y)
+        start = start + count
+        for name, values in head.decode(output, own).items():
+            here = (peaks.levels == level).reshape(*peaks.levels.shape, *[1] * (values.ndim - 2))
+            found[name] = torch.where(here, values, found[name]) if level else values
+    return found
+
+
 def by_size(boxes: Tensor, strides: Sequence[int]) -> Tensor:
     """Return the level of boxes …×4 in input pixels by √area, int64."""
     side = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1).sqrt()

@@ -18,10 +18,20 @@ from centernet.detections import NUM_DETECTIONS, Column
 from centernet.images import Preprocessing
 from centernet.network.backbones import Backbone
 from centernet.network.heads import Head
-from centernet.network.levels import LevelAssignment, Levels, beside, by_fit, by_size, on_level, only, parts
+from centernet.network.levels import (
+    LevelAssignment,
+    Levels,
+    beside,
+    by_fit,
+    by_size,
+    each_decode,
+    on_level,
+    only,
+    parts,
+)
 from centernet.network.necks import Neck
 from centernet.network.weighting import UncertaintyWeighting
-from centernet.ops import Targets, order_by_score, suppress
+from centernet.ops import Peaks, Targets, order_by_score, suppress
 from centernet.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -235,9 +245,7 @@ class Network(nn.Module):
         peaks = finder.find_peaks(encoded[self.finder], candidates, **some)
         detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
         for name, head in self.heads.items():
-            detections |= parts(head)[0].decode(beside(encoded[name]), peaks)
-        if peaks.levels is not None:
-            self._scale(detections, peaks.levels)
+            detections |= self._decode(parts(head), encoded[name], peaks)
         if detections["scores"] is not peaks.scores:
             detections = order_by_score(detections)
         if self.nms_iou is not None:
@@ -249,23 +257,29 @@ class Network(nn.Module):
             detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)
         return detections
 
-    def _scale(self, detections: dict[str, Tensor], levels: Tensor) -> None:
-        """Move, in place, what heads of the finest level measured from the middle of its cells to the peaks' levels."""
-        strides = torch.tensor(self.strides, dtype=torch.float32, device=levels.device)
-        scale = (strides / self.stride)[levels].unsqueeze(-1)
-        shift = (self.neck.point - 0.5) * self.stride
+    def _decode(self, heads: list[Head], output: Tensor | list[Tensor], peaks: Peaks) -> dict[str, Tensor]:
+        """Decode what a head has to say of the peaks, in input pixels."""
+        if peaks.levels is None or not isinstance(output, list):
+            return heads[0].decode(output, peaks)  # type: ignore[arg-type]
+        strides = torch.tensor(self.strides, dtype=torch.float32, device=peaks.levels.device)[peaks.levels]
+        if heads[0].proportional:
+            found = heads[0].decode(beside(output), peaks)
+            scale = strides / self.stride
+        else:
+            found = each_decode(heads, output, peaks)
+            scale = torch.ones_like(strides)
+        shift = (self.neck.point - 0.5) * strides
 
         def moved(places: Tensor) -> Tensor:
-            factor = scale.reshape(*scale.shape[:2], *[1] * (places.ndim - 2))
-            return ((places + shift) if shift else places) * factor
+            one_each = (*scale.shape, *[1] * (places.ndim - 2))
+            return places * scale.reshape(one_each) + shift.reshape(one_each)
 
-        detections["bboxes"] = moved(detections["bboxes"])
-        for column in self.columns:
-            values = detections[column.name]
-            if column.kind == "boxes":
-                detections[column.name] = moved(values)
-            elif column.kind == "points":
-                detections[column.name] = torch.cat([moved(values[..., :2]), values[..., 2:]], dim=-1)
+        for name, kind in [("bboxes", "boxes"), *((column.name, column.kind) for column in heads[0].columns)]:
+            if name in found and kind == "boxes":
+                found[name] = moved(found[name])
+            elif name in found and kind == "points":
+                found[name] = torch.cat([moved(found[name][..., :2]), found[name][..., 2:]], dim=-1)
+        return found
 
     def targets(self, encoded: dict[str, Any], batch: Batch) -> list[Targets]:
         """Return the targets of each level: all objects, or those that the level is to find."""

@@ -40,6 +40,7 @@ class EmbeddingHead(Head):
     """
 
     training_only = ("classifier",)
+    proportional = True
 
     def __init__(
         self,

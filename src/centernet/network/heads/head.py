@@ -33,16 +33,18 @@ class Head(nn.Module):
     `find_peaks(output, num_peaks, *, labels=None) -> Peaks`, which looks for the classes of `labels` alone; of several
     levels it is given the list of their maps.
 
-    Of a neck with several levels a model has the head once a level. `decode` of the finest then reads the maps of all
-    levels side by side, B×C×1×cells: what it returns in input pixels must be in proportion to the stride.
+    Of a neck with several levels a model has the head once a level.
 
     Attributes:
         columns: what `decode` adds beside boxes, labels and scores.
+        proportional: what `decode` returns in input pixels grows with the stride, and nothing else depends on it or on
+            weights: then the head of the finest level decodes for all, from maps side by side, B×C×1×cells.
         training_only: names of parts that only the loss needs; they are left out of what is passed on.
     """
 
     layers: nn.Sequential
     columns: tuple[Column, ...] = ()
+    proportional = False
     training_only: tuple[str, ...] = ()
 
     def prepare(self, data: TrainingData) -> None:

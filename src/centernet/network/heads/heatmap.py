@@ -33,6 +33,8 @@ class HeatmapHead(Head):
         layers: further options, those of `tower`: width, depth, convolution and norm.
     """
 
+    proportional = True
+
     def __init__(
         self,
         in_channels: int,

@@ -37,6 +37,8 @@ class LTRBHead(Head):
         layers: further options, those of `tower`: width, depth, convolution and norm.
     """
 
+    proportional = True
+
     def __init__(
         self,
         in_channels: int,

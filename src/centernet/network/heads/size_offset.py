@@ -24,6 +24,8 @@ class SizeOffsetHead(Head):
         layers: further options, those of `tower`, for both towers: width, depth, convolution and norm.
     """
 
+    proportional = True
+
     def __init__(
         self,
         in_channels: int,
