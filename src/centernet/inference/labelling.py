@@ -5,8 +5,8 @@ Boxes that are sure become objects, uncertain ones regions to ignore, which trai
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import tempfile
 import warnings
 from collections import Counter
@@ -15,38 +15,35 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
 from centernet import boxes as box_ops
-from centernet.annotations.class_names import joined_names, places_of
-from centernet.annotations.image_names import ImageNames
-from centernet.annotations.problems import DataError, check_option, with_nearest
+from centernet.annotations.problems import DataError, check_option
 from centernet.data.columns import Columns
 from centernet.data.convert import ImageFiles, Target, check_new, convert
 from centernet.data.dataset import DetectionDataset
-from centernet.data.sample import Annotation, Bools, Floats, Ints, Shares
-from centernet.detections import OTHER, Detections
+from centernet.data.sample import Annotation
+from centernet.detections import Detections
 from centernet.images import ImageError
 from centernet.inference.detector import MATTERS
-from centernet.inference.fusion import FUSION_IOU, fuse_boxes
+from centernet.inference.fusion import FUSION_IOU
+from centernet.inference.label_rules import TWO_CLASSES, Genuine, Rules, Thresholds
 from centernet.inference.sources import ErrorHandler, Frame, Source, SourceError, SourceLike, open_source
 from centernet.inference.teachers import Teacher, look, open_teacher
 
-SAME_OBJECT = 0.5
-"""Overlap beyond which an uncertain box is of an object of its class that is labelled."""
-TWO_CLASSES = 0.9
-"""Overlap beyond which boxes of two classes are one object, whose better class counts; the other is uncertain."""
+RECORD = "labelling.json"
+"""File of the data set that says how it was labelled: models, thresholds by class, counts."""
 _BLOCK = 1000  # images whose annotations are put together at once
 
-Thresholds = float | Mapping[str, float]
+Split = Literal["train", "val", "test"]
 
 
 @dataclass
 class Labelled:
-    """What was labelled.
+    """Record of what was labelled.
 
     Attributes:
         class_names: of the data set.
@@ -83,7 +80,7 @@ def label_images(
     *,
     to: Target = "coco",
     image_files: ImageFiles = "link",
-    split: str = "train",
+    split: Split = "train",
     classes: Sequence[str] | None = None,
     threshold: Thresholds | None = None,
     ignore_threshold: Thresholds | None = None,
@@ -109,7 +106,7 @@ def label_images(
         output: a new or empty folder.
         to: format of the data set.
         image_files: symbolic links to the images, copies of them, or none.
-        split: name of the one split that the images become. None is set aside for validation.
+        split: the one split that all the images become.
         classes: names of the classes to label, in this order; default: all that the models and `keep` know.
         threshold: score from which on a box is an object: a number, or numbers by class name with ``other`` for the
             rest; default: the first model's own that knows the class (by class where it is calibrated), else 0.3.
@@ -133,7 +130,7 @@ def label_images(
     """
     output, skip = Path(output), _Skipped(on_error)
     check_new(output)
-    check_option("split", re.fullmatch(r"\w[\w.-]*", split) is not None, "a name such as train", repr(split))
+    check_option("split", split in get_args(Split), f"one of {', '.join(get_args(Split))}", repr(split))
     several = isinstance(images, Sequence) and all(isinstance(source, Source) for source in images) and len(images)
     sources: list[Source] = list(images) if several else [open_source(images)]  # type: ignore[arg-type]
     moving = any(source.is_moving or len(source.files) < len(source.items) for source in sources)
@@ -147,8 +144,8 @@ def label_images(
     options |= {"sizes": [(size, size) if isinstance(size, int) else size for size in sizes], "flip": flip}
     options |= {"classes": classes, "annotations": annotations, "least": least}
     teachers = [open_teacher(model, **options) for model in (models if isinstance(models, (list, tuple)) else [models])]
-    rules = _Rules.of(teachers, datasets, classes, threshold, ignore_threshold, weights, fusion_iou)
-    genuine = _Genuine(datasets, rules.class_names)
+    rules = Rules.of(teachers, datasets, classes, threshold, ignore_threshold, weights, fusion_iou)
+    genuine = Genuine(datasets, rules.class_names)
     result = Labelled(rules.class_names, notes=rules.notes)
     columns, done, stopped = list[Columns](), list[Annotation](), False
     with ExitStack() as stack:
@@ -181,6 +178,11 @@ def label_images(
     result.files, result.images, result.ignored = conversion.files, len(joined), int(joined.ignore.sum())
     result.kept, result.skipped = (genuine.boxes, genuine.images), skip.number
     result.notes += conversion.losses + ([f"{output}: images are copies, as some are frames"] if moving else [])
+    how = {"models": [teacher.name for teacher in teachers], "flip": flip, "sizes": options["sizes"]}
+    how |= {"weights": weights, "fusion_iou": fusion_iou, "keep": list(map(repr, datasets))}
+    how |= {"classes": rules.described(result.objects)}
+    how |= {name: getattr(result, name) for name in ("images", "ignored", "kept", "skipped")}
+    (output / RECORD).write_text(json.dumps(how, indent=1, ensure_ascii=False), encoding="utf-8")
     if stopped:
         raise KeyboardInterrupt(f"{output} has what was labelled until then: {result}")
     return result
@@ -201,110 +203,6 @@ class _Skipped:
             self.tell(error)
         else:
             warnings.warn(f"{error} (left out)", stacklevel=4)
-
-
-@dataclass
-class _Rules:
-    """What becomes of findings: L classes, S views of all teachers."""
-
-    class_names: Sequence[str]
-    labels: Sequence[Ints]  # of each view: the data set's label, or -1, of each of its own
-    weights: Shares  # S×L
-    threshold: Shares  # L
-    ignore_threshold: Shares  # L
-    iou: float
-    notes: list[str]
-
-    @classmethod
-    def of(
-        cls,
-        teachers: Sequence[Teacher],
-        datasets: Sequence[DetectionDataset],
-        classes: Sequence[str] | None,
-        threshold: Thresholds | None,
-        ignore_threshold: Thresholds | None,
-        weights: Sequence[float] | None,
-        iou: float,
-    ) -> _Rules:
-        """Match classes, and find the thresholds of each."""
-        known = joined_names([*(data.class_names for data in datasets), *(teacher.class_names for teacher in teachers)])
-        names = known if classes is None else list(classes)
-        unknown = [name for name, place in zip(names, places_of(names, known), strict=True) if place < 0]
-        if unknown:
-            raise DataError(f"classes: nobody knows {with_nearest(unknown, known)}; known are {', '.join(known)}")
-        factors = [1.0] * len(teachers) if weights is None else list(weights)
-        right = len(factors) == len(teachers) and all(0 < factor < float("inf") for factor in factors)
-        check_option("weights", right, f"a number above 0 for each of {len(teachers)} models", factors)
-        check_option("fusion_iou", 0 <= iou < 1, "at least 0 and less than 1", iou)
-        labels, rows = list[Ints](), list[Shares]()
-        own = np.full(len(names), np.nan)
-        for teacher, factor in zip(teachers, factors, strict=True):
-            places = np.array(places_of(teacher.class_names, names), np.int64)
-            views = 1 if teacher.find is not None else len(teacher.views)
-            labels += [places] * views
-            knows = np.isin(np.arange(len(names)), places)
-            rows += [factor * knows] * views
-            for name, label in zip(teacher.class_names, places.tolist(), strict=True):
-                if label >= 0 and np.isnan(own[label]):
-                    own[label] = teacher.threshold(name)
-        sure = _by_class("threshold", threshold, names, own)
-        unsure = _by_class("ignore_threshold", ignore_threshold, names, sure / 2)
-        table = np.array(rows, np.float64).reshape(-1, len(names))
-        return cls(names, labels, table, sure, unsure, iou, _notes(teachers, datasets, names))
-
-    def find(self, found: Sequence[Detections | None]) -> tuple[Floats, Ints, Floats]:
-        """Return what all views of an image found as boxes N×4, labels and scores, best first."""
-        present = [view for view, detections in enumerate(found) if detections is not None]
-        parts = [found[view] for view in present]
-        boxes = np.concatenate([np.zeros((0, 4), np.float32), *(part.bboxes for part in parts if part is not None)])
-        scores = np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts if part is not None)])
-        labels = np.concatenate(
-            [np.zeros(0, np.int64), *(self.labels[view][found[view].labels] for view in present)]  # type: ignore[union-attr]
-        )
-        views = np.repeat(np.arange(len(parts)), [len(part) for part in parts if part is not None])
-        rows = np.flatnonzero(labels >= 0)
-        if len(present) > 1:
-            of_views = (boxes[rows], scores[rows], labels[rows], views[rows], self.weights[present])
-            boxes, scores, labels = fuse_boxes(*of_views, iou_threshold=self.iou)
-            return boxes, labels, scores
-        return boxes[rows], labels[rows], scores[rows]
-
-    def judge(self, boxes: Floats, labels: Ints, scores: Floats) -> tuple[Ints, Bools]:
-        """Return the rows that are written, and which of them are regions to ignore."""
-        sure = scores >= self.threshold[labels]
-        unsure = ~sure & (scores >= self.ignore_threshold[labels])
-        better = (scores[:, None] < scores) | ((scores[:, None] == scores) & (labels[:, None] > labels))
-        second = (better & sure & (labels[:, None] != labels) & (box_ops.iou(boxes, boxes) > TWO_CLASSES)).any(axis=1)
-        sure, unsure = sure & ~second, unsure | (sure & second)
-        same = (labels[:, None] == labels[sure]) & (box_ops.iou(boxes, boxes[sure]) > SAME_OBJECT)
-        rows = np.flatnonzero(sure | (unsure & ~same.any(axis=1)))
-        return rows, ~sure[rows]
-
-
-class _Genuine:
-    """The boxes of data sets that are labelled already, by the paths of their images."""
-
-    def __init__(self, datasets: Sequence[DetectionDataset], class_names: Sequence[str]) -> None:
-        self._datasets = datasets
-        self._starts = np.cumsum([0, *map(len, datasets)])
-        paths = (str(data.path(index)) for data in datasets for index in range(len(data)))
-        self._names = ImageNames(paths)
-        self._labels = [np.array([*places_of(data.class_names, class_names), -1], np.int64) for data in datasets]
-        self.boxes = self.images = 0
-
-    def find(self, location: str) -> tuple[Annotation, Ints, Ints] | None:
-        """Return an image's annotation, the labels of its boxes, and those of the classes that are annotated in it.
-
-        None for an image that is not there; a DataError where several fit.
-        """
-        place = self._names.find(location)
-        if place < 0:
-            return None
-        part = int(np.searchsorted(self._starts, place, side="right")) - 1
-        annotation = self._datasets[part].annotation(place - int(self._starts[part]))
-        new = self._labels[part]
-        wanted = (new[annotation.labels] >= 0) | (annotation.labels < 0)  # -1: a region to ignore for any class
-        return annotation.select(wanted), new[annotation.labels[wanted]], new[new >= 0]
 
 
 def _each_once(
@@ -329,43 +227,36 @@ def _each_once(
 def _label(
     frame: Frame,
     found: Sequence[Detections | None],
-    rules: _Rules,
-    genuine: _Genuine,
+    rules: Rules,
+    genuine: Genuine,
     skip: _Skipped,
     store: Path | None,
 ) -> Annotation | None:
     """Return the annotation of an image; None where it is left out, which `skip` is told."""
+    size_hw = frame.size_hw
     try:
-        stated = genuine.find(frame.location)
+        stated = genuine.find(frame.location, size_hw)
     except DataError as error:
         skip(ImageError(f"{frame.location}: {error}"))
         return None
     if stated is None and not any(part is not None for part in found):
         skip(ImageError(f"{frame.location}: the files of detections do not speak of it"))
         return None
-    height, width = frame.size_hw
     boxes, labels, scores = rules.find(found)
-    boxes = box_ops.clip(boxes, (height, width))
+    boxes = box_ops.clip(boxes, size_hw)
+    wanted = (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
+    wanted &= stated is None or ~np.isin(labels, stated.annotated)
+    boxes, labels, scores = boxes[wanted], labels[wanted], scores[wanted]
     rows, ignore = rules.judge(boxes, labels, scores)
-    large = (boxes[rows, 2:] - boxes[rows, :2] >= 1).all(axis=1)
-    boxes, labels, ignore = boxes[rows[large]], labels[rows[large]], ignore[large]
-    areas: Floats = box_ops.area(boxes)
+    boxes, labels, areas = boxes[rows], labels[rows], box_ops.area(boxes[rows])
     if stated is not None:
-        truth, true_labels, annotated = stated
-        true_boxes = box_ops.clip(truth.boxes, (height, width))  # the image may be another copy
-        here, new = (true_boxes[:, 2:] > true_boxes[:, :2]).all(axis=1), ~np.isin(labels, annotated)
-        ignore |= (box_ops.iou(boxes, true_boxes[~truth.ignore]) > TWO_CLASSES).any(axis=1)
-        boxes, labels, ignore, areas = (
-            np.concatenate([of_truth[here], of_models[new]])
-            for of_truth, of_models in (
-                (true_boxes, boxes), (true_labels, labels), (truth.ignore, ignore), (truth.areas, areas)
-            )
-        )  # fmt: skip
-        genuine.boxes, genuine.images = genuine.boxes + int(here.sum()), genuine.images + 1
+        ignore |= (box_ops.iou(boxes, stated.boxes[~stated.ignore]) > TWO_CLASSES).any(axis=1)
+        pairs = zip(stated[:4], (boxes, labels, ignore, areas), strict=True)
+        boxes, labels, ignore, areas = (np.concatenate(pair) for pair in pairs)
     ids = np.full(len(labels), -1, np.int64)
     path = frame.path if frame.is_file else _stored(frame, store)
     assert path is not None
-    return Annotation(path, 0, height, width, boxes.astype(np.float32), labels, ids, ignore, areas)
+    return Annotation(path, 0, *size_hw, boxes.astype(np.float32), labels, ids, ignore, areas)
 
 
 def _stored(frame: Frame, folder: Path | None) -> Path:
@@ -385,34 +276,3 @@ def _numbered(columns: Columns) -> Columns:
 
 def _values(given: Thresholds | None) -> list[float]:
     return [] if given is None else list(given.values()) if isinstance(given, Mapping) else [given]
-
-
-def _by_class(key: str, given: Thresholds | None, names: Sequence[str], own: Shares) -> Shares:
-    """Return a threshold for each class: those given, else its own."""
-    asked = dict(given) if isinstance(given, Mapping) else {} if given is None else {OTHER: given}
-    if wrong := [value for value in asked.values() if not 0 <= value <= 1]:
-        raise DataError(f"{key}: expected 0..1, got {wrong[0]}")
-    values = np.where(np.isnan(own), 1.0, own) if OTHER not in asked else np.full(len(names), asked.pop(OTHER))
-    asked.pop(OTHER, None)
-    for name, place in zip(asked, places_of(list(asked), names), strict=True):
-        if place < 0:
-            raise DataError(f"{key}: {with_nearest([name], names)} is none of the classes {', '.join(names)}")
-        values[place] = asked[name]
-    return values
-
-
-def _notes(teachers: Sequence[Teacher], datasets: Sequence[DetectionDataset], names: Sequence[str]) -> list[str]:
-    """Say which names are taken for one, and who does not know which classes."""
-    notes = list[str]()
-    parties = [*((repr(data), data.class_names) for data in datasets), *((t.name, t.class_names) for t in teachers)]
-    for who, own in parties:
-        places = places_of(own, names)
-        others = [
-            f"{name} as {names[at]}" for name, at in zip(own, places, strict=True) if at >= 0 and name != names[at]
-        ]
-        notes += [f"{who}: {', '.join(others)}"] if others else []
-    for teacher in teachers:
-        missing = [name for place, name in enumerate(names) if place not in places_of(teacher.class_names, names)]
-        some = ", ".join(missing[:10]) + f" and {len(missing) - 10} more" * (len(missing) > 10)
-        notes += [f"{teacher.name}: does not know {some}"] if missing else []
-    return notes

@@ -1,4 +1,4 @@
-"""Where pseudo-labels come from: models, in one view of an image or several, and files of detections."""
+"""Sources of pseudo-labels: models, in one view of an image or several, and files of detections."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def open_teacher(
     views = [(size_hw, mirrored) for size_hw in sizes or (None,) for mirrored in (False, True)[: 1 + flip]]
     own = Detector(runtime, **options).score_threshold
     if chosen == []:  # it has nothing to say
-        return Teacher(name, (), score_threshold=own)
+        return Teacher(name, names, score_threshold=own)
     options |= {"classes": chosen if chosen is None or len(chosen) < len(names) else None}
     detectors = [Detector(_View(runtime, *view), score_threshold=least, **options) for view in views]
     return Teacher(name, names, detectors, score_threshold=own)
@@ -172,7 +172,9 @@ class _View:
         self.runtime, self.size_hw, self.mirrored = runtime, size_hw, mirrored
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["runtime"], name)  # not by itself, as pickling looks before it is there
+        if name.startswith("__"):  # pickling looks for some before the runtime is there
+            raise AttributeError(name)
+        return getattr(self.runtime, name)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -201,10 +203,11 @@ def _check_size(runtime: Runtime, name: str, size_hw: tuple[int, int]) -> None:
         try:
             runtime(np.zeros((1, height, width, 3), np.uint8), 1)
         except Exception as error:  # each runtime has its own
-            reason = f"its input has one size ({str(error).strip().splitlines()[0] if str(error).strip() else error!r})"
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            reason = f"its input has one size ({said[0]:.200})"
     if reason:
         hint = "leave --sizes (sizes=) out, or give the checkpoint or an ONNX file without --letterbox"
-        raise ValueError(f"{name}: cannot be run at {height}×{width}, as {reason:.300}; {hint}")
+        raise ValueError(f"{name}: cannot be run at {height}×{width}, as {reason}; {hint}")
 
 
 def _is_file_of_detections(path: Path) -> bool:
