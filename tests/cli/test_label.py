@@ -59,7 +59,7 @@ def test_a_bad_image_and_other_exit_codes(photos: Path, capsys: pytest.CaptureFi
     assert main(["label", str(photos), "--output", "out", "--to", "yolo", "--image-files", "copy"]) == 1
     captured = capsys.readouterr()
     assert "left out: scenes/images/broken.jpg" in captured.err
-    assert captured.out.splitlines()[-1].startswith("4 images, ") and "1 images skipped" in captured.out
+    assert captured.out.splitlines()[-1].startswith("4 images, ") and "1 skipped" in captured.out
     assert len(list(Path("out/images/train").iterdir())) == 4
     for arguments, code, says in (
         ([], 2, "--output"),

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -69,8 +69,10 @@ class Labelled:
         """Return the counts in a line."""
         most = ", ".join(f"{number:,} {name}" for name, number in self.objects.most_common(10))
         more = f" and {len(self.objects) - 10} further classes" if len(self.objects) > 10 else ""
-        objects = f"{self.objects.total():,} objects" + (f" ({most}{more})" if self.objects else "")
-        return f"{self.images:,} images, {objects}, {self.ignored:,} regions to ignore, {self.skipped:,} images skipped"
+        total = self.objects.total()
+        objects = f"{total:,} object{'s' * (total != 1)}" + (f" ({most}{more})" if self.objects else "")
+        ignored = f"{self.ignored:,} region{'s' * (self.ignored != 1)} to ignore"
+        return f"{self.images:,} image{'s' * (self.images != 1)}, {objects}, {ignored}, {self.skipped:,} skipped"
 
 
 def label_images(
@@ -131,70 +133,93 @@ def label_images(
     output, skip = Path(output), _Skipped(on_error)
     check_new(output)
     check_option("split", split in get_args(Split), f"one of {', '.join(get_args(Split))}", repr(split))
-    several = isinstance(images, Sequence) and all(isinstance(source, Source) for source in images) and len(images)
-    sources: list[Source] = list(images) if several else [open_source(images)]  # type: ignore[arg-type]
+    sources = _opened(images)
     moving = any(source.is_moving or len(source.files) < len(source.items) for source in sources)
-    if any(source.live or source.iterator is not None for source in sources):
-        raise SourceError("a camera, a stream and a generator have no end: label images, folders, patterns or videos")
-    if moving and image_files == "none":
-        raise DataError("image_files: expected link or copy, as frames of videos are no files to refer to; got 'none'")
+    right = not (moving and image_files == "none")
+    check_option("image_files", right, "link or copy, as frames of videos are no files to refer to", repr(image_files))
     datasets = [keep] if isinstance(keep, DetectionDataset) else list(keep)
     given = [value for values in (threshold, ignore_threshold) for value in _values(values)]
-    least = min([MATTERS, *(value / 2 for value in given)])
     options |= {"sizes": [(size, size) if isinstance(size, int) else size for size in sizes], "flip": flip}
-    options |= {"classes": classes, "annotations": annotations, "least": least}
+    options |= {"classes": classes, "annotations": annotations, "least": min([MATTERS, *(v / 2 for v in given)])}
     teachers = [open_teacher(model, **options) for model in (models if isinstance(models, (list, tuple)) else [models])]
     rules = Rules.of(teachers, datasets, classes, threshold, ignore_threshold, weights, fusion_iou)
     genuine = Genuine(datasets, rules.class_names)
-    result = Labelled(rules.class_names, notes=rules.notes)
-    columns, done, stopped = list[Columns](), list[Annotation](), False
     with ExitStack() as stack:
         store = None
         if moving:
             output.absolute().parent.mkdir(parents=True, exist_ok=True)
             folder = tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f"{output.name}-frames-")
             store, image_files = Path(stack.enter_context(folder)), "copy"
+        columns = _Collected()
         try:
             for frame, found in _each_once(sources, teachers, skip):
-                if (annotation := _label(frame, found, rules, genuine, skip, store)) is not None:
-                    done.append(annotation)
-                if len(done) == _BLOCK:
-                    columns.append(Columns.of(done))
-                    done.clear()
+                columns.add(_label(frame, found, rules, genuine, skip, store))
                 if on_image is not None:
                     on_image()
         except KeyboardInterrupt:
-            if not columns and not done:
-                raise
-            stopped = True
-        columns += [Columns.of(done)] if done else []
-        if not columns:
-            raise DataError(f"not one image could be labelled, {skip.number} were skipped; the first: {skip.first}")
-        joined = Columns.joined(columns)
-        dataset = DetectionDataset(rules.class_names, _numbered(joined))
+            columns.stopped = True
+        labelled = columns.joined(skip)
+        dataset = DetectionDataset(rules.class_names, labelled)
         conversion = convert({split: dataset}, output, to=to, images=image_files)
-    objects = np.bincount(joined.labels[~joined.ignore], minlength=len(rules.class_names))
-    result.objects = Counter({name: n for name, n in zip(rules.class_names, objects.tolist(), strict=True) if n})
-    result.files, result.images, result.ignored = conversion.files, len(joined), int(joined.ignore.sum())
-    result.kept, result.skipped = (genuine.boxes, genuine.images), skip.number
-    result.notes += conversion.losses + ([f"{output}: images are copies, as some are frames"] if moving else [])
+    numbers = np.bincount(labelled.labels[~labelled.ignore], minlength=len(rules.class_names)).tolist()
+    objects = Counter({name: number for name, number in zip(rules.class_names, numbers, strict=True) if number})
+    notes = [*rules.notes, *skip.notes(), *conversion.losses]
+    notes += [f"{output}: images are copies, as some are frames"] if moving else []
+    result = Labelled(rules.class_names, conversion.files, len(labelled), objects, int(labelled.ignore.sum()))
+    result.kept, result.skipped, result.notes = (genuine.boxes, genuine.images), skip.number, notes
     how = {"models": [teacher.name for teacher in teachers], "flip": flip, "sizes": options["sizes"]}
     how |= {"weights": weights, "fusion_iou": fusion_iou, "keep": list(map(repr, datasets))}
-    how |= {"classes": rules.described(result.objects)}
     how |= {name: getattr(result, name) for name in ("images", "ignored", "kept", "skipped")}
-    (output / RECORD).write_text(json.dumps(how, indent=1, ensure_ascii=False), encoding="utf-8")
-    if stopped:
+    text = json.dumps(how | {"classes": rules.described(objects)}, indent=1)
+    (output / RECORD).write_text(text, encoding="utf-8")
+    if columns.stopped:
         raise KeyboardInterrupt(f"{output} has what was labelled until then: {result}")
     return result
 
 
+def _opened(images: SourceLike | Sequence[Source]) -> list[Source]:
+    """Open sources that end, and may be read from their beginning."""
+    several = isinstance(images, (list, tuple)) and any(isinstance(source, Source) for source in images)
+    sources: list[Source] = list(images) if several else [open_source(images)]  # type: ignore[arg-type]
+    if any(source.live or source.iterator is not None for source in sources):
+        raise SourceError("a camera, a stream or a generator has no end: label images, folders, patterns or videos")
+    return sources
+
+
+class _Collected:
+    """Annotations as columns, which take far less memory than one by one."""
+
+    def __init__(self) -> None:
+        self.stopped = False  # by Ctrl-C
+        self._parts, self._block = list[Columns](), list[Annotation]()
+
+    def add(self, annotation: Annotation | None) -> None:
+        """Append an annotation; None is passed over."""
+        if annotation is not None:
+            self._block.append(annotation)
+        if len(self._block) == _BLOCK:
+            self._parts.append(Columns.of(self._block))
+            self._block.clear()
+
+    def joined(self, skip: _Skipped) -> Columns:
+        """Return all of them, numbered from 1; without any it is an error."""
+        parts = [*self._parts, *([Columns.of(self._block)] if self._block else [])]
+        if not parts and self.stopped:
+            raise KeyboardInterrupt
+        if not parts:
+            raise DataError(f"not one image could be labelled, {skip.number} were skipped; the first: {skip.first}")
+        columns = Columns.joined(parts)
+        return replace(columns, image_ids=np.arange(1, len(columns) + 1, dtype=np.int64))
+
+
 @dataclass
 class _Skipped:
-    """Counts images that are left out, and tells of each."""
+    """Counts images that are left out, and tells of each that cannot be read."""
 
     tell: ErrorHandler | None
     number: int = 0
     first: str = "none was given"
+    unknown_images: list[str] = field(default_factory=list)
 
     def __call__(self, error: ImageError) -> None:
         self.first = self.first if self.number else str(error)
@@ -203,6 +228,18 @@ class _Skipped:
             self.tell(error)
         else:
             warnings.warn(f"{error} (left out)", stacklevel=4)
+
+    def unknown(self, location: str) -> None:
+        """Count an image that nobody looked at; as they may be many, `notes` tells of them."""
+        self.first = self.first if self.number else f"{location}: the files of detections do not speak of it"
+        self.number += 1
+        self.unknown_images.append(location)
+
+    def notes(self) -> list[str]:
+        if not self.unknown_images:
+            return []
+        some = ", ".join(self.unknown_images[:3]) + ", …" * (len(self.unknown_images) > 3)
+        return [f"left out: {len(self.unknown_images):,} images that the files of detections do not speak of ({some})"]
 
 
 def _each_once(
@@ -240,7 +277,7 @@ def _label(
         skip(ImageError(f"{frame.location}: {error}"))
         return None
     if stated is None and not any(part is not None for part in found):
-        skip(ImageError(f"{frame.location}: the files of detections do not speak of it"))
+        skip.unknown(frame.location)
         return None
     boxes, labels, scores = rules.find(found)
     boxes = box_ops.clip(boxes, size_hw)
@@ -267,11 +304,6 @@ def _stored(frame: Frame, folder: Path | None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(frame.image).save(path, quality=95, subsampling=0)
     return path
-
-
-def _numbered(columns: Columns) -> Columns:
-    columns.image_ids[:] = np.arange(1, len(columns) + 1)
-    return columns
 
 
 def _values(given: Thresholds | None) -> list[float]:
