@@ -22,7 +22,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_data_set_that_check_reads(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--threshold", "other=0.05,person=0.9", "--ignore-threshold", "0.01", "--flip"]
+    options = ["--model", "voc-lite", "--threshold", "other=0.05,person=0.9", "--ignore-threshold", "0.01", "--flip"]
     options += ["--sizes", "64", "96x128", "--num-detections", "5", "--batch-size", "2"]
     assert main(["label", str(photos), "--output", "out", *options]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -24,6 +24,7 @@ from centernet.cli.arguments import (
 )
 from centernet.cli.output import MODEL, tile_side
 from centernet.cli.progress import Progress, say
+from centernet.configuration import DEFAULT_MODEL
 from centernet.data import DataError, DetectionDataset
 from centernet.data.audit_subject import open_folder
 from centernet.data.convert import ImageFiles, Target
@@ -41,7 +42,7 @@ EPILOG = """examples:
   centernet label photos --model best.ckpt --output data/photos
   centernet label photos --model best.ckpt --teacher other.onnx --flip --output data/photos --threshold 0.5
   centernet label "shots/**/*.jpg" --model found/detections.json --output data/shots --to yolo --image-files copy
-  centernet label VOC2007/JPEGImages --model coco.ckpt --keep VOC2007 --output data/voc_with_80_classes
+  centernet label VOC2007/JPEGImages --keep VOC2007 --output data/voc_with_80_classes
   centernet label clip.mp4 --every 30 --model best.ckpt --classes person,car --output data/clip
 
 A box that reaches --threshold is an object, one that reaches --ignore-threshold a region to ignore, which trains
@@ -95,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_parser("label", DESCRIPTION, EPILOG)
     text = "image, folder, quoted pattern, video, or several of these"
     parser.add_argument("images", nargs="+", metavar="IMAGES", help=text)
-    parser.add_argument("--model", default="voc-lite", help=f"{MODEL}; or a file or folder of detections")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"{MODEL}; or a file or folder of detections")
     text = "a further model or file of detections; may be given several times"
     parser.add_argument("--teacher", action="append", default=[], metavar="MODEL", help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DATASET", help="a new or empty folder")
