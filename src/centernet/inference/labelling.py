@@ -288,8 +288,8 @@ def _label(
     boxes, labels, areas = boxes[rows], labels[rows], box_ops.area(boxes[rows])
     if stated is not None:
         ignore |= (box_ops.iou(boxes, stated.boxes[~stated.ignore]) > TWO_CLASSES).any(axis=1)
-        pairs = zip(stated[:4], (boxes, labels, ignore, areas), strict=True)
-        boxes, labels, ignore, areas = (np.concatenate(pair) for pair in pairs)
+        boxes, labels = np.concatenate([stated.boxes, boxes]), np.concatenate([stated.labels, labels])
+        ignore, areas = np.concatenate([stated.ignore, ignore]), np.concatenate([stated.areas, areas])
     ids = np.full(len(labels), -1, np.int64)
     path = frame.path if frame.is_file else _stored(frame, store)
     assert path is not None
