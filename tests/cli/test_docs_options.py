@@ -120,6 +120,7 @@ TRACKED = "photos --model first.ckpt --format mot --score-threshold 0.001"
 FIT, VALIDATE = "--config tiny.yaml", "--config tiny.yaml --ckpt_path first.ckpt"
 ON_VOC, TRACKS = "--config voc.yaml", "--config tracker.yaml --ckpt_path tracker.ckpt"
 LOW, HIGH = (f"'{{high_score: {high}, new_score: {high}, low_score: 0.001}}'" for high in (0.002, 0.999))
+LABELLED = "--model found/detections.csv"
 OPTIONS = [
     Row("check", "--fix-report", "voc1", "one.json.new", "other.json.new"),
     Row("check", "--html", "voc1", "one.html", "other.html"),
@@ -176,6 +177,14 @@ OPTIONS = [
     Row("fit", "--start_from", FIT, "first.ckpt", "null", weights),
     Row("fit", "--trainer.check_val_every_n_epoch", f"{FIT} --trainer.max_epochs 2", "1", "2", log),
     Row("fit", "--trainer.max_epochs", FIT, "1", "2", weights),
+    Row("label", "--classes", f"photos {LABELLED} --output out", "disc", "square"),
+    Row("label", "--flip", "photos --model first.ckpt --threshold 0.001 --output out", "", None),
+    Row("label", "--keep", "photos --model first.ckpt --output out", "voc1", None),
+    Row("label", "--model", "photos --threshold 0.001 --output out", "first.ckpt", "second.ckpt"),
+    Row("label", "--output", f"photos {LABELLED}", "one", "other"),
+    Row("label", "--sizes", "photos --model first.ckpt --threshold 0.001 --output out", "64", "96"),
+    Row("label", "--teacher", f"photos {LABELLED} --threshold 0.001 --output out", "first.ckpt", "second.ckpt"),
+    Row("label", "--threshold", f"photos {LABELLED} --output out", "0.15", "0.35"),
     Row("track", "--classes", "photos --model first.ckpt --format mot --score-threshold 0.001", "disc", "square"),
     Row("track", "--class-column", TRACKED, "", None),
     Row("track", "--detections", "--format mot", "det.txt", "fewer.txt"),

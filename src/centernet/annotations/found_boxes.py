@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..boxes import cxcywh_to_xyxy, xywh_to_xyxy
 from .json_stream import opened_text
 from .problems import DataError, opening
 from .text import number, text_lines
@@ -52,6 +53,7 @@ class FoundBoxes:
             width, height in shares of the image.
         seen: all images that the files speak of, also those without detections.
         first_class: the number of the first class, where classes have numbers; None: it depends on the annotations.
+        class_names: all classes that the files name, also those without detections, where they have such a list.
     """
 
     kind: str
@@ -61,6 +63,7 @@ class FoundBoxes:
     rows: list[Sequence[float]] = field(default_factory=list)  # of five: the box, and the score
     seen: list[Key] = field(default_factory=list)
     first_class: int | None = None
+    class_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -88,6 +91,14 @@ class FoundBoxes:
 
     def _table(self) -> NDArray[np.float64]:
         return np.array(self.rows, dtype=np.float64).reshape(-1, 5)
+
+
+def as_corners(boxes: NDArray[np.float64], form: Form, size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Return boxes M×4 of one image in the form of a file as ``x1 y1 x2 y2`` in its pixels."""
+    if form == "shares":
+        height, width = size_hw
+        return cxcywh_to_xyxy(boxes * [width, height, width, height])
+    return boxes if form == "corners" else xywh_to_xyxy(boxes)
 
 
 def read_found(path: Path, class_names: Sequence[str] = (), *, score_column: ScoreColumn = "last") -> FoundBoxes:
@@ -201,6 +212,7 @@ def _named(content: Mapping[str, Any], source: str) -> FoundBoxes:
         return look_up
 
     found = FoundBoxes("detections in COCO's form", "sides", seen=list(names["images"].values()))
+    found.class_names = list(dict.fromkeys(names["categories"].values()))
     where = f"{source}: annotations: entry"
     return _entries(content["annotations"], found, where, name_of("images"), name_of("categories"))
 
@@ -321,7 +333,8 @@ def read_yolo_results(folder: Path, files: Sequence[Path], *, score_column: Scor
 
     Classes have names where the folder, or the one above it, has a list of them: ``classes.txt``, ``obj.names`` …
     """
-    found, names = FoundBoxes("YOLO's results", "shares", first_class=0), _class_names(folder)
+    names = _class_names(folder)
+    found = FoundBoxes("YOLO's results", "shares", first_class=0, class_names=names)
     for path, name in _images(folder, files, found):
         for line, row in _rows(path):
             where, fields = f"{path}: line {line}", row.split()

@@ -24,6 +24,7 @@ COMMANDS = {
     "finetune": "train a detector for your own images, starting from a trained one",
     "validate": "evaluate a checkpoint: COCO's figures on the validation or test images",
     "detect": "find objects in images, a folder or a video",
+    "label": "make a data set of unlabelled images: boxes that one model or several find",
     "track": "follow objects through a video, a folder of frames or a camera's images",
     "evaluate": "compute the figures of detections that are in files: COCO, VOC, CrowdHuman, KITTI, tracks",
     "evaluate-tracking": "compare tracks with the truth: HOTA, MOTA, IDF1, of MOTChallenge and KITTI",

@@ -52,7 +52,7 @@ def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
     add_options(parser, Detector, [*names, "num_detections", "batch_size", "classes"], types=types)
     for name, settings in (
         ("region", {"type": int, "nargs": 4, "metavar": ("X1", "Y1", "X2", "Y2")}),
-        ("tile", {"type": _side, "nargs": "?", "const": True, "metavar": "SIDE"}),
+        ("tile", {"type": tile_side, "nargs": "?", "const": True, "metavar": "SIDE"}),
     ):
         parser.add_argument(f"--{name}", help=texts[name], default=argparse.SUPPRESS, **settings)  # type: ignore[arg-type]
     add_options(parser, Detector, ["tile_overlap", "max_memory", "device", "threads"], types=types)
@@ -245,7 +245,7 @@ class Output:
         say(f"not written: {frame.location}: {error}")
 
 
-def _side(text: str) -> int:
+def tile_side(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels; put a bare --tile behind the source")
     return int(text)

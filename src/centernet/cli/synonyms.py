@@ -219,6 +219,22 @@ TABLES: dict[str, Table] = {
         ("imgsz img_size", _to("--size {size_text}")),
         ("j num_workers", _to("--workers {}")),
     ),
+    "label": _COMMON
+    | _OUTPUT
+    | _table(
+        ("source input image i video data", _to("{}")),
+        ("weights checkpoint ckpt det_model base_model", _to("--model {}")),
+        ("conf conf_thres confidence score_threshold score_thr score_thresh min_score", _to("--threshold {}")),
+        ("iou iou_thres iou_thr", _to("--fusion-iou {}")),
+        ("imgsz img_size image_size", _to("--sizes {size_text}")),
+        ("max_det max_detections", _to("--num-detections {}")),
+        ("batch b bs", _to("--batch-size {}")),
+        ("vid_stride frame_stride frame_skip", _to("--every {}")),
+        ("augment tta", _to("--flip")),
+        ("names class_names", _to("--classes {}")),
+        ("gpu gpus", _to("--device {}")),
+        ("workers num_workers num_threads", _to("--threads {}")),
+    ),
     "convert-data": _COMMON
     | _OUTPUT
     | _table(("data dataset source input", _to("{}")), ("output_format target", _to("--to {}"))),
@@ -241,7 +257,7 @@ CLASSES = Ours("--classes {names}", "classes go by name; these are COCO's of tho
 COMMANDS = {
     "predict": "detect", "infer": "detect", "inference": "detect", "detection": "detect", "train": "finetune",
     "finetuning": "finetune", "val": "validate", "eval": "evaluate", "test": "validate", "mot": "track",
-    "convert": "convert-data", "bench": "benchmark",
+    "convert": "convert-data", "bench": "benchmark", "annotate": "label", "autolabel": "label",
 }  # fmt: skip
 """Commands of others → ours."""
 PROGRAMS = ("yolo", "ultralytics", "rfdetr", "rf-detr")

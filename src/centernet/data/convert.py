@@ -84,9 +84,7 @@ def convert(
     )
     if not datasets:
         raise DataError("nothing to convert: no split was given")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        advice = "give a new folder, so that nothing is mixed or written over"
-        raise DataError(f"{output}: is there and not empty; {advice}")
+    check_new(output)
     if not names:
         raise DataError("the data have no classes, so there is nothing to convert but images")
     sources = {split: dataset.with_class_names(names) for split, dataset in datasets.items()}
@@ -101,6 +99,13 @@ def convert(
     present = set(np.concatenate([columns.labels for columns in held.values()]).tolist())
     absent = [name for label, name in enumerate(names) if label not in present]
     return Conversion(list(dict.fromkeys(files)), counts, boxes, losses + _left_behind(datasets, to, absent))
+
+
+def check_new(output: Path) -> None:
+    """Raise a DataError unless a folder is new or empty."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        advice = "give a new folder, so that nothing is mixed or written over"
+        raise DataError(f"{output}: is there and not empty; {advice}")
 
 
 @dataclass

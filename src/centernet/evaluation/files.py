@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from centernet.annotations.found_boxes import Form, FoundBoxes, Key, ScoreColumn, plain_id, read_found
+from centernet.annotations.found_boxes import Form, FoundBoxes, Key, ScoreColumn, as_corners, plain_id, read_found
 from centernet.annotations.image_names import CocoIds, ImageNames
 from centernet.annotations.problems import DataError, with_nearest
-from centernet.boxes import cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_xywh
+from centernet.boxes import xyxy_to_xywh
 from centernet.detections import Detections
 
 from .coco import CocoEvaluator, CocoResult, evaluate_coco
@@ -144,17 +144,9 @@ def _collect(
     for index in range(len(truth)):
         rows = order[starts[index] : starts[index + 1]]
         one = truth.annotation(index)
-        corners[rows] = _corners(boxes[rows], form, (one.height, one.width))
+        corners[rows] = as_corners(boxes[rows], form, (one.height, one.width))
         evaluator.update(one, Detections(corners[rows], label[rows], scores[rows]))
     return corners
-
-
-def _corners(boxes: Floats, form: Form, size_hw: tuple[int, int]) -> Floats:
-    """Return boxes of one image as ``x1 y1 x2 y2`` in its pixels."""
-    if form == "shares":
-        height, width = size_hw
-        return cxcywh_to_xyxy(boxes * [width, height, width, height])
-    return boxes if form == "corners" else xywh_to_xyxy(boxes)
 
 
 def _numbers(keys: Sequence[Key], place_of: Mapping[Key, int]) -> Ints:
