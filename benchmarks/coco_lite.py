@@ -1,9 +1,10 @@
 """Evaluate a detector of COCO's classes on any images: AP with its interval, with and without suppression, by class.
 
 python benchmarks/coco_lite.py --annotations instances_val2017.json --images val2017
-python benchmarks/coco_lite.py --annotations voc/val.json --images voc/JPEGImages --names voc
+python benchmarks/coco_lite.py --annotations voc/val.json --images voc/JPEGImages
 
-Several data sets count as one. `--names voc` compares the classes of Pascal VOC by name. Intervals are those of 95 % by
+Several data sets count as one. Classes are those of the data, by name, also where they are written as in Pascal VOC.
+Intervals are those of 95 % by
 drawing images again (bootstrap).
 """
 
@@ -16,16 +17,12 @@ import numpy as np
 import torch
 
 from centernet import Detections
-from centernet.data import COCO, Concatenated, DetectionDataset, MapClasses
+from centernet.annotations.class_names import places_of
+from centernet.data import COCO, Concatenated, DetectionDataset
 from centernet.evaluation import CocoEvaluator
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
 from centernet.network import load_network
-
-VOC_NAMES = {
-    "aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "tvmonitor": "tv",
-    "diningtable": "dining table", "pottedplant": "potted plant",
-}  # fmt: skip
 
 
 def main() -> None:
@@ -33,15 +30,12 @@ def main() -> None:
     parser.add_argument("--annotations", nargs="+", required=True, help="COCO's JSON, one or several")
     parser.add_argument("--images", nargs="+", required=True, help="the folder of each")
     parser.add_argument("--model", default="coco-lite", help="a name, a folder or a checkpoint")
-    parser.add_argument("--names", choices=["coco", "voc"], default="coco")
     parser.add_argument("--sizes", type=int, nargs="+", help="of the input; that of the model where left out")
     parser.add_argument("--draws", type=int, default=200, help="of the bootstrap; 0 for none")
     parser.add_argument("--by-class", action="store_true")
     given = parser.parse_args()
     parts = [COCO(a, i) for a, i in zip(given.annotations, given.images, strict=True)]
     dataset: DetectionDataset = parts[0] if len(parts) == 1 else Concatenated(parts)
-    if given.names == "voc":
-        dataset = MapClasses(dataset, {name: VOC_NAMES.get(name, name) for name in dataset.class_names})
     network = load_network(given.model)
     for size in given.sizes or network.preprocessing.size[:1]:
         network.preprocessing = replace(network.preprocessing, size=(size, size))
@@ -51,8 +45,7 @@ def main() -> None:
 
 def evaluate(network, dataset: DetectionDataset, nms_iou: float | None):
     """Return the truth and the detections of each image, in the classes of the data."""
-    own = [dataset.class_names.index(name) if name in dataset.class_names else -1 for name in network.class_names]
-    places, before = np.array(own), network.nms_iou
+    places, before = np.array(places_of(network.class_names, dataset.class_names)), network.nms_iou
     network.nms_iou = nms_iou
     rows = []
     with torch.inference_mode():
