@@ -26,13 +26,6 @@ OTHER = "other"
 """Stands for all classes that a mapping of class names to thresholds does not name."""
 
 
-SCORE_THRESHOLD = 0.3
-"""From which score on an object is shown where neither a model nor its user says it."""
-
-OTHER = "other"
-"""Stands for all classes that a mapping of class names to thresholds does not name."""
-
-
 class Detection(NamedTuple):
     """One object of `Detections`; `name` is that of its class, or the label as text, `data` has the further columns."""
 

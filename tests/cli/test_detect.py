@@ -6,41 +6,22 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from centernet.cli.main import main
-from centernet.images import Preprocessing, read_image
+from centernet.images import read_image
 from centernet.inference import torch_runtime
-
-
-class FindBright:
-    """One box around what is bright."""
-
-    preprocessing = Preprocessing((96, 128))
-    class_names = ("cat", "dog")
-
-    def __call__(self, images: np.ndarray, num_detections: int) -> dict[str, Any]:
-        n, k = len(images), num_detections
-        bboxes = np.zeros((n, k, 4), np.float32)
-        for i, image in enumerate(images):
-            rows, columns = np.nonzero((image > 127).all(-1))
-            bboxes[i, 0] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-        scores = np.zeros((n, k), np.float32)
-        scores[:, 0] = 0.8
-        return {"bboxes": bboxes, "labels": np.ones((n, k), np.int64), "scores": scores}
-
 
 Run = Callable[..., int]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, find_bright: type) -> Run:
     """Run the command in an empty folder, the model file being a stand-in."""
-    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindBright())
+    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: find_bright("cat", "dog"))
     monkeypatch.chdir(tmp_path)
     Path("best.ckpt").write_bytes(b"a stand-in")
 

@@ -20,34 +20,16 @@ from centernet import drawing
 from centernet.annotations.found_boxes import read_found
 from centernet.cli.main import main
 from centernet.data.detect_format import find_format
-from centernet.images import Preprocessing, read_image
+from centernet.images import read_image
 from centernet.inference import CocoWriter, ImageWriter, torch_runtime
 
 Run = Callable[..., int]
 
 
-class FindBright:
-    """One box around what is bright, of the class 1."""
-
-    preprocessing = Preprocessing((96, 128))
-
-    def __init__(self, *class_names: str) -> None:
-        self.class_names = class_names
-
-    def __call__(self, images: np.ndarray, num_detections: int) -> dict[str, Any]:
-        n, k = len(images), num_detections
-        bboxes, scores = np.zeros((n, k, 4), np.float32), np.zeros((n, k), np.float32)
-        for i, image in enumerate(images):
-            rows, columns = np.nonzero((image > 127).all(-1))
-            bboxes[i, 0] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-        scores[:, 0] = 0.8
-        return {"bboxes": bboxes, "labels": np.ones((n, k), np.int64), "scores": scores}
-
-
 @pytest.fixture(params=[("cat", "dog")])
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, find_bright: type) -> Run:
     """Run a command in an empty folder, the model file being a stand-in."""
-    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindBright(*request.param))
+    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: find_bright(*request.param))
     monkeypatch.chdir(tmp_path)
     Path("best.ckpt").write_bytes(b"a stand-in")
     return lambda command, *arguments: main([command, *arguments, "--model", "best.ckpt"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,27 +40,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     writer.release()
     cv2.imwrite("photo.png", np.zeros((96, 128, 3), np.uint8))
     return lambda command, *arguments: main([command, *arguments, "--model", "best.ckpt"])
-
-
-class Screen:
-    """Stands for OpenCV's windows; the key `q` is pressed at the frame `until`, or the window is closed there."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, until: int = 1000, *, by_mouse: bool = False) -> None:
-        self.shown: list[np.ndarray] = []
-        self.open, self.until, self.by_mouse = False, until, by_mouse
-        monkeypatch.setattr(cv2, "getBuildInformation", lambda: WITH_WINDOWS)
-        monkeypatch.setenv("DISPLAY", ":7")
-        done = subprocess.CompletedProcess([], 0, "", "")
-        monkeypatch.setattr(show.subprocess, "run", lambda *args, **options: done)
-        for name, function in {
-            "namedWindow": lambda *_: setattr(self, "open", True),
-            "destroyAllWindows": lambda: setattr(self, "open", False),
-            "resizeWindow": lambda *_: None,
-            "imshow": lambda title, image: self.shown.append(image),
-            "waitKey": lambda wait: ord("q") if len(self.shown) >= self.until and not self.by_mouse else -1,
-            "getWindowProperty": lambda *_: 0.0 if len(self.shown) >= self.until and self.by_mouse else 1.0,
-        }.items():
-            monkeypatch.setattr(cv2, name, function)
 
 
 @pytest.mark.parametrize("command", ["detect", "track"])
@@ -104,27 +82,29 @@ def test_a_screen_that_does_not_answer(
 
 @pytest.mark.parametrize("command", ["detect", "track"])
 def test_the_frames_are_shown_with_their_boxes(
-    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+    run: Callable[..., int], screen: Callable[..., Any], capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    screen = Screen(monkeypatch)
+    window = screen()
     assert run(command, "clip.avi", "--show", "--format", "json") == 0
-    assert len(screen.shown) == 8 and screen.shown[-1].max() > 100 and not screen.open
+    assert len(window.shown) == 8 and window.shown[-1].max() > 100 and not window.open
     assert "8 frames to the screen" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("by_mouse", [False, True])
 def test_a_key_or_the_mouse_ends_the_run_whole(
-    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], by_mouse: bool
+    run: Callable[..., int], screen: Callable[..., Any], capsys: pytest.CaptureFixture[str], by_mouse: bool
 ) -> None:
-    screen = Screen(monkeypatch, 3, by_mouse=by_mouse)
+    window = screen(3, by_mouse=by_mouse)
     assert run("track", "clip.avi", "--show", "--format", "mot", "--output", "out") == 0
-    assert len(screen.shown) == 3 and not screen.open
+    assert len(window.shown) == 3 and not window.open
     assert Path("out/tracks.txt").is_file() and "3 frames to the screen" in capsys.readouterr().out
 
 
-def test_a_single_image_stays_until_it_is_closed(run: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Screen(monkeypatch)
+def test_a_single_image_stays_until_it_is_closed(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, screen: Callable[..., Any]
+) -> None:
+    window = screen()
     waited = []
     monkeypatch.setattr(cv2, "waitKey", lambda wait: waited.append(wait) or (27 if len(waited) > 5 else -1))
     assert run("detect", "photo.png", "--show", "--format", "json") == 0
-    assert len(waited) == 6 and len(screen.shown) == 1
+    assert len(waited) == 6 and len(window.shown) == 1

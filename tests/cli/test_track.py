@@ -18,38 +18,14 @@ from centernet.images import Preprocessing, read_image
 from centernet.inference import torch_runtime, tracking as inference_tracking
 from centernet.tracking import PRESETS, TrackerOptions
 
-
-class FindBright:
-    """One box around what is bright, a dog; from batch `until` on the error `then`."""
-
-    preprocessing = Preprocessing((120, 160))
-    class_names = ("cat", "dog")
-    until = 10**9
-    then: type[BaseException] = KeyboardInterrupt
-
-    def __init__(self) -> None:
-        self.batches = 0
-
-    def __call__(self, images: np.ndarray, num_detections: int) -> dict[str, Any]:
-        self.batches += 1
-        if self.batches > self.until:
-            raise self.then("the end")
-        n, k = len(images), num_detections
-        bboxes, scores = np.zeros((n, k, 4), np.float32), np.zeros((n, k), np.float32)
-        for i, image in enumerate(images):
-            rows, columns = np.nonzero((image > 127).all(-1))
-            bboxes[i, 0] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-        scores[:, 0] = 0.8
-        return {"bboxes": bboxes, "labels": np.ones((n, k), np.int64), "scores": scores}
-
-
 Run = Callable[..., int]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, find_bright: Any) -> Run:
     """Run the command in an empty folder, the model file being a stand-in."""
-    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: FindBright())
+    find_bright.preprocessing = Preprocessing((120, 160))
+    monkeypatch.setattr(torch_runtime, "load_model", lambda path, **options: find_bright("cat", "dog"))
     monkeypatch.chdir(tmp_path)
     Path("best.ckpt").write_bytes(b"weights")
 
@@ -134,21 +110,12 @@ def test_the_frame_rate_and_where_it_is_from(run: Run, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.startswith("clip: 50 frames a second, as --frame-rate says\n")
 
 
-def test_the_sound_of_a_video_is_kept_unless_told_otherwise(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sound_of_a_video_is_kept_unless_told_otherwise(
+    run: Run, capsys: pytest.CaptureFixture[str], clip_with_sound: Callable[..., None]
+) -> None:
     av: Any = pytest.importorskip("av", reason="needs PyAV, which reads and writes sound")
-    with av.open("clip.mkv", "w") as container:
-        video, audio = container.add_stream("mjpeg", rate=25), container.add_stream("flac", rate=48000)
-        video.width, video.height, video.pix_fmt = 160, 120, "yuvj420p"
-        for number in range(10):
-            image = np.zeros((120, 160, 3), np.uint8)
-            image[20:90, 10 + 4 * number : 50 + 4 * number] = 255
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = number
-            container.mux(video.encode(frame))
-        tone = av.AudioFrame.from_ndarray(np.zeros((1, 19200), np.int16), format="s16", layout="mono")
-        tone.sample_rate, tone.pts = 48000, 0
-        for stream, last in ((audio, tone), (audio, None), (video, None)):
-            container.mux(stream.encode(last))
+    images = [scene(10 + 4 * number) for number in range(10)]
+    clip_with_sound("clip.mkv", images, "mjpeg", "flac", "yuvj420p")
 
     def streams() -> list[str]:
         with av.open("tracks/tracks.mp4") as container:
@@ -239,17 +206,17 @@ def test_a_camera_is_alone(run: Run, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_classes_that_the_text_does_not_tell_are_said(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Run, find_bright: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = FindBright.__call__
+    real = find_bright.__call__
 
-    def two(self: FindBright, images: np.ndarray, num_detections: int) -> dict[str, Any]:
+    def two(self: Any, images: np.ndarray, num_detections: int) -> dict[str, Any]:
         found = real(self, images, num_detections)
         found["bboxes"][:, 1] = 100, 5, 150, 20
         found["scores"][:, 1], found["labels"][:, 1] = 0.8, 0
         return found
 
-    monkeypatch.setattr(FindBright, "__call__", two)
+    monkeypatch.setattr(find_bright, "__call__", two)
     save_frames("frames", 6)
     assert run("frames", "--format", "mot") == 0
     assert "mot has no classes, and these were tracked: cat, dog" in capsys.readouterr().out
@@ -290,10 +257,15 @@ def test_a_video_that_breaks_off_keeps_what_was_tracked(run: Run, capsys: pytest
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (RuntimeError, 1)])
 def test_an_interruption_or_error_keeps_what_was_tracked(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: type, code: int
+    run: Run,
+    find_bright: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type,
+    code: int,
 ) -> None:
-    monkeypatch.setattr(FindBright, "until", 3)
-    monkeypatch.setattr(FindBright, "then", error)
+    monkeypatch.setattr(find_bright, "until", 3)
+    monkeypatch.setattr(find_bright, "then", error)
     save_frames("frames", 12)
     assert run("frames", "--batch-size", "2", "--format", "mot,json,video") == code
     assert [row[0] for row in rows()] == [1, 2, 3, 4, 5, 6]
@@ -304,7 +276,7 @@ def test_an_interruption_or_error_keeps_what_was_tracked(
 
 
 def test_a_camera_until_it_is_stopped(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Run, find_bright: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Camera:
         def __init__(self, number: int) -> None:
@@ -326,7 +298,7 @@ def test_a_camera_until_it_is_stopped(
             """Nothing is open."""
 
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    monkeypatch.setattr(FindBright, "until", 5)
+    monkeypatch.setattr(find_bright, "until", 5)
     assert run("0", "--format", "mot", "--batch-size", "1") == 0, "Ctrl-C is how one stops a camera"
     numbers = [row[0] for row in rows()]
     assert numbers == sorted(set(numbers)) and numbers[0] == 1, (
@@ -345,8 +317,10 @@ def test_unreadable_frames_are_named_and_time_goes_on(run: Run, capsys: pytest.C
     assert {row[1] for row in rows()} == {1}
 
 
-def test_the_model_s_own_tracker_is_used_unless_told_otherwise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FindBright, "tracker", {"preset": "bytetrack", "new_score": 0.9}, raising=False)
+def test_the_model_s_own_tracker_is_used_unless_told_otherwise(
+    run: Run, find_bright: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_bright, "tracker", {"preset": "bytetrack", "new_score": 0.9}, raising=False)
     save_frames("frames")
     assert run("frames", "--format", "mot") == 0 and rows() == [], "scores are .8"
     assert run("frames", "--format", "mot", "--preset", "bytetrack") == 0 and len(rows()) == 12
@@ -357,9 +331,9 @@ def test_the_model_s_own_tracker_is_used_unless_told_otherwise(run: Run, monkeyp
     "own", [{"presett": "default"}, {"preset": "byte"}, {"high_score": "high"}, {"frame_rate": 5}, {"preset": None}]
 )
 def test_settings_of_a_model_that_no_tracker_takes_are_named_with_it(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own: dict[str, Any]
+    run: Run, find_bright: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(FindBright, "tracker", own, raising=False)
+    monkeypatch.setattr(find_bright, "tracker", own, raising=False)
     save_frames("frames")
     assert run("frames", "--format", "mot") == 1 and not Path("tracks").exists()
     error = capsys.readouterr().err

@@ -123,5 +123,6 @@ def test_any_combination_detects_at_any_size(backbone: str, neck: str, box: str,
             expected[key] = (2, channels, -(-size[0] // stride), -(-size[1] // stride))
     assert {name: tuple(value.shape) for name, value in model.network.named_maps(encoded).items()} == expected
     assert tuple(detections["bboxes"].shape) == (2, 10, 4)
+    assert (detections["bboxes"][..., :2] <= detections["bboxes"][..., 2:]).all()
     assert detections["labels"].dtype == torch.int64
     assert (detections["scores"].diff(dim=1) <= 0).all()

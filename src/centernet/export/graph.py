@@ -153,10 +153,7 @@ class DetectionGraph(nn.Module):
                     maps[name] = maps[name][:, list(self.labels)]
         if place is not None:
             found = self._to_original(found, *place)
-        boxes = found["bboxes"]
-        first, second = boxes[..., :2], boxes[..., 2:]  # a network may say that a width is negative
-        boxes = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
-        found["bboxes"] = torch.minimum(boxes.clamp(min=0), limits)
+        found["bboxes"] = torch.minimum(found["bboxes"].clamp(min=0), limits)
         tensors = found | maps
         return tuple(tensors[name] for name in metadata.outputs)
 

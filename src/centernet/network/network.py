@@ -234,9 +234,9 @@ class Network(nn.Module):
             labels: of the classes to find; objects of others take none of the K rows. None for all.
 
         Returns:
-            `bboxes` N×K×4 float32 in input pixels, `labels` N×K int64, `scores` N×K float32, best first and calibrated
-            where there is a `calibration`, and the `columns` of other heads. Rows are K even where fewer objects exist:
-            their scores fall towards 0.
+            `bboxes` N×K×4 float32 in input pixels, x1 ≤ x2 and y1 ≤ y2, `labels` N×K int64, `scores` N×K float32, best
+            first and calibrated where there is a `calibration`, and the `columns` of other heads. Rows are K even where
+            fewer objects exist: their scores fall towards 0.
         """
         count = num_detections or self.num_detections or NUM_DETECTIONS
         candidates = max(count, self.num_candidates or 0)
@@ -246,6 +246,8 @@ class Network(nn.Module):
         detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
         for name, head in self.heads.items():
             detections |= self._decode(parts(head), encoded[name], peaks)
+        first, second = detections["bboxes"].split(2, dim=-1)  # a head may say that a width is negative
+        detections["bboxes"] = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
         if detections["scores"] is not peaks.scores:
             detections = order_by_score(detections)
         if self.nms_iou is not None:
