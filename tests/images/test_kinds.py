@@ -81,6 +81,20 @@ def test_a_thumbnail_before_the_image_is_refused_and_smaller_versions_behind_it_
         assert read_image(tmp_path / "behind.tif").shape == (80, 60, 3)
 
 
+@pytest.mark.parametrize("place", [8 + 4, 10**6, 2**32 - 2], ids=["no directory", "beyond the end", "far beyond"])
+def test_a_damaged_directory_within_a_tiff_is_said(tmp_path: Path, place: int) -> None:
+    """The image that a thumbnail stands for is missed; what else an image names is not, but for a word."""
+    for name, reduced in (("photo.tif", 0), ("thumbnail.tif", 1)):
+        info = TiffImagePlugin.ImageFileDirectory_v2()
+        info[254], info[330] = reduced, place
+        info.tagtype[330] = 4
+        Image.fromarray(GRAY).save(tmp_path / name, "TIFF", tiffinfo=info)
+    with pytest.warns(UserWarning, match=r"^\S+photo\.tif: names 1 further image that cannot be read"):
+        assert read_image(tmp_path / "photo.tif").shape == (40, 60, 3)
+    with pytest.raises(ImageError, match=r"thumbnail\.tif: .* a thumbnail of 60×40 pixels, the whole one is damaged"):
+        read_image(tmp_path / "thumbnail.tif")
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.gif", "a.webp", "a.png"])
 def test_further_frames_and_pages_are_said(tmp_path: Path, name: str) -> None:
     others = [Image.fromarray(GRAY + 20 * i) for i in (1, 2)]
@@ -96,7 +110,7 @@ def test_further_frames_and_pages_are_said(tmp_path: Path, name: str) -> None:
 def test_what_many_images_of_a_folder_lack_is_said_once(tmp_path: Path) -> None:
     for i in range(5):
         frames = [Image.fromarray(GRAY + 20 * j) for j in range(i + 1, i + 3)]
-        Image.fromarray(GRAY).save(tmp_path / f"{i}.gif", save_all=True, append_images=frames)
+        Image.fromarray(GRAY).save(tmp_path / f"{i * 'x'}{i}.gif", save_all=True, append_images=frames)
         _write_bands(tmp_path / f"{i}.tif", np.zeros((40, 60, 4), np.uint8), None)
     with pytest.warns(UserWarning) as said:
         assert len(list(frames_of(tmp_path))) == 10

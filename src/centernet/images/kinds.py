@@ -53,7 +53,8 @@ def raw_problem(name: str, file: str | io.BytesIO) -> str | None:
         kind = next((kind for at, mark, kind in _SIGNATURES if head[at:].startswith(mark)), None)
         if kind is None and not head.startswith(_TIFF):
             return None
-        first, *others = _directories(stream) if kind is None else [{}]
+        directories, damaged = _directories(stream) if kind is None else ([{}], 0)
+    first, *others = directories
     sizes = [(int(tags.get(_WIDTH, 0)), int(tags.get(_HEIGHT, 0))) for tags in (first, *others)]
     largest = max(sizes, key=lambda size: size[0] * size[1])
     shown = f"; all that could be read of it is a preview of {sizes[0][0]}×{sizes[0][1]} pixels" if first else ""
@@ -71,6 +72,9 @@ def raw_problem(name: str, file: str | io.BytesIO) -> str | None:
     if largest[0] * largest[1] > sizes[0][0] * sizes[0][1]:
         text = f"its first image is a thumbnail of {sizes[0][0]}×{sizes[0][1]} pixels, the whole one has"
         return f"{name}: {text} {largest[0]}×{largest[1]}; save that as a file of its own, and give it"
+    if damaged and _is_reduced(first):
+        text = f"its first image is a thumbnail of {sizes[0][0]}×{sizes[0][1]} pixels, the whole one is damaged"
+        return f"{name}: {text}; copy or download it again"
     return None
 
 
@@ -78,34 +82,50 @@ def describe_tiff(data: bytes) -> str | None:
     """Return the number of bands and bits of a TIFF that cannot be read; None for any other file."""
     if not data.startswith(_TIFF):
         return None
-    tags = _directories(io.BytesIO(data))[0]
+    tags = _directories(io.BytesIO(data))[0][0]
     bits = _numbers(tags.get(_BITS)) or (1,)
     return f"a TIFF with {int(tags.get(_SAMPLES, 1))} bands of {max(bits)} bits" if tags else None
 
 
-def _directories(stream: BinaryIO) -> list[dict[int, Any]]:
-    """Return the tags of a TIFF's first image, and of those that may be the one that it is a thumbnail of."""
+def _directories(stream: BinaryIO) -> tuple[list[dict[int, Any]], int]:
+    """Return the tags of a TIFF's first image, and of those that may be the one that it is a thumbnail of.
+
+    Beside them how many of the places of the latter hold none.
+    """
     try:
         first, *pages = list(_chain(stream, 0))
     except Exception:  # Pillow raises whatever the damaged bytes lead to; reading the image says it
-        return [{}]
-    others = pages if int(first.get(_SUBFILE, 0)) & 1 else []  # else they are pages of their own
+        return [{}], 0
+    others, damaged = pages if _is_reduced(first) else [], 0  # else they are pages of their own
     for place in _numbers(first.get(_SUBFILES))[:_PAGES]:
         try:
-            others += _chain(stream, place)
+            found = list(_chain(stream, place))
         except Exception:
-            continue
-    return [first, *others]
+            found = []
+        others += (whole := [tags for tags in found if tags.get(_WIDTH) and tags.get(_HEIGHT)])
+        damaged += not whole or len(whole) < len(found)
+    return [first, *others], damaged
+
+
+def _is_reduced(tags: dict[int, Any]) -> bool:
+    return bool(int(tags.get(_SUBFILE, 0)) & 1)
 
 
 def _chain(stream: BinaryIO, place: int) -> Iterator[dict[int, Any]]:
     """Yield the tags of the directories that follow one another from a place on; 0 for the file's first."""
+    end = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     head = stream.read(8)
-    directory = ImageFileDirectory_v2(head + stream.read(8) if head[2] == 43 else head)  # BigTIFF's is longer
+    large = head[2:4] in (b"\x2b\0", b"\0\x2b")  # BigTIFF, whose head, counts and entries are longer
+    directory = ImageFileDirectory_v2(head + stream.read(8) if large else head)
+    number, entry = (8, 20) if large else (2, 12)
     place, seen = place or directory.next, set[int]()
     while place and place not in seen and len(seen) < _PAGES:
         seen.add(place)
+        stream.seek(place)
+        count = int.from_bytes(stream.read(number), "little" if head.startswith(b"II") else "big")
+        if place + number + count * entry > end:  # Pillow would warn, of no file
+            raise ValueError("a directory beyond the end of the file")
         stream.seek(place)
         directory.load(stream)
         yield {tag: directory.get(tag) for tag in directory}
@@ -153,12 +173,26 @@ def left_unread(image: Image.Image) -> tuple[str, ...]:
         which = "a band" if bands == 1 else f"{bands} bands"
         text = f"has {which} beside its colours that the file does not declare to be alpha (ExtraSamples)"
         found.append(f"{text}; the colours alone are looked at")
+    if image.format == "TIFF" and (damaged := _damaged(image)):
+        found.append(f"names {damaged} further image{'s' * (damaged > 1)} that cannot be read, as from a damaged file")
     if image.format in ("GIF", "WEBP", "PNG", "TIFF", "HEIF") and getattr(image, "is_animated", False):
         number = _pages(image) if image.format == "TIFF" else int(getattr(image, "n_frames", 1))
         if number > 1:
             noun = "pages" if image.format == "TIFF" else "images" if image.format == "HEIF" else "frames"
             found.append(f"has {number} {noun}, of which the first alone is looked at")
     return tuple(found)
+
+
+def _damaged(image: Image.Image) -> int:
+    """Return how many images an opened TIFF names by their places (SubIFDs) that hold none."""
+    stream = getattr(image, "fp", None)
+    if stream is None or _SUBFILES not in getattr(image, "tag_v2", {}):
+        return 0
+    here = stream.tell()
+    try:
+        return _directories(stream)[1]
+    finally:
+        stream.seek(here)
 
 
 def _pages(image: Image.Image) -> int:

@@ -208,7 +208,7 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
             orientation = orientation_of(image)
             turned = 5 <= orientation <= 8 and image.format != "TIFF"  # whose size Pillow gives turned already
             size_hw, jpeg = (width, height) if turned else (height, width), image.format in ("JPEG", "MPO")
-            notes = () if jpeg else tuple(f"{name}: {text}" for text in left_unread(image))
+            notes = () if jpeg else left_unread(image)
             windowed = image.format if orientation == 1 and _is_plain(image) else None
             return _Header(size_hw, orientation, jpeg, notes=notes, windowed=windowed)
     except UnidentifiedImageError:
