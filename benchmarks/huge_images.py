@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,8 @@ FILES = {  # name: driver and options of GDAL
 }
 
 
-def make(folder: Path, images: Path, side: int) -> None:
-    """Write the files that are not there yet."""
+def make(folder: Path, images: Path, side: int, names: Iterable[str]) -> None:
+    """Write the files that are not there yet; the others are made of the strips."""
     import cv2
     import rasterio
     import rasterio.shutil
@@ -50,7 +51,8 @@ def make(folder: Path, images: Path, side: int) -> None:
                 band = np.concatenate([cells[place % len(cells)] for place in places], axis=1)
                 band = band[: side - row, :side].transpose(2, 0, 1)
                 file.write(band, window=((row, row + band.shape[1]), (0, side)))
-    for name, (driver, options) in FILES.items():
+    for name in names:
+        driver, options = FILES[name]
         if not (folder / name).is_file():
             rasterio.shutil.copy(first, folder / name, driver=driver, **options)
 
@@ -78,7 +80,7 @@ def main() -> None:
     parser.add_argument("--measure", choices=("windows", "whole"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure is None:
-        make(given.folder, given.images, given.side)
+        make(given.folder, given.images, given.side, given.only)
     for name in given.only:
         path = given.folder / name
         if given.measure is not None:
