@@ -95,7 +95,7 @@ def find_peaks_of_levels(
     cells = values.shape[2]
     flat = values.flatten(1)
     number = min(num_peaks, flat.shape[1])
-    rows = F.pad(flat, (0, -flat.shape[1] % ROW + number * ROW), value=-torch.inf).reshape(len(flat), -1, ROW)
+    rows = F.pad(flat, (0, -flat.shape[1] % ROW + number * ROW), value=-torch.inf).reshape(flat.shape[0], -1, ROW)
     _, row = rows.amax(dim=2).topk(number, dim=1)
     candidates = rows.gather(1, row.unsqueeze(2).expand(-1, -1, ROW))
     best, place = candidates.flatten(1).topk(number, dim=1)
