@@ -14,7 +14,8 @@ import centernet
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
-    *("extras", "boxes", "configuration", "calibration", "column", "fonts", "drawing", "detections", "images"),
+    *("extras", "text", "documents", "archives", "boxes", "configuration", "trust", "calibration", "column", "fonts"),
+    *("drawing", "detections", "images"),
     *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "training", "models"),
     "cli",
 )
@@ -24,8 +25,9 @@ PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home
 ABOVE_ALL = {"__init__", "__main__", "testing"}  # may import any room
 FORMER = {"models/backbones.py", "models/heads.py", "models/necks.py", "inference/drawing.py"}  # addresses of before
 WITHOUT_TORCH = (
-    *("extras", "boxes", "calibration", "column", "fonts", "drawing", "detections", "images", "annotations"),
-    *("tracking", "evaluation", "data", "inference"),
+    *("extras", "text", "documents", "archives", "boxes", "trust", "calibration", "column", "fonts", "drawing"),
+    *("detections",),
+    *("images", "annotations", "tracking", "evaluation", "data", "inference"),
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's
     *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading"),

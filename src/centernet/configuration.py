@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from centernet.documents import DEPTH, NODES, DocumentError, check_yaml_text, read_yaml_text
 from centernet.extras import require
 
 PACKAGED = Path(__file__).resolve().parent / "weights"
@@ -49,8 +50,8 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"configuration {path} does not exist")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = read_yaml_text(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding, too
         raise ValueError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__}, not a mapping with a `model` section")
@@ -59,15 +60,26 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Copy mappings to dicts and sequences to lists, all the way down, those of OmegaConf and jsonargparse too."""
+    """Copy mappings to dicts and sequences to lists, all the way down, those of OmegaConf and jsonargparse too.
+
+    Values that hold themselves, or one another again and again, are a DocumentError, as are too many and too deep ones.
+    """
+    return _plain(value, [NODES], DEPTH)
+
+
+def _plain(value: Any, left: list[int], depth: int) -> Any:
+    left[0] -= 1
+    if left[0] < 0 or depth < 0:
+        text = f"stands for more than {NODES:,} values" if depth >= 0 else f"is nested more than {DEPTH} deep"
+        raise DocumentError(f"the configuration {text}, or holds itself")
     if hasattr(value, "as_dict"):  # jsonargparse's Namespace
         value = value.as_dict()
     if isinstance(value, Mapping):
-        return {str(key): plain(value[key]) for key in value}
+        return {str(key): _plain(value[key], left, depth - 1) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [plain(item) for item in value]
+        return [_plain(item, left, depth - 1) for item in value]
     if hasattr(value, "__dataclass_fields__"):
-        return {key: plain(getattr(value, key)) for key in value.__dataclass_fields__}
+        return {key: _plain(getattr(value, key), left, depth - 1) for key in value.__dataclass_fields__}
     if isinstance(value, PathLike):
         return str(value)
     return copy.copy(value)
@@ -105,7 +117,7 @@ def override(content: dict[str, Any], text: str) -> None:
         node = node.setdefault(name, {}) if isinstance(node, dict) else None
         if not isinstance(node, dict):
             raise ValueError(f"override {text!r}: {'.'.join(path[: i + 1])} is no section")
-    node[last] = yaml.safe_load(value)
+    node[last] = read_yaml_text(value)
 
 
 def make_parser(parts: Mapping[str, Iterable[str]], *, exit_on_error: bool = False, **options: Any) -> Any:
@@ -130,7 +142,12 @@ def make_parser(parts: Mapping[str, Iterable[str]], *, exit_on_error: bool = Fal
             return super().error(with_nearest_option(explain(message, parts), known), ex)
 
     load = jsonargparse.get_loader("yaml")
-    jsonargparse.set_loader(MODE, lambda text: with_current_names(load(text)), exceptions=(yaml.YAMLError,))
+
+    def load_within_limits(text: str) -> Any:
+        check_yaml_text(text)
+        return with_current_names(load(text))
+
+    jsonargparse.set_loader(MODE, load_within_limits, exceptions=(yaml.YAMLError, DocumentError))
     return Parser(exit_on_error=exit_on_error, parser_mode=MODE, **options)
 
 

@@ -7,7 +7,6 @@ in memory.
 from __future__ import annotations
 
 import csv
-import json
 import re
 import zlib
 from collections.abc import Collection
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 from xml.parsers import expat
 
-import yaml
-
+from ..documents import read_json_text, read_yaml_text
 from ..images import IMAGE_SUFFIXES
 from .json_stream import opened_plain
 from .text import number_or_none
@@ -203,8 +201,8 @@ def _judge_json(path: Path) -> Content:
             return Content("broken", EMPTY)
         if len(data) < _WHOLE:
             try:
-                json.loads(data.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:
+                read_json_text(data.decode("utf-8-sig"))
+            except ValueError as error:
                 return Content("broken", f"not valid JSON ({error})")
         first = last = data
         while len(data) == _WHOLE:
@@ -241,8 +239,8 @@ def _judge_yaml(path: Path) -> Content:
     with path.open("rb") as file:
         data = file.read(_WHOLE)
     try:
-        content = yaml.load(data.decode("utf-8-sig"), Loader=yaml.BaseLoader)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        content = read_yaml_text(data.decode("utf-8-sig"), texts=True)
+    except ValueError as error:
         return Content("broken", f"not valid YAML ({' '.join(str(error).split())})")
     if isinstance(content, dict) and "names" in content:
         return Content("settings", "YOLO's data.yaml")

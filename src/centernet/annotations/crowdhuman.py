@@ -6,10 +6,10 @@ Boxes are ``[x, y, width, height]`` counted from 0; that of a full body (`fbox`)
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from ..documents import read_json_text
 from .problems import DataError, Reports, UnknownKeys, opening, with_nearest
 from .rows import BoxRows, RowList
 from .text import json_box
@@ -52,8 +52,8 @@ def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> tuple[
 def _entry(text: bytes, where: str, path: Path, report: Reports) -> dict[str, Any] | None:
     """The object of a line; None after a wrong one was reported."""
     try:
-        entry = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        entry = read_json_text(text)
+    except ValueError as error:
         report(path, "unreadable-annotation", f"{where} is not valid JSON ({error}); the sample is left out")
         return None
     name = entry.get("ID") if isinstance(entry, dict) else None

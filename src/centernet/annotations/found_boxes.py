@@ -6,7 +6,6 @@ Each kind is read whole, or refused with the file and the line: a program wrote 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..boxes import cxcywh_to_xyxy, xywh_to_xyxy
+from ..documents import read_json_file, read_json_text
 from .json_stream import opened_text
 from .problems import DataError, opening
 from .text import number, text_lines
@@ -187,8 +187,8 @@ def load_json(path: Path) -> Any:
     """Return what a JSON file holds, perhaps a compressed one."""
     try:
         with opened_text(path) as file:
-            return json.load(file)
-    except (ValueError, RecursionError) as error:
+            return read_json_file(file)
+    except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
 
 
@@ -280,7 +280,7 @@ def read_odgt(path: Path) -> FoundBoxes:
             continue
         where = f"{path}: line {place}"
         try:
-            entry = json.loads(line)
+            entry = read_json_text(line)
             name, boxes = str(entry["ID"]), [[*box["box"], box["score"]] for box in entry["dtboxes"]]
             kinds = [str(box.get("tag", "person")) for box in entry["dtboxes"]]
         except (ValueError, KeyError, TypeError, AttributeError) as error:

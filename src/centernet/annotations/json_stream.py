@@ -12,6 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
+from ..documents import read_json_file
 from .problems import note_read
 
 _CHUNK = 1 << 20  # characters that are read at once
@@ -25,7 +26,7 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
     Yields:
         (key, place in the list, entry) of each entry of a list; (key, None, []) at the beginning of a list, and
         (key, None, value) of any other value. Of a file that holds something else, ("", None, that) in the end.
-        Errors are those of `json.load`.
+        Errors are those of `centernet.documents.read_json_file`.
     """
     try:
         with opened_text(path) as file:
@@ -33,7 +34,7 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
         note_read(path)
     except (ValueError, RecursionError):
         with opened_text(path) as file:  # for the place and the words of the error
-            yield "", None, json.load(file)
+            yield "", None, read_json_file(file)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ ground truth counts, else the newest. Tasks without one, and skipped ones, are i
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..documents import read_json_text
 from ..images import IMAGE_SUFFIXES
 from .listed import ListedImages
 from .problems import DataError, Reports, opening, read_bytes
@@ -51,8 +51,8 @@ def read_label_studio(path: Path, report: Reports, *, image_key: str | None = No
     with opening(path, "annotations"):
         data = read_bytes(path)
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        content = read_json_text(data)
+    except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error}); export it again") from error
     entries = content if isinstance(content, list) else [content]
     wrong = next((entry for entry in entries if not isinstance(entry, dict)), None) if entries else "an empty list"

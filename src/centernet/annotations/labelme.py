@@ -8,7 +8,6 @@ converters have it. X-AnyLabeling's ``difficult`` marks objects to ignore.
 
 from __future__ import annotations
 
-import json
 import math
 import posixpath
 from collections import Counter
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..documents import read_json_text
 from .listed import ListedImages
 from .problems import Reports, UnknownKeys, note_read
 from .shapes import Box, around
@@ -45,8 +45,8 @@ def read_labelme(root: Path, files: Iterable[Path], report: Reports) -> LabelmeF
     reader = _Reader(root, report)
     for path in files:
         try:
-            content = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            content = read_json_text(path.read_bytes())
+        except (OSError, ValueError) as error:
             report(path, "unreadable-annotation", f"is not valid JSON ({error}); the sample is left out")
             continue
         if is_labelme(content):

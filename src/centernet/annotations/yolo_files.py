@@ -6,15 +6,13 @@ These are Ultralytics' ``data.yaml``, Darknet's ``obj.data`` (as CVAT writes it 
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from ..documents import read_json_text, read_yaml_text
 from .problems import DataError, Reports, check_class_names, opening, read_bytes
 from .text import text_lines
 
@@ -71,8 +69,8 @@ def read_yaml(path: Path) -> Any:
     with opening(path, "data"):
         data = path.read_bytes()
     try:
-        return yaml.load(data.decode("utf-8-sig"), Loader=yaml.BaseLoader)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        return read_yaml_text(data.decode("utf-8-sig"), texts=True)
+    except ValueError as error:
         raise DataError(f"{path}: not valid YAML ({error})") from error
 
 
@@ -176,10 +174,10 @@ def compare_notes(file: DataFile, report: Reports) -> None:
     if not path.is_file():
         return
     try:
-        content = json.loads(read_bytes(path).decode("utf-8-sig"))
+        content = read_json_text(read_bytes(path).decode("utf-8-sig"))
         entries = content["categories"]
         noted = [str(entry["name"]) for entry in sorted(entries, key=lambda entry: int(entry["id"]))]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return
     if noted and noted != list(file.names):
         text = f"its categories are {', '.join(noted)}, those of {file.path.name} {', '.join(file.names)}"

@@ -169,6 +169,15 @@ def add_options(
         parser.add_argument(option, dest=name, default=argparse.SUPPRESS, help=text, **settings)
 
 
+def add_trust(parser: argparse._ActionsContainer) -> None:
+    """Add --trust."""
+    text = (
+        "run what the model file brings: modules of classes of its own, machine code (a compiled .pt2), operations of "
+        "other libraries; only for files whose author you trust"
+    )
+    parser.add_argument("--trust", action="store_true", default=argparse.SUPPRESS, help=text)
+
+
 def add_old_name(parser: argparse._ActionsContainer, option: str, **settings: Any) -> None:
     """Add a former name of an option, which is still understood but not shown."""
     parser.add_argument(option, help=argparse.SUPPRESS, default=argparse.SUPPRESS, **settings)

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from centernet.annotations.problems import DataError
 from centernet.configuration import plain
+from centernet.documents import read_yaml_text
 from centernet.network.build import without_start
 from centernet.network.network import Network
 from centernet.training import given as options, resuming
 from centernet.training.given import Difference, differences
+from centernet.trust import Door, Trust, texts_of, through
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Beginning:
 
     Attributes:
         config: every value that is used: what was given, then what the checkpoint has, then defaults.
+        trust: what models of this run may name: what the configuration does, or anything.
+        door: that of the checkpoint; None without one.
 
     Raises:
         FileNotFoundError, ValueError: the file or the option that is wrong.
@@ -52,6 +54,10 @@ class Beginning:
             config.ckpt_path = str(resuming.newest_checkpoint(Path(config.output), run_name(config)))
             config.resume = False  # a run that is trained by the saved configuration begins anew
             logger.info("resume: %s", config.ckpt_path)
+        given = plain(parser.parse_args(arguments, defaults=False))
+        self.trust: Trust = bool(config.trust) or texts_of(given)
+        config.trust = False  # said of this run's files alone
+        self.door: Door | None = None
         self.source = self._file()
         self.checkpoint = None if self.source is None else resuming.open_checkpoint(self.source)
         if self.checkpoint is None or not self.checkpoint.get("hyper_parameters"):
@@ -60,8 +66,9 @@ class Beginning:
             f"to train another model from its weights, where they fit: centernet fit … --start_from {self.source}, "
             "without --ckpt_path or --resume"
         )
-        given = plain(parser.parse_args(arguments, defaults=False))
-        self._take_over(parser, arguments, given)
+        self.door = Door(str(self.source), self.trust)
+        with through(self.door):
+            self._take_over(parser, arguments, given)
 
     def _refuse_two(self, arguments: Sequence[str]) -> None:
         config = self.config
@@ -76,7 +83,7 @@ class Beginning:
             )
 
     def _file(self) -> Path | None:
-        """Return the checkpoint; None where there is none, or Lightning fetches it."""
+        """Return the checkpoint, of an address the file that was fetched from it; None where there is none."""
         path = self.config.ckpt_path
         if not path:
             if self.command == "validate" and not self.config.start_from:
@@ -86,8 +93,11 @@ class Beginning:
             return None
         if str(path) in _WORDS:
             raise ValueError(f"--ckpt_path {path}: give the path of a checkpoint; fit finds the newest by --resume")
-        if "://" in str(path) or str(path).startswith("registry:") or Path(path).is_dir():
-            return None
+        if "://" in str(path):
+            self.config.ckpt_path = str(resuming.fetched_checkpoint(str(path)))
+            return Path(self.config.ckpt_path)
+        if str(path).startswith("registry:") or Path(path).is_dir():
+            raise ValueError(f"--ckpt_path {path}: is no file; give the .ckpt file itself, or its address (https://…)")
         return Path(path)
 
     def _take_over(self, parser: Any, arguments: Sequence[str], given: dict[str, Any]) -> None:
@@ -95,14 +105,17 @@ class Beginning:
         assert checkpoint is not None and source is not None
         section = options.model_section(checkpoint, given.get("model", {}), source, self.advice)
         recorded = options.recorded_configuration(checkpoint)
+        assert self.door is not None
+        self.door.check_all(options.recorded_model(checkpoint), "model")
         own = parser.parse_object({"model": options.recorded_model(checkpoint)}, self.config)
         sections = {"model": section}
         if self.command == "fit":
             sections |= options.resumed_sections(recorded, given, plain(self.config))
         if given.get("data", {}).get("batch_size") == "auto":  # found once, by the run that goes on
             sections.setdefault("data", {})["batch_size"] = recorded.get("data", {}).get("batch_size", "auto")
+        self.door.check_all(sections)
         self.config = parser.parse_object(sections, self.config)
-        used = yaml.safe_load(parser.dump(self.config, skip_unset=False))
+        used = read_yaml_text(parser.dump(self.config, skip_unset=False))
         if self.command == "validate":
             options.check_validation(arguments, recorded, used, source)
         self.found = differences(without_start(own.model), without_start(self.config.model), "model")

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from centernet.cli.arguments import OptionType, add_old_name, add_options, command_parser, given_options, positive
+from centernet.cli.arguments import (
+    OptionType,
+    add_old_name,
+    add_options,
+    add_trust,
+    command_parser,
+    given_options,
+    positive,
+)
 from centernet.inference.benchmark import benchmark
 
 EPILOG = """examples:
@@ -45,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="what `centernet detect --model` takes")
     types: dict[str, OptionType] = {"rounds": positive, "batch_size": positive, "threads": positive, "images": Path}
     add_options(parser, benchmark, ["images", "rounds", "batch_size", "threads", "device"], types=types)
+    add_trust(parser)
     add_old_name(parser, "--peer", action="append")
     text = "folder for benchmark.json; default: none is written"
     parser.add_argument("--output", type=Path, metavar="DIR", help=text)

@@ -14,6 +14,7 @@ from typing import Any
 from centernet.cli.arguments import (
     add_old_name,
     add_options,
+    add_trust,
     command_parser,
     fraction,
     given_options,
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(
             f"{given.model}: is an exported file already; give the checkpoint (.ckpt) that it was made from"
         )
-    network = load_network(given.model)
+    network = load_network(given.model, trust=getattr(given, "trust", False))
     if given.input_size is not None:
         network.preprocessing = replace(network.preprocessing, size=tuple(given.input_size))
     name = Path(given.model).stem + ("_int8" if options.precision == "int8" else "") + FORMATS[format].suffix
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     path = export(network, given.output or Path(name), options, format=format)
     if given.annotations is not None:
         dataset = COCO(given.annotations, given.images)
-        before, after = (accuracy(form, dataset).stats["AP"] for form in (network, path))
+        before, after = (accuracy(form, dataset, trust=form is path).stats["AP"] for form in (network, path))
         change = f"{before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})"
         print(f"AP on {len(dataset)} images: {change}")
     beside = (path.with_suffix(suffix) for suffix in FORMATS[format].beside)
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--raw-maps", nargs="?", choices=("too", "only"), metavar="only", default=argparse.SUPPRESS, help=text
     )
+    add_trust(parser)
     add_old_name(parser, "--no-raw-maps", dest="raw_maps", action="store_false")
     add_options(parser, ExportOptions, ("input_type",))
     precision = parser.add_mutually_exclusive_group()

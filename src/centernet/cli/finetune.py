@@ -15,6 +15,7 @@ from centernet.cli.arguments import (
     OptionType,
     add_data_options,
     add_options,
+    add_trust,
     command_parser,
     data_options,
     given_options,
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     add_data_options(parser)
     types: dict[str, OptionType] = {"epochs": positive, "batch_size": positive, "model": str}
     add_options(parser, finetuning, ("model", "epochs", "size", "batch_size", "workers"), types=types)
+    add_trust(parser)
     parser.set_defaults(workers=min(2, (os.cpu_count() or 1) - 1))
     parser.add_argument("--output", type=Path, default=Path("runs/finetune"), help="folder for all that is written")
     parser.add_argument("--dry-run", action="store_true", help="write the configuration, and stop there")
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
 
     from centernet.cli import fit
 
-    run = fit.run(["--config", str(path), "--output", str(given.output)], "fit")
+    trusted = ["--trust"] * hasattr(given, "trust")
+
+    run = fit.run(["--config", str(path), "--output", str(given.output), *trusted], "fit")
     print(f"next:\n  centernet detect IMAGES --model {run.checkpoint}")
     return 0

@@ -36,6 +36,7 @@ from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetectio
 from centernet.training.display import Display, Introduction
 from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
 from centernet.training.resuming import Interrupted, checkpoints, command_to_go_on
+from centernet.trust import through
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +99,9 @@ class Run:
         self.config = parser.parse_args(self.arguments)
         begin = Beginning(parser, self.arguments, self.config, command)
         self.config = begin.config
+        self.trust = begin.trust
         pl.seed_everything(self.config.seed_everything, workers=True)
-        with begin.explaining():
+        with begin.explaining(), through(begin.door):
             made = parser.instantiate(self.config)
         self.model: CenterNet = made.model
         self.model.describe(plain(self.config.model))
@@ -122,7 +124,7 @@ class Run:
     def fit(self) -> None:
         """Train, and log the figures, the folder and the checkpoint that is the result."""
         if self.config.start_from is not None and self.config.ckpt_path is None:  # a run that goes on has its weights
-            start_from(self.model.network, self.config.start_from)
+            start_from(self.model.network, self.config.start_from, trust=self.trust)
         self.datamodule.check_objects()
         with self._interruption():
             self.trainer.fit(self.model, self.datamodule, **self._method_arguments())
@@ -154,7 +156,7 @@ class Run:
                 "to compare detections with; `centernet check` shows what was read"
             )
         start = self.config.start_from if self.config.ckpt_path is None else None
-        if start is not None and (anew := start_from(self.model.network, start)):
+        if start is not None and (anew := start_from(self.model.network, start, trust=self.trust)):
             raise ValueError(
                 f"validate: the weights of {start} do not fit the model wholly ({anew[0]} would be untrained); give a "
                 "checkpoint of this model by --ckpt_path"
@@ -280,6 +282,8 @@ def _parser(command: Command) -> Any:
     parser.add_argument("--overfit-one-batch", action="store_true", help=text)
     text = "Begin with the weights of a model: coco-lite, voc-lite, a folder or a .ckpt; what does not fit begins anew."
     parser.add_argument("--start_from", type=str | None, default=None, help=text)
+    text = "Run modules of classes of its own that a checkpoint names; only where you trust its author."
+    parser.add_argument("--trust", action="store_true", help=text)
     text = "Go on with the newest checkpoint of the run of this name under --output."
     parser.add_argument("--resume", action="store_true", help=text)
     text = (

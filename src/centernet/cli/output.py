@@ -15,6 +15,7 @@ import cv2
 from centernet.cli.arguments import (
     OptionType,
     add_options,
+    add_trust,
     choice_list,
     fraction,
     parameter_texts,
@@ -56,6 +57,7 @@ def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
     ):
         parser.add_argument(f"--{name}", help=texts[name], default=argparse.SUPPRESS, **settings)  # type: ignore[arg-type]
     add_options(parser, Detector, ["tile_overlap", "max_memory", "device", "threads"], types=types)
+    add_trust(parser)
 
 
 def add_output_options(

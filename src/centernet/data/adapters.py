@@ -15,11 +15,12 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
-import yaml
 
 from .. import boxes as box_ops
 from ..annotations.problems import DataError
+from ..documents import read_yaml_text
 from ..images import Preprocessing
+from ..trust import current_door, through
 from .sample import Sample
 from .transforms import Resize, Transform
 
@@ -106,18 +107,21 @@ def _library(name: str, install: str) -> ModuleType:
 
 
 def _build(transforms: Pipeline, library: ModuleType) -> Any:
+    door = current_door()
     if isinstance(transforms, str):
         path = Path(transforms)
+        door = None if door is None or transforms in door.named else door  # who names the file trusts what is in it
         try:
-            transforms = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            transforms = read_yaml_text(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read as a YAML list of transforms ({error})") from error
     if not isinstance(transforms, list):
         raise DataError(f"transforms: expected a list of {{class_path, init_args}}, got {transforms!r:.100}")
     for place, spec in enumerate(transforms):
         if not _is_spec(spec):
             raise DataError(f"transforms[{place}]: expected {{class_path, init_args}}, got {spec!r:.100}")
-    return _instance(transforms, library, "transforms")
+    with through(door):
+        return _instance(transforms, library, "transforms")
 
 
 def _is_spec(value: Any) -> bool:
@@ -135,13 +139,19 @@ def _instance(value: Any, library: ModuleType, where: str) -> Any:
         raise DataError(f"{where}: unknown key {', '.join(sorted(unknown))}; expected class_path and init_args")
     given = value.get("init_args") or {}
     arguments = {key: _instance(item, library, f"{where}.{key}") for key, item in given.items()}
-    module, _, name = value["class_path"].rpartition(".")
+    path = str(value["class_path"])
+    module, _, name = path.rpartition(".")
+    door = current_door()
+    if door is not None:
+        door.check(path, where)
     try:
         made = getattr(importlib.import_module(module) if module else library, name)
     except (ImportError, AttributeError) as error:
         nearest = difflib.get_close_matches(name, dir(library), n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise DataError(f"{where}: no class {value['class_path']} in {module or library.__name__}{hint}") from error
+    if door is not None:
+        door.check_found(path if module else f"{library.__name__}.{name}", made)
     try:
         return made(**arguments)
     except (TypeError, ValueError) as error:

@@ -6,7 +6,6 @@ may be wholly hidden behind others, so the truth should be full bodies; read it 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from centernet.annotations.crowdhuman import BOX_KEYS
 from centernet.boxes import xywh_to_xyxy
+from centernet.documents import read_json_text
 
 from .collecting import Bools, Collected, EvaluationResult, Evaluator, Floats, ImageColumns, text_table
 
@@ -159,7 +159,7 @@ def _lines(path: str | Path) -> dict[str, tuple[int, dict[str, Any]]]:
         if not text.strip():
             continue
         try:
-            entry = json.loads(text)
+            entry = read_json_text(text)
         except ValueError as error:
             raise ValueError(f"{path}: line {line} is not JSON: {error}") from error
         if not isinstance(entry, dict) or "ID" not in entry:

@@ -52,12 +52,12 @@ class Difference:
         return ", ".join(parts + [f"{self.unmatched} detections without a partner"] * bool(self.unmatched))
 
 
-def accuracy(model: Any, dataset: DetectionDataset) -> CocoResult:
+def accuracy(model: Any, dataset: DetectionDataset, *, trust: bool = False) -> CocoResult:
     """Compute COCO's figures of whatever `Detector` opens on a labelled data set, by the path of a user's images.
 
-    A data set whose classes are not the model's, in this order, is a ValueError.
+    `trust` is that of `Detector`. A data set whose classes are not the model's, in this order, is a ValueError.
     """
-    detector = Detector(model, score_threshold=0.0, batch_size=1)
+    detector = Detector(model, score_threshold=0.0, batch_size=1, trust=trust)
     if detector.class_names and tuple(detector.class_names) != tuple(dataset.class_names):
         raise ValueError(
             f"the model's classes ({', '.join(detector.class_names[:5])}, …) are not those of the data set "
@@ -112,7 +112,7 @@ def check_file(path: Path, network: Network, prepared: Prepared) -> None:
 
     A float32 file whose detections, or raw maps where it has these alone, are not the network's is a ValueError.
     """
-    runtime: Any = open_file(path, device="cpu")
+    runtime: Any = open_file(path, device="cpu", trust=True)  # it was written a moment ago, by this process
     reference, metadata = TorchRuntime(detached(network)), runtime.metadata
     exact = metadata.precision == "float32"
     for count, size in _trials(runtime, prepared.sample_hw):

@@ -95,6 +95,7 @@ def benchmark(
     batch_size: int = 8,
     threads: int | None = None,
     device: str | None = None,
+    trust: bool = False,
 ) -> SpeedReport:
     """Measure models beside one another, in turns, so that what else the machine does falls on all of them.
 
@@ -105,6 +106,7 @@ def benchmark(
         batch_size: for the figures in images a second.
         threads: of the networks; default: the environment's OMP_NUM_THREADS, else that of each runtime.
         device: where they run ("cpu", "cuda"); default: a GPU where there is one, for torch's files.
+        trust: as of `Detector`.
     """
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder if images is None else images)
@@ -114,7 +116,7 @@ def benchmark(
         measured = []
         for name in models:
             before = _resident()
-            detector = Detector(name, threads=threads, device=device, batch_size=batch_size)
+            detector = Detector(name, threads=threads, device=device, batch_size=batch_size, trust=trust)
             detector(files[0])
             measured.append(_Measured(detector, _resident() - before if before else None))
         for i in range(rounds + 3):  # three to warm up

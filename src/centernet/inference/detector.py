@@ -24,6 +24,7 @@ from centernet.inference.results import to_detections
 from centernet.inference.sources import ErrorHandler, Frame, Item, Source, SourceError, SourceLike, open_source
 from centernet.inference.thresholds import class_labels, suited, thresholds
 from centernet.inference.tiling import merge, tiles
+from centernet.trust import Trust
 
 MATTERS = 0.05
 """Score below which nobody lacks an object."""
@@ -67,6 +68,8 @@ class Detector:
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
         max_memory: gigabytes that one large image may take with `tile` or `region`, where the whole has to be decoded
             or is drawn on.
+        trust: run what the model file brings: the modules of classes of its own that it names, machine code (a compiled
+            ``.pt2``) and operations of other libraries. Only for files whose author you trust.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no model that can be opened, a device that is not there, or an option
@@ -93,6 +96,7 @@ class Detector:
         tile: bool | int | tuple[int, int] = False,
         tile_overlap: float = 0.25,
         max_memory: float = 4.0,
+        trust: Trust = False,
     ) -> None:
         counts = {"num_detections": num_detections, "batch_size": batch_size, "threads": threads}
         for key, value, right, expected in (
@@ -105,7 +109,7 @@ class Detector:
         self.bgr = bgr
         self.region = None if region is None else _region(region)
         self.name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
-        self.runtime: Runtime = open_runtime(model, device=device, threads=threads)
+        self.runtime: Runtime = open_runtime(model, device=device, threads=threads, trust=trust)
         self.score_threshold = thresholds(score_threshold, self.runtime)
         own, most = (getattr(self.runtime, name, None) for name in ("num_detections", "most_detections"))
         self.num_detections, self.batch_size = num_detections or own or NUM_DETECTIONS, batch_size

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from centernet.extras import require
 from centernet.images import Preprocessing
 from centernet.inference.devices import device_name, missing_device
+from centernet.inference.inspection import check_onnx
 from centernet.inference.model_metadata import INPUT, KEY, ModelMetadata
 
 PRECISIONS = {"float32": "f32", "float16": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -148,6 +149,7 @@ def open_session(path: Path, *, device: str | None = None, threads: int | None =
     # Threads that have nothing to do sleep, and leave the cores to the reading of the next images.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = _providers(device, onnxruntime.get_available_providers())
+    check_onnx(path)
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
     except Exception as error:  # its exceptions have no common base but this

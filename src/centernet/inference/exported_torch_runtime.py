@@ -5,7 +5,6 @@ torch is imported when one is opened, not before; nothing else of training is ne
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import sys
@@ -13,14 +12,19 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from centernet.archives import ADVICE, UntrustedFileError, check_archive
+from centernet.documents import read_json_text
 from centernet.extras import require
+from centernet.inference import inspection
 from centernet.inference.devices import torch_device
 from centernet.inference.exported import ExportedRuntime, read_metadata, unreadable
 from centernet.inference.model_metadata import KEY, ModelMetadata
 from centernet.inference.torch_runtime import best_device, torch_threads
+from centernet.trust import Trust
 
 if TYPE_CHECKING:
     import torch
@@ -36,19 +40,29 @@ X86_INSTRUCTIONS = {"AVX2", "AVX512", "AVX512_VNNI", "AMX_TILE"}
 class ExportedTorchRuntime(ExportedRuntime):
     """Runs what `centernet export` wrote for torch: TorchScript (``.pt``), or a program or compiled package (``.pt2``).
 
-    Open only what you trust: the programs in it are run, those of a package as machine code. A package runs on the
-    device that it was compiled for; others by default on a GPU where there is one.
+    A package is machine code, and opened only where `trust` is True; programs are where all their operations are
+    torch's and none reaches beyond them. A package runs on the device that it was compiled for; others by default on a
+    GPU where there is one.
     """
 
-    def __init__(self, path: Path, *, device: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, device: str | None = None, threads: int | None = None, trust: Trust = False
+    ) -> None:
         self._torch = require("torch", f"running {path.name}")
         super().__init__(path, device=device, threads=threads)
         is_script = path.suffix.lower() == ".pt"
+        self.trust = trust is True
         package = None if is_script else _read_archive(path)
+        if not self.trust:
+            _check_content(path, is_script, is_package=package is not None)
         with quietly():
             opened = _open_program(path, device, is_script) if package is None else _open_package(path, device, package)
         self.module, self.metadata, self._place = opened
         self.one_size = not is_script
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {"device": self.device, "threads": self.threads, "trust": self.trust}
+        return partial(type(self), **options), (self.path.absolute(),)
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the program. A ``.pt2`` takes inputs of one size, which is checked: machine code would not notice."""
@@ -68,14 +82,30 @@ Opened = tuple[Any, ModelMetadata, "torch.device"]
 """The program of a file, its metadata, and the device that it runs on."""
 
 
+def _check_content(path: Path, is_script: bool, *, is_package: bool) -> None:
+    """Raise a ValueError where opening a file would run more than torch's own operations."""
+    if is_package:
+        raise UntrustedFileError(
+            f"{path}: a compiled package (AOTInductor) is machine code, which runs with all your rights; {ADVICE}"
+        )
+    try:
+        inspection.check_torchscript(path) if is_script else inspection.check_program(path)
+    except UntrustedFileError:
+        raise
+    except Exception as error:  # also what the decompression of a broken archive raises
+        raise unreadable(path, error, "a TorchScript file" if is_script else "a program of torch.export") from error
+
+
 def _read_archive(path: Path) -> dict[str, str] | None:
     """Compare an archive's checksums, and return what a package states of itself; None where it has no machine code."""
+    if zipfile.is_zipfile(path):
+        check_archive(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # code in which a bit has changed would be run all the same
             parts = [name for name in archive.namelist() if name.partition("/")[2].startswith(PACKAGE)]
             texts = [archive.read(name) for name in parts if name.endswith("_metadata.json")][:1]
-            said = json.loads(texts[0]) if texts else {}
+            said = read_json_text(texts[0]) if texts else {}
     except Exception as error:  # also what the decompression of a broken archive raises
         raise unreadable(path, error, "a .pt2 archive") from error
     if damaged is not None or not isinstance(said, dict):

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from centernet.calibration import Calibration
 from centernet.detections import Column
+from centernet.documents import read_json_text
 from centernet.images import Preprocessing
 
 KEY = "centernet"
@@ -103,7 +104,7 @@ class ModelMetadata:
             return ValueError(f"{source}: the metadata {KEY!r} {text}; export the model again")
 
         try:
-            values = json.loads(text)
+            values = read_json_text(text)
         except ValueError as error:
             raise wrong(f"is no JSON ({error})") from error
         version = values.pop("version", None) if isinstance(values, dict) else None

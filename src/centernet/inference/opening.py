@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,10 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from centernet.archives import check_archive
 from centernet.configuration import PACKAGED
 from centernet.images import Preprocessing
 from centernet.inference.devices import device_name
 from centernet.inference.foreign import ADVICE, SUFFIXES, describe_foreign
+from centernet.trust import Trust
 
 RUNTIMES = {
     ".onnx": ("exported", "OnnxRuntime", "ONNX"),
@@ -27,6 +30,8 @@ RUNTIMES = {
     ".ckpt": ("torch_runtime", "load_model", "a checkpoint of `centernet fit`"),
 }
 """Suffix of a model file → the module of this room that is imported for it, the name there, and its format."""
+
+_CAN_RUN_CODE = (".pt2", ".pt", ".ckpt")
 
 GRAPH = "model.onnx"
 """The file in the folder of a packaged model that is opened where torch isn't installed."""
@@ -59,7 +64,7 @@ class Runtime(Protocol):
         """
 
 
-def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) -> Runtime:
+def open_runtime(model: Any, *, device: Any = None, threads: int | None = None, trust: Trust = False) -> Runtime:
     """Open a model as a runtime; only what that one needs is imported.
 
     Args:
@@ -68,6 +73,8 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) 
         device: where to run: a name ("cpu", "cuda:0", "mps", or as the runtime has it), the number of a GPU or a
             `torch.device`; None for its default.
         threads: of the network; None for OMP_NUM_THREADS or the runtime's default.
+        trust: run what a file brings: machine code (a compiled ``.pt2``), operations of other libraries, and the
+            modules of classes that it names; or the class paths that it may name.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no such file or name; a file that cannot be opened, with why, and what
@@ -76,7 +83,7 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) 
     """
     device = device_name(device)
     if isinstance(model, (str, os.PathLike)):
-        runtime = open_file(Path(model), device=device, threads=threads)
+        runtime = open_file(Path(model), device=device, threads=threads, trust=trust)
         if not getattr(getattr(runtime, "metadata", None), "decoded", True):
             text = "has the raw maps alone, for programs that decode themselves; export it without --raw-maps only"
             raise ValueError(f"{model}: {text} to find objects with it here")
@@ -92,7 +99,7 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None) 
     raise TypeError(f"expected {expected}, got {type(model).__name__}")
 
 
-def open_file(path: Path, *, device: Any = None, threads: int | None = None) -> Runtime:
+def open_file(path: Path, *, device: Any = None, threads: int | None = None, trust: Trust = False) -> Runtime:
     """Open a model by its file, folder or name, as `open_runtime` does; also a file without a decode."""
     suffix = path.suffix.lower()
     graph = PACKAGED / path.name / GRAPH
@@ -104,7 +111,9 @@ def open_file(path: Path, *, device: Any = None, threads: int | None = None) -> 
     if path.is_dir() or not suffix:  # a folder, or the name of a model that comes with the package
         from centernet.inference.torch_runtime import load_model
 
-        return load_model(path, device=device, threads=threads)
+        return load_model(path, device=device, threads=threads, trust=trust)
+    if path.is_file() and zipfile.is_zipfile(path):
+        check_archive(path)
     if path.is_file() and (foreign := describe_foreign(path)) is not None:
         raise ValueError(f"{path}: is {foreign}" + f"; {ADVICE}" * (";" not in foreign))
     if suffix not in RUNTIMES:
@@ -116,5 +125,6 @@ def open_file(path: Path, *, device: Any = None, threads: int | None = None) -> 
         raise FileNotFoundError(f"{path}: no such model file; {fit if suffix == '.ckpt' else export}")
     module, name, _ = RUNTIMES[suffix]
     open_file = getattr(import_module(f"centernet.inference.{module}"), name)
-    runtime: Runtime = open_file(path, device=device, threads=threads)
+    options = {"trust": trust} if suffix in _CAN_RUN_CODE else {}
+    runtime: Runtime = open_file(path, device=device, threads=threads, **options)
     return runtime

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from centernet.extras import require
 from centernet.inference.devices import torch_device
+from centernet.trust import Trust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ class TorchRuntime:
         device: where to run; None for where the model is. One that is not there is a ValueError.
         threads: of the network; None for torch's setting.
         path: of the file that the model is from, by which it is opened again in another process.
+        trust: with which it was opened.
     """
 
     def __init__(
@@ -40,13 +42,14 @@ class TorchRuntime:
         device: str | None = None,
         threads: int | None = None,
         path: Path | None = None,
+        trust: Trust = False,
     ) -> None:
         self._torch = require("torch", "running a PyTorch model")
         self.model: Any = model if device is None else model.to(torch_device(device))
-        self.device, self.threads, self.path = device, threads, path
+        self.device, self.threads, self.path, self.trust = device, threads, path, trust
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options: dict[str, Any] = {"device": self.device, "threads": self.threads}
+        options: dict[str, Any] = {"device": self.device, "threads": self.threads, "trust": self.trust}
         if self.path is None:
             return partial(TorchRuntime, **options), (self.model,)
         return partial(load_model, **options), (self.path.absolute() if self.path.exists() else self.path,)
@@ -83,16 +86,19 @@ def to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
     }
 
 
-def load_model(path: Path, *, device: str | None = None, threads: int | None = None) -> TorchRuntime:
+def load_model(
+    path: Path, *, device: str | None = None, threads: int | None = None, trust: Trust = False
+) -> TorchRuntime:
     """Open a checkpoint, a folder that `save_pretrained` wrote, or a model of the package by its name.
 
-    Other arguments as of `TorchRuntime`, but that without a device a GPU is used where there is one.
+    Other arguments as of `TorchRuntime` and `load_network`, but that without a device a GPU is used where there is one.
     """
     require("torch", f"the model {path.name}")
     from centernet.network import load_network
 
     place = str(torch_device(device or best_device()))  # a wrong name is told before the model is read
-    return TorchRuntime(load_network(path), device=place, threads=threads, path=path)
+    network = load_network(path, trust=trust)
+    return TorchRuntime(network, device=place, threads=threads, path=path, trust=trust)
 
 
 def best_device() -> str:

@@ -26,6 +26,7 @@ from centernet.network.tensor_files import read_checkpoint
 from centernet.network.weights import load_network, network_of_checkpoint, save_network
 from centernet.training.module import DetectionModule
 from centernet.training.validation import Validation
+from centernet.trust import Trust
 
 
 def build_centernet(config: str | PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> CenterNet:
@@ -203,6 +204,7 @@ class CenterNet(DetectionModule):
         map_location: torch.device | str | None = None,
         *,
         strict: bool = True,
+        trust: Trust = False,
         **parts: Any,
     ) -> CenterNet:
         """Make a model with the weights and the configuration of a Lightning checkpoint; no config is needed beside it.
@@ -211,33 +213,40 @@ class CenterNet(DetectionModule):
             checkpoint_path: a file that `fit` wrote.
             map_location: where its tensors go.
             strict: every tensor of the network must be in the file, and the other way round.
+            trust: as of `from_pretrained`.
             parts: constructor arguments, for a model that was not built from a configuration.
 
         Raises:
-            FileNotFoundError, ValueError: the file, and what is wrong with it.
+            FileNotFoundError, ValueError: the file, and what is wrong with it; a class that it may not name.
         """
         checkpoint = read_checkpoint(checkpoint_path, map_location)
         if parts:
             network = Network(**parts)
             network.load_state_dict(checkpoint["state_dict"], strict=strict)
         else:
-            network = network_of_checkpoint(checkpoint, checkpoint_path, strict=strict)
+            network = network_of_checkpoint(checkpoint, checkpoint_path, strict=strict, trust=trust)
         if map_location is not None:
             network.to(map_location)
         return cls.of(network).eval()
 
     @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], *, revision: str | None = None) -> CenterNet:
+    def from_pretrained(
+        cls, name: str | PathLike[str], *, revision: str | None = None, trust: Trust = False
+    ) -> CenterNet:
         """Load a trained model: one that comes with the package, a folder, or a repository of the Hugging Face Hub.
 
         Args:
             name: `coco-lite`, `voc-lite`, a folder that `save_pretrained` wrote, or a Hub id such as `user/model`.
             revision: branch, tag or commit on the Hub.
+            trust: True imports, and so runs, whatever module the model names for a class of its own; or the class
+                paths that it may name. Without it parts of this package are built, and classes that the program has
+                imported already.
 
         Raises:
             FileNotFoundError: there is no such model; the message lists the names.
+            ValueError: what is wrong with it; a class that it may not name.
         """
-        return cls.of(load_network(name, revision=revision)).eval()
+        return cls.of(load_network(name, revision=revision, trust=trust)).eval()
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
         """Write configuration and weights (half precision) to a folder that `from_pretrained` reads."""

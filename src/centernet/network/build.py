@@ -10,6 +10,7 @@ from centernet.configuration import instantiate, override, plain, read_yaml
 from centernet.detections import NUM_DETECTIONS
 from centernet.network import backbones, heads, necks
 from centernet.network.network import Network
+from centernet.trust import Door, through
 
 PARTS = {
     room.__name__.rsplit(".", 1)[1]: [name for name in room.__all__ if name not in ("Backbone", "Neck", "Head")]
@@ -34,10 +35,13 @@ def build_network(config: str | PathLike[str] | Mapping[str, Any], *, overrides:
     return network_of_section(content["model"], source=source)
 
 
-def network_of_section(section: Any, *, source: str = "the hyper-parameters") -> Network:
-    """Build the network of a `model` section; `source` begins the messages."""
+def network_of_section(section: Any, *, source: str = "the hyper-parameters", door: Door | None = None) -> Network:
+    """Build the network of a `model` section; `source` begins the messages, and a door is that of a file's section."""
     network: Network
-    network, used = instantiate(Network, "model", section, PARTS, source=source)
+    if door is not None:
+        door.check_all(plain(section), "model")
+    with through(door):
+        network, used = instantiate(Network, "model", section, PARTS, source=source)
     network.hyper_parameters = used
     return network
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
+
+from centernet.archives import check_archive
+
+_SMALL = 1 << 24
+"""Numbers of a network that no file has to account for."""
 
 
 def read_checkpoint(path: str | PathLike[str], map_location: torch.device | str | None = None) -> dict[str, Any]:
@@ -56,7 +69,35 @@ def read_weights(path: str | PathLike[str]) -> dict[str, Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
+@contextmanager
+def no_larger_than(state: Mapping[str, Tensor], source: str | PathLike[str]) -> Iterator[None]:
+    """Refuse, by a ValueError, to build a network that is much larger than the weights that it is to have.
+
+    What a file says of a network costs it a few bytes, and this machine the memory of all its tensors.
+    """
+    most, built, here = 4 * sum(value.numel() for value in state.values()) + _SMALL, 0, threading.get_ident()
+
+    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal built
+        if tensor is not None and threading.get_ident() == here:
+            built += tensor.numel()
+            if built > most:
+                raise ValueError(
+                    f"{source}: describes a network of more than {most:,} numbers, and its weights are "
+                    f"{(most - _SMALL) // 4:,}; the file is damaged or was tampered with"
+                )
+
+    hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def _load(path: Path, map_location: torch.device | str | None, problem: str, advice: str) -> Any:
+    if zipfile.is_zipfile(path):
+        check_archive(path)
     try:
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
     except Exception as error:

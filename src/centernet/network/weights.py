@@ -19,30 +19,39 @@ from centernet.configuration import PACKAGED, plain, read_yaml
 from centernet.extras import require
 from centernet.network.build import network_of_section, trained_section, without_start
 from centernet.network.network import Network
-from centernet.network.tensor_files import read_checkpoint, read_weights
+from centernet.network.tensor_files import no_larger_than, read_checkpoint, read_weights
+from centernet.trust import Door, Trust
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load_network(
-    source: str | PathLike[str], *, map_location: torch.device | str | None = None, revision: str | None = None
+    source: str | PathLike[str],
+    *,
+    map_location: torch.device | str | None = None,
+    revision: str | None = None,
+    trust: Trust = False,
 ) -> Network:
     """Load a trained network, in evaluation mode.
+
+    Of the classes that it names, parts of this package are built, and those that the program has imported already.
 
     Args:
         source: a checkpoint (``.ckpt``), or what `find_pretrained` takes.
         map_location: where its tensors go; the processor when None.
         revision: branch, tag or commit of a repository on the Hub.
+        trust: True imports, and so runs, whatever module the model names for a class of its own; or the class paths
+            that it may name.
 
     Raises:
         FileNotFoundError: there is no such model.
-        ValueError: the file, and what is wrong with it.
+        ValueError: the file, and what is wrong with it; an `UntrustedClassError` where it names another class.
     """
     if _is_checkpoint(source):
-        network = network_of_checkpoint(read_checkpoint(source, map_location), source)
+        network = network_of_checkpoint(read_checkpoint(source, map_location), source, trust=trust)
     else:
-        network = _network_of_folder(find_pretrained(source, revision=revision))
+        network = _network_of_folder(find_pretrained(source, revision=revision), trust)
     if map_location is not None:
         network.to(map_location)
     return network.eval()
@@ -53,21 +62,31 @@ def _is_checkpoint(source: str | PathLike[str]) -> bool:
 
 
 def network_of_checkpoint(
-    checkpoint: Mapping[str, Any], source: str | PathLike[str], *, strict: bool = True
+    checkpoint: Mapping[str, Any], source: str | PathLike[str], *, strict: bool = True, trust: Trust = False
 ) -> Network:
     """Build the network that a checkpoint describes, with its weights; a ValueError where it holds no configuration.
 
-    `source` names it in messages.
+    `source` names it in messages; `trust` is that of `load_network`.
     """
-    network = network_of_section(_section_of_checkpoint(checkpoint, source), source="the checkpoint's hyper-parameters")
-    network.load_state_dict(checkpoint["state_dict"], strict=strict)
+    section = _section_of_checkpoint(checkpoint, source)
+    door = Door(str(source), trust)
+    state = checkpoint["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{source}: its `state_dict` holds more than tensors by name; did `centernet fit` write it?")
+    with no_larger_than(state, source):
+        network = network_of_section(section, source="the checkpoint's hyper-parameters", door=door)
+    try:
+        network.load_state_dict(state, strict=strict)
+    except RuntimeError as error:  # torch's, of many lines
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        raise ValueError(f"{source}: its weights do not fit the model that it describes: {lines[0][:300]}") from error
     return network
 
 
 def _section_of_checkpoint(checkpoint: Mapping[str, Any], source: str | PathLike[str]) -> dict[str, Any]:
     """Return the `model` section in a checkpoint, without the weights that its training began with."""
     section = checkpoint.get("hyper_parameters") or {}
-    if "backbone" not in section:
+    if not isinstance(section, dict) or "backbone" not in section:
         raise ValueError(
             f"{source}: the checkpoint holds no configuration of a CenterNet; it was not built by "
             "build_centernet or `centernet fit`: give backbone=, neck=, heads= and num_classes= to "
@@ -83,7 +102,14 @@ def model_section(source: str | PathLike[str]) -> dict[str, Any]:
     """
     if _is_checkpoint(source):
         return _section_of_checkpoint(read_checkpoint(source), source)
-    return trained_section(read_yaml(find_pretrained(source) / CONFIG)["model"])
+    return _section_of_folder(find_pretrained(source))
+
+
+def _section_of_folder(folder: Path) -> dict[str, Any]:
+    section = read_yaml(folder / CONFIG).get("model")
+    if not isinstance(section, dict):
+        raise ValueError(f"{folder / CONFIG}: has no section `model`; was it written by model.save_pretrained?")
+    return trained_section(section)
 
 
 def recorded_figures(source: str | PathLike[str]) -> dict[str, float] | None:
@@ -155,10 +181,16 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     return path
 
 
-def _network_of_folder(folder: Path) -> Network:
-    section = trained_section(read_yaml(folder / CONFIG)["model"])
-    network = network_of_section(section, source=str(folder / CONFIG))
-    missing, unexpected = network.load_state_dict(read_weights(folder / WEIGHTS), strict=False)
+def _network_of_folder(folder: Path, trust: Trust) -> Network:
+    section = _section_of_folder(folder)
+    state = read_weights(folder / WEIGHTS)
+    with no_larger_than(state, folder / CONFIG):
+        network = network_of_section(section, source=str(folder / CONFIG), door=Door(str(folder / CONFIG), trust))
+    try:
+        missing, unexpected = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        raise ValueError(f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {lines[0][:300]}") from error
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise ValueError(

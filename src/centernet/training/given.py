@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-import yaml
-
 from centernet.configuration import plain, with_current_names, with_current_paths
+from centernet.documents import read_yaml_text
 from centernet.network.build import trained_section, without_start
 from centernet.network.network import Network
 
@@ -197,7 +196,7 @@ def check_optimizer(
 
 def recorded_configuration(checkpoint: Mapping[str, Any]) -> Values:
     """Return every value that the run of a checkpoint used; empty where it was not written by `centernet fit`."""
-    content = yaml.safe_load(checkpoint.get("config") or "") or {}
+    content = read_yaml_text(str(checkpoint.get("config") or "")) or {}
     return with_current_names(content) if isinstance(content, dict) else {}
 
 

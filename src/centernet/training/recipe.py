@@ -14,6 +14,7 @@ from centernet.data import DetectionDataset
 from centernet.data.detect_format import Source
 from centernet.data.setting_aside import Parts, set_aside, write_lists
 from centernet.network.weights import model_section
+from centernet.trust import Door
 
 SIZES = (320, 384, 448, 512)
 IMAGE_PASSES = 10_000
@@ -29,6 +30,7 @@ def finetuning(
     size: int | None = None,
     batch_size: int = 16,
     workers: int = 2,
+    trust: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """Write the configuration that `fit` trains: the trained model's parts, the data's classes, a short schedule.
 
@@ -41,17 +43,20 @@ def finetuning(
         size: side of the network's input, a multiple of 32; by the sizes of the objects when None.
         batch_size: images of a step.
         workers: processes that read.
+        trust: take over the names of classes, and with them of modules that are imported, that are not this package's.
 
     Returns:
         The configuration, and a line that says what was found and chosen.
 
     Raises:
         DataError: the data have no training images with objects.
+        ValueError: the model names a class that is not this package's, without `trust`.
     """
     sides = _object_sides(dataset)
     if not sides.size:
         raise DataError(f"{source.path}: no object in its {len(dataset)} training images; `centernet check` says why")
     section, names = model_section(model), dataset.class_names
+    Door(str(model), trust).check_all(section, "model")
     side = size or _input_size(sides)
     section["class_names"], section["num_classes"] = list(names), None
     section["num_detections"] = section["calibration"] = None  # as the new data need it

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import torch
+
+from centernet.extras import require
 from centernet.network.tensor_files import read_checkpoint
+
+logger = logging.getLogger(__name__)
 
 _LAST = "last.ckpt"
 
@@ -59,6 +67,33 @@ def open_checkpoint(path: Path) -> dict[str, Any]:
         if not beside:
             raise
         raise ValueError(f"{error} Beside it: {', '.join(beside)} (--ckpt_path)") from error
+
+
+def fetched_checkpoint(address: str) -> Path:
+    """Download a checkpoint into torch's folder of them, and return the file, which is read as any other.
+
+    Args:
+        address: http or https, or what fsspec opens (s3://…, gs://…).
+
+    Raises:
+        ValueError: it cannot be downloaded.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = Path(urlsplit(address).path).name or "checkpoint.ckpt"
+    path = folder / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{name}"
+    try:
+        if urlsplit(address).scheme in ("http", "https"):
+            torch.hub.download_url_to_file(address, str(path), progress=False)
+        else:
+            fsspec = require("fsspec", f"a checkpoint at {urlsplit(address).scheme}://")
+            fsspec.open(address).fs.get(address, str(path))
+    except ImportError:
+        raise
+    except Exception as error:  # urllib and fsspec have many
+        raise ValueError(f"{address}: the checkpoint cannot be downloaded ({error}); give it as a file") from error
+    logger.info("downloaded: %s", path)
+    return path
 
 
 def check_unfinished(checkpoint: Mapping[str, Any], source: Path, max_epochs: int | None, max_steps: int) -> None:

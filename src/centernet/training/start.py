@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from centernet.network import Network, load_network
+from centernet.trust import Trust
 
 logger = logging.getLogger(__name__)
 
 
-def start_from(network: Network, source: str | PathLike[str]) -> list[str]:
+def start_from(network: Network, source: str | PathLike[str], *, trust: Trust = False) -> list[str]:
     """Give a network the weights of a trained one, wherever both have a tensor of the same name and shape.
 
     Of the head that finds peaks, classes that both know by name keep their weights, and the others begin anew. What
@@ -23,6 +24,7 @@ def start_from(network: Network, source: str | PathLike[str]) -> list[str]:
     Args:
         network: to be trained; with `class_names`, else its classes begin anew.
         source: a checkpoint (``.ckpt``), a folder of `save_pretrained`, or the name of a model in the package.
+        trust: as of `centernet.network.load_network`.
 
     Returns:
         Names of the tensors that begin anew, wholly or for some classes.
@@ -31,7 +33,7 @@ def start_from(network: Network, source: str | PathLike[str]) -> list[str]:
         FileNotFoundError: there is no such model.
         ValueError: nothing of its backbone fits.
     """
-    other = load_network(source)
+    other = load_network(source, trust=trust)
     for name in ("mean", "std"):
         had, now = (getattr(part.preprocessing, name) for part in (other, network))
         if tuple(had) != tuple(now):

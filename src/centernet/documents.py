@@ -1,0 +1,114 @@
+"""The one door for YAML and JSON that others may have written: what would grow without end is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any
+
+import yaml
+
+DEPTH = 100
+"""Lists and mappings in one another that a YAML file may have."""
+
+NODES = 1_000_000
+"""Values that a YAML file may stand for, aliases counted as often as they are used."""
+
+
+class DocumentError(ValueError):
+    """A text is no YAML or JSON, or one that would take too much memory; the message lacks its name."""
+
+
+class _Limits:
+    """Part of a loader of YAML that refuses deep nesting, and aliases that stand for too much."""
+
+    _level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._level += 1
+        if self._level > DEPTH:
+            raise DocumentError(f"has more than {DEPTH} lists and mappings in one another")
+        node = super().compose_node(parent, index)  # type: ignore[misc]
+        self._level -= 1
+        return node
+
+    def compose_document(self) -> Any:
+        node = super().compose_document()  # type: ignore[misc]
+        _count(node, {})
+        return node
+
+
+class _Safe(_Limits, yaml.SafeLoader):
+    pass
+
+
+class _Texts(_Limits, yaml.BaseLoader):
+    pass
+
+
+def read_yaml_text(text: str | bytes, *, texts: bool = False) -> Any:
+    """Return the content of a YAML text, read by the safe loader.
+
+    Args:
+        text: of one document.
+        texts: leave all values as texts.
+
+    Raises:
+        DocumentError: it is no YAML, nested deeper than `DEPTH`, stands for more than `NODES` values, or a part of it
+            holds itself.
+    """
+    try:
+        return yaml.load(text, Loader=_Texts if texts else _Safe)
+    except DocumentError:
+        raise
+    except RecursionError as error:
+        raise DocumentError(f"has more than {DEPTH} lists and mappings in one another") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, LookupError) as error:
+        raise DocumentError(str(error)) from error  # of a date or number that is none, the constructor's own error
+
+
+def check_yaml_text(text: str) -> None:
+    """Raise a DocumentError where a YAML text that another loader is to read goes beyond a limit."""
+    if not any(mark in text for mark in "[{:-"):
+        return
+    try:
+        yaml.compose(text, Loader=_Safe)
+    except RecursionError as error:
+        raise DocumentError(f"has more than {DEPTH} lists and mappings in one another") from error
+    except yaml.YAMLError:  # which the other loader tells
+        return
+
+
+def read_json_text(text: str | bytes) -> Any:
+    """Return the content of a JSON text; a DocumentError where it is none, or nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise DocumentError("has too many lists and objects in one another to be read") from error
+    except ValueError as error:
+        raise DocumentError(str(error)) from error
+
+
+def read_json_file(file: IO[Any]) -> Any:
+    """Return the content of an open JSON file; errors are those of `read_json_text`."""
+    return read_json_text(file.read())
+
+
+def _count(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Return how many values a composed node stands for, and how deep they are in one another."""
+    if (found := known.get(id(node))) is not None:
+        if not found[0]:
+            raise DocumentError("has a part that holds itself")
+        return found
+    known[id(node)] = 0, 0
+    total, deepest = 1, 0
+    parts = node.value if node is not None and isinstance(node.value, list) else ()
+    for part in parts:
+        for one in part if isinstance(part, tuple) else (part,):
+            number, depth = _count(one, known)
+            total, deepest = total + number, max(deepest, depth)
+            if total > NODES:
+                raise DocumentError(f"stands for more than {NODES:,} values, by aliases that are used again and again")
+            if deepest >= DEPTH:
+                raise DocumentError(f"has more than {DEPTH} lists and mappings in one another")
+    known[id(node)] = total, deepest + bool(parts)
+    return known[id(node)]
