@@ -14,7 +14,19 @@ import centernet
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
-    *("extras", "text", "documents", "archives", "boxes", "configuration", "trust", "calibration", "column", "fonts"),
+    *(
+        "extras",
+        "text",
+        "documents",
+        "archives",
+        "files",
+        "boxes",
+        "configuration",
+        "trust",
+        "calibration",
+        "column",
+        "fonts",
+    ),
     *("drawing", "detections", "images"),
     *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "training", "models"),
     "cli",
@@ -25,7 +37,19 @@ PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home
 ABOVE_ALL = {"__init__", "__main__", "testing"}  # may import any room
 FORMER = {"models/backbones.py", "models/heads.py", "models/necks.py", "inference/drawing.py"}  # addresses of before
 WITHOUT_TORCH = (
-    *("extras", "text", "documents", "archives", "boxes", "trust", "calibration", "column", "fonts", "drawing"),
+    *(
+        "extras",
+        "text",
+        "documents",
+        "archives",
+        "files",
+        "boxes",
+        "trust",
+        "calibration",
+        "column",
+        "fonts",
+        "drawing",
+    ),
     *("detections",),
     *("images", "annotations", "tracking", "evaluation", "data", "inference"),
 )

@@ -76,7 +76,7 @@ def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
 def test_a_package_of_another_machine_is_refused(key: str, tmp_path: Path) -> None:
     path = package(tmp_path / "model.pt2", HERE | {key: "abacus"})
     with pytest.raises(ValueError, match=rf"model\.pt2: was compiled for another machine .*abacus.*{sys.platform}"):
-        Detector(path)
+        Detector(path, trust=True)
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="about processors of the kind x86")
@@ -88,26 +88,26 @@ def test_a_package_for_instructions_that_are_not_there_is_refused(
     monkeypatch.setattr(cpu_vec_isa, "x86_isa_checker", lambda: ["avx2", "avx512"])
     path = package(tmp_path / "model.pt2", HERE | {"AOTI_CPU_ISA": "AVX512 AVX512_VNNI"})
     with pytest.raises(ValueError, match=r"another machine .*this processor has no AVX512_VNNI"):
-        Detector(path)
+        Detector(path, trust=True)
     path = package(tmp_path / "model.pt2", HERE | {"AOTI_CPU_ISA": "AVX2"})
     with pytest.raises(ValueError, match="cannot be opened as a package of AOTInductor"):  # there is no code in it
-        Detector(path)
+        Detector(path, trust=True)
 
 
 def test_a_package_is_bound_to_its_device(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"compiled for the device 'cpu' and cannot run on 'cuda:0'|device 'cuda:0': .* no such device"
     ):
-        Detector(package(tmp_path / "model.pt2"), device="cuda:0")
+        Detector(package(tmp_path / "model.pt2"), device="cuda:0", trust=True)
 
 
 def test_a_foreign_package_is_named(tmp_path: Path) -> None:
     path = package(tmp_path / "model.pt2", {"AOTI_DEVICE_KEY": "cpu"})
     with pytest.raises(ValueError, match=r"model\.pt2: .* another program wrote it"):
-        Detector(path)
+        Detector(path, trust=True)
     path = package(tmp_path / "model.pt2", HERE | {"centernet": "{}"})
     with pytest.raises(ValueError, match=r"model\.pt2: the metadata"):
-        Detector(path)
+        Detector(path, trust=True)
 
 
 def test_code_in_which_a_bit_has_changed_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,14 +116,14 @@ def test_code_in_which_a_bit_has_changed_is_not_run(tmp_path: Path, monkeypatch:
     path = tmp_path / "changed.pt2"
     path.write_bytes(content.replace(b"machine code", b"machine cOde", 1))
     with pytest.raises(ValueError, match=r"changed\.pt2: cannot be opened .*wrapper\.so is damaged"):
-        Detector(path)
+        Detector(path, trust=True)
     for share in (0.3, 0.9, 0.999):
         path.write_bytes(content[: int(share * len(content))])
         with pytest.raises(ValueError, match=r"changed\.pt2: cannot be opened .* is the file whole"):
-            Detector(path)
+            Detector(path, trust=True)
 
 
 @pytest.mark.parametrize("said", [[], "cpu", None])
 def test_a_package_that_says_nothing_sensible_is_refused(said: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model\.pt2: cannot be opened .* is the file whole"):
-        Detector(package(tmp_path / "model.pt2", said))
+        Detector(package(tmp_path / "model.pt2", said), trust=True)

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from xml.parsers import expat
 
 from ..documents import read_json_text, read_yaml_text
+from ..files import open_file
 from ..images import IMAGE_SUFFIXES
 from .json_stream import opened_plain
 from .text import number_or_none
@@ -50,7 +51,7 @@ def judge(path: Path) -> Content:
     try:
         if name.endswith((".json", ".ipynb", ".geojson")) or (".json" in name and ".gz" in name):
             return _judge_json(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(_HEAD)
     except (OSError, EOFError, zlib.error) as error:
         return Content("broken", f"cannot be read ({error})")
@@ -163,7 +164,7 @@ def _judge_xml(path: Path, *, strict: bool) -> Content:
 
     parser.StartElementHandler = start
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while data := file.read(_HEAD):
                 parser.Parse(data, False)
                 if len(tags) >= 200:
@@ -236,7 +237,7 @@ def _judge_keys(found: Collection[str], form: str) -> Content:
 
 
 def _judge_yaml(path: Path) -> Content:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         data = file.read(_WHOLE)
     try:
         content = read_yaml_text(data.decode("utf-8-sig"), texts=True)

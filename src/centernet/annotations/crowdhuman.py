@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..documents import read_json_text
+from ..files import read_file
 from .problems import DataError, Reports, UnknownKeys, opening, with_nearest
 from .rows import BoxRows, RowList
 from .text import json_box
@@ -28,7 +29,7 @@ def read_crowdhuman(path: Path, report: Reports, *, box: str = "full") -> tuple[
     rows = RowList()
     keys = UnknownKeys(["tag", "extra", "head_attr", "ignore", *BOX_KEYS.values()])
     with opening(path, "annotations"):
-        texts = path.read_bytes().split(b"\n")
+        texts = read_file(path).split(b"\n")
     for line, text in enumerate(texts, start=1):
         entry = _entry(text, f"line {line}", path, report) if text.strip() else None
         if entry is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..documents import read_json_file
+from ..files import open_file
 from .problems import note_read
 
 _CHUNK = 1 << 20  # characters that are read at once
@@ -40,7 +41,7 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
 @contextmanager
 def opened_plain(path: Path) -> Iterator[Any]:
     """Open the bytes of a file, or those that it has compressed (gzip), whatever its name."""
-    with path.open("rb") as raw:
+    with open_file(path) as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         yield gzip.GzipFile(fileobj=raw) if packed else raw

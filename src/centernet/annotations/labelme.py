@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..documents import read_json_text
+from ..files import read_file
 from .listed import ListedImages
 from .problems import Reports, UnknownKeys, note_read
 from .shapes import Box, around
@@ -45,7 +46,7 @@ def read_labelme(root: Path, files: Iterable[Path], report: Reports) -> LabelmeF
     reader = _Reader(root, report)
     for path in files:
         try:
-            content = read_json_text(path.read_bytes())
+            content = read_json_text(read_file(path))
         except (OSError, ValueError) as error:
             report(path, "unreadable-annotation", f"is not valid JSON ({error}); the sample is left out")
             continue

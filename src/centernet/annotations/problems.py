@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import read_file
+
 
 class DataWarning(UserWarning):
     """Something in a data set was left out or put right; the message names it."""
@@ -37,7 +39,7 @@ def opening(path: Path, option: str = "") -> Iterator[None]:
 
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a file of annotations, and note that it was read."""
-    data = path.read_bytes()
+    data = read_file(path)
     note_read(path)
     return data
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import open_file
 from .problems import Reports, read_bytes
 
 
@@ -55,7 +56,7 @@ def filled_lines(path: Path) -> dict[int, str]:
 
 def iterate_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a text file as `text_lines` returns them, without holding them all; UTF-16 by its mark too."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(3)
         if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             text = (start + file.read()).decode("utf-16", "replace")

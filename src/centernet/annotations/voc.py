@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
+from ..files import open_file
 from .outlines import turned_box
 from .problems import Reports, read_bytes
 from .text import number
@@ -68,7 +69,7 @@ def read_voc(path: Path, report: Reports) -> VocFile | None:
 def is_voc(path: Path) -> bool:
     """Return True if the root of an XML file is VOC's; only its beginning is read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(1 << 12)
     except OSError:
         return False

@@ -14,6 +14,8 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from ..files import open_file
+
 XML_ERRORS = (ValueError, LookupError, expat.ExpatError)
 """Errors of a file that cannot be parsed; a LookupError is an unknown encoding."""
 
@@ -37,7 +39,7 @@ def read_elements(path: Path) -> Iterator[Element]:
 
     No more than a block of the file and one child are in memory. Errors come when their place is reached.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         encoding = _encoding(file.read(_BLOCK))
         file.seek(0)
         decode = None if encoding is None else codecs.getincrementaldecoder(encoding)().decode

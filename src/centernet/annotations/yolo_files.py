@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..documents import read_json_text, read_yaml_text
+from ..files import read_file
 from .problems import DataError, Reports, check_class_names, opening, read_bytes
 from .text import text_lines
 
@@ -67,7 +68,7 @@ def is_names_file(path: Path) -> bool:
 def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds, with all values as text."""
     with opening(path, "data"):
-        data = path.read_bytes()
+        data = read_file(path)
     try:
         return read_yaml_text(data.decode("utf-8-sig"), texts=True)
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import sys
 import types
@@ -13,6 +14,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from centernet.cli.corrections import answer
 from centernet.configuration import with_nearest_option
+from centernet.images.limits import VARIABLE
 
 OptionType = Callable[[str], Any]
 
@@ -167,6 +169,25 @@ def add_options(
             text += f"; default: {shown}" if not (default is None and "None" in text) else ""
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, dest=name, default=argparse.SUPPRESS, help=text, **settings)
+
+
+def add_max_pixels(parser: argparse._ActionsContainer) -> None:
+    """Add --max-pixels, which holds for all images and videos of the command and of the processes that it starts."""
+    text = "the most pixels of an image or of a frame that are decoded; default: 179 million, with --tile 500 million"
+    parser.add_argument("--max-pixels", type=_pixels, action=_MaxPixels, metavar="N", help=text)
+
+
+class _MaxPixels(argparse.Action):
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        os.environ[VARIABLE] = str(values)
+
+
+def _pixels(text: str) -> float:
+    """Read a number of pixels, such as 250000000, 250e6 or 250M."""
+    value = float(text[:-1]) * 1e6 if text[-1:] in ("M", "m") else float(text)
+    if not value >= 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
 
 
 def add_trust(parser: argparse._ActionsContainer) -> None:

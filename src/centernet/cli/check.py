@@ -12,6 +12,7 @@ from pathlib import Path
 from centernet.cli.arguments import (
     DATA_OPTIONS,
     add_data_options,
+    add_max_pixels,
     add_options,
     command_parser,
     data_options,
@@ -116,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "--read-images", choices=READ_IMAGES, default="all",
         help="none looks at the annotations alone; COCO's images need not be there then",
     )  # fmt: skip
+    add_max_pixels(parser)
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with images")
     parser.add_argument("--fix-report", type=Path, metavar="FILE", help="write all errors and warnings as JSON")
     processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

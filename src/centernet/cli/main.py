@@ -18,6 +18,7 @@ from centernet.cli.corrections import command_of
 from centernet.cli.log import Lines
 from centernet.cli.progress import say
 from centernet.extras import explain
+from centernet.images.limits import VARIABLE
 
 COMMANDS = {
     "fit": "train a model from a configuration",
@@ -82,7 +83,7 @@ def _main(argv: Sequence[str] | None) -> int:
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         print(f"error: unknown command {command!r}{hint} Expected one of {', '.join(COMMANDS)}", file=sys.stderr)
         return USAGE
-    with _plain_messages(debug):
+    with _plain_messages(debug), _own_limit():
         return _run(command, rest, debug=debug)
 
 
@@ -134,6 +135,19 @@ options:
 
 example:
   centernet detect photo.jpg --output found"""
+
+
+@contextmanager
+def _own_limit() -> Iterator[None]:
+    """Forget, after the command, the limit of pixels that it set."""
+    before = os.environ.get(VARIABLE)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import cv2
 
 from centernet.cli.arguments import (
     OptionType,
+    add_max_pixels,
     add_options,
     add_trust,
     choice_list,
@@ -117,6 +118,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=positive, default=1, metavar="N", help=text)
     text = "of a folder, the images in its subfolders too"
     parser.add_argument("--recursive", action="store_true", help=text)
+    add_max_pixels(parser)
     text = "show what is found in a window while it runs; Escape, q or closing it ends the run"
     parser.add_argument("--show", action="store_true", help=text)
 

@@ -22,6 +22,7 @@ from ..annotations.problems import DataError, Problem
 from ..images import ImageError
 from ..images.depth import unstated_range
 from ..images.kinds import left_unread
+from ..images.limits import open_listed
 from .dataset import DetectionDataset
 from .near_duplicates import FINGERPRINT, fingerprint
 from .sample import Pixels
@@ -110,7 +111,7 @@ def _oddities(path: Path) -> list[Problem]:
     """Report an image whose content is of another format than its suffix says, or of which a part is not read."""
     said = Image.registered_extensions().get(path.suffix.lower())
     try:
-        with Image.open(path) as image:
+        with open_listed(path) as image:
             found, problems = image.format, [Problem(str(path), "left-unread", text) for text in left_unread(image)]
     except Exception:  # of an image that is drawn, or that only OpenCV knows
         return []

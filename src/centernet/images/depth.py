@@ -15,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .limits import most_pixels, open_listed
+
 _FULL = 65535.0
 _TOPS = {"u": (255.0, 1023.0, 4095.0, 16383.0, _FULL), "i": (1.0, 255.0, 1023.0, 4095.0, 16383.0, _FULL)}
 _TOPS_OF_FLOATS = (1.0, 255.0, _FULL)
+
+_ROWS = 256
 
 # Tags of TIFF.
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _MAXIMUM, _ORIENTATION = 258, 262, 270, 281, 274
@@ -128,13 +132,17 @@ def to_8_bits(values: NDArray[Any], largest: float | None = None) -> NDArray[np.
         RangeError: they are negative, so that nothing says which of them is black.
     """
     if values.dtype.kind != "u":
-        values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
+        values = np.nan_to_num(values, posinf=0, neginf=0)
         low, peak = float(values.min(initial=0)), float(values.max(initial=0))
         if low < -0.01 * max(peak, 1e-9):
             text = f"its values go from {low:g} to {peak:g}, and nothing says which of them is black"
             raise RangeError(f"{text}; save it with 8 or 16 bits without sign")
     white = white_of(values, largest)
-    return np.round(values.clip(0, white) * (255 / white)).astype(np.uint8)
+    result = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _ROWS):  # double precision takes eight times the memory
+        part = values[top : top + _ROWS].astype(np.float64)
+        result[top : top + _ROWS] = np.round(part.clip(0, white) * (255 / white))
+    return result
 
 
 def white_of(values: NDArray[Any], largest: float | None = None) -> float:
@@ -158,9 +166,9 @@ def white_of(values: NDArray[Any], largest: float | None = None) -> float:
 def unstated_range(source: str) -> str | None:
     """Say by which range the values of an image file are read where the file states none; None where it is plain."""
     try:
-        with Image.open(source) as image:
+        with open_listed(source) as image:
             depth = depth_of(image, source)
-            if depth is None or depth.largest is not None:
+            if depth is None or depth.largest is not None or image.width * image.height > most_pixels():
                 return None
             image.load()
             values = _deep_values(image, source, depth)

@@ -7,6 +7,7 @@ Adobe's DNG specification). Read as plain TIFF they are that preview.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import PurePath
@@ -92,6 +93,31 @@ def _directories(stream: BinaryIO) -> tuple[list[dict[int, Any]], int]:
 
     Beside them how many of the places of the latter hold none.
     """
+def stated_size(head: bytes) -> tuple[int, int] | None:
+    """Return the (height, width) that the beginning of a Radiance, PFM or PAM file states; None for any other file."""
+    if head.startswith(b"#?"):
+        found = re.search(rb"\n-Y\s+(\d{1,9})\s+\+X\s+(\d{1,9})\s", head)
+    elif head.startswith(b"P7"):
+        found = re.search(rb"\nWIDTH\s+(\d{1,9})\s", head)
+        height = re.search(rb"\nHEIGHT\s+(\d{1,9})\s", head)
+        return None if found is None or height is None else (int(height[1]), int(found[1]))
+    else:
+        found = re.match(rb"P[Ff]\s+(\d{1,9})\s+(\d{1,9})\s", head)
+        return None if found is None else (int(found[2]), int(found[1]))
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def tiff_size(data: bytes) -> tuple[int, int] | None:
+    """Return the (height, width) that a TIFF states; None where it states none."""
+    tags = _directories(io.BytesIO(data))[0]
+    try:
+        return int(tags[_HEIGHT]), int(tags[_WIDTH])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _directories(stream: BinaryIO) -> list[dict[int, Any]]:
+    """Return the tags of a TIFF's first image, and of those that may be the one that it is a thumbnail of."""
     try:
         first, *pages = list(_chain(stream, 0))
     except Exception:  # Pillow raises whatever the damaged bytes lead to; reading the image says it

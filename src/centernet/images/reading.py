@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 import re
 import stat
-import struct
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +19,16 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .depth import RangeError, deep_pixels, depth_of, to_8_bits
-from .kinds import describe_tiff, left_unread, raw_problem, register_heif, undeclared_bands
+from .kinds import (
+    describe_tiff,
+    left_unread,
+    raw_problem,
+    register_heif,
+    stated_size,
+    tiff_size,
+    undeclared_bands,
+)
+from .limits import ADVICE as LIMIT_ADVICE, FLOATS, most_pixels, open_listed
 from .opened import ImageError as ImageError, orientation_of, to_rgb, upright
 
 if TYPE_CHECKING:
@@ -112,7 +119,8 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
     palette images become RGB; CMYK is converted; transparent pixels are laid over white; more than 8 bits a channel are
     scaled to 8, from the range that the file states or the smallest that holds them (`centernet.images.depth`). Of
     several frames or pages the first is taken, and of bands that are neither colour nor alpha none, with a warning.
-    HEIC is read where pi-heif is installed (the extra `heif`). Files that Pillow does not know are tried with OpenCV.
+    HEIC is read where pi-heif is installed (the extra `heif`), and by OpenCV what Pillow does not know of Radiance HDR,
+    PFM, PAM and TIFF.
 
     Args:
         source: a path, the bytes of a file, or a binary file object.
@@ -122,7 +130,7 @@ def read_image(source: ImageSource) -> NDArray[np.uint8]:
 
     Raises:
         ImageError: no such file, empty, cut off, not an image, a camera's raw file (its preview is not the photograph),
-            or larger than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
+            or larger than the limit (`centernet.images.limits.most_pixels`).
     """
     return open_image(source).warn().read()[0]
 
@@ -190,8 +198,8 @@ def _lazy(name: str, file: str | io.BytesIO) -> LazyImage:
             header = _read_header(name, file)
         except (ImportError, UnidentifiedImageError) as error:
             raise ImageError(str(error)) if isinstance(error, ImportError) else _explain(name, error) from error
-    decode, most = partial(_decode, name, file, header), 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
-    limit = Limit(most, f"are more than {most:.0f}; if the file is meant, raise PIL.Image.MAX_IMAGE_PIXELS")
+    decode, most = partial(_decode, name, file, header), most_pixels()
+    limit = Limit(most, f"are more than {most:.0f}; {LIMIT_ADVICE}")
     return LazyImage(header.size_hw, decode, header.notes, name, limit, header.windowed)
 
 
@@ -201,7 +209,7 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
         if plain is not None:
             return plain
     try:
-        with _open_with_pillow(file) as image:
+        with open_listed(file) as image:
             if image.format == "TIFF" and (problem := raw_problem(name, file)):
                 raise ImageError(problem)
             width, height = image.size
@@ -215,22 +223,6 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
         raise
     except Exception as error:  # Pillow raises whatever the damaged bytes lead to
         raise _explain(name, error) from error
-
-
-def _open_with_pillow(file: str | io.BytesIO) -> Image.Image:
-    """Open an image, of any size: `LazyImage.limit` is asked before it is decoded."""
-    try:
-        return Image.open(file)
-    except Image.DecompressionBombError:
-        with open(file, "rb") if isinstance(file, str) else io.BytesIO(file.getbuffer()) as stream:
-            start = stream.read(16)
-        if not isinstance(file, str):
-            file.seek(0)
-        for factory, accept in Image.OPEN.values():
-            if accept is not None and accept(start) is True:
-                with suppress(SyntaxError, IndexError, TypeError, struct.error):  # it is of another format
-                    return factory(file, "")  # type: ignore[arg-type] # a path is opened
-        raise
 
 
 def _is_plain(image: Image.Image) -> bool:
@@ -254,7 +246,7 @@ def _read_plain_header(data: memoryview) -> _Header | None:
         if marker in _SEQUENTIAL:
             height, width = (int.from_bytes(data[place + i : place + i + 2], "big") for i in (5, 7))
             known = data[place + 4] == 8 and data[place + 9] in (1, 3)
-            if not known or 0 in (height, width) or height * width > (Image.MAX_IMAGE_PIXELS or math.inf):
+            if not known or 0 in (height, width) or height * width > most_pixels() / 2:
                 return None
             size_hw = height, width
         elif marker == _SCAN:
@@ -304,7 +296,7 @@ def _is_whole(data: memoryview, scan: int) -> bool:
 def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[NDArray[np.uint8], int]:
     """Return the upright pixels, and the factor by which they are reduced."""
     try:
-        with _open_with_pillow(file) as image:
+        with open_listed(file) as image:
             depth = depth_of(image, file)
             reduced = -(-image.width // factor), -(-image.height // factor)
             if factor > 1:
@@ -357,29 +349,40 @@ def _open(source: ImageSource, *, header_only: bool = False) -> tuple[str, str |
 
 
 def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
-    """Read formats that only OpenCV knows (Radiance HDR and float TIFF in colour among them)."""
-    data = Path(file).read_bytes() if isinstance(file, str) else file.getvalue()
-    if not data:
+    """Read formats that only OpenCV knows, floats in colour: Radiance HDR, PFM and TIFF; also PAM."""
+    with open(file, "rb") if isinstance(file, str) else io.BytesIO(file.getbuffer()) as stream:
+        head = stream.read(1 << 12)
+    if not head:
         raise ImageError(f"{name}: the file is empty (0 bytes); copy or download it again")
     if problem := raw_problem(name, file):
         raise ImageError(problem)
-    if data.startswith(_SIGNATURES):  # Pillow's own, but damaged: OpenCV would fill up what is missing without a word
+    if head.startswith(_SIGNATURES):  # Pillow's own, but damaged: OpenCV would fill up what is missing without a word
         raise ImageError(f"{name}: the file is cut off or damaged near its beginning; copy or download it again")
+    data = Path(file).read_bytes() if isinstance(file, str) else file.getvalue()
+    stated, form = stated_size(head), describe_tiff(data)
+    if form is not None:
+        stated = tiff_size(data)
+    if stated is None:
+        raise ImageError(
+            f"{name}: not an image in any known format (it begins with {head[:12]!r}); "
+            "open it in a viewer, and replace or remove it"
+        )
+    (height, width), most = stated, most_pixels() / FLOATS
+    if height * width > most:
+        text = f"{width}×{height} pixels are more than the {most:.0f} that a file of floats may have"
+        raise ImageError(f"{name}: {text}; {LIMIT_ADVICE}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
-    if image is None and (kind := describe_tiff(data)) is not None:
+    if image is None and form is not None:
         text = "cannot be read in this form; is it whole? Save three of its bands as RGB, with 8 or 16 bits"
-        raise ImageError(f"{name}: {kind}, which {text}")
+        raise ImageError(f"{name}: {form}, which {text}")
     if image is None:
-        raise ImageError(
-            f"{name}: not an image in any known format (it begins with {data[:12]!r}); "
-            "open it in a viewer, and replace or remove it"
-        )
-    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise ImageError(f"{name}: cannot be read, as it is cut off or damaged; copy or download it again")
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     if data.startswith(b"#?"):  # Radiance: 1 is white, what is brighter is cut
-        rgb = rgb.clip(0, 1)
+        np.clip(rgb, 0, 1, out=rgb)
     try:
         return rgb.astype(np.uint8, copy=False) if rgb.dtype == np.uint8 else to_8_bits(rgb)
     except RangeError as error:
@@ -392,7 +395,7 @@ def _explain(name: str, error: BaseException) -> ImageError:
     if isinstance(error, RangeError):
         return ImageError(f"{name}: {error}")
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return ImageError(f"{name}: {error}. If the file is meant, raise PIL.Image.MAX_IMAGE_PIXELS")
+        return ImageError(f"{name}: {error}; {LIMIT_ADVICE}")
     if "truncated" in str(error).lower() or isinstance(error, EOFError):
         return ImageError(f"{name}: the file is cut off ({error}); copy or download it again")
     return ImageError(f"{name}: cannot be read ({error}); open it in a viewer, and replace or remove it")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from centernet.images import LazyImage, open_image
+from centernet.images.limits import ADVICE, most_pixels, open_listed
 from centernet.inference.frame import SourceError
 from centernet.inference.shots import Shot
 
@@ -30,9 +31,7 @@ def is_container(head: bytes) -> bool:
 def count_frames(path: Path) -> int:
     """Return the number of frames or pages of an image file; 1 for a still one, 0 for a file that Pillow can't open."""
     try:
-        with Image.open(path) as image:
-            if image.format == "MPEG":  # a video of which Pillow reads the header alone
-                return 0
+        with open_listed(path) as image:
             if image.format == "TIFF":
                 return len(_pages(path))
             if image.format in _FORMATS and getattr(image, "is_animated", False):
@@ -53,7 +52,10 @@ def animation(path: Path) -> Iterator[Shot]:
         yield from _read_pages(path, pages)
         return
     time, count = 0.0, 0
-    with Image.open(path) as image:
+    with open_listed(path) as image:
+        if image.width * image.height > most_pixels():
+            text = f"its frames of {image.width}×{image.height} pixels are more than {most_pixels():.0f}; {ADVICE}"
+            raise SourceError(text)
         first = _before(image)
         number = int(getattr(image, "n_frames", 1)) - first
         try:

@@ -20,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centernet.images import LazyImage
+from centernet.images.limits import ADVICE, most_pixels
 from centernet.inference.frame import SourceError
-from centernet.inference.shots import MOST_PIXELS, Clock, Shot, Video, turned
+from centernet.inference.shots import Clock, Shot, Video, turned
 
 HD = 720
 """Lines from which on players take BT.709's matrix where a file states none, below BT.601's."""
 
+_MAX_INT = 2**63 - 1
 _PLAYLISTS = ("hls", "concat", "dash", "sdp", "imf", "webvtt")  # files of which the images are in others
 _IMAGES = ("image2", "tty", "apng", "gif", "svg", "ico", "brender_pix")  # formats that are no videos to us, or text
 _FULL_RANGE = ("yuvj", "gray")
@@ -44,7 +46,7 @@ def open_video(av: Any, source: Path | str, timeout: float) -> Video:
     with ExitStack() as stack:
         container = stack.enter_context(_opened(av, source, timeout))
         stream = _video_stream(container, source)
-        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        stream.codec_context.options = {"max_pixels": str(int(min(most_pixels(), _MAX_INT)))}
         is_live = not isinstance(source, Path) and container.duration is None
         stream.thread_type = "SLICE" if is_live else "AUTO"  # threads by frames hold several back
         return Video(_shots(av, container, stream, source, stack.pop_all()), is_live)
@@ -115,8 +117,9 @@ def _video_stream(container: Any, source: Path | str) -> Any:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise SourceError(f"there is no video in it that this FFmpeg decodes (it holds {kinds})")
     stream = max(streams, key=lambda s: s.width * s.height)
-    if stream.width * stream.height > MOST_PIXELS:
-        raise SourceError(f"it says that its images have {stream.width}×{stream.height} pixels, which is too many")
+    if stream.width * stream.height > most_pixels():
+        size = f"{stream.width}×{stream.height} pixels"
+        raise SourceError(f"it says that its images have {size}, more than {most_pixels():.0f}; {ADVICE}")
     return stream
 
 

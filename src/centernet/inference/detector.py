@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from centernet.configuration import DEFAULT_MODEL
 from centernet.detections import NUM_DETECTIONS, Column, Detections
 from centernet.images import ImageError
+from centernet.images.limits import ADVICE, most_tiled
 from centernet.images.windows import LARGE, Windows, limited, look_in_tiles
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import read_ahead, read_here
@@ -274,6 +275,9 @@ class Detector:
             views = np.concatenate([whole, grid]) if len(grid) > 1 else whole
         if self.tile is None and self.region is None:
             frame.lazy = look_in_tiles(frame.lazy)
+        elif height * width > most_tiled() and frame.lazy.limit is not None:
+            text = f"{width}×{height} pixels are more than the {most_tiled():.0f} of an image in tiles"
+            raise ImageError(f"{frame.location}: {text}; {ADVICE}")
         elif height * width > LARGE and frame.lazy.limit is not None:
             return _Pending(frame, views)
         x1, y1, x2, y2 = views[0].tolist()

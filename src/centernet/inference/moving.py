@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 
 from centernet.images import LazyImage
+from centernet.images.limits import ADVICE, most_pixels
 from centernet.inference import decoding
 from centernet.inference.animations import animation, count_frames, is_container
 from centernet.inference.frame import Frame, SourceError
@@ -34,7 +36,7 @@ TIMEOUT = 10.0
 """Seconds after which a stream that cannot be opened, or sends nothing, is given up."""
 
 _JPEG = b"\xff\xd8\xff"
-_PLAYLISTS = (b"#EXTM3U", b"ffconcat")
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0\r", b"v=0\n", b"<?xml", b"<MPD", b"[playlist]")
 _STILL = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"crx ", b"jp2 ", b"jpx ")  # brands of ISO's container
 
 
@@ -149,6 +151,11 @@ def _open_with_opencv(source: Path | str | int) -> Video:
     if not capture.isOpened():
         manager.__exit__(None, None, None)
         raise SourceError("")
+    width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > most_pixels():
+        manager.__exit__(None, None, None)
+        text = f"it says that its images have {width}×{height} pixels, more than {most_pixels():.0f}"
+        raise SourceError(f"{text}; {ADVICE}")
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     rate = float(capture.get(cv2.CAP_PROP_FPS))
     clock = Clock(0.0, 1 / rate if 0.01 < rate < 1000 else 0.04)
@@ -169,6 +176,25 @@ def _open_with_opencv(source: Path | str | int) -> Video:
             warnings.warn(f"{text}: {INSTALL}", stacklevel=4)
 
     return Video(shots(), is_live=not is_file and announced <= 0)
+
+
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_VIDEOS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,asf,flv,ogg,ivf,yuv4mpegpipe,mxf,mjpeg,obu,av1"
+_environment = Lock()
+
+
+def _open_file(path: Path) -> cv2.VideoCapture:
+    """Open a file by OpenCV's FFmpeg, so that neither its name nor what is in it leads to other files or addresses."""
+    with _environment:
+        before = os.environ.get(_OPTIONS)
+        os.environ[_OPTIONS] = f"protocol_whitelist;file|format_whitelist;{_VIDEOS}"
+        try:
+            return cv2.VideoCapture(f"file:{os.path.abspath(path)}", cv2.CAP_FFMPEG)
+        finally:
+            if before is None:
+                del os.environ[_OPTIONS]
+            else:
+                os.environ[_OPTIONS] = before
 
 
 def _describe(source: Path | str | int) -> tuple[str, str, str]:
@@ -206,7 +232,7 @@ def _capture(source: Path | str | int) -> Iterator[cv2.VideoCapture]:
             limits = [value for key in keys for value in (key, int(TIMEOUT * 1000))]
             capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
         else:
-            capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+            capture = cv2.VideoCapture(source) if isinstance(source, int) else _open_file(source)
     finally:
         logging.setLogLevel(level)
     try:

@@ -7,14 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from centernet.images import LazyImage
 
 INSTALL = "pip install 'centernet[video]'"
-
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
-"""Images of more pixels are not decoded, as `centernet.images` does not."""
 
 _SEAM = 1.0  # seconds: times that go back further are those of a stream that was joined to another, or began anew
 _LEAST = 1e-3  # seconds between images

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...annotations.cvat import CvatFile, find_subsets, read_cvat
 from ...annotations.problems import DataError, Reports, check_option, with_nearest
+from ...files import open_file
 from ...images import IMAGE_SUFFIXES, ImageError, list_images, natural_order
 from .layout import Folder, find_image_folder
 from .listed import Listed, choose_files
@@ -132,7 +133,7 @@ def find_cvat(path: Path) -> dict[str, dict[str, Any]] | str:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(_HEAD)
     except OSError:
         return b""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...annotations.label_studio import read_label_studio
 from ...annotations.problems import DataError, Reports
+from ...files import open_file
 from .layout import find_image_folder
 from .listed import Listed, choose_files
 
@@ -76,7 +77,7 @@ def _first_keys(path: Path) -> set[bytes]:
     if path.suffix.lower() != ".json":
         return set()
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(1 << 18)
     except OSError:
         return set()

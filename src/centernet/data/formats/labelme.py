@@ -9,6 +9,7 @@ from typing import Any
 
 from ...annotations.labelme import LabelmeFiles, read_labelme
 from ...annotations.problems import DataError, Reports
+from ...files import open_file
 from ...images import walk_files, walk_images
 from .layout import Folder, find_image_folder
 from .listed import Listed, choose_files
@@ -102,7 +103,7 @@ def _keys(path: Path) -> set[bytes]:
     if not missing:
         return set()
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             for _ in range(_BLOCKS):
                 if not missing or not (block := file.read(_BLOCK)):
                     break
