@@ -37,6 +37,22 @@ def csv_cell(text: str) -> str:
     return f"'{text}" if text.lstrip(" \u00a0").startswith(_FORMULA) else text
 
 
+def without_apostrophe(cell: str) -> str:
+    """Return the text that `csv_cell` made a cell of."""
+    return cell[1:] if cell[:1] == "'" and csv_cell(cell[1:]) == cell else cell
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of a file or folder, without what leads elsewhere or stands in no line of a list."""
+    name = "".join("_" if one in "/\\" or (_controls(one) and not "\udc80" <= one <= "\udcff") else one for one in text)
+    return name if name.strip(". ") else "_"
+
+
+def in_xml(text: str) -> str:
+    """Return a text that XML can hold, in one line: other characters are escaped as `shown` does."""
+    return "".join(_escape(one) if one in "\ufffe\uffff" else one for one in shown(text))
+
+
 def _escaped(text: str, kept: str) -> str:
     if text.isascii() and text.isprintable():
         return text

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..boxes import cxcywh_to_xyxy, xywh_to_xyxy
 from ..documents import read_json_file, read_json_text
+from ..text import without_apostrophe
 from .json_stream import opened_text
 from .problems import DataError, opening
 from .text import number, text_lines
@@ -258,7 +259,7 @@ def read_csv(path: Path) -> FoundBoxes:
     """Read the table that `centernet detect --format csv` writes."""
     found = FoundBoxes("a table of detections", "corners")
     lines = text_lines(path)
-    rows = csv.DictReader(lines)
+    rows = csv.DictReader(f"{line}\n" for line in lines)
     columns = ("image", "class", "score", "x1", "y1", "x2", "y2")
     missing = [name for name in columns if name not in (rows.fieldnames or ())]
     if missing:
@@ -266,8 +267,8 @@ def read_csv(path: Path) -> FoundBoxes:
     for row in rows:
         where = f"{path}: line {rows.line_num}"
         values = [row[name] or "" for name in ("x1", "y1", "x2", "y2", "score")]
-        image = _BYTE.sub(lambda match: chr(int(match[1], 16)), row["image"])
-        found.add(image, row["class"], _values(values, where), where)
+        image = _BYTE.sub(lambda match: chr(int(match[1], 16)), row["image"] or "")
+        found.add(image, without_apostrophe(row["class"] or ""), _values(values, where), where)
     found.seen = list(dict.fromkeys(found.images))
     return found
 

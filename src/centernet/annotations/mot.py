@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_xywh
 from ..detections import Detections
+from ..text import shown
 from .problems import DataWarning, Reports, describe_problems, opening
 from .rows import BoxRows
 from .text import TextTable, filled_lines, number, text_lines
@@ -236,9 +237,9 @@ def write_mot(
             box = ",".join(f"{value:.3f}" for value in (x + 1, y + 1, width, height))
             lines.append(f"{frame},{identity + 1 if identity >= 0 else -1},{box},{int(not ignore)},{label + 1},1\n")
     path.write_text("".join(lines), encoding="utf-8")
-    (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+    (folder / "gt" / "labels.txt").write_text("".join(f"{shown(name)}\n" for name in class_names), encoding="utf-8")
     height, width = annotations[0].height, annotations[0].width
-    lines = ["[Sequence]", f"name={folder.name}", "imDir=img1", f"frameRate={rate:g}", f"seqLength={len(names)}"]
+    lines = ["[Sequence]", f"name={shown(folder.name)}", "imDir=img1", f"frameRate={rate:g}", f"seqLength={len(names)}"]
     lines += [f"imWidth={width}", f"imHeight={height}", f"imExt={Path(names[0]).suffix}", ""]
     (folder / "seqinfo.ini").write_text("\n".join(lines), encoding="utf-8")
     return path

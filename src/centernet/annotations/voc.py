@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from ..files import open_file
+from ..text import in_xml
 from .outlines import turned_box
 from .problems import Reports, read_bytes
 from .text import number
@@ -91,11 +92,11 @@ def annotation_text(
 ) -> str:
     """Return the XML of an image; `objects` are x1 y1 x2 y2, the class name, and True for difficult ones."""
     size = f"<size><width>{size_hw[1]}</width><height>{size_hw[0]}</height><depth>3</depth></size>"
-    lines = ["<annotation>", f"<filename>{escape(name)}</filename>", size]
+    lines = ["<annotation>", f"<filename>{escape(in_xml(name))}</filename>", size]
     for (x1, y1, x2, y2), class_name, difficult in objects:
         edges = zip(_EDGES, (x1 + 1, y1 + 1, x2, y2), strict=True)
         box = "".join(f"<{edge}>{value:.{decimals}f}</{edge}>" for edge, value in edges)
-        kind = f"<name>{escape(class_name)}</name><difficult>{int(difficult)}</difficult>"
+        kind = f"<name>{escape(in_xml(class_name))}</name><difficult>{int(difficult)}</difficult>"
         lines.append(f"<object>{kind}<bndbox>{box}</bndbox></object>")
     return "\n".join([*lines, "</annotation>", ""])
 
@@ -125,6 +126,6 @@ def write_voc(
         file.write_text(text, encoding="utf-8", errors="backslashreplace")  # XML has no bytes that are no UTF-8
     text = "".join(f"{Path(name).stem}\n" for name in names)
     path.write_text(text, encoding="utf-8", errors="surrogateescape")  # as such names are read
-    labels = "".join(f"{name}:::\n" for name in class_names)
+    labels = "".join(f"{in_xml(name)}:::\n" for name in class_names)
     (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{labels}", encoding="utf-8")
     return path

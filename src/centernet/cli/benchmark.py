@@ -20,6 +20,7 @@ from centernet.cli.arguments import (
     given_options,
     positive,
 )
+from centernet.cli.log import tell
 from centernet.inference.benchmark import benchmark
 
 EPILOG = """examples:
@@ -38,12 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     if hasattr(given, "peer"):
         parser.error("--peer is no more: benchmarks/lite_speed.py of the repository times networks of other programs")
     report = benchmark(**given_options(given, benchmark))
-    print(report.table())
+    tell(report.table())
     if given.output is not None:
         given.output.mkdir(parents=True, exist_ok=True)
         path = given.output / "benchmark.json"
         path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-        print(f"wrote {path}")
+        tell(f"wrote {path}")
     return 0
 
 

@@ -20,8 +20,10 @@ from centernet.cli.arguments import (
     positive,
     size,
 )
+from centernet.cli.log import tell
 from centernet.cli.progress import Progress
 from centernet.inference.guard import Inputs
+from centernet.text import shown
 
 READ_IMAGES = ("all", "none")
 FOLDER_OPTIONS = ("class_names", "size", "stride")
@@ -71,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
             from centernet.network.build import network_of_section, without_start
 
             subject.use_network(network_of_section(without_start(content["model"]), source=str(target)))
-    print("\n".join([f"{target}: {subject.description}", *subject.notes]))
+    tell("\n".join(map(shown, [f"{target}: {subject.description}", *subject.notes])))
     progress = Progress(sum(map(len, subject.datasets.values())), unit="images")
     report = audit(
         subject.datasets,
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         progress=progress.advance,
     )
     progress.close()
-    print(f"\n{report_as_text(report)}")
+    tell(f"\n{report_as_text(report)}")
     files: dict[Path, str] = {}
     if given.html is not None:
         files[given.html] = report_as_html(
@@ -100,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     if files:
-        print("wrote " + " and ".join(map(str, files)))
+        tell("wrote " + " and ".join(map(str, files)))
     return 1 if report.count("error") else 0
 
 

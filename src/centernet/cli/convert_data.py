@@ -15,6 +15,8 @@ from centernet.cli.arguments import (
     given_options,
     positive,
 )
+from centernet.cli.log import tell
+from centernet.text import shown
 
 EPILOG = """examples:
   centernet convert-data data/VOC2007 --to coco --output data/voc_as_coco
@@ -41,21 +43,21 @@ def main(arguments: Sequence[str]) -> int:
         del given.images
     chosen = {"class_names": given.class_names} if hasattr(given, "class_names") else {}
     source = open_folder(find_format(given.source, **data_options(given)), **chosen)
-    print("\n".join([f"{given.source}: {source.description}", *source.notes]))
+    tell("\n".join(map(shown, [f"{given.source}: {source.description}", *source.notes])))
     if failures := [*source.failed.values(), *filter(None, [source.refusal])]:
         raise DataError("\n".join(failures))
-    print("".join(f"left out: {problem.message}\n" for problem in source.unread), end="")
+    tell("".join(f"left out: {shown(problem.message)}\n" for problem in source.unread), end="")
     options = {name: value for name, value in given_options(given, convert).items() if name != "images"}
     result = convert(source.datasets, images=given.image_files, **options)
     for split, images in result.images.items():
-        print(f"{split}: {images:,} images, {result.boxes[split]:,} boxes")
+        tell(f"{split}: {images:,} images, {result.boxes[split]:,} boxes")
     if result.losses:
-        print("what the new files do not say:")
-        print("\n".join(f"  {loss}" for loss in result.losses))
+        tell("what the new files do not say:")
+        tell("\n".join(f"  {shown(loss)}" for loss in result.losses))
     if given.image_files == "link":
         linked = "the other images" if hasattr(given, "shrink") else "the images"
-        print(f"{linked} are links to the source; --image-files copy makes the folder independent of it")
-    print(f"wrote {', '.join(map(str, result.files[:4]))}" + ", ..." * (len(result.files) > 4))
+        tell(f"{linked} are links to the source; --image-files copy makes the folder independent of it")
+    tell(f"wrote {', '.join(map(str, result.files[:4]))}" + ", ..." * (len(result.files) > 4))
     return 0
 
 

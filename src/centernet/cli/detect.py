@@ -14,6 +14,7 @@ from pathlib import Path
 
 from centernet.annotations.image_names import CocoIds
 from centernet.cli.arguments import command_parser, given_options
+from centernet.cli.log import tell
 from centernet.cli.output import (
     Output,
     Part,
@@ -42,6 +43,7 @@ from centernet.inference import (
 from centernet.inference.several import open_sources
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
+from centernet.text import shown
 
 FORMATS = ("images", "video", "json", "csv", "txt", "txt_scores", "voc", "crops")
 DESCRIPTION = (
@@ -97,10 +99,10 @@ def main(arguments: Sequence[str]) -> int:
     def see(name: str, detections: Detections) -> None:
         found.update(detections.names)
         for one in detections if output.total == 1 else ():
-            print(f"{one.name} {one.score:.2f}  at {' '.join(f'{v:.0f}' for v in one.bbox)}")
+            tell(f"{shown(one.name)} {one.score:.2f}  at {' '.join(f'{v:.0f}' for v in one.bbox)}")
 
     def headline(images: str) -> str:
-        classes = ", ".join(f"{number} {name}" for name, number in found.most_common(10))
+        classes = ", ".join(f"{number} {shown(name)}" for name, number in found.most_common(10))
         return f"{counted(found.total(), 'object')} in {images}" + f": {classes}" * bool(found)
 
     def part(name: str, source: Source) -> Part:
@@ -115,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
     code = output.write((part(name, source) for name, source in sources.items()), see, headline)
     if results.left_out:
         classes = ", ".join(f"{name} {number}" for name, number in results.left_out.most_common(10))
-        print(f"left out of {results.path}, as {given.annotations} does not have their classes: {classes}")
+        tell(f"left out of {results.path}, as {given.annotations} does not have their classes: {classes}")
     return code
 
 

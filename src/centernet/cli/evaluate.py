@@ -14,6 +14,7 @@ from typing import Any
 
 from centernet.annotations.problems import DataError, describe_problems, with_nearest
 from centernet.cli.arguments import add_data_options, add_options, command_parser, data_options, given_options
+from centernet.cli.log import tell
 from centernet.data.detect_format import Source, find_format
 from centernet.evaluation import EvaluationResult, evaluate_crowdhuman, evaluate_files, evaluate_kitti
 from centernet.evaluation.tracking import evaluate_tracking
@@ -42,15 +43,15 @@ def main(arguments: Sequence[str]) -> int:
     source = find_format(given.truth, **data_options(given))
     split = _split(source, given.split)
     _use_as_truth(source)
-    print(f"{given.truth}: {source.description}; {split}", flush=True)
+    tell(f"{given.truth}: {source.description}; {split}", flush=True)
     table, content = _tracks(source, split, given.detections) or _detections(source, split, given)
-    print(table)
+    tell(table)
     if given.output is not None:
         path: Path = given.output / "figures.json"
         Inputs([given.truth, given.detections]).check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"wrote {path}")
+        tell(f"wrote {path}")
     return 0
 
 
@@ -62,13 +63,13 @@ def _detections(source: Source, split: str, given: argparse.Namespace) -> tuple[
         own = _own_figures(source, split, given.detections)
         if own is None:
             raise
-        print(f"the benchmark's own figures alone, as the images cannot be read: {error}", file=sys.stderr)
+        tell(f"the benchmark's own figures alone, as the images cannot be read: {error}", file=sys.stderr)
         return f"{own.title}\n{own.table()}", {"figures": dict(own.stats)}
     for line in describe_problems(dataset.problems, 5):
-        print(line, file=sys.stderr)
+        tell(line, file=sys.stderr)
     annotations = source.arguments(split).get("annotations") if source.format.name == "coco" else None
     result = evaluate_files(**given_options(given, evaluate_files) | {"truth": dataset, "annotations": annotations})
-    print("\n".join([f"{given.detections}: {result.kind}", *(f"  {note}" for note in result.notes), ""]))
+    tell("\n".join([f"{given.detections}: {result.kind}", *(f"  {note}" for note in result.notes), ""]))
     return result.figures.table(), result.to_dict()
 
 

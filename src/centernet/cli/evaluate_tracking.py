@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from centernet.cli.arguments import add_options, command_parser, fraction, given_options, name_list, parameter_texts
+from centernet.cli.log import tell
 from centernet.inference.guard import Inputs
 
 DESCRIPTION = "Compare a tracker's files with the truth: HOTA, MOTA, IDF1, of each sequence and of all together."
@@ -31,13 +32,13 @@ def main(arguments: Sequence[str]) -> int:
 
     given = _parser().parse_args(arguments)
     result = evaluate_tracking(**given_options(given, evaluate_tracking))
-    print(result.table())
+    tell(result.table())
     if given.output is not None:
         path: Path = given.output / "tracking_metrics.json"
         Inputs([given.truth, given.results]).check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result.classes, indent=1) + "\n", encoding="utf-8")
-        print(f"wrote {path}")
+        tell(f"wrote {path}")
     return 0
 
 

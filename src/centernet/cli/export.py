@@ -21,6 +21,7 @@ from centernet.cli.arguments import (
     parameter_texts,
     positive,
 )
+from centernet.cli.log import tell
 from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 from centernet.inference.guard import Inputs
 
@@ -78,10 +79,10 @@ def main(arguments: Sequence[str]) -> int:
         dataset = COCO(given.annotations, given.images)
         before, after = (accuracy(form, dataset, trust=form is path).stats["AP"] for form in (network, path))
         change = f"{before:.4f} in PyTorch, {after:.4f} in {path.name} ({after - before:+.4f})"
-        print(f"AP on {len(dataset)} images: {change}")
+        tell(f"AP on {len(dataset)} images: {change}")
     beside = (path.with_suffix(suffix) for suffix in FORMATS[format].beside)
     files = [path, *(file for file in beside if file.is_file())]
-    print("wrote " + " and ".join(f"{file} ({_size(file) / 1e6:.1f} MB)" for file in files))
+    tell("wrote " + " and ".join(f"{file} ({_size(file) / 1e6:.1f} MB)" for file in files))
     return 0
 
 

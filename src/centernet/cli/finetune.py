@@ -21,6 +21,7 @@ from centernet.cli.arguments import (
     given_options,
     positive,
 )
+from centernet.cli.log import tell
 from centernet.data import DataError
 from centernet.data.detect_format import find_format
 
@@ -51,18 +52,18 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
 
     source = find_format(given.folder, **data_options(given))
-    print(f"{given.folder}: {source.description}, {', '.join(source.splits)}")
+    tell(f"{given.folder}: {source.description}, {', '.join(source.splits)}")
     if "train" not in source.splits:
         text = f"it has the splits {', '.join(source.splits)}, but none to train on; say which is, as in"
         raise DataError(f"{given.folder}: {text} --splits train={next(iter(source.splits))}")
     datasets = {split: source.open(split) for split in source.splits}
-    print("".join(f"{note}\n" for note in source.check_unread(list(datasets.values()))), end="")
+    tell("".join(f"{note}\n" for note in source.check_unread(list(datasets.values()))), end="")
     config, found = finetuning(source, datasets.pop("train"), **given_options(given, finetuning))
-    print(found)
+    tell(found)
     given.output.mkdir(parents=True, exist_ok=True)
     path = given.output / "finetune.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
-    print(f"configuration: {path}")
+    tell(f"configuration: {path}")
     if given.dry_run:
         return 0
 
@@ -71,5 +72,5 @@ def main(arguments: Sequence[str]) -> int:
     trusted = ["--trust"] * hasattr(given, "trust")
 
     run = fit.run(["--config", str(path), "--output", str(given.output), *trusted], "fit")
-    print(f"next:\n  centernet detect IMAGES --model {run.checkpoint}")
+    tell(f"next:\n  centernet detect IMAGES --model {run.checkpoint}")
     return 0

@@ -24,7 +24,7 @@ from lightning.pytorch.loggers import CSVLogger
 from centernet.annotations.problems import DataError
 from centernet.cli.beginning import Beginning, run_name
 from centernet.cli.corrections import answer
-from centernet.cli.log import quiet_lightning
+from centernet.cli.log import quiet_lightning, tell
 from centernet.configuration import RENAMED, make_parser, plain
 from centernet.data import DataModule
 from centernet.data.audit_subject import parts
@@ -174,10 +174,10 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
         path.write_text(json.dumps(content, indent=1))
-        print(figures.table())
+        tell(figures.table())
         by_name = {name: figures.stats[name] for name in MAIN_FIGURES if name in figures.stats}
-        print("\n" + ", ".join(f"val/{name} {value:.4f}" for name, value in by_name.items()))  # as `--monitor` has them
-        print(f"figures: {path}")
+        tell("\n" + ", ".join(f"val/{name} {value:.4f}" for name, value in by_name.items()))  # as `--monitor` has them
+        tell(f"figures: {path}")
         if self.config.calibrate is not None:
             self._save_calibrated(Path(self.config.calibrate))
 
@@ -190,11 +190,11 @@ class Run:
                 "of a score from .05 on are needed"
             )
         self.model.save_pretrained(folder)
-        print(
+        tell(
             f"temperature {calibration.temperature:g}, shift {calibration.shift:g}; best F1 from the score "
             f"{calibration.score_threshold:.3f} on; {len(calibration.class_thresholds)} classes have one of their own"
         )
-        print(f"calibrated model: {folder}")
+        tell(f"calibrated model: {folder}")
 
     @contextmanager
     def _interruption(self) -> Iterator[None]:

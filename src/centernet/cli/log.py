@@ -6,9 +6,21 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import IO, Any, Literal
+
+from centernet.text import shown_lines
 
 LIGHTNING = ("lightning.pytorch", "lightning.fabric")
+
+
+def tell(*texts: object, file: IO[str] | None = None, end: str = "\n", flush: bool = False) -> None:
+    """Print texts as `print` does, but names in them cannot control the terminal: `shown_lines`."""
+    print(*map(shown_lines, texts), file=file, end=end, flush=flush)
+
+
+class _Escaping(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown_lines(super().format(record))
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg] # subscripts need Python 3.11
@@ -21,7 +33,7 @@ class Lines(logging.StreamHandler):  # type: ignore[type-arg] # subscripts need 
     def __init__(self, name: Literal["stdout", "stderr"]) -> None:
         self._of = name
         logging.Handler.__init__(self)
-        self.setFormatter(logging.Formatter("%(message)s"))
+        self.setFormatter(_Escaping("%(message)s"))
 
     @property
     def stream(self) -> Any:

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from centernet.cli.corrections import command_of
-from centernet.cli.log import Lines
+from centernet.cli.log import Lines, tell
 from centernet.cli.progress import say
 from centernet.extras import explain
 from centernet.images.limits import VARIABLE
@@ -81,7 +81,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if command not in COMMANDS:
         nearest = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        print(f"error: unknown command {command!r}{hint} Expected one of {', '.join(COMMANDS)}", file=sys.stderr)
+        tell(f"error: unknown command {command!r}{hint} Expected one of {', '.join(COMMANDS)}", file=sys.stderr)
         return USAGE
     with _plain_messages(debug), _own_limit():
         return _run(command, rest, debug=debug)
@@ -114,7 +114,7 @@ def _message(error: Exception, command: str) -> str:
 
 
 def _say(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    tell("error: " + message.replace("\n", "\n  "), file=sys.stderr)  # a name cannot begin a line of ours
     return PROBLEM
 
 
@@ -155,7 +155,7 @@ def _plain_messages(debug: bool) -> Iterator[None]:
     """The package's log as plain lines on standard output, and warnings as one line each, while a command runs."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        say(f"warning: {message}")
+        say(f"warning: {message!s}".replace("\n", "\n  "))
 
     log = logging.getLogger("centernet")
     handler = Lines("stdout")

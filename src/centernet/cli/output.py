@@ -23,6 +23,7 @@ from centernet.cli.arguments import (
     positive,
     score_thresholds,
 )
+from centernet.cli.log import tell
 from centernet.cli.progress import Progress, say
 from centernet.cli.show import WindowClosed
 from centernet.configuration import DEFAULT_MODEL
@@ -34,6 +35,7 @@ from centernet.inference import Detector, Frame, SourceError, Writer
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
+from centernet.text import shown
 
 MODEL = (
     "checkpoint (.ckpt) that `centernet fit` wrote, a file of `centernet export` (.onnx, .xml, .pt2, .pt), a folder, "
@@ -169,7 +171,7 @@ class Output:
     def left_out(self, error: ValueError) -> None:
         """Tell of an image, or the rest of a video, that cannot be read."""
         self.problems.append(error)
-        say(f"left out: {error}")
+        say(f"left out: {shown(error)}")
         self.progress.advance(int(isinstance(error, ImageError)))
 
     def write(
@@ -202,17 +204,17 @@ class Output:
             raise
         finally:  # also after an error or Ctrl-C: what was done is whole
             self.progress.close(whole=whole)
-            print(headline(counted(self.frames, self.unit)))
+            tell(headline(counted(self.frames, self.unit)))
             if self.live and self.came > self.frames:
-                print(f"{counted(self.came, 'image')} came: the newest was taken each time, to stay live")
+                tell(f"{counted(self.came, 'image')} came: the newest was taken each time, to stay live")
             if self.problems:
-                print(f"{len(self.problems)} left out because they could not be read; the reasons are above")
+                tell(f"{len(self.problems)} left out because they could not be read; the reasons are above")
             if self.unwritten:
-                print(f"{len(self.unwritten)} could not be written in every format; the reasons are above")
+                tell(f"{len(self.unwritten)} could not be written in every format; the reasons are above")
             if self.notes:
-                print("\n".join(self.notes))
+                tell("\n".join(self.notes))
             if self.written:
-                print(f"{wrote} " + ", ".join(writer.summary() for writer in self.written))
+                tell(f"{wrote} " + ", ".join(writer.summary() for writer in self.written))
         return 1 if self.problems or self.unwritten else 0
 
     def _write(
@@ -246,7 +248,7 @@ class Output:
             text = f"{frame.location}: what was found cannot be written ({error}); free space, or give another --output"
             raise error if error.errno is None else OSError(text) from error
         self.unwritten.add(frame.location)
-        say(f"not written: {frame.location}: {error}")
+        say(f"not written: {shown(frame.location)}: {shown(error)}")
 
 
 def tile_side(text: str) -> int:

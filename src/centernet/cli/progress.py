@@ -6,6 +6,8 @@ import os
 import sys
 import time
 
+from centernet.text import shown_lines
+
 CLEAR = "\r\x1b[K"
 
 
@@ -79,7 +81,7 @@ class Progress:
 
 def say(text: str) -> None:
     """Print a line on standard error, in the place of a bar that may stand there."""
-    print(f"{CLEAR if sys.stderr.isatty() else ''}{text}", file=sys.stderr)
+    print(f"{CLEAR if sys.stderr.isatty() else ''}{shown_lines(text)}", file=sys.stderr)
 
 
 def _columns() -> int:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from centernet.cli.arguments import add_options, command_parser, given_options, parameter_texts
+from centernet.cli.log import tell
 from centernet.cli.output import (
     Output,
     Part,
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
         rate = _frame_rate(name, given.frame_rate, source, detector)
         audio = given.audio and _keeps_pace(source, given.frame_rate)
         if given.audio and not audio and "video" in formats:
-            print(f"{name}: the video is written without the sound, which would not fit this frame rate")
+            tell(f"{name}: the video is written without the sound, which would not fit this frame rate")
         source = replace(source, rate=given.frame_rate) if source and given.frame_rate else source
         options = given_options(given, TrackerOptions)
         tracker = make_tracker(detector, rate, preset=given.preset, start_score=given.start_score, **options)
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
 
     code = output.write(parts, see, lambda frames: f"{counted(len(identities), 'identity')} in {frames}")
     if "mot" in formats and len(tracked_classes) > 1 and not given.class_column:
-        print(f"mot has no classes, and these were tracked: {', '.join(sorted(tracked_classes))}; --class-column has")
+        tell(f"mot has no classes, and these were tracked: {', '.join(sorted(tracked_classes))}; --class-column has")
     return code
 
 
@@ -132,7 +133,7 @@ def _frame_rate(name: str, given: float | None, source: Source | None, detector:
     where = "as --frame-rate says" if given else f"as {by} states" if stated else "assumed: --frame-rate N says another"
     rate = given or stated or 30.0
     read = f", one of {source.every} is read" if source and source.every > 1 else ""
-    print(f"{name}: {rate:.6g} frames a second, {where}{read}")
+    tell(f"{name}: {rate:.6g} frames a second, {where}{read}")
     return rate
 
 

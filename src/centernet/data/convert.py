@@ -22,6 +22,7 @@ from ..annotations.problems import NOTE_KINDS, DataError, check_option
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
+from ..text import file_name
 from . import COCO
 from .columns import Columns
 from .dataset import DetectionDataset
@@ -194,7 +195,7 @@ class _Job:
 
     def _write_videos(self, split: str, columns: Columns) -> Iterator[Path]:
         dataset = self.sources[split]
-        for name, indices, rate in _videos(dataset):
+        for name, indices, rate in ((file_name(name), *rest) for name, *rest in _videos(dataset)):
             video, folder = columns.select(np.array(indices)), self.output / split / name
             sizes = Counter(map(tuple, video.sizes.tolist()))
             if len(sizes) > 1:
@@ -220,9 +221,10 @@ class _Job:
         paths = list(dict.fromkeys(path for dataset in self.sources.values() for path in _paths(dataset)))
         candidates = [["_".join(path.parts[-depth:]) for path in paths] for depth in range(1, 5)]
         candidates.append([f"{number:06d}_{path.name}" for number, path in enumerate(paths, start=1)])
+        candidates = [[file_name(name) for name in names] for names in candidates]
         names = next(names for names in candidates if len({Path(name).stem.lower() for name in names}) == len(paths))
         renamed = [name != path.name for name, path in zip(names, paths, strict=True)]
-        self.lose(renamed, "images renamed after their folders, as their own names occur more than once")
+        self.lose(renamed, "images renamed, as their own names occur more than once, or stand in no line of a list")
         return dict(zip(paths, names, strict=True))
 
     def _place(self, dataset: DetectionDataset, index: int, target: Path) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..text import shown
 from .findings import KINDS, DatasetReport, SplitReport, counted
 from .tally import CELLS
 
@@ -96,8 +97,10 @@ def report_as_text(report: DatasetReport) -> str:
     for severity in ("error", "warning"):
         for kind, findings in report.by_kind(severity).items():
             title = f"{severity.upper()} {kind} ({len(findings)}): {KINDS.get(kind, kind)}"
-            sections.append(_shortened(title, [f"  {finding}" for finding in findings], _EXAMPLES))
-    sections.append("\n".join(f"note: {f.split}: {f.message}" for f in report.findings if f.severity == "note"))
+            sections.append(_shortened(title, [f"  {shown(finding)}" for finding in findings], _EXAMPLES))
+    sections.append(
+        "\n".join(f"note: {shown(f.split)}: {shown(f.message)}" for f in report.findings if f.severity == "note")
+    )
     errors, warnings = report.count("error"), report.count("warning")
     if errors or warnings:
         sections.append(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}")
@@ -110,6 +113,7 @@ def report_as_text(report: DatasetReport) -> str:
 def _table_as_text(table: ReportTable) -> str:
     """Columns as wide as their longest entry: the first to the left, the others to the right."""
     rows = [table.header, *([name, *(cell.text for cell in cells)] for name, cells in table.rows.items())]
+    rows = [list(map(shown, row)) for row in rows]
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     lines = ["  ".join([name.ljust(first), *map(str.rjust, texts, others)]).rstrip() for name, *texts in rows]
     return _shortened(f"{table.title}. {table.meaning}".strip(), lines, _ROWS + 1)

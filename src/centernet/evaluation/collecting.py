@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centernet.detections import Detections
+from centernet.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -203,7 +204,7 @@ def text_table(rows: Iterable[Sequence[object]], least: int = 8) -> list[str]:
     """Lay out rows of cells, names to the left; floats get three digits; -1, a figure that does not exist, a dash."""
 
     def text(cell: object) -> str:
-        return "–" if cell == -1 else f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+        return "–" if cell == -1 else f"{cell:.3f}" if isinstance(cell, float) else shown(cell)
 
     texts = [[text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]

@@ -20,6 +20,7 @@ from centernet.images import IMAGE_SUFFIXES
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 from centernet.inference.writers import counted
+from centernet.text import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,7 +161,7 @@ class YoloWriter(_FolderWriter):
     def __enter__(self) -> Self:
         super().__enter__()
         if self.class_names:
-            text = "".join(f"{name}\n" for name in self.class_names)
+            text = "".join(f"{shown(name)}\n" for name in self.class_names)
             self._inputs.check(self.folder / "classes.txt")
             (self.folder / "classes.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         return self
@@ -186,7 +187,6 @@ class VocWriter(_FolderWriter):
         """Write the file of a frame."""
         objects = ((one.bbox.tolist(), one.name, False) for one in detections)
         text = annotation_text(frame.name, frame.size_hw, objects)
-        text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", text)  # what XML cannot hold
         self._save(self.folder / f"{self._free_name(frame)}.xml", text.encode("utf-8", "backslashreplace"))
 
     def summary(self) -> str:

@@ -24,6 +24,7 @@ from centernet.annotations.problems import DataError
 from centernet.detections import Column, Detections
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
+from centernet.text import csv_cell, writable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,10 +43,6 @@ FIELDS = {
     "annotations.iscrowd": "always 0",
 }
 """Meanings of the fields of the JSON file, by name."""
-
-
-FORMULA = ("=", "+", "-", "@")
-"""Letters that make a cell of a table a formula for spreadsheets."""
 
 
 class Writer(Protocol):
@@ -296,7 +293,8 @@ class CsvWriter(_TextWriter):
     """Writes a table with one row an object: image, class, score, corners in original pixels, track id and time in
     seconds where there are such, and further columns.
 
-    Columns of several numbers have a place for each, named by its number; vectors are left out.
+    Columns of several numbers have a place for each, named by its number; vectors are left out. A name that would be a
+    formula in a spreadsheet begins with ``./`` where it is an image's, and with an apostrophe where it is a class's.
 
     Args:
         path: of the CSV file.
@@ -317,14 +315,14 @@ class CsvWriter(_TextWriter):
             for i in range(math.prod(column.shape))
         ]
         self._rows = csv.writer(self._file)
-        self._rows.writerow([*self.COLUMNS, *names])
+        self._rows.writerow([*self.COLUMNS, *map(csv_cell, names)])
         return self
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the objects of a frame."""
-        name = f"./{frame.name}" if frame.name.startswith(FORMULA) else frame.name
+        name = frame.name if csv_cell(frame.name) == writable(frame.name) else f"./{frame.name}"
         for one in detections:
-            row = [name, frame.index, one.label, one.name, round(one.score, 5)]
+            row = [name, frame.index, one.label, csv_cell(one.name), round(one.score, 5)]
             row += [*(round(v, 2) for v in one.bbox.tolist()), "" if one.track_id is None else one.track_id]
             row.append("" if frame.time is None else round(frame.time, 6))
             row += [round(v, 4) for column in self._further for v in one.data[column.name].reshape(-1).tolist()]
