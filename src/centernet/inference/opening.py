@@ -18,6 +18,7 @@ from centernet.configuration import PACKAGED
 from centernet.images import Preprocessing
 from centernet.inference.devices import device_name
 from centernet.inference.foreign import ADVICE, SUFFIXES, describe_foreign
+from centernet.packaged import check_packaged
 from centernet.trust import Trust
 
 RUNTIMES = {
@@ -105,6 +106,7 @@ def open_file(path: Path, *, device: Any = None, threads: int | None = None, tru
     graph = PACKAGED / path.name / GRAPH
     if str(path) == path.name and graph.is_file() and find_spec("torch") is None:
         path, suffix = graph, graph.suffix
+        check_packaged(graph)
     if suffix == ".mlpackage":
         text = "Core ML models run on Apple's systems, by Xcode's classes or coremltools"
         raise ValueError(f"{path}: {text}; to find objects with it here, export another format")

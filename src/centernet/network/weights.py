@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from centernet.configuration import PACKAGED, plain, read_yaml
 from centernet.extras import require
 from centernet.network.build import network_of_section, trained_section, without_start
 from centernet.network.network import Network
 from centernet.network.tensor_files import no_larger_than, read_checkpoint, read_weights
+from centernet.packaged import check_packaged
 from centernet.trust import Door, Trust
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
@@ -159,7 +161,7 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     """Write a network as `load_network` reads it; a ValueError where it was not built from a configuration.
 
     Weights become half precision, but for biases and norms, which are few, and what only a loss needs (a classifier
-    over identities) is left out.
+    over identities) is left out. Values that this has no number for are a ValueError, before anything is written.
     """
     from safetensors.torch import save_file
 
@@ -167,21 +169,36 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
         raise ValueError(
             "the model was not built by build_centernet or `centernet fit`: there is no configuration to save"
         )
+    weights = _to_save(network)
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     decided = {"num_detections": network.num_detections, "calibration": plain(network.calibration)}
     section = without_start(network.hyper_parameters) | decided
     (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
-    weights = {
-        name: value.detach().cpu().to(torch.float16 if value.ndim > 1 else torch.float32).contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked") and not name.startswith(network.training_only())
-    }
     save_file(weights, path / WEIGHTS)
     return path
 
 
+def _to_save(network: Network) -> dict[str, Tensor]:
+    """Return the tensors of a file, in half precision but for biases and norms; a ValueError where one has no number."""
+    weights = {}
+    for name, value in network.state_dict().items():
+        if name.endswith("num_batches_tracked") or name.startswith(network.training_only()):
+            continue
+        kind = torch.float16 if value.ndim > 1 else torch.float32
+        weights[name] = value.detach().cpu().to(kind).contiguous()
+        if not torch.isfinite(weights[name]).all():
+            raise ValueError(
+                f"{name} has values up to {value.detach().abs().max().item():.4g}, and the precision of the file ends "
+                f"at {torch.finfo(kind).max:.5g}: the model is not saved. Keep the checkpoint of `centernet fit`; if "
+                "the values are not finite, the training diverged"
+            )
+    return weights
+
+
 def _network_of_folder(folder: Path, trust: Trust) -> Network:
+    for file in (CONFIG, WEIGHTS):
+        check_packaged(folder / file)
     section = _section_of_folder(folder)
     state = read_weights(folder / WEIGHTS)
     with no_larger_than(state, folder / CONFIG):
