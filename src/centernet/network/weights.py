@@ -180,7 +180,7 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
 
 
 def _to_save(network: Network) -> dict[str, Tensor]:
-    """Return the tensors of a file, in half precision but for biases and norms; a ValueError where one has no number."""
+    """Return the tensors of a file, in half precision but for biases and norms."""
     weights = {}
     for name, value in network.state_dict().items():
         if name.endswith("num_batches_tracked") or name.startswith(network.training_only()):
