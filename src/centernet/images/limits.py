@@ -74,5 +74,5 @@ def _of_any_size(file: Any, known: list[str]) -> Image.Image:
         factory, accept = Image.OPEN[name]
         if accept is not None and accept(start) is True:
             with suppress(SyntaxError, IndexError, TypeError, struct.error):  # it is of another format
-                return factory(os.fspath(file) if by_path else file, "")  # type: ignore[arg-type] # a path is opened
+                return factory(os.fspath(file) if by_path else file, "")  # a path is opened
     raise UnidentifiedImageError(f"cannot identify image file {file!r}")
