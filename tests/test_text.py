@@ -58,7 +58,8 @@ def test_a_table_of_detections_comes_back(tmp_path: Path) -> None:
     )  # fmt: skip
     with CsvWriter(tmp_path / "detections.csv") as writer:
         writer.write(Frame(np.zeros((9, 9, 3), np.uint8), "=cmd|'calc'!A1.jpg", None, 0), found)
-    text = (tmp_path / "detections.csv").read_text(encoding="utf-8", newline="")
+    with (tmp_path / "detections.csv").open(encoding="utf-8", newline="") as file:
+        text = file.read()
     cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in (row[0], row[3])]
     assert not [cell for cell in cells if cell.lstrip()[:1] in ("=", "+", "-", "@")]
     assert read_csv(tmp_path / "detections.csv").classes == list(names)

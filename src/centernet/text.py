@@ -34,7 +34,7 @@ def writable(text: str) -> str:
 def csv_cell(text: str) -> str:
     """Return a text as a cell that spreadsheets take for text: before what would be a formula stands an apostrophe."""
     text = writable(text)
-    return f"'{text}" if text.lstrip(" \u00a0").startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip(" \u00a0'").startswith(_FORMULA) else text
 
 
 def without_apostrophe(cell: str) -> str:

@@ -90,6 +90,12 @@ def no_larger_than(state: Mapping[str, Tensor], source: str | PathLike[str]) -> 
     hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
     try:
         yield
+    except (ValueError, OSError, ImportError):
+        raise
+    except Exception as error:  # of numbers that no part was meant for, and of memory that is not there
+        reason = (str(error).splitlines() or [""])[0][:200]
+        text = f"describes a network of more than {most:,} numbers, or none that can be built"
+        raise ValueError(f"{source}: {text} ({type(error).__name__}: {reason})") from error
     finally:
         for hook in hooks:
             hook.remove()
