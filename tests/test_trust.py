@@ -52,7 +52,8 @@ def spec(path: str, **arguments: Any) -> dict[str, Any]:
 def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A module on the path that leaves a file when it is imported."""
     marker = tmp_path / "imported"
-    (tmp_path / "trap_module.py").write_text(
+    code = f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n"
+    (tmp_path / "trap_module.py").write_text(f"{code}def run(*args): ...\nclass Neck: ...\n")
         f"import pathlib\npathlib.Path({str(marker)!r}).touch()\ndef run(*args): ...\nclass Neck: ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

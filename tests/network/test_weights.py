@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from centernet import CenterNet, Detector
+from centernet import CenterNet, Detector, packaged
 from centernet.cli.main import main
 from centernet.images import read_image
 from centernet.network.weights import PACKAGED, packaged_models
@@ -136,3 +137,29 @@ def test_the_hub_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"pip install 'centernet\[hub\]'"):
         CenterNet.from_pretrained("somebody/cells")
+
+
+def test_files_of_the_package_are_those_that_were_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in packaged_models():
+        for file in sorted((PACKAGED / name).iterdir()):
+            packaged.check_packaged(file)  # else: sha256sum */* > SHA256SUMS in the folder of the weights
+    copy = tmp_path / "weights"
+    shutil.copytree(PACKAGED, copy)
+    monkeypatch.setattr(packaged, "PACKAGED", copy)
+    file = copy / "voc-lite" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    with pytest.raises(ValueError, match="is not the file that was published"):
+        packaged.check_packaged(file)
+    (copy / "new.onnx").touch()
+    with pytest.raises(ValueError, match="is not the file that was published"):
+        packaged.check_packaged(copy / "new.onnx")
+
+
+@pytest.mark.parametrize("value", [1e5, float("inf"), float("nan")])
+def test_values_that_the_file_cannot_hold_are_refused(value: float, tmp_path: Path) -> None:
+    model = CenterNet.from_pretrained("voc-lite")
+    with torch.no_grad():
+        next(p for p in model.parameters() if p.ndim > 1).view(-1)[0] = value
+    with pytest.raises(ValueError, match=r"has values up to .* the model is not saved"):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
