@@ -54,8 +54,6 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     marker = tmp_path / "imported"
     code = f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n"
     (tmp_path / "trap_module.py").write_text(f"{code}def run(*args): ...\nclass Neck: ...\n")
-        f"import pathlib\npathlib.Path({str(marker)!r}).touch()\ndef run(*args): ...\nclass Neck: ...\n"
-    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "trap_module", raising=False)
     return marker
