@@ -12,7 +12,9 @@ from typing import get_args
 
 from centernet.cli.arguments import (
     OptionType,
+    add_max_pixels,
     add_options,
+    add_trust,
     command_parser,
     fraction,
     given_options,
@@ -22,6 +24,7 @@ from centernet.cli.arguments import (
     score_thresholds,
     size,
 )
+from centernet.cli.log import tell
 from centernet.cli.output import MODEL, tile_side
 from centernet.cli.progress import Progress, say
 from centernet.configuration import DEFAULT_MODEL
@@ -33,6 +36,7 @@ from centernet.images import ImageError
 from centernet.inference import Detector
 from centernet.inference.labelling import label_images
 from centernet.inference.several import open_sources
+from centernet.text import shown
 
 DESCRIPTION = (
     "Label images by one model or several, and write them as a data set: a start for a training of your own, or for "
@@ -62,31 +66,31 @@ def main(arguments: Sequence[str]) -> int:
     progress = Progress(None if None in lengths else sum(filter(None, lengths)), unit="images")
 
     def left_out(error: ImageError) -> None:
-        say(f"left out: {error}")
+        say(f"left out: {shown(error)}")
         progress.advance()
 
     options = given_options(given, label_images)
-    options |= {name: getattr(given, name) for name in ("tile", *DETECTOR) if hasattr(given, name)}
+    options |= {name: getattr(given, name) for name in ("tile", "trust", *DETECTOR) if hasattr(given, name)}
     options |= {"images": sources, "keep": kept, "on_error": left_out, "on_image": progress.advance}
     progress.begin()
     try:
         result = label_images(models=[given.model, *given.teacher], **options)
     finally:
         progress.close(whole=False)
-    print("".join(f"{note}\n" for note in result.notes), end="")
+    tell("".join(f"{note}\n" for note in result.notes), end="")
     if given.keep:
-        print(f"kept {result.kept[0]:,} boxes of {result.kept[1]:,} images from {', '.join(map(str, given.keep))}")
+        tell(f"kept {result.kept[0]:,} boxes of {result.kept[1]:,} images from {', '.join(map(str, given.keep))}")
     if given.image_files == "link" and not any(source.is_moving for source in sources):
-        print("the images are links to the source; --image-files copy makes the folder independent of it")
-    print(f"wrote {', '.join(map(str, result.files))}: one split, of which nothing is set aside for validation")
-    print(result)
+        tell("the images are links to the source; --image-files copy makes the folder independent of it")
+    tell(f"wrote {', '.join(map(str, result.files))}: one split, of which nothing is set aside for validation")
+    tell(result)
     return 1 if result.skipped else 0
 
 
 def _read(path: Path) -> list[DetectionDataset]:
     """Open all splits of a data set; what is wrong with it is an error, as its boxes are to stay."""
     source = open_folder(find_format(path))
-    print("\n".join([f"{path}: {source.description}", *source.notes]))
+    tell("\n".join([f"{path}: {source.description}", *source.notes]))
     if failures := [*source.failed.values(), *filter(None, [source.refusal])]:
         raise DataError("\n".join(failures))
     return list(source.datasets.values())
@@ -128,4 +132,6 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     types: dict[str, OptionType] = {name: positive for name in ("num_detections", "batch_size", "threads")}
     add_options(parser, Detector, DETECTOR, types=types | {"tile_overlap": fraction})
+    add_max_pixels(parser)
+    add_trust(parser)
     return parser
