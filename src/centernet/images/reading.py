@@ -371,10 +371,12 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
     if height * width > most:
         text = f"{width}×{height} pixels are more than the {most:.0f} that a file of floats may have"
         raise ImageError(f"{name}: {text}; {LIMIT_ADVICE}")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        image = None
+    flags, image = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, None
+    with suppress(cv2.error, UnicodeError):
+        # Radiance from memory goes through a file in the temporary folder.
+        image = cv2.imread(file, flags) if isinstance(file, str) and head.startswith(b"#?") else None
+    with suppress(cv2.error):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if image is None else image
     if image is None and form is not None:
         text = "cannot be read in this form; is it whole? Save three of its bands as RGB, with 8 or 16 bits"
         raise ImageError(f"{name}: {form}, which {text}")
