@@ -195,7 +195,8 @@ class _Job:
 
     def _write_videos(self, split: str, columns: Columns) -> Iterator[Path]:
         dataset = self.sources[split]
-        for name, indices, rate in ((file_name(name), *rest) for name, *rest in _videos(dataset)):
+        for name, indices, rate in _videos(dataset):
+            name = file_name(name)
             video, folder = columns.select(np.array(indices)), self.output / split / name
             sizes = Counter(map(tuple, video.sizes.tolist()))
             if len(sizes) > 1:

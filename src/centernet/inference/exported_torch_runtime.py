@@ -61,7 +61,7 @@ class ExportedTorchRuntime(ExportedRuntime):
         self.one_size = not is_script
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {"device": self.device, "threads": self.threads, "trust": self.trust}
+        options: dict[str, Any] = {"device": self.device, "threads": self.threads, "trust": self.trust}
         return partial(type(self), **options), (self.path.absolute(),)
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
