@@ -93,6 +93,8 @@ def _directories(stream: BinaryIO) -> tuple[list[dict[int, Any]], int]:
 
     Beside them how many of the places of the latter hold none.
     """
+
+
 def stated_size(head: bytes) -> tuple[int, int] | None:
     """Return the (height, width) that the beginning of a Radiance, PFM or PAM file states; None for any other file."""
     if head.startswith(b"#?"):
