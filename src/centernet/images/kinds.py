@@ -88,13 +88,6 @@ def describe_tiff(data: bytes) -> str | None:
     return f"a TIFF with {int(tags.get(_SAMPLES, 1))} bands of {max(bits)} bits" if tags else None
 
 
-def _directories(stream: BinaryIO) -> tuple[list[dict[int, Any]], int]:
-    """Return the tags of a TIFF's first image, and of those that may be the one that it is a thumbnail of.
-
-    Beside them how many of the places of the latter hold none.
-    """
-
-
 def stated_size(head: bytes) -> tuple[int, int] | None:
     """Return the (height, width) that the beginning of a Radiance, PFM or PAM file states; None for any other file."""
     if head.startswith(b"#?"):
@@ -111,15 +104,18 @@ def stated_size(head: bytes) -> tuple[int, int] | None:
 
 def tiff_size(data: bytes) -> tuple[int, int] | None:
     """Return the (height, width) that a TIFF states; None where it states none."""
-    tags = _directories(io.BytesIO(data))[0]
+    first = _directories(io.BytesIO(data))[0][0]
     try:
-        return int(tags[_HEIGHT]), int(tags[_WIDTH])
+        return int(first[_HEIGHT]), int(first[_WIDTH])
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _directories(stream: BinaryIO) -> list[dict[int, Any]]:
-    """Return the tags of a TIFF's first image, and of those that may be the one that it is a thumbnail of."""
+def _directories(stream: BinaryIO) -> tuple[list[dict[int, Any]], int]:
+    """Return the tags of a TIFF's first image, and of those that may be the one that it is a thumbnail of.
+
+    Beside them how many of the places of the latter hold none.
+    """
     try:
         first, *pages = list(_chain(stream, 0))
     except Exception:  # Pillow raises whatever the damaged bytes lead to; reading the image says it
