@@ -6,13 +6,13 @@ centernet benchmark model.onnx best.ckpt --threads 2
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from centernet.cli.arguments import OptionType, add_old_name, add_options, command_parser, given_options, positive
 from centernet.inference.benchmark import benchmark
+from centernet.whole import write_json
 
 EPILOG = """examples:
   centernet benchmark model.onnx
@@ -32,9 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     report = benchmark(**given_options(given, benchmark))
     print(report.table())
     if given.output is not None:
-        given.output.mkdir(parents=True, exist_ok=True)
         path = given.output / "benchmark.json"
-        path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        write_json(path, asdict(report), indent=1)
         print(f"wrote {path}")
     return 0
 

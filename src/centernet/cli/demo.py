@@ -6,7 +6,7 @@ centernet demo --output demo
 from __future__ import annotations
 
 import csv
-import json
+import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +20,7 @@ from centernet.drawing import contact_sheet, draw
 from centernet.images import read_image
 from centernet.inference import Detector, MotWriter, VideoWriter, track
 from centernet.tracking import Tracker
+from centernet.whole import write_bytes, write_json
 
 CONFIG = Path(__file__).with_name("demo.yaml")
 EPILOG = """example:
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         "per_class_AP": {result.name: result.ap for result in last.per_class},
     }
     figures = output / "figures.json"
-    figures.write_text(json.dumps(content, indent=1))
+    write_json(figures, content, indent=1)
 
     print("4. detection on fresh scenes")
     sheet = _detect(checkpoint, output)
@@ -88,8 +89,7 @@ def _photograph(output: Path) -> Path:
 
 def _write(path: Path, image: Any) -> Path:
     """Write an RGB image."""
-    cv2.imwrite(str(path), image[..., ::-1])
-    return path
+    return write_bytes(path, cv2.imencode(path.suffix, image[..., ::-1])[1])
 
 
 def _curves(metrics: Path, path: Path) -> Path:
@@ -116,15 +116,15 @@ def _curves(metrics: Path, path: Path) -> Path:
     for axes in (left, right):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110)
     plt.close(figure)
-    return path
+    return write_bytes(path, buffer.getbuffer())
 
 
 def _detect(checkpoint: Path, output: Path) -> Path:
     """Write twelve scenes that no training or validation saw, with the objects that are found in them."""
     scenes = output / "scenes"
-    scenes.mkdir(exist_ok=True)
     fresh = Synthetic(12, size=(320, 320), objects=(1, 6), object_size=(0.15, 0.45), seed=2)
     for i in range(len(fresh)):
         _write(scenes / f"scene_{i:02d}.png", fresh[i].image)

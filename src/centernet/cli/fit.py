@@ -6,7 +6,6 @@ centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path runs/…/b
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import signal
@@ -36,6 +35,7 @@ from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetectio
 from centernet.training.display import Display, Introduction
 from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
 from centernet.training.resuming import Interrupted, checkpoints, command_to_go_on
+from centernet.whole import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -169,9 +169,8 @@ class Run:
         if figures is None:
             raise DataError("no image was evaluated: trainer.limit_val_batches leaves none")
         path = folder / "figures.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
-        path.write_text(json.dumps(content, indent=1))
+        write_json(path, content, indent=1)
         print(figures.table())
         by_name = {name: figures.stats[name] for name in MAIN_FIGURES if name in figures.stats}
         print("\n" + ", ".join(f"val/{name} {value:.4f}" for name, value in by_name.items()))  # as `--monitor` has them

@@ -20,6 +20,7 @@ from centernet.images import IMAGE_SUFFIXES
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 from centernet.inference.writers import counted
+from centernet.whole import clear_parts, explaining, write_bytes, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,9 @@ class _FolderWriter:
         self._inputs = inputs
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with explaining(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        clear_parts(self.folder)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -69,13 +72,7 @@ class _FolderWriter:
     def _save(self, path: Path, data: bytes) -> None:
         """Write a file in one step."""
         self._inputs.check(path)
-        part = self.folder / f"{os.getpid()}.part"
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        write_bytes(path, data, synced=False)
         self._count += 1
 
 
@@ -130,7 +127,6 @@ class CropWriter(_FolderWriter):
         for number, (one, image) in enumerate(zip(detections, detections.crop(frame.image), strict=True), start=1):
             if image.size:
                 place = self.folder / _folder_name(one.name)
-                place.mkdir(exist_ok=True)
                 suffix, data = _encoded(image, self.quality)
                 self._save(place / f"{name}_{number if one.track_id is None else one.track_id}{suffix}", data)
 
@@ -162,7 +158,7 @@ class YoloWriter(_FolderWriter):
         if self.class_names:
             text = "".join(f"{name}\n" for name in self.class_names)
             self._inputs.check(self.folder / "classes.txt")
-            (self.folder / "classes.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+            write_text(self.folder / "classes.txt", text, errors="backslashreplace")
         return self
 
     def write(self, frame: Frame, detections: Detections) -> None:

@@ -20,6 +20,7 @@ from centernet.extras import require
 from centernet.network.build import network_of_section, trained_section, without_start
 from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint, read_weights
+from centernet.whole import whole_files
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -135,23 +136,23 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     Weights become half precision, but for biases and norms, which are few, and what only a loss needs (a classifier
     over identities) is left out.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if "backbone" not in network.hyper_parameters:
         raise ValueError(
             "the model was not built by build_centernet or `centernet fit`: there is no configuration to save"
         )
     path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
     decided = {"num_detections": network.num_detections, "calibration": plain(network.calibration)}
     section = without_start(network.hyper_parameters) | decided
-    (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
     weights = {
         name: value.detach().cpu().to(torch.float16 if value.ndim > 1 else torch.float32).contiguous()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked") and not name.startswith(network.training_only())
     }
-    save_file(weights, path / WEIGHTS)
+    with whole_files(path / CONFIG) as config:
+        config.with_name(WEIGHTS).write_bytes(save(weights))
+        config.write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -24,6 +24,7 @@ from centernet.drawing import contact_sheet, draw
 from centernet.training.display import epoch_title
 from centernet.training.loggers import log_sheet
 from centernet.training.module import DetectionModule
+from centernet.whole import write_bytes, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +113,7 @@ class SaveConfig(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         folder = trainer.log_dir  # asks all devices
         if folder is not None and trainer.is_global_zero:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            (Path(folder) / "config.yaml").write_text(self.text, encoding="utf-8")
+            write_text(Path(folder) / "config.yaml", self.text)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -195,8 +195,8 @@ class LogDetections(Callback):
             drawn = draw(large, replace(found, bboxes=times * boxes))
             tiles += [drawn, draw(large, truth, with_scores=False), _overlay(large, heatmap)]
         sheet = contact_sheet(tiles, columns=3, tile_width=min(tiles[0].shape[1], TILE[1]))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])
+        path = self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"
+        write_bytes(path, cv2.imencode(".jpg", sheet[..., ::-1])[1])
         log_sheet(trainer.loggers, "val/images", sheet, trainer.global_step)
 
 
