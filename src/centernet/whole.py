@@ -164,13 +164,16 @@ class Growing:
     Args:
         path: of the file; its folder is made if missing.
         subject: the file that it is to become, for messages; default: itself.
+        keep: bytes of a file that is there which stay.
     """
 
-    def __init__(self, path: Path, subject: Path | None = None) -> None:
-        self.path, self.subject, self.size = path, subject or path, 0
+    def __init__(self, path: Path, subject: Path | None = None, *, keep: int = 0) -> None:
+        self.path, self.subject, self.size = path, subject or path, keep
         with explaining(self.subject):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w+b", buffering=0)
+            self._file = path.open("r+b" if keep else "w+b", buffering=0)
+            self._file.truncate(keep)
+            self._file.seek(keep)
 
     @classmethod
     def beside(cls, path: Path) -> Growing:
