@@ -266,7 +266,11 @@ class _AvEncoder:
 @contextlib.contextmanager
 def _without_messages() -> Iterator[None]:
     """Keep OpenCV from printing past Python that it doesn't know WebM's tags, and that an encoder isn't there."""
-    saved = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # a service without standard error
+        yield
+        return
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
