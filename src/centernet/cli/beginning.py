@@ -49,9 +49,11 @@ class Beginning:
         self.config, self.command, self.found = config, command, list[Difference]()
         self._refuse_two(arguments)
         if config.resume:
-            config.ckpt_path = str(resuming.newest_checkpoint(Path(config.output), run_name(config)))
+            newest = resuming.newest_checkpoint(Path(config.output), run_name(config))
             config.resume = False  # a run that is trained by the saved configuration begins anew
-            logger.info("resume: %s", config.ckpt_path)
+            if newest is not None:
+                config.ckpt_path = str(newest)
+                logger.info("resume: %s", newest)
         self.source = self._file()
         self.checkpoint = None if self.source is None else resuming.open_checkpoint(self.source)
         if self.checkpoint is None or not self.checkpoint.get("hyper_parameters"):

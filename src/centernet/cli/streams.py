@@ -46,7 +46,7 @@ def _usable(stream: Any, number: int, lost: Lost) -> Any:
     if stream is None:
         return io.TextIOWrapper(lenient, encoding="utf-8", errors="backslashreplace", write_through=True)
     buffer = getattr(stream, "buffer", None)  # the file itself with PYTHONUNBUFFERED
-    if type(getattr(buffer, "raw", buffer)) is not io.FileIO:  # the console of Windows, which has an encoding of its own
+    if type(getattr(buffer, "raw", buffer)) is not io.FileIO:  # the console of Windows has its own encoding
         return stream
     stream.flush()
     return io.TextIOWrapper(

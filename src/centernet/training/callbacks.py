@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
 
 from centernet.data.datamodule import Batch
@@ -119,25 +116,6 @@ class SaveConfig(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["config"] = self.text
-
-
-class ContinuedLog(CSVLogger):
-    """A log in the folder of a stopped run that keeps its rows; Lightning's would delete them.
-
-    Args:
-        folder: of the run, with its `metrics.csv`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        with (folder / "metrics.csv").open(newline="") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        super().__init__(folder.parent.parent, name=folder.parent.name, version=folder.name)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*will be deleted.*")
-            writer = self.experiment
-        if isinstance(getattr(writer, "metrics", None), list):  # on the first device
-            writer.metrics.extend(rows)
-            writer.save()
 
 
 class LogDetections(Callback):
