@@ -17,6 +17,7 @@ msvcrt: Any = import_module("msvcrt") if find_spec("msvcrt") else None  # on Win
 
 LOCK = ".centernet-lock"
 """Name of the file that a process holds while it writes to a folder."""
+_ours = dict[str, IO[str]]()  # folders that this process holds
 _FAR = 1 << 30  # Windows locks bytes against reading too: one that the file has not
 
 
@@ -52,7 +53,10 @@ def new_folder(folder: Path, names: Iterator[str]) -> Path:
 
 
 def _hold(folder: Path) -> IO[str] | None:
-    folder.mkdir(parents=True, exist_ok=True)
+    with explaining(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.path.realpath(folder) in _ours:  # a process is not locked out by itself
+        raise ValueError(f"{folder}: another run in this process writes to this folder now; give another --output")
     while True:
         with explaining(folder):
             file = (folder / LOCK).open("a+", encoding="utf-8")
@@ -72,11 +76,14 @@ def _hold(folder: Path) -> IO[str] | None:
                 file.truncate(0)
                 file.write(str(os.getpid()))
                 file.flush()
+                _ours[os.path.realpath(folder)] = file
                 return file
         file.close()  # another process has removed it at its end
 
 
 def _let_go(file: IO[str]) -> None:
+    for folder in [folder for folder, held in _ours.items() if held is file]:
+        del _ours[folder]
     with contextlib.suppress(OSError):
         if fcntl is None:
             file.close()  # Windows removes no open files
