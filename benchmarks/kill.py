@@ -3,9 +3,9 @@
     python benchmarks/kill.py                      each command three times by SIGTERM and by SIGKILL
     python benchmarks/kill.py fit export --times 20
 
-After each kill every file under a final name must open and be complete, no process may be left after 20 s, and the exit
-code after SIGTERM is 143, unless the command was done before (0) or had not begun (-15). The same command (`--resume` for
-detect, track and fit) then has to end with what one that was never killed ends with, bit for bit. POSIX only.
+After each kill every file under a final name must open and be complete, no process may be left after 20 s, and the
+exit code after SIGTERM is 143, unless the command was done before (0) or had not begun (-15). The same command
+(`--resume` for detect, track and fit) has to end as one that was never killed ends, bit for bit. POSIX only.
 """
 
 from __future__ import annotations
