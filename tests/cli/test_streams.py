@@ -32,37 +32,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("redirection", "code"),
+    ("redirection", "code", "unbuffered"),
     [
-        (">&- 2>&-", 0),  # as services have them
-        ("<&- >&- 2>&-", 0),
-        ("| true", 0),
-        ("2>&1 | head -n 1", 0),
-        ("> /dev/full", 1),  # told, but the files are whole
-        (">/dev/null", 0),
+        ("<&- >&- 2>&-", 0, ""),  # as services have them
+        ("2>&1 | head -n 1", 0, ""),
+        ("| true", 0, "1"),
+        ("> /dev/full", 1, ""),  # told, but the files are whole
     ],
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_streams_that_fail_end_no_run(data: Path, tmp_path: Path, redirection: str, code: int, unbuffered: str) -> None:
     report, html, err = tmp_path / "report.json", tmp_path / "a.html", tmp_path / "err"
     command = f"{sys.executable} -m centernet check {data} --workers 1 --fix-report {report} --html {html}"
     script = f"set -o pipefail; {{ {command}; }} {redirection}; exit $?"
     environment = {**os.environ, "PYTHONPATH": SOURCES, "PYTHONUNBUFFERED": unbuffered}
     with err.open("wb") as file:
-        done = subprocess.run(
-            ["bash", "-c", script], stdout=file, stderr=file, env=environment, timeout=300, check=False
-        )
+        done = subprocess.run(["bash", "-c", script], stdout=file, stderr=file, env=environment, check=False)
     said = err.read_text(errors="replace")
     assert done.returncode == code and "Traceback" not in said and "Error" not in said
     json.loads(report.read_text())
     assert html.read_text().rstrip().endswith("</html>")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp437", "utf-8:strict"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp437"])
 def test_code_pages_without_the_letters(data: Path, tmp_path: Path, encoding: str) -> None:
     environment = {**os.environ, "PYTHONPATH": SOURCES, "PYTHONIOENCODING": encoding, "COLUMNS": "40", "TERM": "dumb"}
     command = [sys.executable, "-m", "centernet", "check", str(data), "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, env=environment, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert done.returncode == 0 and b"Traceback" not in done.stderr and len(done.stdout) > 200
 
 
