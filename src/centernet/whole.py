@@ -80,7 +80,7 @@ def whole_file(path: str | os.PathLike[str], *, synced: bool = True) -> Iterator
     """
     path = Path(path)
     with held(), explaining(path):
-        if path.exists() and not path.is_file() and not path.is_dir():
+        if path.is_relative_to("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
             yield path
             return
         target = _target(path)
