@@ -6,12 +6,14 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +95,13 @@ def test_an_error_of_the_writer_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError), way(tmp_path / "a") as draft:  # type: ignore[operator]
             (draft / "inner" if draft.is_dir() else draft).write_text("half")
             raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_does_not_say_that_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
+    with pytest.raises(OSError, match="its disk is full"), whole_files(tmp_path / "a.xml"):
+        raise RuntimeError("Can't open bin file")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -108,6 +108,10 @@ def whole_files(path: str | os.PathLike[str]) -> Iterator[Path]:
             yield folder / target.name
             with held():
                 _move(folder, target)
+        except Exception as error:
+            if not isinstance(error, OSError) and is_full(folder):  # some writers do not say it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -146,6 +150,11 @@ def is_empty(folder: Path) -> bool:
     """Return True for a folder with nothing in it but what killed processes have left, which is removed."""
     clear_parts(folder)
     return not any(folder.iterdir())
+
+
+def is_full(folder: Path) -> bool:
+    """Return True where the disk of a folder has less than 64 KiB left."""
+    return shutil.disk_usage(folder).free < 1 << 16
 
 
 def part_beside(path: Path, *, clear: bool = True) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
@@ -30,12 +29,11 @@ from centernet.inference.moving import import_av
 from centernet.inference.shots import INSTALL, Clock
 from centernet.inference.sound import Sound
 from centernet.inference.writers import counted
-from centernet.whole import explaining
+from centernet.whole import explaining, is_full
 
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 OPENCV_ENCODERS = ((".webm", "VP80", "VP8"), (".mp4", "mp4v", "MPEG-4"), (".avi", "MJPG", "MJPEG"))
 TIMESCALE = 90_000  # ticks a second at least, as in MPEG
-FULL = 1 << 16  # bytes: with fewer left the end of a video is taken for lost
 LONGEST_STILL = 600.0  # seconds for which OpenCV's encoders repeat an image; a longer pause is cut to it
 
 
@@ -184,11 +182,7 @@ class _OpenCvEncoder:
         self._repeat(min(end * self._rate - self._written, LONGEST_STILL * self._rate))
         self._writer.release()
         with explaining(self.path):  # OpenCV does not say what it could not write
-            if (
-                not self.path.is_file()
-                or not self.path.stat().st_size
-                or shutil.disk_usage(self.path.parent).free < FULL
-            ):
+            if not self.path.is_file() or not self.path.stat().st_size or is_full(self.path.parent):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def abandon(self) -> None:
