@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 
+from centernet.claim import claimed
 from centernet.cli.arguments import command_parser, positive
 from centernet.data import Synthetic, SyntheticSequences
 from centernet.drawing import contact_sheet, draw
@@ -35,9 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for all that is written")
     parser.add_argument("--epochs", type=positive, help="length of the training, for a quicker look")
     given = parser.parse_args(arguments)
+    with claimed(given.output):
+        return _demo(given.output, given.epochs)
+
+
+def _demo(output: Path, epochs: int | None) -> int:
+    """Run all parts of the demo, and say where their files are."""
     start = time.perf_counter()
-    output: Path = given.output
-    output.mkdir(parents=True, exist_ok=True)
 
     print("1. the model in the box on a photograph")
     photo = _photograph(output)
@@ -45,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     from centernet.cli import fit
 
     print(f"2. training on generated scenes ({CONFIG.name}); a line an epoch")
-    extra = [] if given.epochs is None else [f"--trainer.max_epochs={given.epochs}"]
+    extra = [] if epochs is None else [f"--trainer.max_epochs={epochs}"]
     run = fit.run(["--config", str(CONFIG), "--output", str(output / "runs"), *extra], "fit")
     folder = Path(run.trainer.log_dir or output)
     checkpoint = folder / "checkpoints" / "best.ckpt"
