@@ -11,7 +11,6 @@ exit code after SIGTERM is 143, unless the command was done before (0) or had no
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import json
 import os
@@ -114,24 +113,22 @@ class Process:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def preload() -> None:
-    """Import what the commands import."""
-    for name in (
+NEEDS = {
+    "detect": ("centernet.cli.detect", "centernet.inference.torch_runtime"),
+    "track": ("centernet.cli.track", "centernet.inference.torch_runtime"),
+    "fit": ("centernet.cli.fit",),
+    "convert-data": ("centernet.cli.convert_data", "centernet.data.audit_subject", "centernet.data.convert"),
+    "check": ("centernet.cli.check", "centernet.data.audit"),
+    "export": (
         "onnx",
         "onnxscript",
         "onnxruntime",
         "torch.onnx",
-        "torch.export",
-        "lightning.pytorch",
-        "torchmetrics",
-    ):
-        with contextlib.suppress(ImportError):
-            import_module(name)
-    for name in ("detect", "track", "fit", "convert_data", "check", "export"):
-        import_module(f"centernet.cli.{name}")
-    for name in ("export.exporting", "export.onnx", "data.audit", "data.convert", "inference.torch_runtime", "models"):
-        import_module(f"centernet.{name}")
-    torch.set_num_threads(1)
+        "centernet.export.exporting",
+        "centernet.export.onnx",
+    ),
+}
+"""What each command imports, before it is forked."""
 
 
 def left_of(session: int, seconds: float = 20.0) -> list[int]:
@@ -249,7 +246,8 @@ def main() -> None:
     given = parser.parse_args()
     draw, wrong = random.Random(given.seed), 0
     os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    preload()
+    for module in (module for name in given.commands or NEEDS for module in NEEDS[name]):
+        import_module(module)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         all_cases: dict[str, Case] = cases(folder)
