@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import signal
 import sys
@@ -53,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all went well, 1 for a problem in the data or files, 2 for wrong usage, 130 after Ctrl-C, 143 after
         SIGTERM.
     """
+    for stream in (sys.stdout, sys.stderr):  # class and file names that a console has no letters for end no run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if argv is not None:
         return _ended(argv)
     with usable_streams() as lost:

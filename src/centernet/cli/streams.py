@@ -52,7 +52,7 @@ def _usable(stream: Any, number: int, lost: Lost) -> Any:
     return io.TextIOWrapper(
         io.BufferedWriter(lenient) if hasattr(buffer, "raw") else lenient,
         encoding=stream.encoding,
-        errors="backslashreplace",  # names that its code page has no letters for
+        errors=stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
