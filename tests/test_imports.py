@@ -14,9 +14,9 @@ import centernet
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
-    *("extras", "text", "documents", "archives", "files", "boxes", "configuration", "packaged", "trust"),
-    *("calibration", "column", "fonts", "drawing", "detections", "images"),
-    *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "training", "models"),
+    *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "configuration"),
+    *("packaged", "trust", "calibration", "column", "fonts", "drawing", "detections", "images", "annotations"),
+    *("tracking", "evaluation", "ops", "data", "network", "inference", "export", "training", "models"),
     "cli",
 )
 """Modules and folders directly under the package: each imports only from those before it, or from within itself."""
@@ -25,8 +25,9 @@ PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home
 ABOVE_ALL = {"__init__", "__main__", "testing"}  # may import any room
 FORMER = {"models/backbones.py", "models/heads.py", "models/necks.py", "inference/drawing.py"}  # addresses of before
 WITHOUT_TORCH = (
-    *("extras", "text", "documents", "archives", "files", "boxes", "packaged", "trust", "calibration", "column"),
-    *("fonts", "drawing", "detections", "images", "annotations", "tracking", "evaluation", "data", "inference"),
+    *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "packaged", "trust"),
+    *("calibration", "column", "fonts", "drawing", "detections", "images", "annotations", "tracking", "evaluation"),
+    *("data", "inference"),
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's
     *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from centernet.column import Column as Column, Dtype
 from centernet.extras import require
+from centernet.whole import write_bytes, write_text
 
 NUM_DETECTIONS = 100
 """Detections an image where neither a model nor its user says how many."""
@@ -314,20 +316,19 @@ class Detections:
         """
         path = Path(path)
         if path.suffix.lower() == ".json":
-            text = self.to_json() + "\n"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", errors="backslashreplace")
-            return path
+            return write_text(path, self.to_json() + "\n", errors="backslashreplace")
         if image is None:
             raise ValueError(
                 f"{path}: for a drawing give the image, too: save(path, image); or a path that ends in .json"
             )
         from PIL import Image
 
-        drawn = Image.fromarray(self.plot(image, **options))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.save(path, quality=92)
-        return path
+        kind = Image.registered_extensions().get(path.suffix.lower())
+        if kind not in Image.SAVE:
+            raise ValueError(f"{path}: Pillow writes no images of the suffix {path.suffix!r}; take .jpg or .png")
+        drawn, buffer = Image.fromarray(self.plot(image, **options)), io.BytesIO()
+        drawn.save(buffer, kind, quality=92)
+        return write_bytes(path, buffer.getbuffer())
 
     def crop(self, image: Any) -> list[NDArray[Any]]:
         """Return the part of the image that each object takes, copied: whole pixels, in the order of the objects.

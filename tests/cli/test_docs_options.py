@@ -216,6 +216,7 @@ OPTIONS = [
 ]
 
 NOT_TRIED = {
+    ("detect", "--resume"): "needs a run that was stopped: tests/cli/test_resume.py",
     ("validate", "--calibrate"): "so few images fit no calibration: tests/training/test_calibration.py",
     ("fit", "--memory"): "what a batch takes depends on the machine: tests/training/test_batch_size.py",
     ("fit", "--trainer.logger"): "the loggers are packages of their own",

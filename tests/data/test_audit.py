@@ -325,3 +325,35 @@ def test_ctrl_c_ends_the_processes(tmp_path: Path) -> None:
     for child in set(multiprocessing.active_children()) - before:
         child.join(20)
     assert set(multiprocessing.active_children()) <= before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_the_processes_end_with_one_that_is_killed(tmp_path: Path) -> None:
+    Synthetic(2000, size=(32, 32)).write(tmp_path)
+    code = f"""
+if __name__ == "__main__":
+    import os, multiprocessing
+    from centernet.data import VOC
+    from centernet.data.scan import scan
+    def say(count):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        os.kill(os.getpid(), 9)
+    scan(VOC({str(tmp_path)!r}), num_workers=2, progress=say)
+"""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=False)
+    children = list(map(int, done.stdout.split()))
+    assert done.returncode == -9 and children
+    end = time.monotonic() + 60
+    while any(map(runs, children)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(map(runs, children))
+
+
+def runs(pid: int) -> bool:
+    """Return True for a process that is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -340,3 +340,29 @@ def test_names_that_are_no_utf_8_go_around(tmp_path: Path, to: Any, name: bytes)
     again = objects(found.open(next(iter(found.splits))))
     assert again.keys() == {os.fsdecode(name), other}
     assert_same(objects(original), again, pixels=0.51)
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo", "mot"])
+def test_an_interruption_leaves_no_half_a_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Any, there: bool
+) -> None:
+    dataset, output = Synthetic(4, size=(32, 32)), tmp_path / "out"
+    if there:
+        output.mkdir()
+    images, real = [], Image.Image.save
+
+    def stopped(image: Any, *arguments: Any, **options: Any) -> None:
+        images.append(image)
+        if len(images) == 3:
+            raise KeyboardInterrupt
+        real(image, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            convert({"train": dataset}, output, to=to, images="copy")
+    assert len(images) == 3 and os.listdir(tmp_path) == ["out"] * there and not (there and os.listdir(output))
+    result = convert({"train": dataset}, output, to=to, images="copy")
+    assert all(file.is_file() and file.is_relative_to(output) for file in result.files)
+    assert not list(tmp_path.rglob(".centernet*"))

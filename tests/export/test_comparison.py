@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from centernet import CenterNet
-from centernet.export import ExportOptions
+from centernet.export import FORMATS, ExportOptions, export, exporting
 from centernet.export.comparison import check_file, difference, trial_images
 from centernet.export.graph import prepare
 from centernet.inference.model_metadata import ModelMetadata
@@ -120,3 +121,29 @@ def test_trial_images_are_the_same_again() -> None:
     assert images.shape == (2, 30, 40, 3) and images.dtype == torch.uint8
     assert torch.equal(images, trial_images(2, (30, 40)))
     assert images.float().std() > 20
+
+
+@pytest.mark.parametrize("format", ["torchscript", "pt2"])
+def test_a_file_that_fails_its_check_or_cannot_be_written_leaves_the_one_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    network = CenterNet.from_pretrained("voc-lite").network
+    path = tmp_path / f"model{FORMATS[format].suffix}"
+    path.write_text("before")
+
+    def fails(path: Path, *_: Any) -> None:
+        raise ValueError(f"{path}: the file does not find what the model finds")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "check_file", fails)
+        with pytest.raises(ValueError) as error:
+            export(network, path, format=format)
+    assert str(error.value) == f"{path}: the file does not find what the model finds"
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="its disk is full"):
+        export(network, path, format=format)
+    assert path.read_text() == "before" and os.listdir(tmp_path) == [path.name]

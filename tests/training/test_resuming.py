@@ -13,6 +13,7 @@ import torch
 
 from centernet import CenterNet
 from centernet.cli.main import main
+from centernet.training.files import ContinuedLog, RunLog, WholeCheckpoints, read_table
 from centernet.training.resuming import checkpoints, command_to_go_on, newest_checkpoint
 
 pytestmark = [
@@ -32,7 +33,9 @@ def write(path: Path, time: float) -> Path:
     return path
 
 
-def test_the_newest_checkpoint_is_the_last_of_the_run_that_wrote_last(tmp_path: Path) -> None:
+def test_the_newest_checkpoint_is_the_last_of_the_run_that_wrote_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     old = write(tmp_path / "tiny" / "version_2" / "checkpoints" / "last.ckpt", 100)
     last = write(tmp_path / "tiny" / "version_0" / "checkpoints" / "last.ckpt", 200)
     best = write(tmp_path / "tiny" / "version_0" / "checkpoints" / "best.ckpt", 201)
@@ -42,8 +45,7 @@ def test_the_newest_checkpoint_is_the_last_of_the_run_that_wrote_last(tmp_path: 
     assert newest_checkpoint(tmp_path, "tiny") == last
     last.unlink()
     assert newest_checkpoint(tmp_path, "tiny") == best
-    with pytest.raises(FileNotFoundError, match="begins anew"):
-        newest_checkpoint(tmp_path, "tin")
+    assert newest_checkpoint(tmp_path, "tin") is None and "begins from the start" in caplog.text
 
 
 def test_the_command_that_goes_on(tmp_path: Path) -> None:
@@ -65,18 +67,23 @@ def test_the_command_that_goes_on(tmp_path: Path) -> None:
     assert command_to_go_on(given, last, None) == f"centernet fit --config 'my file.yaml' --trainer.max_epochs 4 {end}"
 
 
-def test_ctrl_c_ends_with_the_command_that_goes_on(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_the_command_that_goes_on(
+    tiny: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
 ) -> None:
     def interrupt(self: Any, *_: Any) -> None:
         if self.global_step == 8:  # in the second of three epochs
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     command = ["fit", "--config", tiny(trainer__max_epochs=3), "--output", str(tmp_path / "runs")]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background ignore it from the start
     with monkeypatch.context() as patch:
         patch.setattr(CenterNet, "on_train_batch_start", interrupt)
-        assert main(command) == 130
+        assert main(command) == 128 + number
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     goes_on = capsys.readouterr().err.strip().splitlines()[-1]
     assert goes_on == shlex.join(["centernet", *command, "--resume"])
@@ -145,3 +152,49 @@ def test_weights_alone_and_a_missing_file_are_no_run_to_go_on_from(
         assert "nowhere.ckpt does not exist" in capsys.readouterr().err
     assert main(["fit", *given, "--resume", "--ckpt_path", str(path)]) == 1
     assert "give one of them" in capsys.readouterr().err
+
+
+def test_a_resumed_run_from_nothing_and_one_that_is_done(
+    tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["fit", "--config", tiny(trainer__max_epochs=1), "--output", str(tmp_path), "--resume"]
+    assert main(command) == 0, "no checkpoint yet: from the start"
+    assert "begins from the start" in capsys.readouterr().out
+    table = (tmp_path / "tiny" / "version_0" / "metrics.csv").read_bytes()
+    assert main(command) == 0 and "nothing is left to train" in capsys.readouterr().out
+    assert (tmp_path / "tiny" / "version_0" / "metrics.csv").read_bytes() == table
+    assert not list(tmp_path.rglob(".centernet*")) and not (tmp_path / "tiny" / "version_1").exists()
+
+
+def test_a_table_that_was_cut_off_goes_on_with_its_whole_rows(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny" / "version_0"
+    folder.mkdir(parents=True)
+    rows = "epoch,step,val/AP\r\n0,3,0.1\r\n0,7,0.2\r\n1,11,0.3\r\n"
+    (folder / "metrics.csv").write_bytes(f"{rows}1,1".encode())
+    log = ContinuedLog(folder, step=8)
+    assert (folder / "metrics.csv").read_bytes().decode() == rows.removesuffix("1,11,0.3\r\n"), "the third comes again"
+    log.log_metrics({"val/AP": 0.4, "epoch": 1}, step=11)
+    log.save()
+    log.log_metrics({"val/HOTA": 0.5, "epoch": 1}, step=12)
+    log.save()
+    assert [row["step"] for row in read_table(folder / "metrics.csv")] == ["3", "7", "11", "12"]
+    assert read_table(folder / "metrics.csv")[-1] == {"epoch": "1", "step": "12", "val/AP": "", "val/HOTA": "0.5"}
+
+
+def test_runs_that_begin_at_once_have_folders_of_their_own(tmp_path: Path) -> None:
+    logs = [RunLog(tmp_path, name="tiny") for _ in range(3)]
+    assert [log.version for log in logs] == [0, 1, 2]
+
+
+def test_a_checkpoint_is_whole_or_the_one_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"state_dict": {"a": torch.ones(3)}}, path)
+    before = path.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"last\.ckpt: was not written: its disk is full"):
+        WholeCheckpoints().save_checkpoint({"state_dict": {"a": torch.zeros(3)}}, path)
+    assert path.read_bytes() == before and os.listdir(path.parent) == ["last.ckpt"]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_xywh
+from ..whole import write_text
 from .conventions import look_misnumbered, look_normalised
 from .flags import Flags
 from .json_stream import read_lists
@@ -307,7 +308,5 @@ def write_coco(
             entry |= {"bbox": [round(value, 3) for value in box], "area": round(area, 3)}
             entries.append(entry | {"iscrowd": ignore, "ignore": ignore})
     categories = [{"id": number, "name": name} for number, name in zip(numbers, class_names, strict=True)]
-    path = folder / f"annotations_{split}.json"
     content = {"images": images, "annotations": entries, "categories": categories}
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
+    return write_text(folder / f"annotations_{split}.json", json.dumps(content))

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ..boxes import xyxy_to_xywh
 from ..detections import Detections
 from ..text import shown
+from ..whole import write_text
 from .problems import DataWarning, Reports, describe_problems, opening
 from .rows import BoxRows
 from .text import TextTable, filled_lines, number, text_lines
@@ -228,7 +229,6 @@ def write_mot(
     size; `rate` is frames per second. Other arguments as for `write_coco`.
     """
     path = folder / "gt" / "gt.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for frame, truth in enumerate(annotations, start=1):
         columns = (xyxy_to_xywh(truth.boxes), truth.labels, truth.ids, truth.ignore)
@@ -236,10 +236,10 @@ def write_mot(
             # Pixels and identities are numbered from 1; the last number is the visibility, 1 for all.
             box = ",".join(f"{value:.3f}" for value in (x + 1, y + 1, width, height))
             lines.append(f"{frame},{identity + 1 if identity >= 0 else -1},{box},{int(not ignore)},{label + 1},1\n")
-    path.write_text("".join(lines), encoding="utf-8")
-    (folder / "gt" / "labels.txt").write_text("".join(f"{shown(name)}\n" for name in class_names), encoding="utf-8")
+    write_text(path, "".join(lines))
+    write_text(folder / "gt" / "labels.txt", "".join(f"{shown(name)}\n" for name in class_names))
     height, width = annotations[0].height, annotations[0].width
     lines = ["[Sequence]", f"name={shown(folder.name)}", "imDir=img1", f"frameRate={rate:g}", f"seqLength={len(names)}"]
     lines += [f"imWidth={width}", f"imHeight={height}", f"imExt={Path(names[0]).suffix}", ""]
-    (folder / "seqinfo.ini").write_text("\n".join(lines), encoding="utf-8")
+    write_text(folder / "seqinfo.ini", "\n".join(lines))
     return path

@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 
 from ..files import open_file
 from ..text import in_xml
+from ..whole import write_text
 from .outlines import turned_box
 from .problems import Reports, read_bytes
 from .text import number
@@ -116,16 +117,14 @@ def write_voc(
     all that some programs read. The list of the classes is that of CVAT and datumaro, which reads no others.
     """
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    (folder / "Annotations").mkdir(exist_ok=True)
+    (folder / "Annotations").mkdir(parents=True, exist_ok=True)
     for name, truth in zip(names, annotations, strict=True):
         names_of = [class_names[label] for label in truth.labels]
         objects = zip(truth.boxes, names_of, truth.ignore, strict=True)
         text = annotation_text(name, (truth.height, truth.width), objects, decimals=decimals)
         file = (folder / "Annotations" / name).with_suffix(".xml")
-        file.write_text(text, encoding="utf-8", errors="backslashreplace")  # XML has no bytes that are no UTF-8
-    text = "".join(f"{Path(name).stem}\n" for name in names)
-    path.write_text(text, encoding="utf-8", errors="surrogateescape")  # as such names are read
+        write_text(file, text, errors="backslashreplace", synced=False)  # XML has no bytes that are no UTF-8
     labels = "".join(f"{in_xml(name)}:::\n" for name in class_names)
-    (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{labels}", encoding="utf-8")
-    return path
+    write_text(folder / "labelmap.txt", f"# label:color_rgb:parts:actions\n{labels}")
+    text = "".join(f"{Path(name).stem}\n" for name in names)
+    return write_text(path, text, errors="surrogateescape")  # as such names are read

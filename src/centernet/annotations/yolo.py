@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_cxcywh
 from ..documents import read_yaml_text
+from ..whole import write_text
 from .problems import Reports
 from .rows import SLIVER, BoxRows, RowList, are_usable, describe_fault
 from .text import number
@@ -255,10 +256,9 @@ def write_yolo(
     labels.mkdir(parents=True, exist_ok=True)
     for name, truth in zip(names, annotations, strict=True):
         text = label_rows(truth.boxes, truth.labels, (truth.height, truth.width))
-        (labels / name).with_suffix(".txt").write_text(text, encoding="utf-8")
+        write_text((labels / name).with_suffix(".txt"), text, synced=False)
     path = folder / "data.yaml"
     content = read_yaml_text(path.read_text(encoding="utf-8")) if path.is_file() else {}
     content = {key: value for key, value in content.items() if key not in ("nc", "names")}
     content |= {split: f"images/{split}", "nc": len(class_names), "names": dict(enumerate(class_names))}
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return path
+    return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

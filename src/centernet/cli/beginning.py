@@ -51,9 +51,11 @@ class Beginning:
         self.config, self.command, self.found = config, command, list[Difference]()
         self._refuse_two(arguments)
         if config.resume:
-            config.ckpt_path = str(resuming.newest_checkpoint(Path(config.output), run_name(config)))
+            newest = resuming.newest_checkpoint(Path(config.output), run_name(config))
             config.resume = False  # a run that is trained by the saved configuration begins anew
-            logger.info("resume: %s", config.ckpt_path)
+            if newest is not None:
+                config.ckpt_path = str(newest)
+                logger.info("resume: %s", newest)
         given = plain(parser.parse_args(arguments, defaults=False))
         self.trust: Trust = bool(config.trust) or texts_of(given)
         config.trust = False  # said of this run's files alone

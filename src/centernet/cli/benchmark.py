@@ -6,7 +6,6 @@ centernet benchmark model.onnx best.ckpt --threads 2
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from centernet.cli.arguments import (
 )
 from centernet.cli.log import tell
 from centernet.inference.benchmark import benchmark
+from centernet.whole import write_json
 
 EPILOG = """examples:
   centernet benchmark model.onnx
@@ -41,9 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     report = benchmark(**given_options(given, benchmark))
     tell(report.table())
     if given.output is not None:
-        given.output.mkdir(parents=True, exist_ok=True)
         path = given.output / "benchmark.json"
-        path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        write_json(path, asdict(report), indent=1)
         tell(f"wrote {path}")
     return 0
 

@@ -24,6 +24,7 @@ from centernet.cli.log import tell
 from centernet.cli.progress import Progress
 from centernet.inference.guard import Inputs
 from centernet.text import shown
+from centernet.whole import write_text
 
 READ_IMAGES = ("all", "none")
 FOLDER_OPTIONS = ("class_names", "size", "stride")
@@ -99,8 +100,7 @@ def main(arguments: Sequence[str]) -> int:
         files[given.fix_report] = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)
     Inputs([target, *(path for path in files if path in read)]).check(*files)
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(path, text, errors="backslashreplace")
     if files:
         tell("wrote " + " and ".join(map(str, files)))
     return 1 if report.count("error") else 0

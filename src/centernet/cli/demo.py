@@ -6,7 +6,7 @@ centernet demo --output demo
 from __future__ import annotations
 
 import csv
-import json
+import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import Any
 
 import cv2
 
+from centernet.claim import claimed
 from centernet.cli.arguments import command_parser, positive
 from centernet.data import Synthetic, SyntheticSequences
 from centernet.drawing import contact_sheet, draw
 from centernet.images import read_image
 from centernet.inference import Detector, MotWriter, VideoWriter, track
 from centernet.tracking import Tracker
+from centernet.whole import write_bytes, write_json
 
 CONFIG = Path(__file__).with_name("demo.yaml")
 EPILOG = """example:
@@ -34,9 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for all that is written")
     parser.add_argument("--epochs", type=positive, help="length of the training, for a quicker look")
     given = parser.parse_args(arguments)
+    with claimed(given.output):
+        return _demo(given.output, given.epochs)
+
+
+def _demo(output: Path, epochs: int | None) -> int:
+    """Run all parts of the demo, and say where their files are."""
     start = time.perf_counter()
-    output: Path = given.output
-    output.mkdir(parents=True, exist_ok=True)
 
     print("1. the model in the box on a photograph")
     photo = _photograph(output)
@@ -44,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     from centernet.cli import fit
 
     print(f"2. training on generated scenes ({CONFIG.name}); a line an epoch")
-    extra = [] if given.epochs is None else [f"--trainer.max_epochs={given.epochs}"]
+    extra = [] if epochs is None else [f"--trainer.max_epochs={epochs}"]
     run = fit.run(["--config", str(CONFIG), "--output", str(output / "runs"), *extra], "fit")
     folder = Path(run.trainer.log_dir or output)
     checkpoint = folder / "checkpoints" / "best.ckpt"
@@ -59,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         "per_class_AP": {result.name: result.ap for result in last.per_class},
     }
     figures = output / "figures.json"
-    figures.write_text(json.dumps(content, indent=1))
+    write_json(figures, content, indent=1)
 
     print("4. detection on fresh scenes")
     sheet = _detect(checkpoint, output)
@@ -88,8 +94,7 @@ def _photograph(output: Path) -> Path:
 
 def _write(path: Path, image: Any) -> Path:
     """Write an RGB image."""
-    cv2.imwrite(str(path), image[..., ::-1])
-    return path
+    return write_bytes(path, cv2.imencode(path.suffix, image[..., ::-1])[1])
 
 
 def _curves(metrics: Path, path: Path) -> Path:
@@ -116,15 +121,15 @@ def _curves(metrics: Path, path: Path) -> Path:
     for axes in (left, right):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110)
     plt.close(figure)
-    return path
+    return write_bytes(path, buffer.getbuffer())
 
 
 def _detect(checkpoint: Path, output: Path) -> Path:
     """Write twelve scenes that no training or validation saw, with the objects that are found in them."""
     scenes = output / "scenes"
-    scenes.mkdir(exist_ok=True)
     fresh = Synthetic(12, size=(320, 320), objects=(1, 6), object_size=(0.15, 0.45), seed=2)
     for i in range(len(fresh)):
         _write(scenes / f"scene_{i:02d}.png", fresh[i].image)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from centernet.annotations.image_names import CocoIds
 from centernet.cli.arguments import command_parser, given_options
+from centernet.cli.journal import Journal, can_go_on
 from centernet.cli.log import tell
 from centernet.cli.output import (
     Output,
@@ -80,7 +81,23 @@ def main(arguments: Sequence[str]) -> int:
     drawing = drawing_options(given)
     window = [WindowWriter(**drawing)] if given.show else []
     detector = Detector(**given_options(given, Detector))
-    folder = output_folder(given.output, "detections", sources)
+    with output_folder(given.output, "detections", sources, resume=given.resume) as folder:
+        command = ["detect", *(argument for argument in arguments if argument != "--resume")]
+        journal = Journal(folder, command, given.model, columns=detector.columns, resume=given.resume)
+        return _detect(given, sources, output, detector, folder, journal, window)
+
+
+def _detect(
+    given: argparse.Namespace,
+    sources: Mapping[str, Source],
+    output: Output,
+    detector: Detector,
+    folder: Path,
+    journal: Journal,
+    window: Sequence[Writer],
+) -> int:
+    """Find the objects of all sources, and write them to a folder."""
+    drawing = drawing_options(given)
     names, ids = detector.class_names, None if given.annotations is None else CocoIds.read(given.annotations)
     results = CocoWriter(folder / "detections.json", names, ids=ids)
     images = [item for source in sources.values() if not source.is_moving for item in source.items]
@@ -106,15 +123,23 @@ def main(arguments: Sequence[str]) -> int:
         return f"{counted(found.total(), 'object')} in {images}" + f": {classes}" * bool(found)
 
     def part(name: str, source: Source) -> Part:
-        frames = detector.stream(source, on_error=None if output.total == 1 else output.left_out)
+        def stream(source: Source) -> Iterator[tuple[Frame, Detections]]:
+            frames = detector.stream(source, on_error=None if output.total == 1 else output.left_out)
+            return _named(frames, name, source)
+
         formats: list[str] = given.format or ["video" if source.is_moving else "images", "json"]
         shared = [writer for kind in formats for writer in writers.get(kind, ())]
         path = folder / (name if len(sources) > 1 else "detections")
         rate = (source.frame_rate or 30.0) / source.every
         own = [VideoWriter(path, frame_rate=rate, audio=given.audio, **drawing)] if "video" in formats else []
-        return Part(name, _named(frames, name, source), [*shared, *window], own)
+        one_by_one = can_go_on(source) and not own
+        results = journal.results(name, source, stream, one_by_one=one_by_one)
+        if (had := journal.finished.get(name)) is not None and own:
+            output.kept += had.wrote
+            own = []
+        return Part(name, results, [*shared, *window], own, recorded=one_by_one or len(sources) > 1)
 
-    code = output.write((part(name, source) for name, source in sources.items()), see, headline)
+    code = output.write((part(name, source) for name, source in sources.items()), see, headline, journal)
     if results.left_out:
         classes = ", ".join(f"{name} {number}" for name, number in results.left_out.most_common(10))
         tell(f"left out of {results.path}, as {given.annotations} does not have their classes: {classes}")

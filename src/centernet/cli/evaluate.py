@@ -6,7 +6,6 @@ centernet evaluate data/VOC2007 found/detections.json --split test
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from centernet.evaluation import EvaluationResult, evaluate_crowdhuman, evaluate
 from centernet.evaluation.tracking import evaluate_tracking
 from centernet.evaluation.tracking.files import truth_files
 from centernet.inference.guard import Inputs
+from centernet.whole import write_json
 
 EPILOG = """examples:
   centernet evaluate instances_val2017.json results.json
@@ -49,8 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.output is not None:
         path: Path = given.output / "figures.json"
         Inputs([given.truth, given.detections]).check(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(path, content, indent=1, ensure_ascii=False)
         tell(f"wrote {path}")
     return 0
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from centernet.cli.arguments import add_options, command_parser, fraction, given_options, name_list, parameter_texts
 from centernet.cli.log import tell
 from centernet.inference.guard import Inputs
+from centernet.whole import write_json
 
 DESCRIPTION = "Compare a tracker's files with the truth: HOTA, MOTA, IDF1, of each sequence and of all together."
 EPILOG = """examples:
@@ -36,8 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.output is not None:
         path: Path = given.output / "tracking_metrics.json"
         Inputs([given.truth, given.results]).check(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result.classes, indent=1) + "\n", encoding="utf-8")
+        write_json(path, result.classes, indent=1)
         tell(f"wrote {path}")
     return 0
 

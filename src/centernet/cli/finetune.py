@@ -24,6 +24,7 @@ from centernet.cli.arguments import (
 from centernet.cli.log import tell
 from centernet.data import DataError
 from centernet.data.detect_format import find_format
+from centernet.whole import write_text
 
 EPILOG = """examples:
   centernet finetune data/helmet
@@ -60,9 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     tell("".join(f"{note}\n" for note in source.check_unread(list(datasets.values()))), end="")
     config, found = finetuning(source, datasets.pop("train"), **given_options(given, finetuning))
     tell(found)
-    given.output.mkdir(parents=True, exist_ok=True)
-    path = given.output / "finetune.yaml"
-    path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110)
+    path = write_text(given.output / "finetune.yaml", text)
     tell(f"configuration: {path}")
     if given.dry_run:
         return 0

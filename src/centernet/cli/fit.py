@@ -6,13 +6,12 @@ centernet validate --config configs/voc_mobilenet_v2.yaml --ckpt_path runs/…/b
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
 from centernet.annotations.problems import DataError
+from centernet.claim import claimed
 from centernet.cli.beginning import Beginning, run_name
 from centernet.cli.corrections import answer
 from centernet.cli.log import quiet_lightning, tell
@@ -32,11 +32,13 @@ from centernet.models import CenterNet
 from centernet.network.build import PARTS
 from centernet.training import EMA, Optimization, Trainer, start_from
 from centernet.training.batch_size import measured_batch_size
-from centernet.training.callbacks import ContinuedLog, EpochSummary, LogDetections, SaveConfig
+from centernet.training.callbacks import EpochSummary, LogDetections, SaveConfig
 from centernet.training.display import Display, Introduction
+from centernet.training.files import ContinuedLog, RunLog
 from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
-from centernet.training.resuming import Interrupted, checkpoints, command_to_go_on
+from centernet.training.resuming import Interrupted, NothingLeft, checkpoints, command_to_go_on
 from centernet.trust import through
+from centernet.whole import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,12 @@ NOISE = (  # of Lightning, about what is meant to be so
 
 def main(arguments: Sequence[str], command: Command) -> int:
     """Run a command; errors in the user's data or files are left to `centernet.cli.main`."""
-    run(arguments, command)
+    try:
+        run(arguments, command)
+    except NothingLeft as done:
+        if "--resume" not in arguments:
+            raise
+        logger.info("%s", done)  # what was asked for is there
     return 0
 
 
@@ -115,6 +122,7 @@ class Run:
         self.monitor: str | None = None
         self.unvalidated: str | None = None
         self.checkpoint = ""
+        self.step = None if begin.checkpoint is None else int(begin.checkpoint.get("global_step", 0))
         self.trainer = self._trainer(dict(made.trainer), [made.log_images, save])
         if self.datamodule.automatic_batch_size and command == "fit":
             size = measured_batch_size(self.model, self.datamodule, self.trainer, self.config.memory)
@@ -126,7 +134,7 @@ class Run:
         if self.config.start_from is not None and self.config.ckpt_path is None:  # a run that goes on has its weights
             start_from(self.model.network, self.config.start_from, trust=self.trust)
         self.datamodule.check_objects()
-        with self._interruption():
+        with self._interruption(), self._claimed():
             self.trainer.fit(self.model, self.datamodule, **self._method_arguments())
         folder = self.trainer.log_dir  # asks all devices
         if not self.trainer.is_global_zero:
@@ -171,9 +179,8 @@ class Run:
         if figures is None:
             raise DataError("no image was evaluated: trainer.limit_val_batches leaves none")
         path = folder / "figures.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
-        path.write_text(json.dumps(content, indent=1))
+        write_json(path, content, indent=1)
         tell(figures.table())
         by_name = {name: figures.stats[name] for name in MAIN_FIGURES if name in figures.stats}
         tell("\n" + ", ".join(f"val/{name} {value:.4f}" for name, value in by_name.items()))  # as `--monitor` has them
@@ -210,10 +217,18 @@ class Run:
                 raise Interrupted("nothing was written") from stop
             last = Path(self.trainer.log_dir or self.config.output) / "checkpoints" / "last.ckpt"
             if not last.is_file():
-                raise Interrupted("no epoch was finished, so there is no checkpoint to go on from") from stop
+                text = "no epoch was finished, so there is no checkpoint to go on from: the same command begins again"
+                raise Interrupted(text) from stop
             found = checkpoints(Path(self.config.output), run_name(self.config))
             command = command_to_go_on(self.arguments, last, found[0] if found else None)
             raise Interrupted(f"what was finished before is kept; go on with:\n{command}") from stop
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """Hold the folder of the run, so that nobody else trains in it meanwhile."""
+        folder = self.trainer.log_dir  # asks all devices
+        with claimed(folder) if folder is not None and self.trainer.is_global_zero else nullcontext():
+            yield
 
     def _method_arguments(self) -> dict[str, Any]:
         names = {"fit": ("ckpt_path", "weights_only"), "validate": ("ckpt_path", "weights_only", "verbose")}
@@ -261,8 +276,8 @@ class Run:
         if checkpoint and Path(checkpoint).is_file() and Path(checkpoint).parent.name == "checkpoints":
             folder = Path(checkpoint).resolve().parent.parent
             if (folder / "metrics.csv").is_file():
-                return ContinuedLog(folder)
-        return CSVLogger(self.config.output, name=run_name(self.config))
+                return ContinuedLog(folder, self.step)
+        return RunLog(self.config.output, name=run_name(self.config))
 
 
 def _parser(command: Command) -> Any:

@@ -6,6 +6,7 @@ import difflib
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -14,9 +15,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from centernet import ending
 from centernet.cli.corrections import command_of
 from centernet.cli.log import Lines, tell
 from centernet.cli.progress import say
+from centernet.cli.streams import usable_streams
+from centernet.ending import NAMES
 from centernet.extras import explain
 from centernet.images.limits import VARIABLE
 
@@ -39,7 +43,7 @@ COMMANDS = {
 
 LIGHTNING = ("fit", "validate")  # share one file, `cli/fit.py`, which takes the command's name
 
-OK, PROBLEM, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, PROBLEM, USAGE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,18 +53,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: what follows `centernet` on the command line; the process's own when None.
 
     Returns:
-        0 when all went well, 1 for a problem in the user's data or files, 2 for wrong usage, 130 after Ctrl-C.
+        0 when all went well, 1 for a problem in the data or files, 2 for wrong usage, 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):  # class and file names that a console has no letters for end no run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        code = _main(argv)
+    if argv is not None:
+        return _ended(argv)
+    with usable_streams() as lost:
+        code = _ended(None)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone: `centernet … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PROBLEM
+        if lost.error is not None and code == OK:
+            code = _say(f"not all of the output could be printed ({lost.error}); the files are written")
     return code
+
+
+def _ended(argv: Sequence[str] | None) -> int:
+    """Run a command; one that was told to stop does not end with 0, but a camera's after Ctrl-C."""
+    try:
+        with ending.ends_are_errors():
+            code = _main(argv)
+            told = ending.received()
+    except KeyboardInterrupt:  # while it was ending
+        return ending.exit_code()
+    return ending.exit_code() if told not in (None, signal.SIGINT) and code != USAGE else code
 
 
 def _main(argv: Sequence[str] | None) -> int:
@@ -95,14 +112,21 @@ def _run(command: str, arguments: list[str], *, debug: bool) -> int:
     except SystemExit as stop:  # --help and wrong usage, from the parsers
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else _say(str(stop.code))
     except KeyboardInterrupt as stop:  # a run says how to go on
-        print(f"\ninterrupted; {str(stop) or 'what was finished before is kept'}", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        raise
+        return _interrupted(str(stop))
     except Exception as error:
+        if ending.received() is not None:  # processes that had the same signal
+            return _interrupted("")
         if debug:
             traceback.print_exc()
         return _say(_message(error, command))
+
+
+def _interrupted(text: str) -> int:
+    number = ending.received()
+    by = "interrupted" if number in (None, signal.SIGINT) else f"ended by {ending.name_of(number)}"
+    text = "" if text in NAMES else text
+    print(f"\n{by}; {text or 'what was finished before is kept'}", file=sys.stderr)
+    return ending.exit_code()
 
 
 def _message(error: Exception, command: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import errno
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import cv2
 
+from centernet.claim import claimed, new_folder
 from centernet.cli.arguments import (
     OptionType,
     add_max_pixels,
@@ -23,12 +25,14 @@ from centernet.cli.arguments import (
     positive,
     score_thresholds,
 )
+from centernet.cli.journal import NAME, Finished, Journal
 from centernet.cli.log import tell
 from centernet.cli.progress import Progress, say
-from centernet.cli.show import WindowClosed
+from centernet.cli.show import WindowClosed, WindowWriter
 from centernet.configuration import DEFAULT_MODEL
 from centernet.detections import Detections
 from centernet.drawing import Label, draw
+from centernet.ending import Ended, held
 from centernet.fonts import open_font
 from centernet.images import ImageError
 from centernet.inference import Detector, Frame, SourceError, Writer
@@ -94,33 +98,56 @@ def drawing_options(given: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(given, name) for name in DRAWING if hasattr(given, name)}
 
 
-def output_folder(given: Path | None, name: str, sources: Collection[str]) -> Path:
-    """Return the folder for the results of a run: the one given, after a word on those of earlier runs that are there,
-    else the first of NAME, NAME2, … that is not there.
+@contextmanager
+def output_folder(given: Path | None, name: str, sources: Collection[str], *, resume: bool) -> Iterator[Path]:
+    """Give the folder for the results of a run, which no other run writes to meanwhile: the one given, after a word on
+    those of earlier runs that are there, else the first of NAME, NAME2, … that is not there.
 
     Args:
         given: the value of --output.
         name: of the folder where none is given.
         sources: their names, which files have where there are several.
+        resume: take the last of NAME, NAME2, … where a run was stopped, if there is one.
+
+    Raises:
+        ValueError: another run writes to it.
     """
     if given is None:
-        numbered = (Path(f"{name}{number}") for number in count(2))
-        return next(folder for folder in chain([Path(name)], numbered) if not folder.exists())
+        numbered = (f"{name}{number}" for number in count(2))
+        stopped = [path.parent for path in Path().glob(f"{name}*/{NAME}")] if resume else []
+        folder = max(stopped, key=lambda path: (len(path.name), path.name), default=None)
+        folder = folder or new_folder(Path(), chain([name], numbered))
+    else:
+        folder = given
+        if not resume:
+            _tell_earlier(given, sources)
+    try:
+        with claimed(folder):
+            yield folder
+    finally:
+        if given is None:
+            with suppress(OSError):
+                folder.rmdir()  # where nothing was written
+
+
+def _tell_earlier(given: Path, sources: Collection[str]) -> None:
+    """Say which results of an earlier run are in a folder."""
     known = {*RESULTS, *(sources if len(sources) > 1 else ())}
     earlier = sorted(path.name for path in given.iterdir() if path.stem in known) if given.is_dir() else []
     if earlier:
         text = f"{given} has results of an earlier run already ({', '.join(earlier)})"
         say(f"{text}: files of equal names are replaced, the others stay beside the new ones")
-    return given
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add --every, --recursive and --show."""
+    """Add --every, --recursive, --resume and --show."""
     text = "look at one frame of so many; numbers and times of frames stay the source's; default: %(default)s"
     parser.add_argument("--every", type=positive, default=1, metavar="N", help=text)
     text = "of a folder, the images in its subfolders too"
     parser.add_argument("--recursive", action="store_true", help=text)
     add_max_pixels(parser)
+    text = "go on with a run of this command that was stopped: what it has finished in --output is skipped"
+    parser.add_argument("--resume", action="store_true", help=text)
     text = "show what is found in a window while it runs; Escape, q or closing it ends the run"
     parser.add_argument("--show", action="store_true", help=text)
 
@@ -131,12 +158,16 @@ def source_argument(text: str) -> str | int:
 
 
 class Part(NamedTuple):
-    """Frames of one source with their objects, the writers that go on in other parts, and its own."""
+    """Frames of one source with their objects, the writers that go on in other parts, and its own.
+
+    `recorded` says that frames are kept in the journal, too.
+    """
 
     name: str
     results: Iterable[tuple[Frame, Detections]]
     shared: Sequence[Writer]
     own: Sequence[Writer]
+    recorded: bool = False
 
 
 class Output:
@@ -165,8 +196,12 @@ class Output:
         self.progress = Progress(self.total, unit=f"{unit}s")
         self.problems: list[ValueError] = []
         self.unwritten: set[str] = set()  # frames
-        self.written: list[Writer] = []
+        self.begun: list[Writer] = []
+        self.whole: list[Writer] = []  # their files are on the disk
+        self.kept: list[str] = []  # files of an earlier run, which this one goes on with
+        self.unfinished: list[str] = []
         self.frames = self.came = 0
+        self.journal: Journal | None = None
 
     def left_out(self, error: ValueError) -> None:
         """Tell of an image, or the rest of a video, that cannot be read."""
@@ -179,6 +214,7 @@ class Output:
         parts: Iterable[Part],
         see: Callable[[str, Detections], None],
         headline: Callable[[str], str],
+        journal: Journal | None = None,
     ) -> int:
         """Hand all frames to the writers, and their detections to `see`; return the exit code of the command.
 
@@ -186,17 +222,28 @@ class Output:
         of several that breaks off does not end the run.
         """
         self.progress.begin()
+        self.journal = None if self.live else journal
         whole, wrote = False, "wrote"
         try:
             with ExitStack() as stack:
                 for part in parts:
+                    if self._is_finished(part):
+                        continue
+                    before = self.frames, len(self.problems), len(self.unwritten)
+                    seen = Finished()
                     with ExitStack() as own:
                         writers = [(writer, stack) for writer in part.shared] + [(writer, own) for writer in part.own]
-                        self._write(part, writers, see)
+                        self._write(part, writers, see, seen)
+                    if self.journal is not None and self.several and before[2] == len(self.unwritten):
+                        seen.frames, seen.problems = self.frames - before[0], list(map(str, self.problems[before[1] :]))
+                        seen.wrote = [writer.summary() for writer in part.own if writer in self.begun]
+                        self.journal.finish(part.name, seen)
             whole = True
-        except KeyboardInterrupt:  # how one stops a camera
+        except Ended as stop:
+            raise Ended(self._way_on()) from stop
+        except KeyboardInterrupt as stop:  # how one stops a camera
             if not self.live:
-                raise
+                raise KeyboardInterrupt(self._way_on()) from stop
         except WindowClosed:
             pass
         except OSError:  # a full disk
@@ -213,30 +260,81 @@ class Output:
                 tell(f"{len(self.unwritten)} could not be written in every format; the reasons are above")
             if self.notes:
                 tell("\n".join(self.notes))
-            if self.written:
-                tell(f"{wrote} " + ", ".join(writer.summary() for writer in self.written))
+            if written := [*self.kept, *(writer.summary() for writer in self.begun if writer in self.whole)]:
+                tell(f"{wrote} " + ", ".join(written))
+            if self.unfinished:
+                tell("not written: " + "; ".join(self.unfinished))
+            if self.journal is not None:
+                self.journal.remove() if whole else self.journal.close()
         return 1 if self.problems or self.unwritten else 0
 
+    def _way_on(self) -> str:
+        """Return how a run that was stopped goes on."""
+        if self.live:
+            return ""
+        done = f"what was finished is written ({counted(self.frames, self.unit)})"
+        if self.journal is None or not self.journal.is_begun:
+            return done
+        return f"{done}; to go on, give the same command with --output {self.journal.path.parent} --resume"
+
+    def _is_finished(self, part: Part) -> bool:
+        """Return True for a source that an earlier run has finished, and whose own files alone it has."""
+        if self.journal is None or part.recorded or (had := self.journal.finished.get(part.name)) is None:
+            return False
+        self.frames += had.frames
+        self.came += had.frames
+        self.problems += map(ValueError, had.problems)
+        self.kept += had.wrote
+        self.progress.advance(had.frames)
+        return True
+
+    def _leave(self, writer: Writer, *error: Any) -> None:
+        """Finish a writer, with its files under their names; what could not be finished is told at the end."""
+        with nullcontext() if isinstance(writer, WindowWriter) else held():  # a window waits for a key
+            try:
+                writer.__exit__(*error)
+            except Exception as reason:
+                self.unfinished.append(str(reason))
+                if error[0] is None:
+                    raise
+            else:
+                self.whole.append(writer)
+
     def _write(
-        self, part: Part, writers: Sequence[tuple[Writer, ExitStack]], see: Callable[[str, Detections], None]
+        self,
+        part: Part,
+        writers: Sequence[tuple[Writer, ExitStack]],
+        see: Callable[[str, Detections], None],
+        seen: Finished,
     ) -> None:
         before = self.came
+        ids, names = set[int](), set[str]()
         try:
             for writer, _ in writers:
                 writer.protect(self.inputs)
             for frame, detections in part.results:
                 self.came = before + frame.index + 1
-                for writer, stack in writers:
-                    if writer not in self.written:  # nothing is made before there is something to write
-                        stack.enter_context(writer)
-                        self.written.append(writer)
-                    try:
-                        writer.write(frame, detections)
-                    except (ValueError, OSError, MemoryError, cv2.error) as error:
-                        self._not_written(frame, error)
-                self.frames += 1
+                unwritten = len(self.unwritten)
+                with held():  # a frame is in all files, or in none
+                    for writer, stack in writers:
+                        if writer not in self.begun:  # nothing is made before there is something to write
+                            writer.__enter__()
+                            stack.push(partial(self._leave, writer))
+                            self.begun.append(writer)
+                        try:
+                            writer.write(frame, detections)
+                        except (ValueError, OSError, MemoryError, cv2.error) as error:
+                            self._not_written(frame, error)
+                    self.frames += 1
+                    whole = unwritten == len(self.unwritten) and not frame.is_done
+                    if self.journal is not None and part.recorded and whole:
+                        self.journal.add(part.name, frame, detections)
                 self.progress.advance()
                 see(part.name, detections)
+                if detections.track_ids is not None:
+                    ids.update(detections.track_ids.tolist())
+                names.update(detections.names)
+            seen.track_ids, seen.class_names = sorted(ids), sorted(names)
         except SourceError as error:
             if not self.several:
                 raise

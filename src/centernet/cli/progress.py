@@ -27,7 +27,7 @@ class Progress:
 
     def __init__(self, total: int | None, *, unit: str = "frames", every: float = 0.1) -> None:
         self.total, self.unit, self.every, self.done = total, unit, every, 0
-        self._shown, self._begun = sys.stderr.isatty(), False
+        self._shown, self._begun = is_terminal(), False
         self._start = self._last = time.monotonic()
 
     def begin(self) -> None:
@@ -79,9 +79,14 @@ class Progress:
         print(f"{CLEAR}{shown}", end="", file=sys.stderr, flush=True)
 
 
+def is_terminal() -> bool:
+    """Return True where standard error is a terminal that can go back to the beginning of a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def say(text: str) -> None:
     """Print a line on standard error, in the place of a bar that may stand there."""
-    print(f"{CLEAR if sys.stderr.isatty() else ''}{shown_lines(text)}", file=sys.stderr)
+    print(f"{CLEAR if is_terminal() else ''}{shown_lines(text)}", file=sys.stderr)
 
 
 def _columns() -> int:

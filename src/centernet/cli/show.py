@@ -59,6 +59,8 @@ class WindowWriter:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Draw and show a frame."""
+        if frame.is_done:
+            return
         if frame.index == 0:
             self._trails = Trails()
         drawn = draw(self._trails.draw(frame.image, detections), detections, **self._drawing)

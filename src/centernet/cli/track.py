@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from centernet.cli.arguments import add_options, command_parser, given_options, parameter_texts
+from centernet.cli.journal import Journal
 from centernet.cli.log import tell
 from centernet.cli.output import (
     Output,
@@ -91,7 +92,26 @@ def main(arguments: Sequence[str]) -> int:
     else:
         output = Output(sources.values(), "frame", inputs=[given.model])
         detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
-    parts, folder = [], output_folder(given.output, "tracks", sources)
+    with output_folder(given.output, "tracks", sources, resume=given.resume) as folder:
+        command = ["track", *(argument for argument in arguments if argument != "--resume")]
+        model = given.model if given.detections is None else given.detections
+        journal = Journal(folder, command, model, resume=given.resume)
+        return _track(given, stretches, formats, output, detector, folder, journal, window)
+
+
+def _track(
+    given: argparse.Namespace,
+    stretches: Sequence[tuple[str, Source | None]],
+    formats: Sequence[str],
+    output: Output,
+    detector: Detector | StoredDetections,
+    folder: Path,
+    journal: Journal,
+    window: Sequence[Writer],
+) -> int:
+    """Follow the objects of all sources, and write them to a folder."""
+    drawing = drawing_options(given)
+    parts = []
     for name, source in stretches:
         rate = _frame_rate(name, given.frame_rate, source, detector)
         audio = given.audio and _keeps_pace(source, given.frame_rate)
@@ -113,14 +133,15 @@ def main(arguments: Sequence[str]) -> int:
         }
         tracked = track(detector, tracker, source, on_error=output.left_out)
         parts.append(Part(name, tracked, window, [writers[kind] for kind in formats]))
-    identities: set[tuple[str, int]] = set()
-    tracked_classes: set[str] = set()
+    had = journal.finished.items()
+    identities = {(name, identity) for name, finished in had for identity in finished.track_ids}
+    tracked_classes = {class_name for _, finished in had for class_name in finished.class_names}
 
     def see(name: str, tracks: Detections) -> None:
         identities.update((name, one.track_id) for one in tracks if one.track_id is not None)
         tracked_classes.update(tracks.names)
 
-    code = output.write(parts, see, lambda frames: f"{counted(len(identities), 'identity')} in {frames}")
+    code = output.write(parts, see, lambda frames: f"{counted(len(identities), 'identity')} in {frames}", journal)
     if "mot" in formats and len(tracked_classes) > 1 and not given.class_column:
         tell(f"mot has no classes, and these were tracked: {', '.join(sorted(tracked_classes))}; --class-column has")
     return code

@@ -23,6 +23,7 @@ from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
 from ..text import file_name
+from ..whole import is_empty, whole_folder
 from . import COCO
 from .columns import Columns
 from .dataset import DetectionDataset
@@ -69,6 +70,8 @@ def convert(
         shrink: longest side of the images of the split ``train``, in pixels: larger ones are stored so small, with
             their boxes. Images of other splits stay whole, as what counts as a small object depends on their size.
 
+    The folder is there once all is written to it: after an error or an interruption it is as it was.
+
     Raises:
         DataError: a folder that isn't empty, nothing to convert, data that the format cannot hold at all, or links
             that cannot be made.
@@ -89,7 +92,23 @@ def convert(
     if not names:
         raise DataError("the data have no classes, so there is nothing to convert but images")
     sources = {split: dataset.with_class_names(names) for split, dataset in datasets.items()}
-    job = _Job(output, to, images, names, sources)
+    with whole_folder(output) as folder:
+        written = _written(datasets, folder, to, images, names, sources, shrink)
+    files = [output / file.relative_to(folder) for file in written.files]
+    return replace(written, files=files)
+
+
+def _written(
+    datasets: Mapping[str, DetectionDataset],
+    folder: Path,
+    to: Target,
+    images: ImageFiles,
+    names: tuple[str, ...],
+    sources: dict[str, DetectionDataset],
+    shrink: int | None,
+) -> Conversion:
+    """Write data sets to a new folder."""
+    job = _Job(folder, to, images, names, sources)
     if shrink is not None:
         sources["train"] = job.shrunk(sources["train"], shrink)
     held = {split: job.as_held(dataset.columns) for split, dataset in sources.items()}
@@ -104,7 +123,7 @@ def convert(
 
 def check_new(output: Path) -> None:
     """Raise a DataError unless a folder is new or empty."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and not (output.is_dir() and is_empty(output)):
         advice = "give a new folder, so that nothing is mixed or written over"
         raise DataError(f"{output}: is there and not empty; {advice}")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -86,7 +88,15 @@ def _start(dataset: DetectionDataset) -> None:
     _opened = dataset
     cv2.setNumThreads(0)  # the processes are the threads
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")  # of damaged EXIF blocks and the like; what matters is a problem
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that started it is gone, also where that was killed."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _read(index: int, dataset: DetectionDataset | None = None) -> _Read:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..images import ImageError
+from ..whole import write_text
 from .columns import LabelTable
 from .combining import image_names
 from .dataset import DetectionDataset
@@ -53,12 +54,11 @@ def set_aside(dataset: DetectionDataset, fraction: float = 0.2, *, seed: int = 0
 
 def write_lists(dataset: DetectionDataset, parts: Parts, folder: Path) -> tuple[Path, Path]:
     """Write train.txt and val.txt, lists of images for `ChosenImages`, into a folder. Returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     names = image_names(dataset)
     paths = folder / "train.txt", folder / "val.txt"
     for path, indices in zip(paths, (parts.train, parts.val), strict=True):
         text = "".join(f"{names[index]}\n" for index in indices.tolist())
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        write_text(path, text, errors="surrogateescape")
     return paths
 
 

@@ -14,6 +14,7 @@ from centernet.export.graph import prepare
 from centernet.export.options import FORMATS, ExportOptions, check_options, format_of
 from centernet.extras import require
 from centernet.network import Network
+from centernet.whole import whole_files
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def export(
     Raises:
         ImportError, FileNotFoundError: a package that the format needs isn't installed; there is no C++ compiler.
         ValueError: a suffix, sample or option that the format has not; a float32 file that finds something else.
+        OSError: the file cannot be written. After any error what was there before is as it was.
     """
     path = Path(path)
     name = format or format_of(path)
@@ -55,10 +57,13 @@ def export(
     for package in kind.packages:
         require(package, f"{name} export")
     prepared = prepare(network, options, images)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    import_module(f"centernet.export.{kind.module}").write(prepared, path)
-    if kind.checked:
-        check_file(path, network, prepared)
-    else:
+    with whole_files(path) as draft:  # what was there before stays until a checked one is there
+        import_module(f"centernet.export.{kind.module}").write(prepared, draft)
+        if kind.checked:
+            try:
+                check_file(draft, network, prepared)
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(draft), str(path))) from error
+    if not kind.checked:
         logger.warning("%s: was written, not run: nothing opens %s files here", path.name, kind.suffix)
     return path

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from centernet.export.graph import DetectionGraph, Prepared, fold_batch_norms, lower
 from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import KEY
+from centernet.whole import explaining, write_bytes
 
 
 def write(prepared: Prepared, path: Path) -> None:
@@ -37,11 +40,17 @@ def write(prepared: Prepared, path: Path) -> None:
             strict=False,
         )
         if not prepared.options.compile:
-            torch.export.save(program, path, extra_files={f"{KEY}.json": metadata})
+            buffer = io.BytesIO()  # torch ends the process where its own file cannot be written
+            torch.export.save(program, buffer, extra_files={f"{KEY}.json": metadata})
+            write_bytes(path, buffer.getbuffer())
             return
         settings = {
             "aot_inductor.metadata": {KEY: metadata},
             "freezing": True,
             "cpp.dynamic_threads": True,  # as many as torch is told to use where it runs, not here and now
         }
-        torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder) / "model.pt2"
+            torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=settings)
+            with explaining(path):
+                shutil.copyfile(package, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from centernet.export.graph import DetectionGraph, Prepared, fold_batch_norms, l
 from centernet.export.letterbox import shrink
 from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import KEY
+from centernet.whole import write_bytes
 
 
 def write(prepared: Prepared, path: Path) -> None:
@@ -25,7 +27,9 @@ def write(prepared: Prepared, path: Path) -> None:
         compiled: Any = torch.jit.script(shrink) if prepared.metadata.letterbox else None
         graph = DetectionGraph(prepared, compiled).eval()
         traced = torch.jit.trace(graph, prepared.images, check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, str(path), _extra_files={f"{KEY}.json": prepared.metadata.to_json()})
+        buffer = io.BytesIO()  # torch ends the process where its own file cannot be written
+        torch.jit.save(traced, buffer, _extra_files={f"{KEY}.json": prepared.metadata.to_json()})
+    write_bytes(path, buffer.getbuffer())
 
 
 def read_script(path: str | PathLike[str]) -> torch.jit.ScriptModule:

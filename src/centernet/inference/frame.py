@@ -29,7 +29,11 @@ class Frame:
         time: seconds from the beginning of the video, or since a camera or a stream was opened; None for an image.
         duration: seconds for which it is shown, where the file states them.
         is_part: it is one of several in the file.
+
+    `is_done` says that a run which goes on has written it before: its files are there, and its pixels are not needed.
     """
+
+    is_done = False
 
     def __init__(
         self,

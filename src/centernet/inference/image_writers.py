@@ -21,6 +21,7 @@ from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 from centernet.inference.writers import counted
 from centernet.text import shown
+from centernet.whole import clear_parts, explaining, write_bytes, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,9 @@ class _FolderWriter:
         self._inputs = inputs
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with explaining(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        clear_parts(self.folder)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -67,16 +70,16 @@ class _FolderWriter:
         self._used.add(free.casefold())  # some file systems don't tell A from a
         return free
 
+    def _is_there(self, frame: Frame, path: Path) -> bool:
+        """Return True for a file that an earlier run has written, which this one goes on with; it is counted."""
+        there = frame.is_done and path.is_file()
+        self._count += there
+        return there
+
     def _save(self, path: Path, data: bytes) -> None:
         """Write a file in one step."""
         self._inputs.check(path)
-        part = self.folder / f"{os.getpid()}.part"
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        write_bytes(path, data, synced=False)
         self._count += 1
 
 
@@ -100,11 +103,12 @@ class ImageWriter(_FolderWriter):
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Draw and save a frame; a ValueError where the image is in this folder, and might be overwritten."""
-        name = self._free_name(frame)
-        drawn = draw(self._trails.draw(frame.image, detections), detections, **self.drawing)
-        suffix, data = _encoded(drawn, self.quality)
-        self._save(self.folder / f"{name}{suffix}", data)
+        name, suffix = self._free_name(frame), _suffix(frame.size_hw)
+        path = self.folder / f"{name}{suffix}"
         self._long += suffix == ".png"
+        if not self._is_there(frame, path):
+            drawn = draw(self._trails.draw(frame.image, detections), detections, **self.drawing)
+            self._save(path, _encoded(drawn, self.quality))
 
     def summary(self) -> str:
         long = f", {self._long} of them as PNG: longer than the {JPEG_SIDE} pixels of a JPEG" if self._long else ""
@@ -128,12 +132,14 @@ class CropWriter(_FolderWriter):
     def write(self, frame: Frame, detections: Detections) -> None:
         """Cut out and save the objects of a frame; those that lie outside of it are left out."""
         name = self._free_name(frame)
-        for number, (one, image) in enumerate(zip(detections, detections.crop(frame.image), strict=True), start=1):
+        pixels = np.broadcast_to(np.uint8(0), (*frame.size_hw, 3)) if frame.is_done else frame.image
+        for number, (one, image) in enumerate(zip(detections, detections.crop(pixels), strict=True), start=1):
             if image.size:
-                place = self.folder / _folder_name(one.name)
-                place.mkdir(exist_ok=True)
-                suffix, data = _encoded(image, self.quality)
-                self._save(place / f"{name}_{number if one.track_id is None else one.track_id}{suffix}", data)
+                file = f"{name}_{number if one.track_id is None else one.track_id}{_suffix(image.shape[:2])}"
+                path = self.folder / _folder_name(one.name) / file
+                if not self._is_there(frame, path):
+                    whole = detections[number - 1].crop(frame.image)[0] if frame.is_done else image
+                    self._save(path, _encoded(whole, self.quality))
 
     def summary(self) -> str:
         return f"{self.folder} ({counted(self._count, 'object')})"
@@ -163,7 +169,7 @@ class YoloWriter(_FolderWriter):
         if self.class_names:
             text = "".join(f"{shown(name)}\n" for name in self.class_names)
             self._inputs.check(self.folder / "classes.txt")
-            (self.folder / "classes.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+            write_text(self.folder / "classes.txt", text, errors="backslashreplace")
         return self
 
     def write(self, frame: Frame, detections: Detections) -> None:
@@ -193,13 +199,18 @@ class VocWriter(_FolderWriter):
         return f"{self.folder} ({counted(self._count, 'file')})"
 
 
-def _encoded(image: NDArray[np.uint8], quality: int) -> tuple[str, bytes]:
-    """Return the suffix and the contents of an image file, a JPEG where that can be."""
-    suffix = ".jpg" if max(image.shape[:2]) <= JPEG_SIDE else ".png"
+def _suffix(size_hw: Sequence[int]) -> str:
+    """Return the suffix of the file of an image of this size: a JPEG where that can be."""
+    return ".jpg" if max(size_hw) <= JPEG_SIDE else ".png"
+
+
+def _encoded(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Return the contents of an image file."""
+    suffix = _suffix(image.shape[:2])
     ok, data = cv2.imencode(suffix, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else [])
     if not ok:
         raise ValueError(f"an image of {image.shape[1]}×{image.shape[0]} cannot be saved as {suffix[1:].upper()}")
-    return suffix, data.tobytes()
+    return data.tobytes()
 
 
 def _folder_name(class_name: str) -> str:

@@ -5,7 +5,6 @@ Boxes that are sure become objects, uncertain ones regions to ignore, which trai
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import warnings
@@ -33,6 +32,7 @@ from centernet.inference.fusion import FUSION_IOU
 from centernet.inference.label_rules import TWO_CLASSES, Genuine, Rules, Thresholds
 from centernet.inference.sources import ErrorHandler, Frame, Source, SourceError, SourceLike, open_source
 from centernet.inference.teachers import Teacher, look, open_teacher
+from centernet.whole import write_json
 
 RECORD = "labelling.json"
 """File of the data set that says how it was labelled: models, thresholds by class, counts."""
@@ -170,8 +170,7 @@ def label_images(
     how = {"models": [teacher.name for teacher in teachers], "flip": flip, "sizes": options["sizes"]}
     how |= {"weights": weights, "fusion_iou": fusion_iou, "keep": list(map(repr, datasets))}
     how |= {name: getattr(result, name) for name in ("images", "ignored", "kept", "skipped")}
-    text = json.dumps(how | {"classes": rules.described(objects)}, indent=1)
-    (output / RECORD).write_text(text, encoding="utf-8")
+    write_json(output / RECORD, how | {"classes": rules.described(objects)}, indent=1)
     if columns.stopped:
         raise KeyboardInterrupt(f"{output} has what was labelled until then: {result}")
     return result

@@ -7,6 +7,7 @@ leaves what can be played: MP4 in fragments, WebM has no index.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from centernet.inference.moving import import_av
 from centernet.inference.shots import INSTALL, Clock
 from centernet.inference.sound import Sound
 from centernet.inference.writers import counted
+from centernet.whole import explaining, is_full
 
 H264_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 OPENCV_ENCODERS = ((".webm", "VP80", "VP8"), (".mp4", "mp4v", "MPEG-4"), (".avi", "MJPG", "MJPEG"))
@@ -179,6 +181,9 @@ class _OpenCvEncoder:
     def close(self, end: float) -> None:
         self._repeat(min(end * self._rate - self._written, LONGEST_STILL * self._rate))
         self._writer.release()
+        with explaining(self.path):  # OpenCV does not say what it could not write
+            if not self.path.is_file() or not self.path.stat().st_size or is_full(self.path.parent):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def abandon(self) -> None:
         """Give up a file without frames."""
@@ -266,7 +271,11 @@ class _AvEncoder:
 @contextlib.contextmanager
 def _without_messages() -> Iterator[None]:
     """Keep OpenCV from printing past Python that it doesn't know WebM's tags, and that an encoder isn't there."""
-    saved = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # a service without standard error
+        yield
+        return
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:

@@ -5,16 +5,15 @@ Writers keep no frame in memory. An error or Ctrl-C finishes them too, with what
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import io
 import json
 import math
 import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from centernet.detections import Column, Detections
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 from centernet.text import csv_cell, writable
+from centernet.whole import Growing
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -127,15 +127,14 @@ class CocoWriter:
         self._classes = len(self.class_names)  # the labels that have been seen, where there are no names
         self._counts = {"images": 0, "annotations": 0}
         self._columns: dict[str, Column] = {}
-        self._parts: dict[str, IO[str]] = {}
+        self._parts: dict[str, Growing] = {}
 
     def protect(self, inputs: Inputs) -> None:
         """Raise a ValueError where the file is one of the inputs."""
         inputs.check(self.path)
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._parts = {key: _open(self._part(key), "w+") for key in self._counts}
+        self._parts = {key: Growing.beside(self.path) for key in self._counts}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -143,20 +142,19 @@ class CocoWriter:
         names = self.class_names or list(map(str, range(self._classes)))
         numbers = self._categories or {name: label + 1 for label, name in enumerate(names)}
         categories = [{"id": number, "name": name} for name, number in numbers.items()]
-        with _open(self._part("whole"), "w") as file:
-            file.write('{"info": ' + json.dumps(self._info(), ensure_ascii=False, indent=1))
-            file.write(',\n"categories": ' + json.dumps(categories, ensure_ascii=False))
-            for key, part in self._parts.items():
-                file.write(f',\n"{key}": [\n')
-                part.seek(0)
-                shutil.copyfileobj(part, file)
-                file.write("\n]")
-            file.write("}\n")
-        os.replace(file.name, self.path)
-        for key, part in self._parts.items():
-            part.close()
-            with contextlib.suppress(OSError):
-                self._part(key).unlink()
+        try:
+            whole = self._parts["whole"] = Growing.beside(self.path)
+            whole.add('{"info": ' + json.dumps(self._info(), ensure_ascii=False, indent=1))
+            whole.add(',\n"categories": ' + json.dumps(categories, ensure_ascii=False))
+            for key in self._counts:
+                whole.add(f',\n"{key}": [\n')
+                whole.take(self._parts[key])
+                whole.add("\n]")
+            whole.add("}\n")
+            whole.finish()
+        finally:
+            for part in self._parts.values():
+                part.discard()
 
     def check(self, names: Sequence[str]) -> None:
         """Raise a DataError that names the images that are not in the annotations, where ids are given."""
@@ -172,16 +170,15 @@ class CocoWriter:
             number, rows = self._given.rows(frame, detections)
         height, width = frame.size_hw
         image = {"id": number, "file_name": frame.name, "height": height, "width": width}
-        self._add("images", image if frame.time is None else {**image, "time": round(frame.time, 6)})
-        for row in rows:
-            area = round(row["bbox"][2] * row["bbox"][3], 3)
-            self._add("annotations", {"id": self._counts["annotations"] + 1, **row, "area": area, "iscrowd": 0})
+        image |= {} if frame.time is None else {"time": round(frame.time, 6)}
+        areas = (round(row["bbox"][2] * row["bbox"][3], 3) for row in rows)
+        numbered = enumerate(zip(rows, areas, strict=True), self._counts["annotations"] + 1)
+        self._add("annotations", [{"id": i, **row, "area": area, "iscrowd": 0} for i, (row, area) in numbered])
+        self._add("images", [image])
         self._classes = max(self._classes, int(detections.labels.max(initial=-1)) + 1)
         self._columns |= {column.name: column for column in detections.columns if column.kind != "vector"}
         if detections.track_ids is not None:
             self._columns["track_id"] = Column("identity", "value", dtype="int64")
-        for part in self._parts.values():
-            part.flush()
 
     def summary(self) -> str:
         return f"{self.path} ({counted(self._counts['annotations'], 'object')})"
@@ -191,14 +188,11 @@ class CocoWriter:
         fields = FIELDS | {f"annotations.{name}": text for name, text in further.items()}
         return {"description": "objects found by centernet, in COCO's form", "version": VERSION, "fields": fields}
 
-    def _part(self, key: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{os.getpid()}.{key}.part")  # another process may write there too
-
-    def _add(self, key: str, row: dict[str, Any]) -> None:
-        """Write a row."""
-        text = json.dumps(row, ensure_ascii=False)
-        self._parts[key].write(",\n" * (self._counts[key] > 0) + text)
-        self._counts[key] += 1
+    def _add(self, key: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Write rows, all or none."""
+        texts = [json.dumps(row, ensure_ascii=False) for row in rows]
+        self._parts[key].add(",\n" * (self._counts[key] > 0 and bool(rows)) + ",\n".join(texts))
+        self._counts[key] += len(rows)
 
 
 class CocoResultsWriter:
@@ -220,38 +214,32 @@ class CocoResultsWriter:
         self._ids = _DatasetIds(self.path, ids, class_names)
         self.left_out, self.check = self._ids.left_out, self._ids.check
         self._count = 0
-        self._file: IO[str]
+        self._file: Growing
 
     def protect(self, inputs: Inputs) -> None:
         """Raise a ValueError where the file is one of the inputs."""
         inputs.check(self.path)
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = _open(self.path.with_name(f"{self.path.name}.{os.getpid()}.part"), "w")
-        self._file.write("[")
+        self._file = Growing.beside(self.path)
+        self._file.add("[")
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.write("\n]\n")
-        self._file.close()
-        os.replace(self._file.name, self.path)
+        try:
+            self._file.add("\n]\n")
+            self._file.finish()
+        finally:
+            self._file.discard()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the objects of a frame; one that is not in the annotations is a DataError."""
-        for row in self._ids.rows(frame, detections)[1]:
-            self._file.write(",\n" if self._count else "\n")
-            self._file.write(json.dumps(row))
-            self._count += 1
-        self._file.flush()
+        rows = list(map(json.dumps, self._ids.rows(frame, detections)[1]))
+        self._file.add((",\n" if self._count else "\n") * bool(rows) + ",\n".join(rows))
+        self._count += len(rows)
 
     def summary(self) -> str:
         return f"{self.path} ({counted(self._count, 'object')})"
-
-
-def _open(path: Path, mode: str) -> IO[str]:
-    """Open a text file for writing; bytes of file names that are no UTF-8 become ``\\udcXX``, as JSON writes them."""
-    return path.open(mode, newline="", encoding="utf-8", errors="backslashreplace")
 
 
 def _describe(column: Column) -> str:
@@ -262,98 +250,101 @@ def _describe(column: Column) -> str:
     return kinds[column.kind] + (f", {'×'.join(map(str, column.shape))} in one list" if column.shape else "")
 
 
-class _TextWriter:
-    """Writes rows to a text file, whose folder is made if missing; they are on the disk after each frame."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._frames = self._count = 0
-        self._file: IO[str]
-
-    def protect(self, inputs: Inputs) -> None:
-        """Raise a ValueError where the file is one of the inputs."""
-        inputs.check(self.path)
-
-    def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = _open(self.path, "w")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
-
-    def _wrote(self, rows: int) -> None:
-        """Count the rows of a frame, and put them on the disk."""
-        self._frames += 1
-        self._count += rows
-        self._file.flush()
-
-
-class CsvWriter(_TextWriter):
+class CsvWriter:
     """Writes a table with one row an object: image, class, score, corners in original pixels, track id and time in
     seconds where there are such, and further columns.
 
     Columns of several numbers have a place for each, named by its number; vectors are left out. A name that would be a
     formula in a spreadsheet begins with ``./`` where it is an image's, and with an apostrophe where it is a class's.
+    Rows go to a file beside `path` as they come, and become `path` at the end.
 
     Args:
-        path: of the CSV file.
+        path: of the CSV file; its folder is made if missing.
         columns: that detections have beside boxes, labels and scores.
     """
 
     COLUMNS = ("image", "frame", "label", "class", "score", "x1", "y1", "x2", "y2", "track_id", "time")
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[Column] = ()) -> None:
-        super().__init__(path)
+        self.path, self._count = Path(path), 0
         self._further = [column for column in columns if column.kind != "vector"]
+        self._file: Growing
+
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError where the file is one of the inputs."""
+        inputs.check(self.path)
 
     def __enter__(self) -> Self:
-        super().__enter__()
+        self._file = Growing.beside(self.path)
         names = [
             f"{column.name}_{i}" if column.shape else column.name
             for column in self._further
             for i in range(math.prod(column.shape))
         ]
-        self._rows = csv.writer(self._file)
-        self._rows.writerow([*self.COLUMNS, *map(csv_cell, names)])
+        self._add([[*self.COLUMNS, *map(csv_cell, names)]])
         return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._file.finish()
+        finally:
+            self._file.discard()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the objects of a frame."""
         name = frame.name if csv_cell(frame.name) == writable(frame.name) else f"./{frame.name}"
+        rows = []
         for one in detections:
             row = [name, frame.index, one.label, csv_cell(one.name), round(one.score, 5)]
             row += [*(round(v, 2) for v in one.bbox.tolist()), "" if one.track_id is None else one.track_id]
             row.append("" if frame.time is None else round(frame.time, 6))
             row += [round(v, 4) for column in self._further for v in one.data[column.name].reshape(-1).tolist()]
-            self._rows.writerow(row)
-        self._wrote(len(detections))
+            rows.append(row)
+        self._add(rows)
+        self._count += len(rows)
+
+    def _add(self, rows: Sequence[Sequence[Any]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        self._file.add(text.getvalue())
 
     def summary(self) -> str:
         return f"{self.path} ({counted(self._count, 'row')})"
 
 
-class MotWriter(_TextWriter):
+class MotWriter:
     """Writes tracks as MOTChallenge takes them: ``frame,id,left,top,width,height,score,-1,-1,-1``, a row an object.
 
-    Frames and pixels count from 1: left is x1 + 1.
+    Frames and pixels count from 1: left is x1 + 1. The rows of a frame are in the file once it is written.
 
     Args:
-        path: of the text file.
+        path: of the text file; its folder is made if missing.
         with_classes: column 8 is the label + 1, as `centernet evaluate-tracking` reads several classes, in the place
             of -1, which MOTChallenge's own tools expect.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, with_classes: bool = False) -> None:
-        super().__init__(path)
-        self.with_classes = with_classes
+        self.path, self.with_classes = Path(path), with_classes
+        self._frames = self._count = 0
+        self._file: Growing
+
+    def protect(self, inputs: Inputs) -> None:
+        """Raise a ValueError where the file is one of the inputs."""
+        inputs.check(self.path)
+
+    def __enter__(self) -> Self:
+        self._file = Growing(self.path)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the tracks of a frame; its number is its index + 1. Without track ids it is a ValueError."""
         if detections.track_ids is None:
             raise ValueError(f"{frame.name}: detections without track_ids; a tracker gives them")
-        self._file.writelines(result_rows(frame.index + 1, detections, with_classes=self.with_classes))
-        self._wrote(len(detections))
+        self._file.add("".join(result_rows(frame.index + 1, detections, with_classes=self.with_classes)))
+        self._frames, self._count = self._frames + 1, self._count + len(detections)
 
     def summary(self) -> str:
         return f"{self.path} ({counted(self._count, 'row')} of {self._frames} frames)"

@@ -23,6 +23,7 @@ from centernet.network.network import Network
 from centernet.network.tensor_files import no_larger_than, read_checkpoint, read_weights
 from centernet.packaged import check_packaged
 from centernet.trust import Door, Trust
+from centernet.whole import whole_files
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -163,7 +164,7 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     Weights become half precision, but for biases and norms, which are few, and what only a loss needs (a classifier
     over identities) is left out. Values that this has no number for are a ValueError, before anything is written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if "backbone" not in network.hyper_parameters:
         raise ValueError(
@@ -171,11 +172,11 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
         )
     weights = _to_save(network)
     path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
     decided = {"num_detections": network.num_detections, "calibration": plain(network.calibration)}
     section = without_start(network.hyper_parameters) | decided
-    (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
-    save_file(weights, path / WEIGHTS)
+    with whole_files(path / CONFIG) as config:
+        config.with_name(WEIGHTS).write_bytes(save(weights))
+        config.write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
     return path
 
 

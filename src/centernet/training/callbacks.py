@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
 
 from centernet.data.datamodule import Batch
@@ -24,6 +21,7 @@ from centernet.drawing import contact_sheet, draw
 from centernet.training.display import epoch_title
 from centernet.training.loggers import log_sheet
 from centernet.training.module import DetectionModule
+from centernet.whole import write_bytes, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -112,32 +110,12 @@ class SaveConfig(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         folder = trainer.log_dir  # asks all devices
         if folder is not None and trainer.is_global_zero:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            (Path(folder) / "config.yaml").write_text(self.text, encoding="utf-8")
+            write_text(Path(folder) / "config.yaml", self.text)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["config"] = self.text
-
-
-class ContinuedLog(CSVLogger):
-    """A log in the folder of a stopped run that keeps its rows; Lightning's would delete them.
-
-    Args:
-        folder: of the run, with its `metrics.csv`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        with (folder / "metrics.csv").open(newline="") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        super().__init__(folder.parent.parent, name=folder.parent.name, version=folder.name)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*will be deleted.*")
-            writer = self.experiment
-        if isinstance(getattr(writer, "metrics", None), list):  # on the first device
-            writer.metrics.extend(rows)
-            writer.save()
 
 
 class LogDetections(Callback):
@@ -195,8 +173,8 @@ class LogDetections(Callback):
             drawn = draw(large, replace(found, bboxes=times * boxes))
             tiles += [drawn, draw(large, truth, with_scores=False), _overlay(large, heatmap)]
         sheet = contact_sheet(tiles, columns=3, tile_width=min(tiles[0].shape[1], TILE[1]))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"), sheet[..., ::-1])
+        path = self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"
+        write_bytes(path, cv2.imencode(".jpg", sheet[..., ::-1])[1])
         log_sheet(trainer.loggers, "val/images", sheet, trainer.global_step)
 
 

@@ -21,7 +21,11 @@ _LAST = "last.ckpt"
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; the text says how to go on."""
+    """Ctrl-C or SIGTERM during a run; the text says how to go on."""
+
+
+class NothingLeft(ValueError):
+    """A run that is to go on has had all its epochs or steps."""
 
 
 def checkpoints(output: Path, name: str) -> list[Path]:
@@ -39,18 +43,19 @@ def _age(path: Path) -> tuple[bool, float]:
     return path.name == _LAST, path.stat().st_mtime
 
 
-def newest_checkpoint(output: Path, name: str) -> Path:
+def newest_checkpoint(output: Path, name: str) -> Path | None:
     """Return the checkpoint that the newest run of a name goes on from: its last epoch's where there is one.
 
-    Raises:
-        FileNotFoundError: there is none.
+    None where there is no checkpoint, with a warning: a run that ended before its first begins from the start.
     """
     found = checkpoints(output, name)
     if not found:
-        raise FileNotFoundError(
-            f"--resume: no checkpoint in {output / name}/version_*/checkpoints. Give the --output and the name of the "
-            "configuration file that the run had, or a checkpoint by --ckpt_path; without --resume a run begins anew"
+        logger.warning(
+            "--resume: no checkpoint in %s/version_*/checkpoints: the training begins from the start. If there should "
+            "be one, give the --output and the name of the configuration file that the run had, or --ckpt_path FILE",
+            output / name,
         )
+        return None
     return found[0]
 
 
@@ -105,12 +110,12 @@ def check_unfinished(checkpoint: Mapping[str, Any], source: Path, max_epochs: in
         max_epochs, max_steps: of the trainer.
 
     Raises:
-        ValueError: it has had all its epochs or steps.
+        NothingLeft: it has had all its epochs or steps.
     """
     epochs, steps = int(checkpoint.get("DataModule", {}).get("epoch", 0)), int(checkpoint.get("global_step", 0))
     for had, limit, unit in ((epochs, max_epochs, "epochs"), (steps, max_steps, "steps")):
         if limit is not None and 0 < limit <= had:
-            raise ValueError(
+            raise NothingLeft(
                 f"{source} has had {had} {unit} and trainer.max_{unit} is {limit}: nothing is left to train. To train "
                 f"longer give a larger --trainer.max_{unit}; the schedule of the learning rate is stretched over it"
             )

@@ -1,4 +1,4 @@
-"""Lightning's trainer with a precision that fits the hardware."""
+"""Lightning's trainer with a precision that fits the hardware, and checkpoints that are whole or not there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+
+from centernet.training.files import WholeCheckpoints
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +30,12 @@ class Trainer(pl.Trainer):
 
     def __init__(self, *args: Any, precision: Precision = "auto", **kwargs: Any) -> None:
         chosen = choose_precision(kwargs.get("accelerator", "auto")) if precision == "auto" else precision
-        super().__init__(*args, precision=chosen, **kwargs)
+        given = kwargs.pop("plugins", None) or []
+        plugins = [*given] if isinstance(given, (list, tuple)) else [given]
+        own = getattr(kwargs.get("strategy"), "_checkpoint_io", None) is not None
+        if not own and not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(WholeCheckpoints())
+        super().__init__(*args, precision=chosen, plugins=plugins, **kwargs)
 
 
 def choose_precision(accelerator: Any = "auto") -> Literal["32-true", "bf16-mixed", "16-mixed"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from ...annotations.coco import write_coco
 from ...annotations.problems import check_option, choose_class_names
 from ...annotations.voc import write_voc
 from ...images import LazyImage
+from ...whole import write_bytes
 from ..dataset import DetectionDataset, VideoSequence
 from ..sample import Annotation, Pixels, Sample
 from ..scenes import MAX_OBJECTS, SHAPES, Scene, Style, draw, random_scene, random_video
@@ -113,11 +115,12 @@ class Synthetic(DetectionDataset):
             split: name of the list, and the beginning of the names of the files.
         """
         images = Path(folder) / ("JPEGImages" if format == "voc" else "images")
-        images.mkdir(parents=True, exist_ok=True)
         names, truths = [f"{split}_{index:06d}.jpg" for index in range(len(self))], list[Annotation]()
         for index, name in enumerate(names):
             image, truth = self._drawn(index)
-            Image.fromarray(image).save(images / name, quality=95, subsampling=0)
+            with io.BytesIO() as file:
+                Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
+                write_bytes(images / name, file.getbuffer(), synced=False)
             truths.append(truth)
         if format == "voc":
             return write_voc(Path(folder), split, names, truths, self.class_names, decimals=2)
