@@ -14,8 +14,20 @@ import centernet
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
-    *("extras", "boxes", "configuration", "calibration", "column", "fonts", "drawing", "detections", "images"),
-    *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "training", "models"),
+    *("extras", "boxes", "configuration", "calibration", "lineage", "column", "fonts", "drawing", "detections"),
+    *(
+        "images",
+        "annotations",
+        "tracking",
+        "evaluation",
+        "ops",
+        "data",
+        "network",
+        "inference",
+        "export",
+        "training",
+        "models",
+    ),
     "cli",
 )
 """Modules and folders directly under the package: each imports only from those before it, or from within itself."""
@@ -24,8 +36,8 @@ PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home
 ABOVE_ALL = {"__init__", "__main__", "testing"}  # may import any room
 FORMER = {"models/backbones.py", "models/heads.py", "models/necks.py", "inference/drawing.py"}  # addresses of before
 WITHOUT_TORCH = (
-    *("extras", "boxes", "calibration", "column", "fonts", "drawing", "detections", "images", "annotations"),
-    *("tracking", "evaluation", "data", "inference"),
+    *("extras", "boxes", "calibration", "lineage", "column", "fonts", "drawing", "detections", "images"),
+    *("annotations", "tracking", "evaluation", "data", "inference"),
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's
     *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading"),

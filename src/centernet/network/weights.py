@@ -1,11 +1,12 @@
 """Trained networks: of a checkpoint, a folder, the package, or a repository of the Hugging Face Hub.
 
-A folder holds `config.yaml` (`model` section, perhaps `figures`), `model.safetensors` (half precision, but for biases
-and norms), README.md.
+A folder holds `config.yaml` (`model` section, perhaps `figures` and `lineage`), `model.safetensors` (half precision, but
+for biases and norms), README.md and the texts of licences.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -17,7 +18,9 @@ import yaml
 
 from centernet.configuration import PACKAGED, plain, read_yaml
 from centernet.extras import require
+from centernet.lineage import recorded_lineage
 from centernet.network.build import network_of_section, trained_section, without_start
+from centernet.network.card import CARD, write_card
 from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint, read_weights
 
@@ -61,6 +64,7 @@ def network_of_checkpoint(
     """
     network = network_of_section(_section_of_checkpoint(checkpoint, source), source="the checkpoint's hyper-parameters")
     network.load_state_dict(checkpoint["state_dict"], strict=strict)
+    network.lineage = recorded_lineage(checkpoint, source)
     return network
 
 
@@ -129,11 +133,11 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
     raise FileNotFoundError(f"{name}: no such model; expected {expected}")
 
 
-def save_network(network: Network, folder: str | PathLike[str]) -> Path:
+def save_network(network: Network, folder: str | PathLike[str], *, figures: Mapping[str, float] | None = None) -> Path:
     """Write a network as `load_network` reads it; a ValueError where it was not built from a configuration.
 
     Weights become half precision, but for biases and norms, which are few, and what only a loss needs (a classifier
-    over identities) is left out.
+    over identities) is left out. `figures` are those that were measured of it.
     """
     from safetensors.torch import save_file
 
@@ -145,19 +149,26 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     decided = {"num_detections": network.num_detections, "calibration": plain(network.calibration)}
     section = without_start(network.hyper_parameters) | decided
-    (path / CONFIG).write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
+    content: dict[str, Any] = {"model": section}
+    if finite := {name: round(float(value), 4) for name, value in (figures or {}).items() if math.isfinite(value)}:
+        content["figures"] = finite
+    if network.lineage is not None:
+        content["lineage"] = network.lineage.to_dict()
+    (path / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     weights = {
         name: value.detach().cpu().to(torch.float16 if value.ndim > 1 else torch.float32).contiguous()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked") and not name.startswith(network.training_only())
     }
     save_file(weights, path / WEIGHTS)
+    write_card(network, path, finite)
     return path
 
 
 def _network_of_folder(folder: Path) -> Network:
-    section = trained_section(read_yaml(folder / CONFIG)["model"])
-    network = network_of_section(section, source=str(folder / CONFIG))
+    content = read_yaml(folder / CONFIG)
+    network = network_of_section(trained_section(content["model"]), source=str(folder / CONFIG))
+    network.lineage = recorded_lineage(content, folder / CONFIG)
     missing, unexpected = network.load_state_dict(read_weights(folder / WEIGHTS), strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
@@ -171,7 +182,7 @@ def _network_of_folder(folder: Path) -> Network:
 def _fetch(repo_id: str, revision: str | None, expected: str) -> Path:
     hub = require("huggingface_hub", f"the model {repo_id} of the Hugging Face Hub")
     try:
-        folder = hub.snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, "README.md"])
+        folder = hub.snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD, "LICENSE*"])
     except Exception as error:  # offline, no such repository, no access: the client has a class for each
         first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
         raise FileNotFoundError(
