@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -81,8 +82,12 @@ def test_the_package_has_the_text_of_its_licence() -> None:
 @pytest.mark.slow
 def test_the_wheel_holds_licences_and_notices(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77")
+    sources = tmp_path / "sources"  # a build leaves files in the folder that it is made from
+    shutil.copytree(ROOT / "src", sources / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, sources)
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
-    subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
+    subprocess.run([*build, str(sources)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     held = zipfile.ZipFile(wheel).namelist()
     assert "centernet/licences/Apache-2.0.txt" in held

@@ -1,7 +1,7 @@
 """Trained networks: of a checkpoint, a folder, the package, or a repository of the Hugging Face Hub.
 
-A folder holds `config.yaml` (`model` section, perhaps `figures` and `lineage`), `model.safetensors` (half precision, but
-for biases and norms), README.md and the texts of licences.
+A folder holds `config.yaml` (`model` section, perhaps `figures` and `lineage`), `model.safetensors` (half precision,
+but for biases and norms), README.md and the texts of licences.
 """
 
 from __future__ import annotations
