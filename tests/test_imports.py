@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
     *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "configuration"),
-    *("packaged", "trust", "calibration", "column", "fonts", "drawing", "detections", "images", "annotations"),
-    *("tracking", "evaluation", "ops", "data", "network", "inference", "export", "training", "models"),
+    *("packaged", "trust", "calibration", "lineage", "column", "fonts", "drawing", "detections", "images"),
+    *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "training", "models"),
     "cli",
 )
 """Modules and folders directly under the package: each imports only from those before it, or from within itself."""
@@ -26,7 +26,18 @@ ABOVE_ALL = {"__init__", "__main__", "testing"}  # may import any room
 FORMER = {"models/backbones.py", "models/heads.py", "models/necks.py", "inference/drawing.py"}  # addresses of before
 WITHOUT_TORCH = (
     *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "packaged", "trust"),
-    *("calibration", "column", "fonts", "drawing", "detections", "images", "annotations", "tracking", "evaluation"),
+    *(
+        "calibration",
+        "lineage",
+        "column",
+        "fonts",
+        "drawing",
+        "detections",
+        "images",
+        "annotations",
+        "tracking",
+        "evaluation",
+    ),
     *("data", "inference"),
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's

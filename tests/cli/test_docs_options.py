@@ -194,6 +194,7 @@ OPTIONS = [
     Row("label", "--sizes", "photos --model first.ckpt --threshold 0.001 --output out", "64", "96"),
     Row("label", "--teacher", f"photos {LABELLED} --threshold 0.001 --output out", "first.ckpt", "second.ckpt"),
     Row("label", "--threshold", f"photos {LABELLED} --output out", "0.15", "0.35"),
+    Row("models", "--licences", "first.ckpt", "", None, said),
     Row("track", "--classes", "photos --model first.ckpt --format mot --score-threshold 0.001", "disc", "square"),
     Row("track", "--class-column", TRACKED, "", None),
     Row("track", "--detections", "--format mot", "det.txt", "fewer.txt"),

@@ -12,6 +12,7 @@ from centernet.calibration import Calibration
 from centernet.detections import Column
 from centernet.images import Preprocessing
 from centernet.inference.model_metadata import ModelMetadata
+from centernet.lineage import Lineage
 
 METADATA = ModelMetadata(
     class_names=("cat", "dög"),
@@ -28,6 +29,7 @@ METADATA = ModelMetadata(
     calibration=Calibration(temperature=0.5, shift=-1.5, score_threshold=0.25, class_thresholds={"dög": 0.4}),
     tracker={"preset": "default", "high_score": 0.45, "low_score": None, "reupdate": True},
     figures={"AP": 0.371},
+    lineage=Lineage(name="pets", licence="MIT", started_from=Lineage(name="wölfe", notices=("© somebody",))),
 )
 
 
@@ -38,15 +40,18 @@ def test_there_and_back() -> None:
 
 def test_the_first_files_say_nothing_of_a_tracker_or_columns() -> None:
     values = json.loads(METADATA.to_json()) | {"version": 1}
-    del values["tracker"], values["columns"], values["calibration"]
+    del values["tracker"], values["columns"], values["calibration"], values["lineage"]
     read = ModelMetadata.from_json(json.dumps(values), source="x")
-    assert read == replace(METADATA, tracker={}, columns=(), calibration=None)
+    assert read == replace(METADATA, tracker={}, columns=(), calibration=None, lineage=None)
 
 
-def test_files_of_the_second_version_say_nothing_of_a_calibration() -> None:
-    values = json.loads(METADATA.to_json()) | {"version": 2}
-    del values["calibration"]
-    assert ModelMetadata.from_json(json.dumps(values), source="x") == replace(METADATA, calibration=None)
+@pytest.mark.parametrize(("version", "lacks"), [(2, ("calibration", "lineage")), (3, ("lineage",))])
+def test_earlier_versions_say_nothing_of_what_came_later(version: int, lacks: tuple[str, ...]) -> None:
+    values = json.loads(METADATA.to_json()) | {"version": version}
+    for key in lacks:
+        del values[key]
+    expected: Any = dict.fromkeys(lacks)
+    assert ModelMetadata.from_json(json.dumps(values), source="x") == replace(METADATA, **expected)
 
 
 def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
@@ -58,8 +63,8 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"version": 4}, "not of version 1 to 3"),
-        ({"version": "3"}, "not of version 1 to 3"),
+        ({"version": 5}, "not of version 1 to 4"),
+        ({"version": "4"}, "not of version 1 to 4"),
         ({"class_names": "cat"}, "class_names = 'cat'"),
         ({"class_names": ["cat", "cat"]}, "class_names"),
         ({"stride": 0}, "stride = '0'"),
@@ -79,6 +84,8 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
         ({"calibration": {"temperature": 0, "class_thresholds": {}}}, "calibration.temperature: expected"),
         ({"calibration": {"class_thresholds": {"cat": float("nan")}}}, "calibration"),
         ({"calibration": {"class_thresholds": {}, "scale": 1}}, "unexpected keyword"),
+        ({"lineage": "mine"}, "lineage = 'mine'"),
+        ({"lineage": {"licence": ["MIT"]}}, "lineage.licence: expected a text"),
         ({"tracker": "default"}, "tracker = 'default'"),
         ({"tracker": {"preset": ["default"]}}, "tracker"),
         ({"tracker": {"options": {}}}, "tracker"),

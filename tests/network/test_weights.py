@@ -98,6 +98,9 @@ class Hub:
     def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> None:
         (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
 
+    def file_exists(self, repo_id: str, filename: str) -> bool:
+        return (self.root / repo_id / filename).is_file()
+
     def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> str:
         for file in Path(folder_path).iterdir():
             (self.root / repo_id / file.name).write_bytes(file.read_bytes())
@@ -118,6 +121,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 def test_a_model_goes_to_the_hub_and_comes_back(model: CenterNet, hub: Hub) -> None:
     assert model.push_to_hub("somebody/cells", private=True) == "hub/somebody/cells/commit/1"
+    card = hub.root / "somebody" / "cells" / "README.md"
+    assert "cat, dog, bird" in card.read_text(encoding="utf-8")
+    card.write_text("of my own", encoding="utf-8")
+    model.push_to_hub("somebody/cells")
+    assert card.read_text(encoding="utf-8") == "of my own"
     again = CenterNet.from_pretrained("somebody/cells")
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

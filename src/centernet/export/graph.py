@@ -83,6 +83,7 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
         calibration=network.calibration,
         tracker=dict(network.tracker),
         figures=dict(options.figures or {}),
+        lineage=network.lineage,
     )
     twin = detached(network)
     twin.backbone.simplify()

@@ -25,6 +25,7 @@ from centernet.inference.results import to_detections
 from centernet.inference.sources import ErrorHandler, Frame, Item, Source, SourceError, SourceLike, open_source
 from centernet.inference.thresholds import class_labels, suited, thresholds
 from centernet.inference.tiling import merge, tiles
+from centernet.lineage import Lineage
 from centernet.trust import Trust
 
 MATTERS = 0.05
@@ -130,6 +131,11 @@ class Detector:
     def columns(self) -> tuple[Column, ...]:
         """The columns that the model adds to boxes, labels and scores."""
         return tuple(getattr(self.runtime, "columns", ()))
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """Where the model's weights are from, and on which terms they may be used; None where its file says nothing."""
+        return getattr(self.runtime, "lineage", None)
 
     @property
     def tracker(self) -> dict[str, Any]:

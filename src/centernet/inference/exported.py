@@ -42,9 +42,11 @@ class ExportedRuntime:
 
     metadata: ModelMetadata
     one_size = False  # True where all inputs have that of the preprocessing
-    class_names, columns, num_detections, tracker, calibration, score_threshold = (
-        property(attrgetter(f"metadata.{name}"))
-        for name in ("class_names", "columns", "num_detections", "tracker", "calibration", "score_threshold")
+    class_names, columns, num_detections = (
+        property(attrgetter(f"metadata.{name}")) for name in ("class_names", "columns", "num_detections")
+    )
+    tracker, calibration, score_threshold, lineage = (
+        property(attrgetter(f"metadata.{name}")) for name in ("tracker", "calibration", "score_threshold", "lineage")
     )
     most_detections = num_detections
 

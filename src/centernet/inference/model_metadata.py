@@ -15,6 +15,7 @@ from centernet.calibration import Calibration
 from centernet.detections import Column
 from centernet.documents import read_json_text
 from centernet.images import Preprocessing
+from centernet.lineage import Lineage, recorded_lineage
 
 KEY = "centernet"
 """Name of the metadata in the file (of the extra file in TorchScript and `.pt2`: `centernet.json`)."""
@@ -29,7 +30,7 @@ Dtype: TypeAlias = Literal["uint8", "float32"]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 
-_VERSION = 3  # files of version 1 do not describe their columns, nor those of version 2 a calibration
+_VERSION = 4  # files of version 1 do not describe their columns, those to 2 no calibration, those to 3 no lineage
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class ModelMetadata:
         tracker: arguments of `centernet.tracking.Tracker` that suit the model: strings, numbers, truth values and None
             by name. `Tracker` checks that they are options of it.
         figures: measured of the model, such as `AP`; its own validation's, or as stated at the export.
+        lineage: where the weights are from, and their terms; None where nothing is known, as in files to version 3.
     """
 
     class_names: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class ModelMetadata:
     calibration: Calibration | None = None
     tracker: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
+    lineage: Lineage | None = None
 
     @property
     def decoded(self) -> bool:
@@ -85,6 +88,7 @@ class ModelMetadata:
         values = asdict(self) | {
             "preprocessing": self.preprocessing.to_dict(),
             "figures": {name: float(value) for name, value in self.figures.items() if math.isfinite(value)},
+            "lineage": None if self.lineage is None else self.lineage.to_dict(),
         }
         return json.dumps({"version": _VERSION, **values})
 
@@ -114,6 +118,8 @@ class ModelMetadata:
             values = {"tracker": {}, "columns": []} | values  # the first files say nothing of a tracker
         if version < 3:
             values = {"calibration": None} | values
+        if version < 4:
+            values = {"lineage": None} | values
         for key in [*_CHECKS, *values]:
             if key not in values or key not in _CHECKS or not _CHECKS[key](values[key]):
                 got = str(values.get(key, "nothing"))[:80]
@@ -122,6 +128,7 @@ class ModelMetadata:
             values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
             values["columns"] = [Column(**column) for column in values["columns"]]
             values["calibration"] = None if values["calibration"] is None else Calibration(**values["calibration"])
+            values["lineage"] = recorded_lineage(values, "in it")
         except (AttributeError, TypeError, ValueError) as error:
             raise wrong(f"is damaged ({error})") from error
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
@@ -166,4 +173,5 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "calibration": lambda value: value is None or _calibration(value),
     "tracker": lambda value: isinstance(value, dict) and all(map(_scalar, value.values())),
     "figures": lambda value: isinstance(value, dict) and all(_number(figure) for figure in value.values()),
+    "lineage": lambda value: value is None or isinstance(value, dict),
 }

@@ -44,7 +44,8 @@ class Runtime(Protocol):
     It may state more: `columns`, the `Column`s that it adds to boxes, labels and scores; `num_detections`, the objects
     an image that suit the model, and `most_detections`, where it cannot give more; `takes_labels`, true where calls
     take the keyword `labels`, those of the classes to find, others of which take no rows; `tracker`, see `Detector`;
-    `calibration`, the `Calibration` that its scores went through; and `score_threshold`, the default of `Detector`.
+    `calibration`, the `Calibration` that its scores went through; `score_threshold`, the default of `Detector`; and
+    `lineage`, the `Lineage` of its weights.
 
     Calls come from several threads at once where those of its `Detector` do.
     """

@@ -61,6 +61,7 @@ class TorchRuntime:
     tracker = property(lambda self: dict(getattr(self.model, "tracker", None) or {}))
     num_detections = property(lambda self: getattr(self.model, "num_detections", None))
     calibration = property(lambda self: getattr(self.model, "calibration", None))
+    lineage = property(lambda self: getattr(self.model, "lineage", None))
 
     takes_labels = property(lambda self: bool(getattr(self.model, "takes_labels", False)))
 

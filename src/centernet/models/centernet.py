@@ -20,7 +20,9 @@ from centernet.export.torchscript import read_script
 from centernet.extras import require
 from centernet.inference import Detector, collect, open_source, track
 from centernet.inference.tracking import make_tracker
+from centernet.lineage import recorded_lineage
 from centernet.network.build import build_network
+from centernet.network.card import CARD
 from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint
 from centernet.network.weights import load_network, network_of_checkpoint, save_network
@@ -66,7 +68,7 @@ class CenterNet(DetectionModule):
     backbone, neck, heads = (_of_network(name) for name in ("backbone", "neck", "heads"))
     stride, num_classes, class_names = (_of_network(name) for name in ("stride", "num_classes", "class_names"))
     preprocessing, nms_iou, tracker = (_of_network(name) for name in ("preprocessing", "nms_iou", "tracker"))
-    num_detections, calibration = (_of_network(name) for name in ("num_detections", "calibration"))
+    num_detections, calibration, lineage = (_of_network(n) for n in ("num_detections", "calibration", "lineage"))
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(Network(*args, **parts))
@@ -223,6 +225,7 @@ class CenterNet(DetectionModule):
         if parts:
             network = Network(**parts)
             network.load_state_dict(checkpoint["state_dict"], strict=strict)
+            network.lineage = recorded_lineage(checkpoint, checkpoint_path)
         else:
             network = network_of_checkpoint(checkpoint, checkpoint_path, strict=strict, trust=trust)
         if map_location is not None:
@@ -249,8 +252,12 @@ class CenterNet(DetectionModule):
         return cls.of(load_network(name, revision=revision, trust=trust)).eval()
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
-        """Write configuration and weights (half precision) to a folder that `from_pretrained` reads."""
-        return save_network(self.network, folder)
+        """Write configuration and weights (half precision) to a folder that `from_pretrained` reads.
+
+        A README.md says what the model finds, the figures of its last validation and its lineage; one that somebody has
+        written is left as it is. The texts of the licences lie beside it.
+        """
+        return save_network(self.network, folder, figures=self._figures())
 
     def push_to_hub(
         self,
@@ -261,6 +268,8 @@ class CenterNet(DetectionModule):
         commit_message: str = "Upload a CenterNet",
     ) -> str:
         """Write the files of `save_pretrained` to a Hub repository `user/model`, made where it does not exist.
+
+        A README.md that is there already stays.
 
         Args:
             repo_id: `user/model`.
@@ -276,9 +285,13 @@ class CenterNet(DetectionModule):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             api.create_repo(repo_id, private=private, exist_ok=True)
+            if api.file_exists(repo_id, CARD):  # somebody may have written it
+                (Path(folder) / CARD).unlink()
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message))
 
     def _export_options(self, options: Mapping[str, Any]) -> ExportOptions:
         """Return the options of an export; the figures that a file states are those of the last validation."""
-        figures = None if self.validated is None else self.validated.coco.stats
-        return ExportOptions(**{"figures": figures, **options})
+        return ExportOptions(**{"figures": self._figures(), **options})
+
+    def _figures(self) -> Mapping[str, float] | None:
+        return None if self.validated is None else self.validated.coco.stats

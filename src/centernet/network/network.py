@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from centernet.calibration import Calibration
 from centernet.detections import NUM_DETECTIONS, Column
 from centernet.images import Preprocessing
+from centernet.lineage import Lineage
 from centernet.network.backbones import Backbone
 from centernet.network.heads import Head
 from centernet.network.levels import (
@@ -73,6 +74,7 @@ class Network(nn.Module):
         finder: name of the head that finds peaks.
         takes_labels: whether that head can look for some classes alone, as `decode_detections` needs for `labels`.
         hyper_parameters: the `model` section that the network was built from; empty where it was built by hand.
+        lineage: where the weights are from, and their terms; None where they are from nowhere, or nothing is known.
 
     Raises:
         ValueError: parts that do not fit each other, named.
@@ -116,6 +118,8 @@ class Network(nn.Module):
         self.level_assignment = level_assignment
         self.hyper_parameters: dict[str, Any] = {}
         self.backbone = backbone
+        began = getattr(backbone, "origin", None)
+        self.lineage = None if began is None else Lineage(started_from=began)
         self.neck = neck(backbone.out_channels, backbone.out_strides)
         self.strides = self.neck.out_strides or (self.neck.out_stride,)
         self.stride = self.strides[0]

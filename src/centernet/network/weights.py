@@ -1,11 +1,12 @@
 """Trained networks: of a checkpoint, a folder, the package, or a repository of the Hugging Face Hub.
 
-A folder holds `config.yaml` (`model` section, perhaps `figures`), `model.safetensors` (half precision, but for biases
-and norms), README.md.
+A folder holds `config.yaml` (`model` section, perhaps `figures` and `lineage`), `model.safetensors` (half precision,
+but for biases and norms), README.md and the texts of licences.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -18,7 +19,9 @@ from torch import Tensor
 
 from centernet.configuration import PACKAGED, plain, read_yaml
 from centernet.extras import require
+from centernet.lineage import recorded_lineage
 from centernet.network.build import network_of_section, trained_section, without_start
+from centernet.network.card import CARD, write_card
 from centernet.network.network import Network
 from centernet.network.tensor_files import no_larger_than, read_checkpoint, read_weights
 from centernet.packaged import check_packaged
@@ -83,6 +86,7 @@ def network_of_checkpoint(
     except RuntimeError as error:  # torch's, of many lines
         lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         raise ValueError(f"{source}: its weights do not fit the model that it describes: {lines[0][:300]}") from error
+    network.lineage = recorded_lineage(checkpoint, source)
     return network
 
 
@@ -158,11 +162,12 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
     raise FileNotFoundError(f"{name}: no such model; expected {expected}")
 
 
-def save_network(network: Network, folder: str | PathLike[str]) -> Path:
+def save_network(network: Network, folder: str | PathLike[str], *, figures: Mapping[str, float] | None = None) -> Path:
     """Write a network as `load_network` reads it; a ValueError where it was not built from a configuration.
 
     Weights become half precision, but for biases and norms, which are few, and what only a loss needs (a classifier
     over identities) is left out. Values that this has no number for are a ValueError, before anything is written.
+    `figures` are those that were measured of it.
     """
     from safetensors.torch import save
 
@@ -174,9 +179,15 @@ def save_network(network: Network, folder: str | PathLike[str]) -> Path:
     path = Path(folder)
     decided = {"num_detections": network.num_detections, "calibration": plain(network.calibration)}
     section = without_start(network.hyper_parameters) | decided
+    content: dict[str, Any] = {"model": section}
+    if finite := {name: round(float(value), 4) for name, value in (figures or {}).items() if math.isfinite(value)}:
+        content["figures"] = finite
+    if network.lineage is not None:
+        content["lineage"] = network.lineage.to_dict()
     with whole_files(path / CONFIG) as config:
         config.with_name(WEIGHTS).write_bytes(save(weights))
-        config.write_text(yaml.safe_dump({"model": section}, sort_keys=False), encoding="utf-8")
+        config.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_card(network, path, finite)
     return path
 
 
@@ -200,10 +211,12 @@ def _to_save(network: Network) -> dict[str, Tensor]:
 def _network_of_folder(folder: Path, trust: Trust) -> Network:
     for file in (CONFIG, WEIGHTS):
         check_packaged(folder / file)
+    content = read_yaml(folder / CONFIG)
     section = _section_of_folder(folder)
     state = read_weights(folder / WEIGHTS)
     with no_larger_than(state, folder / CONFIG):
         network = network_of_section(section, source=str(folder / CONFIG), door=Door(str(folder / CONFIG), trust))
+    network.lineage = recorded_lineage(content, folder / CONFIG)
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -221,7 +234,7 @@ def _network_of_folder(folder: Path, trust: Trust) -> Network:
 def _fetch(repo_id: str, revision: str | None, expected: str) -> Path:
     hub = require("huggingface_hub", f"the model {repo_id} of the Hugging Face Hub")
     try:
-        folder = hub.snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, "README.md"])
+        folder = hub.snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD, "LICENSE*"])
     except Exception as error:  # offline, no such repository, no access: the client has a class for each
         first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
         raise FileNotFoundError(

@@ -22,6 +22,7 @@ from centernet.detections import NUM_DETECTIONS, Detections
 from centernet.evaluation import CocoResult, ValidationResult
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
+from centernet.lineage import recorded_lineage
 from centernet.network.network import Network
 from centernet.training.optimization import Optimization
 from centernet.training.validation import Validation
@@ -127,12 +128,15 @@ class DetectionModule(pl.LightningModule):
         return self.optimization.configure(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the place in the schedule of the learning rate."""
+        """Add the lineage, and the place in the schedule of the learning rate."""
+        if self.network.lineage is not None:
+            checkpoint["lineage"] = self.network.lineage.to_dict()
         if self.optimization is not None and self.trainer.state.fn == "fit":
             checkpoint["schedule"] = {"offset": self.optimization.offset, "epoch_steps": self._epoch_steps()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember where the schedule was, until the state of the optimiser is there too."""
+        """Take the lineage over, and remember where the schedule was, until the state of the optimiser is there too."""
+        self.network.lineage = recorded_lineage(checkpoint, "the checkpoint") or self.network.lineage
         data = getattr(self.trainer, "datamodule", None)
         self._resumed = {**checkpoint.get("schedule", {}), **checkpoint.get(type(data).__qualname__, {})}
 

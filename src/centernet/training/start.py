@@ -9,6 +9,7 @@ from os import PathLike
 import torch
 from torch import Tensor
 
+from centernet.lineage import started_from
 from centernet.network import Network, load_network
 from centernet.trust import Trust
 
@@ -19,7 +20,8 @@ def start_from(network: Network, source: str | PathLike[str], *, trust: Trust = 
     """Give a network the weights of a trained one, wherever both have a tensor of the same name and shape.
 
     Of the head that finds peaks, classes that both know by name keep their weights, and the others begin anew. What
-    only a loss needs, such as a classifier over identities, begins anew. What was taken over is logged.
+    only a loss needs, such as a classifier over identities, begins anew. What was taken over is logged. The network's
+    `lineage` says from now on that it started from the other.
 
     Args:
         network: to be trained; with `class_names`, else its classes begin anew.
@@ -57,6 +59,7 @@ def start_from(network: Network, source: str | PathLike[str], *, trust: Trust = 
         raise ValueError(
             f"{source}: nothing of its backbone fits that of the model; give model.backbone the same class"
         )
+    network.lineage = started_from(source, other.lineage)
     parts = sorted({".".join(name.split(".")[:2]) for name in anew})
     logger.info(
         "start from %s: %d of %d tensors; classes taken over: %s; anew: %s",

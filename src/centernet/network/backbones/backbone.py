@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from centernet.lineage import Lineage
 from centernet.network.tensor_files import read_weights
 
 logger = logging.getLogger(__name__)
@@ -27,10 +28,12 @@ class Backbone(nn.Module):
     Attributes:
         out_channels: channels of each map.
         out_strides: input pixels a cell of each map, ascending.
+        origin: the lineage of the weights that it was built with; None where it began with random ones.
     """
 
     out_channels: tuple[int, ...]
     out_strides: tuple[int, ...]
+    origin: Lineage | None = None
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images N×3×H×W float, H and W multiples of the last stride → maps N×C×(H/stride)×(W/stride)."""
@@ -46,6 +49,7 @@ class Backbone(nn.Module):
         download: Download,
         ignored: Sequence[str] = (),
         *,
+        origin: Lineage | None = None,
         pretrained: bool = False,
         weights: str | Path | None = None,
         frozen_stages: int = 0,
@@ -58,6 +62,7 @@ class Backbone(nn.Module):
             name: of the network, for messages.
             download: returns the hub's state dict.
             ignored: beginnings of names that the backbone leaves out (a classifier, dropped stages).
+            origin: of the hub's weights.
             pretrained: start from the hub's weights (downloaded).
             weights: a local file of weights instead, `.safetensors` or `.pth`, with the names that the hub's have.
             frozen_stages: how many stages stay as they are, the stem first.
@@ -66,8 +71,10 @@ class Backbone(nn.Module):
         """
         if weights is not None:
             self.load(read_weights(weights), source=str(weights), ignored=ignored)
+            self.origin = Lineage(name=Path(weights).name)
         elif pretrained:
             self.load(_download(download, name), source=f"the hub's {name}", ignored=ignored)
+            self.origin = origin or Lineage(name=name)
         if padding == "same":
             pad_same(self)
         self.freeze(frozen_stages, norms=frozen_norms)
@@ -177,6 +184,12 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], *, source: str, ig
     logger.info(message)
     if surprising := [name for name in unused if not name.startswith(tuple(ignored))]:
         logger.warning("%s: no place in the network for %s", source, ", ".join(surprising[:8]))
+
+
+def of_torchvision(hub: Any) -> Lineage:
+    """Return the lineage of weights that torchvision offers, an entry of its `WeightsEnum`."""
+    text = "torchvision states no licence of its weights: the terms of the data that they learned on may apply"
+    return Lineage(name=f"torchvision {hub}", sources=(str(hub.url), "trained on ImageNet-1K"), limits=(text,))
 
 
 def _download(get: Download, name: str) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.network.backbones.backbone import Backbone
+from centernet.network.backbones.backbone import Backbone, of_torchvision
 
 
 class _MobileNet(Backbone):
@@ -40,7 +40,7 @@ class _MobileNet(Backbone):
         self.ends, self.out_channels = zip(*(last[stride] for stride in self.out_strides), strict=True)
         dropped = () if last_conv else (f"features.{len(features) - 1}.",)
         hub = models.get_model_weights(name)["DEFAULT"]
-        self.begin(name, hub.get_state_dict, ("classifier.", *dropped), **start)
+        self.begin(name, hub.get_state_dict, ("classifier.", *dropped), origin=of_torchvision(hub), **start)
 
     def stages(self) -> list[nn.Module]:
         blocks, starts = list(self.features), [0, *(end + 1 for end in self.ends[:-1])]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.network.backbones.backbone import Backbone
+from centernet.network.backbones.backbone import Backbone, of_torchvision
 
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 
@@ -36,7 +36,7 @@ class ResNet(Backbone):
         self.out_strides = tuple(4 << i for i in range(num_stages))
         dropped = tuple(f"layer{i + 1}." for i in range(num_stages, 4))
         hub = models.get_model_weights(name)["DEFAULT"]
-        self.begin(name, hub.get_state_dict, ("fc.", *dropped), **start)
+        self.begin(name, hub.get_state_dict, ("fc.", *dropped), origin=of_torchvision(hub), **start)
 
     def stages(self) -> list[nn.Module]:
         return [nn.ModuleList([self.conv1, self.bn1]), *(getattr(self, layer) for layer in self.layers)]

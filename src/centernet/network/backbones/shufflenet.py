@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torchvision import models
 
-from centernet.network.backbones.backbone import Backbone
+from centernet.network.backbones.backbone import Backbone, of_torchvision
 from centernet.network.layers import Activation, activate
 
 Width = Literal["0.5", "1.0", "1.5", "2.0"]
@@ -46,7 +46,7 @@ class ShuffleNetV2(Backbone):
         self.out_strides, self.out_channels = (4, 8, 16, 32)[first:], tuple(channels[first:])
         _adapt(self, activation, norm)
         hub = models.get_model_weights(name)["DEFAULT"]
-        self.begin(name, hub.get_state_dict, ("conv5.", "fc."), **start)
+        self.begin(name, hub.get_state_dict, ("conv5.", "fc."), origin=of_torchvision(hub), **start)
 
     def stages(self) -> list[nn.Module]:
         return [nn.ModuleList([self.conv1, self.maxpool]), self.stage2, self.stage3, self.stage4]

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from centernet.extras import require
+from centernet.lineage import Lineage
 from centernet.network.backbones.backbone import Backbone, load_weights, pad_same
 
 
@@ -41,7 +42,13 @@ class Timm(Backbone):
         self.out_strides = tuple(strides[i] for i in kept)
         self.out_channels = tuple(self.model.feature_info.channels())
         self._channels_last = str(getattr(self.model, "output_fmt", "NCHW")).endswith("NHWC")  # some transformers
-        self.begin(name, lambda: timm.create_model(name, pretrained=True).state_dict(), padding="symmetric", **start)
+        self.begin(
+            name,
+            lambda: timm.create_model(name, pretrained=True).state_dict(),
+            origin=_origin(name),
+            padding="symmetric",
+            **start,
+        )
 
     def load(self, state: dict[str, Tensor], *, source: str, ignored: Sequence[str] = ()) -> None:
         """Fill the backbone; timm's feature extractors rename `blocks.0` to `blocks_0` where they flatten the model."""
@@ -67,3 +74,12 @@ def _create(name: str, **arguments: Any) -> Any:
         return timm.create_model(name, features_only=True, strict_img_size=False, **arguments)
     except TypeError:  # only transformers have an input size to be strict about
         return timm.create_model(name, features_only=True, **arguments)
+
+
+def _origin(name: str) -> Lineage:
+    """Return the lineage of timm's weights for a model."""
+    import timm
+
+    known = timm.get_pretrained_cfg(name)
+    sources = [text for key in ("url", "hf_hub_id", "origin_url") if (text := getattr(known, key, None))]
+    return Lineage(name=f"timm {name}", sources=tuple(map(str, sources)), licence=getattr(known, "license", None) or "")
