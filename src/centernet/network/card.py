@@ -10,6 +10,7 @@ import yaml
 
 from centernet.lineage import Lineage, licence_text
 from centernet.network.network import Network
+from centernet.whole import write_text
 
 CARD = "README.md"
 WRITTEN = "# Written by save_pretrained, which writes it anew unless this line is taken out."
@@ -29,10 +30,10 @@ def write_card(network: Network, folder: Path, figures: Mapping[str, float]) -> 
     """
     path = folder / CARD
     if not path.exists() or WRITTEN in path.read_text(encoding="utf-8", errors="replace"):
-        path.write_text(card(network, figures), encoding="utf-8")
+        write_text(path, card(network, figures))
     for licence in () if network.lineage is None else network.lineage.licences:
         if text := licence_text(licence):
-            (folder / f"LICENSE-{licence}.txt").write_text(text, encoding="utf-8")
+            write_text(folder / f"LICENSE-{licence}.txt", text)
 
 
 def card(network: Network, figures: Mapping[str, float]) -> str:
