@@ -28,31 +28,45 @@ BACKBONES: dict[str, Part] = {
     "mobilenet_v3_small": ("MobileNetV3", {"size": "small"}),
     "mobilenet_v3_large": ("MobileNetV3", {"size": "large"}),
     "shufflenet_v2": ("ShuffleNetV2", {"width": "0.5", "activation": "leaky_relu"}),
+    "resnet50-v2": ("ResNetV2", {}),
+    "mobilenet_v2-taps": ("MobileNetV2", {"padding": "same", "last_conv": True, "taps": [3, 6, 10, 18]}),
+    "dla34": ("DLA", {}),
+    "darknet53": ("DarkNet", {}),
+    "hourglass-small": ("Hourglass", {"channels": [32, 32, 48], "blocks": [1, 1, 2]}),
     "efficientnet_lite0": ("Timm", {"name": "tf_efficientnet_lite0"}),
     "mobilenetv4": ("Timm", {"name": "mobilenetv4_conv_small"}),
 }
 NECKS: dict[str, Part] = {
     **{f"simple-{u}": ("SimpleNeck", {"upsampling": u}) for u in ("deconvolution", "bilinear", "nearest")},
-    "simple-separable": ("SimpleNeck", {"convolution": "separable"}),
+    **{f"simple-{c}": ("SimpleNeck", {"convolution": c}) for c in ("separable", "deformable", "none")},
     **{f"fpn-{u}": ("FPN", {"width": 32, "upsampling": u}) for u in ("deconvolution", "bilinear", "nearest")},
     "fpn-weighted-separable": ("FPN", {"width": 32, "fusion": "weighted", "convolution": "separable"}),
     "lite": ("LiteFPN", {}),
     "ghost": ("GhostPAN", {"width": 16}),
     "ghost-corner": ("GhostPAN", {"width": 16, "norm": False, "point": 0.0, "tower_depth": 0}),
+    "simple-deconvolution3": ("SimpleNeck", {"upsampling": "deconvolution3"}),
+    "tapered": ("TaperedFPN", {"channels": [48, 32, 16], "convolution": "linear_separable"}),
+    "dla-up": ("DLAUp", {}),
+    "dla-up-v0": ("DLAUp", {"convolution": "normal", "fusion": "concatenation"}),
+    "shortcut": ("ShortcutNeck", {"channels": [48, 32], "shortcuts": [1, 2]}),
+    "direct": ("Direct", {}),
 }
 HEADS: dict[str, Part] = {
     "ltrb-exponential": ("LTRBHead", {"form": "exponential"}),
     "ltrb-softplus": ("LTRBHead", {"form": "softplus", "norm": True, "depth": 2}),
     "ltrb-distribution": ("LTRBHead", {"form": "distribution", "bins": 6}),
     "ltrb-quality": ("LTRBHead", {"quality": 1.0}),
+    "ltrb-relu-corner": ("LTRBHead", {"form": "relu", "origin": "corner"}),
     "size-offset": ("SizeOffsetHead", {}),
+    "size-of-sides": ("SizeOffsetHead", {"size": "sides"}),
+    "size-without-offset": ("SizeOffsetHead", {"offset": False, "class_specific": True}),
     "size-offset-separable": ("SizeOffsetHead", {"convolution": "separable"}),
 }
 HEATMAPS: dict[str, Part] = {
     "heatmap-separable": ("HeatmapHead", {"convolution": "separable", "depth": 2}),
     "heatmap-thin": ("HeatmapHead", {"depth": 0, "order": "class_maximum", "kernel": 5}),
 }
-EXTRA: dict[str, Part] = {"embedding": ("EmbeddingHead", {"dim": 16})}
+EXTRA: dict[str, Part] = {"embedding": ("EmbeddingHead", {"dim": 16}), "dense": ("DenseHead", {"channels": 3})}
 SMALL_NECK: Part = ("FPN", {"width": 16})
 SMALL_BACKBONE: Part = ("ResNet", {"name": "resnet18", "num_stages": 3})
 CASES = (

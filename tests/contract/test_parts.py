@@ -24,18 +24,32 @@ SMALL_BACKBONES: dict[str, Any] = {
     "shufflenet_v2-folded": lambda: backbones.ShuffleNetV2("0.5", activation="leaky_relu", norm=False, finest=8),
     "mobilenet_v3_small": lambda: backbones.MobileNetV3("small"),
     "mobilenet_v3_large": lambda: backbones.MobileNetV3("large"),
+    "resnet50-1x1": lambda: backbones.ResNet("resnet50", stride_in_1x1=True),
+    "resnet50-v2": lambda: backbones.ResNetV2(),
+    "mobilenet_v2-taps": lambda: backbones.MobileNetV2(padding="same", last_conv=True, taps=[3, 6, 10, 18]),
+    "dla34": lambda: backbones.DLA(),
+    "darknet53": lambda: backbones.DarkNet(),
+    "hourglass-small": lambda: backbones.Hourglass(channels=(16, 16, 24), blocks=(1, 1, 2)),
 }
 LARGE_BACKBONES: dict[str, Any] = {
     name: partial(backbones.ResNet, name) for name in ("resnet34", "resnet101", "resnet152")
 }
 NECKS: dict[str, Any] = {
     **{f"simple-{u}": partial(necks.SimpleNeck, upsampling=u) for u in ("deconvolution", "bilinear", "nearest")},
-    "simple-separable": partial(necks.SimpleNeck, convolution="separable"),
+    **{f"simple-{c}": partial(necks.SimpleNeck, convolution=c) for c in ("separable", "deformable", "none")},
     **{f"fpn-{u}": partial(necks.FPN, upsampling=u) for u in ("deconvolution", "bilinear", "nearest")},
     "fpn-weighted-separable": partial(necks.FPN, fusion="weighted", convolution="separable"),
+    "fpn-deformable": partial(necks.FPN, convolution="deformable"),
     "lite": necks.LiteFPN,
     "ghost": necks.GhostPAN,
     "ghost-folded": partial(necks.GhostPAN, norm=False, extra_levels=2, tower_depth=0, point=0.0),
+    "simple-deconvolution3": partial(necks.SimpleNeck, upsampling="deconvolution3"),
+    "tapered": necks.TaperedFPN,
+    "tapered-linear": partial(necks.TaperedFPN, convolution="linear_separable"),
+    "dla-up": necks.DLAUp,
+    "dla-up-v0": partial(necks.DLAUp, convolution="normal", fusion="concatenation"),
+    "shortcut": necks.ShortcutNeck,
+    "direct": necks.Direct,
 }
 HEADS: dict[str, Any] = {
     **{f"heatmap-{r}": partial(heads.HeatmapHead, radius=r) for r in ("original", "corrected", "ellipse")},
@@ -54,7 +68,12 @@ HEADS: dict[str, Any] = {
         for loss in ("cross_entropy", "focal", "triplet", "supervised_contrastive")
     },
     "embedding-separable": partial(heads.EmbeddingHead, convolution="separable", norm=True),
+    "ltrb-relu-corner": partial(heads.LTRBHead, form="relu", origin="corner"),
     "size-offset": heads.SizeOffsetHead,
+    "size-clamped": partial(heads.SizeOffsetHead, clamp=True, convolution="linear_separable"),
+    "size-of-sides": partial(heads.SizeOffsetHead, size="sides"),
+    "size-without-offset": partial(heads.SizeOffsetHead, offset=False, class_specific=True),
+    "dense": partial(heads.DenseHead, channels=3),
     "size-offset-smooth": partial(heads.SizeOffsetHead, loss="smooth_l1", convolution="separable"),
 }
 

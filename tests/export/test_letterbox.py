@@ -47,6 +47,21 @@ def test_pixels_and_boxes_are_those_of_the_preprocessing(resize: str, sides: tup
     assert different / values < 1e-4
 
 
+@pytest.mark.parametrize("resize", ["fix_res", "keep_res", "tensorflow"])
+def test_published_rules(resize: str) -> None:
+    """On a smooth image: OpenCV 4 places pixels of a warp by 1/32, OpenCV 5 and the graph do not."""
+    y, x = np.mgrid[0:150, 0:333]
+    image = np.stack([x * 0.7, y * 1.6, 255 - x * 0.7], axis=-1).astype(np.uint8)
+    preprocessing = Preprocessing(size=(96, 128), resize=resize, pad_value=7)  # type: ignore[arg-type]
+    pixels, scale, shift, limits = Letterbox(preprocessing, shrink)(torch.from_numpy(image)[None])
+    expected, matrix = preprocessing(image), preprocessing.matrix((150, 333))
+    assert pixels.shape == (1, *expected.shape)
+    assert np.abs(pixels[0].numpy() - expected).max() <= (4 if cv2.__version__.startswith("4.") else 1)
+    np.testing.assert_allclose(scale, np.tile([matrix[0, 0], matrix[1, 1]], 2), rtol=1e-5)
+    np.testing.assert_allclose(shift, np.tile(matrix[:, 2], 2), rtol=1e-5, atol=1e-4)
+    assert limits.tolist() == [333, 150] * 2
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4, 6, 9])
 def test_whole_factors_are_exact(factor: int) -> None:
     """640×480 → 320×240 is the commonest of all."""

@@ -36,6 +36,7 @@ COMMANDS = {
     "benchmark": "measure how fast models are on this machine, from JPEG files to boxes",
     "export": "write a trained model as ONNX, TorchScript, torch.export or OpenVINO, also in int8",
     "models": "list the models that come with the package, and the terms of the weights of any model",
+    "convert": "read a published network of another project, and write it as a model of ours",
     "check": "read a data set wholly, and name what is wrong with it",
     "convert-data": "write a data set in another format: coco, voc, yolo or mot",
     "demo": "train and run a small detector on generated scenes, in minutes, without data",

@@ -100,9 +100,9 @@ class DataModule(pl.LightningDataModule):
         check_option("data.num_workers", num_workers >= 0, "at least 0", num_workers)
         check_option("data.seed", seed >= 0, "at least 0", seed)
         check_option("data.cache_gib", cache_gib > 0, "a number above 0", cache_gib)
-        right = sizes is None or (len(sizes) > 0 and preprocessing.resize != "keep")
-        expected = "at least one (height, width), or null, and preprocessing.resize other than 'keep', which leaves"
-        check_option("data.sizes", right, f"{expected} images their size", f"{sizes} with {preprocessing.resize!r}")
+        right = sizes is None or (len(sizes) > 0 and preprocessing.one_size)
+        expected = "at least one (height, width), or null, and a preprocessing.resize that does not leave"
+        check_option("data.sizes", right, f"{expected} images in their size", f"{sizes} with {preprocessing.resize!r}")
         if cache == "disk" or cache_dir is not None:
             warnings.warn(
                 "data.cache: images are no longer kept on disk while training. Store them once at the size of training "

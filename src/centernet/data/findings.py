@@ -128,7 +128,7 @@ class DatasetReport:
     def input_size(self) -> str:
         """The input's size for people: height×width."""
         height, width = self.preprocessing.size
-        return "as large as the image" if self.preprocessing.resize == "keep" else f"{height}×{width}"
+        return "as large as the image" if not self.preprocessing.one_size else f"{height}×{width}"
 
     def add(
         self, kind: str, split: SplitReport, message: str, sample: int | None = None, path: str = "", note: bool = False

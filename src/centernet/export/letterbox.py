@@ -31,6 +31,8 @@ class Letterbox(nn.Module):
 
     def __init__(self, preprocessing: Preprocessing, shrink: Shrink) -> None:
         super().__init__()
+        if preprocessing.scale != 1:
+            raise ValueError(f"letterbox: preprocessing.scale is {preprocessing.scale}; a file resizes by 1 alone")
         self.preprocessing, self.shrink = preprocessing, shrink
         for name, length in zip(("rows", "columns"), preprocessing.size, strict=True):
             self.register_buffer(name, torch.arange(length, dtype=torch.float64), persistent=False)
@@ -48,11 +50,15 @@ class Letterbox(nn.Module):
         if self.preprocessing.resize == "keep":
             unit = torch.ones(4, dtype=torch.float32, device=images.device)
             return self._pad(images), unit, 0 * unit, limits
+        if self.preprocessing.resize == "keep_res":
+            return self._keep(images, hw, limits)
         new = size = cast(Tensor, self.size)
+        if self.preprocessing.resize in ("fix_res", "tensorflow"):
+            return self._published(images, hw, limits)
         if self.preprocessing.resize == "letterbox":  # in whole pixels, rounded as `Preprocessing` does
             new = torch.minimum((hw * (size / hw).amin(0)).round().clamp(min=1), size)
         start = ((size - new) / 2).floor()
-        factor = (hw / new).floor().clamp(min=1)
+        factor = (hw / new).floor().clamp(min=1) if self.preprocessing.antialias else torch.ones_like(hw)
         reduced = (hw / factor).floor().clamp(min=1)
         images = self.shrink(images, hw.long(), reduced.long())
         pixels = self._resize(images, start, new, reduced)
@@ -71,6 +77,50 @@ class Letterbox(nn.Module):
         pixels = _floor((pixels + 2) / 4)  # N×H'×W'×3
         inside = in_rows[:, None, None] & in_columns[:, None]
         return torch.where(inside, pixels, float(self.preprocessing.pad_value))
+
+    def _published(self, images: Tensor, hw: Tensor, limits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Follow `fix_res` or `tensorflow`, which map pixel indices; what the image does not cover is padding."""
+        size, sides = cast(Tensor, self.size).float(), hw.float()
+        if self.preprocessing.resize == "fix_res":
+            scale = (size[1] / sides.amax()).expand(2)
+            shift, new = (size - scale * sides) / 2, size
+        else:
+            new = torch.minimum((sides * (size / sides).amin(0)).round().clamp(min=1), size)
+            scale, shift = new / sides, torch.zeros_like(size)
+        pixels = images.float()
+        for axis, cells in ((1, cast(Tensor, self.rows)), (2, cast(Tensor, self.columns))):
+            pixels = self._mapped(pixels, axis, cells.float(), *(part[axis - 1] for part in (scale, shift, sides, new)))
+        back = scale.flip(0).repeat(2), shift.flip(0).repeat(2)
+        return pixels.round(), *back, limits
+
+    def _mapped(
+        self, pixels: Tensor, axis: int, cells: Tensor, scale: Tensor, shift: Tensor, given: Tensor, new: Tensor
+    ) -> Tensor:
+        """Interpolate along an axis, at the indices that `scale` and `shift` bring to the cells."""
+        place = (cells - shift) / scale
+        first = place.floor()
+        share = place - first
+        pad = float(self.preprocessing.pad_value)
+        edges = self.preprocessing.resize == "tensorflow"  # beyond the last pixel its own value counts on
+        taken = torch.zeros(1, device=pixels.device)
+        for index, weight in ((first, 1 - share), (first + 1, share)):
+            there = (index >= 0) & ((index < given) | edges)
+            values = pixels.index_select(axis, index.clamp(min=0).minimum(given - 1).long())
+            shape = [-1 if i == axis else 1 for i in range(4)]
+            taken = taken + torch.where(there.view(shape), values, pad) * weight.view(shape)
+        inside = (cells < new).view([-1 if i == axis else 1 for i in range(4)])
+        return torch.where(inside, taken, pad)
+
+    def _keep(self, images: Tensor, hw: Tensor, limits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Follow `keep_res`: the image in the middle of the next multiples above its size."""
+        divisor = self.preprocessing.divisor
+        sides = [(n, (n // divisor + 1) * divisor) for n in (images.shape[1], images.shape[2])]
+        (top, bottom), (left, right) = ((m // 2 - n // 2, m - m // 2 - n + n // 2) for n, m in sides)
+        value = float(self.preprocessing.pad_value)
+        pixels = F.pad(images.float(), (0, 0, left, right, top, bottom), value=value)
+        whole = ((hw / divisor).floor() + 1) * divisor
+        shift = ((whole / 2).floor() - (hw / 2).floor()).flip(0).repeat(2).float()
+        return pixels, torch.ones_like(shift), shift, limits
 
     def _pad(self, images: Tensor) -> Tensor:
         divisor = self.preprocessing.divisor

@@ -12,6 +12,7 @@ import numpy as np
 
 from centernet import boxes as box_ops
 
+from . import published
 from .reading import ImageError, check_image
 from .warping import shrink, shrunk_size
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from centernet.boxes import Array
 
-ResizeRule = Literal["letterbox", "stretch", "keep"]
+ResizeRule = Literal["letterbox", "stretch", "keep", "fix_res", "keep_res", "tensorflow"]
 Channels = Literal["rgb", "bgr"]
+_AT_SCALES = ("fix_res", "keep_res")
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,16 @@ class Preprocessing:
         size: (height, width) of the input in pixels; not used by ``keep``.
         resize: ``letterbox`` keeps the aspect, centres the image and fills the rest with `pad_value`; ``stretch``
             fills the whole input; ``keep`` leaves the scale and pads right and below to multiples of `divisor`.
+            Published networks were measured with others, which are followed to the pixel: the original CenterNet's
+            ``fix_res`` (the aspect kept, the image in the middle) and ``keep_res`` (the scale kept, the image in the
+            middle of the next multiples of `divisor` above its size), and ``tensorflow``'s (the aspect kept, the image
+            at the top left).
         mean, std: of values in 0..1, in the order of `channels`; the mean is subtracted before dividing by `std`.
         pad_value: gray level of the padding, 0..255.
-        divisor: for ``keep``.
+        divisor: for ``keep`` and ``keep_res``.
+        scale: of a test with ``fix_res`` or ``keep_res``, by which the image is resized before.
+        antialias: average over areas where ``letterbox`` and ``stretch`` shrink to half or less. Without it they
+            interpolate alone, as OpenCV's plain resize does.
         channels: the order in which the network takes red, green and blue. Images are RGB everywhere; what makes the
             network's numbers of them puts these into its order.
     """
@@ -46,6 +55,8 @@ class Preprocessing:
     pad_value: int = 114
     divisor: int = 32
     channels: Channels = "rgb"
+    scale: float = 1.0
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         vars(self).update(  # the class is frozen
@@ -54,6 +65,7 @@ class Preprocessing:
             std=_numbers("std", self.std, 3, "three numbers above 0 (one a channel)"),
             pad_value=_numbers("pad_value", (self.pad_value,), 1, "a whole number", whole=True)[0],
             divisor=_numbers("divisor", (self.divisor,), 1, "a whole number", whole=True)[0],
+            scale=_numbers("scale", (self.scale,), 1, "a number above 0")[0],
         )
         rules = get_args(ResizeRule)
         for key, wrong, expected in (
@@ -62,15 +74,28 @@ class Preprocessing:
             ("resize", self.resize not in rules, f"one of {', '.join(rules)}"),
             ("pad_value", not 0 <= self.pad_value <= 255, "a gray level 0..255"),
             ("divisor", self.divisor < 1, "at least 1"),
+            ("scale", self.scale <= 0, "a number above 0"),
+            (
+                "scale",
+                self.scale != 1 and self.resize not in _AT_SCALES,
+                f"1, unless resize is {' or '.join(_AT_SCALES)}",
+            ),
             ("channels", self.channels not in get_args(Channels), "rgb or bgr"),
         ):
             if wrong:
                 raise ValueError(f"preprocessing.{key}: expected {expected}, got {getattr(self, key)!r}")
 
+    @property
+    def one_size(self) -> bool:
+        """True where images of all sizes become inputs of `size`."""
+        return self.resize not in ("keep", "keep_res")
+
     def output_size(self, image_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) of the input that an image of this size becomes."""
-        if self.resize != "keep":
+        if self.one_size:
             return self.size
+        if self.resize == "keep_res":
+            return published.kept_size(published.resized_size(image_hw, self.scale), self.divisor)
         height, width = image_hw
         return -(-height // self.divisor) * self.divisor, -(-width // self.divisor) * self.divisor
 
@@ -79,11 +104,16 @@ class Preprocessing:
 
         The image fills whole pixels of the input, so the two scales of a letterbox differ by less than a pixel over it.
         """
+        if self.resize in _AT_SCALES:
+            matrix = self._warp(image_hw)
+            return np.column_stack([self.scale * matrix[:, :2], matrix[:, 2]])
         top, left, height, width = self._placement(image_hw)
         return np.array([[width / image_hw[1], 0, left], [0, height / image_hw[0], top]], dtype=np.float64)
 
     def shrunk_size(self, image_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) to which an image of this size is averaged first, as `image_hw` of a call says."""
+        if self.resize in (*_AT_SCALES, "tensorflow") or not self.antialias:
+            return image_hw
         _, _, height, width = self._placement(image_hw)
         return shrunk_size(image_hw, height / image_hw[0], width / image_hw[1])
 
@@ -99,11 +129,16 @@ class Preprocessing:
         """
         check_image(image)
         image_hw = image_hw or (image.shape[0], image.shape[1])
-        top, left, height, width = self._placement(image_hw)
         canvas_hw = self.output_size(image_hw)
+        if self.resize in _AT_SCALES:
+            resized_hw = published.resized_size(image_hw, self.scale)
+            return published.warped(image, resized_hw, self._warp(image_hw), canvas_hw, self.pad_value)
+        top, left, height, width = self._placement(image_hw)
         # The same map as warp(image, self.matrix(...)), but from whole pixels to whole pixels, so that the outermost
         # pixels of the image are not mixed with the padding, and equal in OpenCV 4 and 5.
-        resized = shrink(image, height / image.shape[0], width / image.shape[1])
+        resized = shrink(image, height / image.shape[0], width / image.shape[1]) if self.antialias else image
+        if self.resize == "tensorflow":
+            resized = published.tensorflow_resized(image, (height, width))
         if resized.shape[:2] != (height, width):
             resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
         if canvas_hw == (height, width):
@@ -157,19 +192,34 @@ class Preprocessing:
             raise ValueError(f"preprocessing: unknown key {', '.join(unknown)}; expected any of {', '.join(known)}")
         return cls(**values)
 
+    def _warp(self, image_hw: tuple[int, int]) -> NDArray[np.float64]:
+        """Return the map from the image, resized by `scale`, to the input, of the original's rules."""
+        _check_size(image_hw)
+        resized = published.resized_size(image_hw, self.scale)
+        if self.resize == "fix_res":
+            return published.fixed_matrix(resized, image_hw, self.size)
+        return published.kept_matrix(resized, self.output_size(image_hw))
+
     def _placement(self, image_hw: tuple[int, int]) -> tuple[int, int, int, int]:
         """Return top, left, height and width of the image in the input, in whole pixels."""
         height, width = image_hw
-        if height < 1 or width < 1:
-            raise ImageError(f"the image is {height}×{width} pixels (height×width): expected at least 1×1")
+        _check_size(image_hw)
         if self.resize == "keep":
             return 0, 0, height, width
         if self.resize == "stretch":
             return 0, 0, *self.size
+        if self.resize == "tensorflow":
+            return 0, 0, *published.tensorflow_size(image_hw, self.size)
         scale = min(self.size[0] / height, self.size[1] / width)
         new_height = min(self.size[0], max(1, round(height * scale)))
         new_width = min(self.size[1], max(1, round(width * scale)))
         return (self.size[0] - new_height) // 2, (self.size[1] - new_width) // 2, new_height, new_width
+
+
+def _check_size(image_hw: tuple[int, int]) -> None:
+    height, width = image_hw
+    if height < 1 or width < 1:
+        raise ImageError(f"the image is {height}×{width} pixels (height×width): expected at least 1×1")
 
 
 def _numbers(key: str, values: Any, count: int, expected: str, *, whole: bool = False) -> tuple[Any, ...]:

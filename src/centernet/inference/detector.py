@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from centernet.configuration import DEFAULT_MODEL
 from centernet.detections import NUM_DETECTIONS, Column, Detections
-from centernet.images import ImageError
+from centernet.images import ImageError, Preprocessing
 from centernet.images.limits import ADVICE, most_tiled
 from centernet.images.windows import LARGE, Windows, limited, look_in_tiles
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.pipeline import read_ahead, read_here
 from centernet.inference.results import to_detections
+from centernet.inference.soft_nms import merge_scales
 from centernet.inference.sources import ErrorHandler, Frame, Item, Source, SourceError, SourceLike, open_source
 from centernet.inference.thresholds import class_labels, suited, thresholds
 from centernet.inference.tiling import merge, tiles
@@ -68,6 +69,9 @@ class Detector:
             `num_detections`; raise that where an image may hold more. Files of any size are taken then, by windows
             where rasterio is installed (the extra `large`).
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
+        flip: look at the mirror image too, and average: the original's flip test. For models of PyTorch alone.
+        scales: look at images resized by each of these, and merge by soft suppression: the original's multi-scale test,
+            of models whose `preprocessing.resize` is `fix_res` or `keep_res`.
         max_memory: gigabytes that one large image may take with `tile` or `region`, where the whole has to be decoded
             or is drawn on.
         trust: run what the model file brings: the modules of classes of its own that it names, machine code (a compiled
@@ -97,6 +101,8 @@ class Detector:
         region: Sequence[float] | None = None,
         tile: bool | int | tuple[int, int] = False,
         tile_overlap: float = 0.25,
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
         max_memory: float = 4.0,
         trust: Trust = False,
     ) -> None:
@@ -104,6 +110,8 @@ class Detector:
         for key, value, right, expected in (
             *((key, value, value is None or value >= 1, "at least 1") for key, value in counts.items()),
             ("tile_overlap", tile_overlap, 0 <= tile_overlap < 1, "at least 0 and less than 1"),
+            ("scales", scales, len(scales) > 0, "at least one"),
+            ("tile", tile, tile is False or tuple(scales) == (1.0,), "False with other scales than 1"),
             ("max_memory", max_memory, max_memory > 0, "gigabytes, above 0"),
         ):
             if not right:
@@ -112,6 +120,13 @@ class Detector:
         self.region = None if region is None else _region(region)
         self.name = str(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__
         self.runtime: Runtime = open_runtime(model, device=device, threads=threads, trust=trust)
+        if flip and not hasattr(self.runtime, "flip"):
+            raise ValueError(f"flip: {self.name} is no model of PyTorch, whose maps alone can be averaged")
+        if flip:
+            self.runtime.flip = True  # type: ignore[attr-defined]
+        self.scales = tuple(scales)
+        for scale in self.scales if self.scales != (1.0,) else ():
+            replace(self.runtime.preprocessing, scale=scale)  # the rule has scales
         self.score_threshold = thresholds(score_threshold, self.runtime)
         own, most = (getattr(self.runtime, name, None) for name in ("num_detections", "most_detections"))
         self.num_detections, self.batch_size = num_detections or own or NUM_DETECTIONS, batch_size
@@ -279,6 +294,7 @@ class Detector:
         if self.tile is not None:
             grid = tiles((y2 - y1, x2 - x1), self.tile, self.tile_overlap) + np.array([x1, y1, x1, y1])
             views = np.concatenate([whole, grid]) if len(grid) > 1 else whole
+        views = np.concatenate([views] * len(self.scales))  # tiles have one scale
         if self.tile is None and self.region is None:
             frame.lazy = look_in_tiles(frame.lazy)
         elif height * width > most_tiled() and frame.lazy.limit is not None:
@@ -287,15 +303,19 @@ class Detector:
         elif height * width > LARGE and frame.lazy.limit is not None:
             return _Pending(frame, views)
         x1, y1, x2, y2 = views[0].tolist()
-        return _Pending(frame, views, self.runtime.preprocessing(frame.image[y1:y2, x1:x2]))
+        return _Pending(frame, views, self._preprocessing(0)(frame.image[y1:y2, x1:x2]))
+
+    def _preprocessing(self, view: int) -> Preprocessing:
+        """Return the way of a view to the input; with several scales each view is of another."""
+        own = self.runtime.preprocessing
+        return own if self.scales == (1.0,) else replace(own, scale=self.scales[view])
 
     def _inputs(self, image: _Pending) -> Generator[NDArray[np.uint8]]:
         """Iterate over the inputs of the views of an image."""
-        preprocessing = self.runtime.preprocessing
         if image.first is not None:
             yield image.first
-            for x1, y1, x2, y2 in image.views[1:].tolist():
-                yield preprocessing(image.frame.image[y1:y2, x1:x2])
+            for i, (x1, y1, x2, y2) in enumerate(image.views[1:].tolist(), start=1):
+                yield self._preprocessing(i)(image.frame.image[y1:y2, x1:x2])
             return
         lazy = image.frame.lazy
         image.frame.lazy = limited(lazy, self.max_memory, drawn=True)  # for whom it is handed to
@@ -303,6 +323,7 @@ class Detector:
         with closing(Windows(limited(lazy, self.max_memory), (x1, x2), self.max_memory)) as windows:
             for i, (x1, y1, x2, y2) in enumerate(image.views.tolist()):
                 size_hw = (y2 - y1, x2 - x1)
+                preprocessing = self._preprocessing(i)
                 averaged = preprocessing.shrunk_size(size_hw) if i == 0 else None  # of tiles all pixels are read
                 yield preprocessing(windows.read((x1, y1, x2, y2), averaged), size_hw)
 
@@ -319,10 +340,11 @@ class Detector:
             most = getattr(self.runtime, "most_detections", None) or NUM_DETECTIONS
             outputs = self.runtime(inputs, max(num_detections, most))
         for i, (image, _) in enumerate(batch):
-            x1, y1, x2, y2 = image.views[len(image.found)].tolist()
+            view = len(image.found)
+            x1, y1, x2, y2 = image.views[view].tolist()
             try:
                 image.found.append(to_detections(
-                    {name: values[i] for name, values in outputs.items()}, self.columns, self.runtime.preprocessing,
+                    {name: values[i] for name, values in outputs.items()}, self.columns, self._preprocessing(view),
                     (y2 - y1, x2 - x1), class_names=self.class_names, offset=(x1, y1),
                 ))  # fmt: skip
             except ValueError as error:
@@ -366,6 +388,9 @@ class Detector:
     def _joined(self, image: _Pending) -> Detections:
         """Return the objects of all views of an image, each once, best first."""
         found = Detections.merge(image.found)
+        if self.tile is None:
+            rows, scores = merge_scales(found.bboxes, found.labels, found.scores, self.num_detections)
+            return replace(found[rows], scores=scores)
         view = np.repeat(np.arange(len(image.views)), [len(part) for part in image.found])
         assert self.tile is not None
         overlap = (self.tile[0] * self.tile_overlap, self.tile[1] * self.tile_overlap)

@@ -112,7 +112,7 @@ class OpenVinoRuntime(ExportedRuntime):
         except Exception as error:
             raise unreadable(path, error, "an OpenVINO model") from error
         self.metadata = read_metadata(path, model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None)
-        self.one_size = self.preprocessing.resize != "keep"
+        self.one_size = self.preprocessing.one_size
         if self.one_size:  # such a graph runs faster than one of any size
             size_hw = self.preprocessing.size
             model.reshape([1, *size_hw, 3] if self.metadata.layout == "NHWC" else [1, 3, *size_hw])

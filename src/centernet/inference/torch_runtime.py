@@ -47,6 +47,7 @@ class TorchRuntime:
         self._torch = require("torch", "running a PyTorch model")
         self.model: Any = model if device is None else model.to(torch_device(device))
         self.device, self.threads, self.path, self.trust = device, threads, path, trust
+        self.flip = False  # average with the maps of the mirror image
 
     def __reduce__(self) -> tuple[Any, ...]:
         options: dict[str, Any] = {"device": self.device, "threads": self.threads, "trust": self.trust}
@@ -76,7 +77,9 @@ class TorchRuntime:
         options = {} if labels is None else {"labels": labels}
         with torch.inference_mode(), torch_threads(self.threads):
             batch = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)  # N×3×H×W, channels last in memory
-            decoded = model.decode_detections(model(model.normalize(batch)), num_detections=num_detections, **options)
+            normalized = model.normalize(batch)
+            encoded = model.with_mirror(normalized) if self.flip else model(normalized)
+            decoded = model.decode_detections(encoded, num_detections=num_detections, **options)
         return to_numpy(decoded)
 
 

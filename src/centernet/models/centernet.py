@@ -18,6 +18,8 @@ from centernet.data import DetectionDataset
 from centernet.export import ExportOptions, export
 from centernet.export.torchscript import read_script
 from centernet.extras import require
+from centernet.foreign import open_foreign
+from centernet.foreign.zoo import PREFIX as ZOO_PREFIX
 from centernet.inference import Detector, collect, open_source, track
 from centernet.inference.tracking import make_tracker
 from centernet.lineage import recorded_lineage
@@ -83,6 +85,10 @@ class CenterNet(DetectionModule):
     def normalize(self, images: Tensor) -> Tensor:
         """Normalise images as `centernet.network.Network.normalize` does."""
         return self.network.normalize(images)
+
+    def with_mirror(self, images: Tensor) -> dict[str, Any]:
+        """Compute maps averaged with those of the mirror images, as `centernet.network.Network` has it."""
+        return self.network.with_mirror(images)
 
     def decode_detections(
         self,
@@ -181,7 +187,7 @@ class CenterNet(DetectionModule):
         """Write an ONNX file with the decode in its graph, and run it against this model. Needs the extra `export`.
 
         Args:
-            path: of the file.
+            path: of the file, or of a folder of TensorFlow's model zoo.
             images: a sample input: float32 N×3×H×W (normalised, as `forward` takes them) or uint8 N×H×W×3 (images;
                 the graph normalises them, which is also what None gives). The file takes any number and size.
             options: those of `centernet.export.ExportOptions`, such as `num_detections`, `letterbox` and `raw_maps`.
@@ -239,7 +245,8 @@ class CenterNet(DetectionModule):
         """Load a trained model: one that comes with the package, a folder, or a repository of the Hugging Face Hub.
 
         Args:
-            name: `coco-lite`, `voc-lite`, a folder that `save_pretrained` wrote, or a Hub id such as `user/model`.
+            name: `coco-lite`, `voc-lite`, a folder that `save_pretrained` wrote, a Hub id such as `user/model`, or a
+                published network of another project, as `zoo:mmdet/centernet-r18-dcn`, which is downloaded.
             revision: branch, tag or commit on the Hub.
             trust: True imports, and so runs, whatever module the model names for a class of its own; or the class
                 paths that it may name. Without it parts of this package are built, and classes that the program has
@@ -249,7 +256,25 @@ class CenterNet(DetectionModule):
             FileNotFoundError: there is no such model; the message lists the names.
             ValueError: what is wrong with it; a class that it may not name.
         """
+        if str(name).startswith(ZOO_PREFIX):
+            return cls.from_foreign(name)
         return cls.of(load_network(name, revision=revision, trust=trust)).eval()
+
+    @classmethod
+    def from_foreign(cls, path: str | PathLike[str], *, class_names: Sequence[str] | None = None) -> CenterNet:
+        """Load a network of another project from its own file: the original CenterNet's, FairMOT's, TTFNet's …
+
+        Its classes, preprocessing and way of decoding come with it; `centernet convert` also tells what was assumed.
+
+        Args:
+            path: of the file.
+            class_names: in the order of the heatmap's channels; None takes those in the file, or those of the data set
+                that published networks with so many classes were trained on.
+
+        Raises:
+            FileNotFoundError, ValueError: the file, and what is wrong with it.
+        """
+        return cls.of(open_foreign(path, class_names=class_names).network).eval()
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
         """Write configuration and weights (half precision) to a folder that `from_pretrained` reads.

@@ -72,6 +72,7 @@ class Network(nn.Module):
         strides: input pixels a cell of the raw maps of each level, finest first.
         stride: that of the finest level.
         finder: name of the head that finds peaks.
+        intermediate: heads of the stacks before the last one of a backbone that has several, for training alone.
         takes_labels: whether that head can look for some classes alone, as `decode_detections` needs for `labels`.
         hyper_parameters: the `model` section that the network was built from; empty where it was built by hand.
         lineage: where the weights are from, and their terms; None where they are from nowhere, or nothing is known.
@@ -124,14 +125,20 @@ class Network(nn.Module):
         self.strides = self.neck.out_strides or (self.neck.out_stride,)
         self.stride = self.strides[0]
         channels = self.neck.out_channels
-        self.heads = nn.ModuleDict()
-        for name, build in heads.items():
-            several = len(self.strides) > 1
-            self.heads[name] = (
-                Levels.of(build, channels, self.strides, num_classes)
-                if several
-                else build(channels, self.stride, num_classes)
-            )
+
+        def build_heads() -> nn.ModuleDict:
+            built = nn.ModuleDict()
+            for name, build in heads.items():
+                several = len(self.strides) > 1
+                built[name] = (
+                    Levels.of(build, channels, self.strides, num_classes)
+                    if several
+                    else build(channels, self.stride, num_classes)
+                )
+            return built
+
+        self.heads = build_heads()
+        self.intermediate = nn.ModuleList(build_heads() for _ in range(backbone.num_stacks - 1))
         finders = [name for name, head in self.heads.items() if hasattr(parts(head)[0], "find_peaks")]
         if len(finders) != 1:
             raise ValueError(f"model.heads needs exactly one head that finds peaks (a HeatmapHead), got {finders}")
@@ -161,8 +168,9 @@ class Network(nn.Module):
 
     @property
     def every_head(self) -> list[Head]:
-        """All heads, of all levels."""
-        return [part for head in self.heads.values() for part in parts(head)]
+        """All heads, of all levels and stacks."""
+        every: list[Any] = [self.heads, *self.intermediate]
+        return [part for heads in every for head in heads.values() for part in parts(head)]
 
     @property
     def map_names(self) -> tuple[str, ...]:
@@ -199,10 +207,10 @@ class Network(nn.Module):
 
         Returns:
             head name → N×C×⌈H/stride⌉×⌈W/stride⌉, logits; a list of those of all levels, finest first, where the neck
-            has several.
+            has several. In training also name.0 … of the stacks before the last one, where the backbone has several.
         """
         height, width = images.shape[-2:]
-        coarsest = self.backbone.out_strides[-1]
+        coarsest = self.backbone.divisor
         pad_bottom = (height + coarsest - 1) // coarsest * coarsest - height
         pad_right = (width + coarsest - 1) // coarsest * coarsest - width
         # A graph that is exported serves any size.
@@ -210,8 +218,14 @@ class Network(nn.Module):
         padded = exported or pad_bottom or pad_right
         if padded:
             images = F.pad(images, (0, pad_right, 0, pad_bottom))
-        features = self.neck(self.backbone(images))
-        maps = {name: head(features) for name, head in self.heads.items()}
+        if self.training and self.intermediate:
+            *before, last = (self.neck(x) for x in self.backbone.stacks(images))
+        else:
+            before, last = [], self.neck(self.backbone(images))
+        maps = {name: head(last) for name, head in self.heads.items()}
+        for i, features in enumerate(before):
+            heads: Any = self.intermediate[i]
+            maps |= {f"{name}.{i}": head(features) for name, head in heads.items()}
         if padded:
             sizes = [((height + s - 1) // s, (width + s - 1) // s) for s in self.strides]
             for name, x in maps.items():
@@ -220,6 +234,24 @@ class Network(nn.Module):
                 else:
                     maps[name] = x[:, :, : sizes[0][0], : sizes[0][1]]
         return maps
+
+    def with_mirror(self, images: Tensor) -> dict[str, Any]:
+        """Compute the raw maps of images and of their mirror images, averaged where that can be: the flip test.
+
+        Arguments and returns as of `forward`; a ValueError where the width is no multiple of the stride.
+        """
+        if images.shape[-1] % self.strides[-1]:
+            raise ValueError(
+                f"flip: the input is {images.shape[-1]} wide, no multiple of the stride {self.strides[-1]}"
+            )
+        maps, mirrored = self(images), self(images.flip(-1))
+        for name, head in self.heads.items():
+            levels = [
+                part.with_mirror(on_level(maps[name], level), on_level(mirrored[name], level).flip(-1))
+                for level, part in enumerate(parts(head))
+            ]
+            maps[name] = levels if isinstance(maps[name], list) else levels[0]
+        return maps  # type: ignore[no-any-return]
 
     def decode_detections(
         self,
@@ -325,8 +357,26 @@ class Network(nn.Module):
         if len(targets) > 1:
             numbers = [target.num_objects for target in targets]
             shares = [max(number, 1) / max(sum(numbers), 1) for number in numbers]
+        terms = self._terms(self.heads, encoded, targets, shares)
+        stacks: Any = self.intermediate if self.training else ()
+        for i, heads in enumerate(stacks):
+            maps = {name: encoded[f"{name}.{i}"] for name in heads}
+            for name, values in self._terms(heads, maps, targets, shares).items():
+                terms[name] = {key: terms[name][key] + value for key, value in values.items()}
+        if stacks:
+            count = len(stacks) + 1
+            terms = {name: {key: x / count for key, x in values.items()} for name, values in terms.items()}
+        if self.loss_weighting is not None:
+            return self.loss_weighting(terms)  # type: ignore[no-any-return]
+        return {name: value for of_head in terms.values() for name, value in of_head.items()}
+
+    @staticmethod
+    def _terms(
+        heads: nn.ModuleDict, encoded: dict[str, Any], targets: list[Targets], shares: list[float]
+    ) -> dict[str, dict[str, Tensor]]:
+        """Return the terms of each head."""
         terms: dict[str, dict[str, Tensor]] = {}
-        for name, head in self.heads.items():
+        for name, head in heads.items():
             values = [
                 part.loss(on_level(encoded[name], level), targets[level]) for level, part in enumerate(parts(head))
             ]
@@ -338,9 +388,7 @@ class Network(nn.Module):
                     for key in values[0]
                 }
                 terms[name] = {key: torch.stack(of_levels).sum() for key, of_levels in weighted.items()}
-        if self.loss_weighting is not None:
-            return self.loss_weighting(terms)  # type: ignore[no-any-return]
-        return {name: value for of_head in terms.values() for name, value in of_head.items()}
+        return terms
 
     def training_only(self) -> tuple[str, ...]:
         """Return the beginnings of the names of tensors that only losses need."""

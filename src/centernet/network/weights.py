@@ -162,12 +162,18 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
     raise FileNotFoundError(f"{name}: no such model; expected {expected}")
 
 
-def save_network(network: Network, folder: str | PathLike[str], *, figures: Mapping[str, float] | None = None) -> Path:
+def save_network(
+    network: Network,
+    folder: str | PathLike[str],
+    *,
+    figures: Mapping[str, float] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
     """Write a network as `load_network` reads it; a ValueError where it was not built from a configuration.
 
-    Weights become half precision, but for biases and norms, which are few, and what only a loss needs (a classifier
-    over identities) is left out. Values that this has no number for are a ValueError, before anything is written.
-    `figures` are those that were measured of it.
+    Weights become `dtype`, but for biases and norms, which are few and stay float32, and what only a loss needs (a
+    classifier over identities) is left out. Values that this has no number for are a ValueError, before anything is
+    written. `figures` are those that were measured of it.
     """
     from safetensors.torch import save
 
@@ -175,7 +181,7 @@ def save_network(network: Network, folder: str | PathLike[str], *, figures: Mapp
         raise ValueError(
             "the model was not built by build_centernet or `centernet fit`: there is no configuration to save"
         )
-    weights = _to_save(network)
+    weights = _to_save(network, dtype)
     path = Path(folder)
     decided = {"num_detections": network.num_detections, "calibration": plain(network.calibration)}
     section = without_start(network.hyper_parameters) | decided
@@ -191,13 +197,13 @@ def save_network(network: Network, folder: str | PathLike[str], *, figures: Mapp
     return path
 
 
-def _to_save(network: Network) -> dict[str, Tensor]:
-    """Return the tensors of a file, in half precision but for biases and norms."""
+def _to_save(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the tensors of a file, in `dtype` but for biases and norms."""
     weights = {}
     for name, value in network.state_dict().items():
         if name.endswith("num_batches_tracked") or name.startswith(network.training_only()):
             continue
-        kind = torch.float16 if value.ndim > 1 else torch.float32
+        kind = dtype if value.ndim > 1 else torch.float32
         weights[name] = value.detach().cpu().to(kind).contiguous()
         if not torch.isfinite(weights[name]).all():
             raise ValueError(

@@ -1,5 +1,6 @@
-"""Pure tensor functions: targets, losses and peaks, on tensors alone."""
+"""Pure tensor functions: targets, losses, peaks and deformable convolution, on tensors alone."""
 
+from centernet.ops.deformable import deform_conv2d as deform_conv2d
 from centernet.ops.losses import (
     distribution_loss as distribution_loss,
     focal_loss as focal_loss,

@@ -82,7 +82,7 @@ def _title(network: Any, part: str) -> str:
 
 def _input(network: Any, data: Any) -> str:
     preprocessing = network.preprocessing
-    size = "images in their own size" if preprocessing.resize == "keep" else "×".join(map(str, preprocessing.size))
+    size = "images in their own size" if not preprocessing.one_size else "×".join(map(str, preprocessing.size))
     sizes = getattr(getattr(data, "schedule", None), "sizes", ())
     if sizes:
         size += f" (trained at {', '.join('×'.join(map(str, one)) for one in sizes)})"

@@ -29,11 +29,23 @@ class Backbone(nn.Module):
         out_channels: channels of each map.
         out_strides: input pixels a cell of each map, ascending.
         origin: the lineage of the weights that it was built with; None where it began with random ones.
+        num_stacks: how often the network comes to maps of `out_strides`; training looks at all of `stacks`, each with
+            heads of its own, inference at the last.
     """
 
     out_channels: tuple[int, ...]
     out_strides: tuple[int, ...]
     origin: Lineage | None = None
+    num_stacks: int = 1
+
+    @property
+    def divisor(self) -> int:
+        """Number of which both sides of inputs are to be multiples."""
+        return self.out_strides[-1]
+
+    def stacks(self, images: Tensor) -> list[list[Tensor]]:
+        """Return the maps of each stack, the last one's as `forward` has them."""
+        return [self(images)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images N×3×H×W float, H and W multiples of the last stride → maps N×C×(H/stride)×(W/stride)."""

@@ -5,6 +5,7 @@ Sources: https://arxiv.org/abs/1801.04381, https://arxiv.org/abs/1905.02244.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -22,20 +23,22 @@ class _MobileNet(Backbone):
     Args:
         name: torchvision's name of the network.
         last_conv: keep the last 1×1 convolution, which only a classifier needs.
+        taps: index of the block at each stride from 4 to 32 whose map is handed on; None for the last one.
         start: further options, those of `Backbone.begin`: pretrained, weights, frozen_stages, frozen_norms and padding.
             Stages end at stride 4, 8, 16 and 32.
     """
 
-    def __init__(self, name: str, *, last_conv: bool = False, **start: Any) -> None:
+    def __init__(self, name: str, *, last_conv: bool = False, taps: Sequence[int] | None = None, **start: Any) -> None:
         super().__init__()
         features = models.get_model(name).features
         self.features = features if last_conv else features[:-1]
-        last: dict[int, tuple[int, int]] = {}  # stride → index and channels of its last block
+        last: dict[int, tuple[int, int]] = {}  # stride → index and channels of the block that is handed on
         stride = 1
         for i, block in enumerate(self.features):
             convs = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
             stride *= max(conv.stride[0] for conv in convs)
-            last[stride] = i, convs[-1].out_channels
+            if taps is None or i in taps:
+                last[stride] = i, convs[-1].out_channels
         self.out_strides = tuple(stride for stride in last if stride >= 4)
         self.ends, self.out_channels = zip(*(last[stride] for stride in self.out_strides), strict=True)
         dropped = () if last_conv else (f"features.{len(features) - 1}.",)

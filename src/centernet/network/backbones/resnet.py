@@ -18,11 +18,14 @@ class ResNet(Backbone):
     Args:
         name: the variant.
         num_stages: how many of layer1 … layer4 to keep; the top ones are dropped.
+        stride_in_1x1: the first convolution of a stage halves the map instead of the 3×3, as in Caffe and Keras.
         start: further options, those of `Backbone.begin`: pretrained, weights, frozen_stages, frozen_norms and padding.
             Stages are the stem and layer1 … layer4.
     """
 
-    def __init__(self, name: ResNetName = "resnet34", *, num_stages: int = 4, **start: Any) -> None:
+    def __init__(
+        self, name: ResNetName = "resnet34", *, num_stages: int = 4, stride_in_1x1: bool = False, **start: Any
+    ) -> None:
         super().__init__()
         if not 1 <= num_stages <= 4:
             raise ValueError(f"num_stages={num_stages}: ResNet has 1 to 4")
@@ -31,6 +34,9 @@ class ResNet(Backbone):
         self.layers = [f"layer{i + 1}" for i in range(num_stages)]
         for layer in self.layers:
             setattr(self, layer, getattr(network, layer))
+            first = getattr(network, layer)[0]
+            if stride_in_1x1 and hasattr(first, "conv3"):
+                first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
         widest = 512 if name in ("resnet18", "resnet34") else 2048
         self.out_channels = tuple(widest >> (3 - i) for i in range(num_stages))
         self.out_strides = tuple(4 << i for i in range(num_stages))

@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from centernet.detections import Column
-from centernet.network.layers import ConvBlock, Convolution, OutputConv
+from centernet.network.layers import ConvBlock, Convolution, LinearSeparable, OutputConv
 from centernet.ops import Peaks, Targets
 
 
@@ -60,6 +60,14 @@ class Head(nn.Module):
         empty batch, with a gradient (perhaps 0) for every parameter of the head."""
         raise NotImplementedError
 
+    def with_mirror(self, output: Tensor, mirrored: Tensor) -> Tensor:
+        """Return the raw map of images, averaged with that of their mirror images where that makes sense.
+
+        `mirrored` is turned round already: its cells are those of `output`. Without a method of its own, a head keeps
+        the map of the image.
+        """
+        return output
+
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
         """Return what detections gain: `bboxes` B×K×4 in input pixels of a box head, B×K×… for each of `columns`, and
         `scores` B×K where the head knows better ones than the peaks'."""
@@ -82,13 +90,15 @@ def tower(
         out_channels: channels of the raw map.
         width: channels of the 3×3 convolutions.
         depth: their number; 0 for the 1×1 alone.
-        convolution: `normal` or `separable`.
+        convolution: `normal`, `separable`, `linear_separable` or `deformable`.
         norm: batch norm in the tower; without it the convolutions have a bias, as in the original.
     """
     layers: list[nn.Module] = []
     channels = in_channels
     for _ in range(depth):
-        if norm or convolution == "separable":
+        if convolution == "linear_separable" and not norm:
+            layers += [LinearSeparable(channels, width), nn.ReLU(inplace=True)]
+        elif norm or convolution != "normal":
             layers.append(ConvBlock(channels, width, convolution=convolution))
         else:
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]

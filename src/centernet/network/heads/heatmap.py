@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from centernet.network.heads.head import Head, tower
@@ -81,6 +82,9 @@ class HeatmapHead(Head):
         if isinstance(output, list):
             return find_peaks_of_levels(output, num_peaks, kernel=self.kernel, order=self.order, labels=labels)
         return find_peaks(output, num_peaks, kernel=self.kernel, order=self.order, labels=labels)
+
+    def with_mirror(self, output: Tensor, mirrored: Tensor) -> Tensor:
+        return torch.logit((output.float().sigmoid() + mirrored.float().sigmoid()) / 2, eps=1e-7)
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
         return {}  # every detection begins with the peaks' scores and labels

@@ -25,8 +25,10 @@ class LTRBHead(Head):
 
     Args:
         form: `exponential` or `softplus` of the map; both give positive distances with a gradient everywhere. Or
-            `distribution`: each distance is the mean of 0, 1 … `bins` − 1 by the softmax of as many channels.
+            `distribution`: each distance is the mean of 0, 1 … `bins` − 1 by the softmax of as many channels. `relu` is
+            TTFNet's, without a gradient below 0.
         bins: of a distribution.
+        origin: the point of a cell that distances count from: its `center`, or its `corner` at the top left (TTFNet's).
         multiplier: strides that a distance of 1 stands for; None: 1 for a distribution, else 4.
         sampling: the cells that train a box: `center`, `center3x3`, or `ellipse` (Gaussian weights).
         beta: share of the box that the ellipse spans.
@@ -45,8 +47,9 @@ class LTRBHead(Head):
         stride: int,
         num_classes: int,
         *,
-        form: Literal["exponential", "softplus", "distribution"] = "softplus",
+        form: Literal["exponential", "softplus", "distribution", "relu"] = "softplus",
         bins: int = 8,
+        origin: Literal["center", "corner"] = "center",
         multiplier: float | None = None,
         sampling: Sampling = "ellipse",
         beta: float = 0.54,
@@ -60,12 +63,14 @@ class LTRBHead(Head):
         self.layers = tower(in_channels, self.channels + (quality > 0), **layers)
         last: Any = self.layers[-1]
         nn.init.normal_(last.weight, std=0.01)
-        nn.init.constant_(last.bias, math.log(math.e - 1) if form == "softplus" else 0.0)  # both start at 1
+        start = {"softplus": math.log(math.e - 1), "relu": 1.0}.get(form, 0.0)  # as exponential, they begin with 1
+        nn.init.constant_(last.bias, start)
         if multiplier is None:
             multiplier = 1.0 if form == "distribution" else 4.0
         self.form, self.bins, self.multiplier, self.stride = form, bins, multiplier, stride
         self.steps: Tensor
         self.register_buffer("steps", torch.arange(float(bins)), persistent=False)
+        self.shift = 0.5 if origin == "center" else 0.0
         self.sampling, self.beta = sampling, beta
         self.loss_name, self.weight, self.quality = loss, weight, quality
 
@@ -91,9 +96,9 @@ class LTRBHead(Head):
                 # The largest exponent spans 2^14 strides: no image is larger, and float32 keeps its gradient.
                 distances = raw.clamp(max=math.log(2**14)).exp()
             else:
-                distances = F.softplus(raw)
+                distances = F.softplus(raw) if self.form == "softplus" else raw.relu()
             distances = distances * (self.multiplier * self.stride)
-            center = torch.stack([x.float() + 0.5, y.float() + 0.5], dim=-1) * self.stride
+            center = torch.stack([x.float() + self.shift, y.float() + self.shift], dim=-1) * self.stride
             return torch.cat([center - distances[..., :2], center + distances[..., 2:]], dim=-1)
 
     def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
@@ -105,7 +110,7 @@ class LTRBHead(Head):
         truth = targets.object_boxes[samples.objects]
         terms = {"box": self.weight * weighted_iou_loss(boxes, truth, samples.weights, kind=self.loss_name)}
         if self.form == "distribution":
-            center = torch.stack([x + 0.5, y + 0.5], dim=-1) * self.stride
+            center = torch.stack([x + self.shift, y + self.shift], dim=-1) * self.stride
             distances = torch.cat([center - truth[:, :2], truth[:, 2:] - center], dim=-1)
             logits = raw[:, : self.channels].reshape(-1, 4, self.bins)
             term = distribution_loss(logits, distances / (self.multiplier * self.stride), samples.weights)

@@ -20,7 +20,7 @@ class FPN(Neck):
         in_strides: strides of the backbone's maps; each twice the one before.
         width: channels of the pyramid.
         upsampling: `deconvolution`, `bilinear` or `nearest`.
-        convolution: `normal` or `separable`.
+        convolution: `normal`, `separable` or `deformable`.
         fusion: `sum`, or `weighted` by learned shares.
     """
 
