@@ -23,7 +23,7 @@ class Ended(KeyboardInterrupt):
 
 
 class _State:
-    """Whether signals are turned into errors now, and which came."""
+    """State of the signals: turned into errors now or not, and which came."""
 
     depth = 0  # of `held`
     pending: int | None = None  # came while held

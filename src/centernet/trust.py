@@ -51,7 +51,7 @@ class UntrustedClassError(ValueError):
 
 
 class Door:
-    """What a file may name.
+    """Names that a file may use.
 
     Args:
         source: names the file in messages.

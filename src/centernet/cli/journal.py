@@ -1,4 +1,5 @@
-"""What a run of `detect` or `track` has finished, kept beside its results until it is done: `--resume` goes on from it.
+"""A record of what a run of `detect` or `track` has finished, kept beside its results until it is done: `--resume` goes
+on from it.
 
 Images one by one, and whole videos and sequences: their frames depend on one another, so one that was not finished is
 begun anew. What was found is kept, as tables of all images are written from it again.

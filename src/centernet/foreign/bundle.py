@@ -28,7 +28,7 @@ _STRING, _BFLOAT16 = 7, 14
 
 @dataclass
 class Entry:
-    """Where a variable is: its type, shape and place; `slices` above 0 where it lies in parts."""
+    """The place of a variable: its type, shape and place; `slices` above 0 where it lies in parts."""
 
     dtype: int = 0
     shape: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How well our boxes agree with those that another project wrote for the same images."""
+"""The agreement of our boxes with those that another project wrote for the same images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a file of another project to a network of ours: the family is known by its names of tensors."""
+"""The way from a file of another project to a network of ours: the family is known by its names of tensors."""
 
 from __future__ import annotations
 

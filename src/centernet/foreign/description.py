@@ -1,4 +1,4 @@
-"""What a foreign network is, in the words of a configuration."""
+"""A foreign network in the words of a configuration."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def _unpacked(path: Path) -> Path:
 
 
 def _wanted(name: str) -> bool:
-    """Whether a file of an archive is read: names alone are used, no paths."""
+    """True where a file of an archive is read: names alone are used, no paths."""
     parts = PurePosixPath(name)
     return parts.name == "pipeline.config" or (parts.parent.name == "checkpoint" and ".." not in parts.parts)
 

@@ -1,4 +1,4 @@
-"""How published CenterNets bring an image to their input, to the pixel: their figures were measured so.
+"""The ways in which published CenterNets bring an image to their input, to the pixel: their figures were measured so.
 
 Their maps are between pixel indices, and boxes follow them as they are: an index counts as a coordinate there.
 """

@@ -149,7 +149,7 @@ class Detector:
 
     @property
     def lineage(self) -> Lineage | None:
-        """Where the model's weights are from, and on which terms they may be used; None where its file says nothing."""
+        """The origin of the model's weights, and on which terms they may be used; None where its file says nothing."""
         return getattr(self.runtime, "lineage", None)
 
     @property

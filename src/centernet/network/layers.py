@@ -143,7 +143,7 @@ def upsample(channels: int, kind: Upsampling, in_channels: int | None = None) ->
 
 
 class _Deconvolution3(nn.ConvTranspose2d):
-    """What a 3×3 kernel scatters, without the last row and column."""
+    """The part that a 3×3 kernel scatters, without the last row and column."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         return super().forward(x)[:, :, :-1, :-1]

@@ -61,7 +61,7 @@ class _Table(ExperimentWriter):
         return text.getvalue()
 
     def _check_log_dir_exists(self) -> None:
-        """What is there stays."""
+        """Keep what is there."""
 
 
 class RunLog(CSVLogger):
