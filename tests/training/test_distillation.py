@@ -215,16 +215,7 @@ def test_fit_learns_from_a_teacher_and_goes_on_with_it(
     config = tiny(trainer__log_every_n_steps=1, trainer__max_epochs=1)
     section = {**yaml.safe_load(Path(config).read_text())["model"], "num_classes": None}
     folder = build_centernet({"model": {**section, "class_names": SHAPES[::-1]}}).save_pretrained(tmp_path / "teacher")
-    given = [
-        "--config",
-        config,
-        "--output",
-        str(tmp_path / "runs"),
-        "--data.batch_size",
-        "auto",
-        "--memory",
-        "100",
-    ]  # all 24
+    given = ["--config", config, "--output", str(tmp_path / "runs"), "--data.batch_size", "auto", "--memory", "100"]
     assert main(["fit", *given, "--teacher", str(folder), "--teacher_weight", "2"]) == 0
     assert f"teacher {folder}: 6 of 6 classes" in capsys.readouterr().out
     run = tmp_path / "runs" / "tiny" / "version_0"
