@@ -114,7 +114,8 @@ class Run:
         self.model.describe(plain(self.config.model))
         self.model.optimization = made.optimization
         if self.config.teacher is not None and command == "fit":
-            self.model.distillation = Distillation(self.config.teacher, self.config.teacher_weight)
+            teacher, weight = self.config.teacher, self.config.teacher_weight
+            self.model.distillation = Distillation(teacher, weight, trust=self.trust)
         self.datamodule: DataModule = made.data
         begin.check(self.model.network)
         if self.config.overfit_one_batch:

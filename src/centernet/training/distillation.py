@@ -21,6 +21,7 @@ from centernet.network.levels import on_level
 from centernet.network.network import Network
 from centernet.network.weights import load_network
 from centernet.ops import Peaks, quality_focal_loss, weighted_iou_loss
+from centernet.trust import Trust
 
 if TYPE_CHECKING:
     from centernet.data.batch import Batch
@@ -40,19 +41,20 @@ class Distillation:
         teacher: a network, a checkpoint (``.ckpt``), a folder of `save_pretrained`, or the name of a model in the
             package.
         weight: of both terms.
+        trust: as of `centernet.network.load_network`.
 
     Raises:
         FileNotFoundError: there is no such model.
         ValueError: a weight that is not above 0.
     """
 
-    def __init__(self, teacher: Network | str | PathLike[str], weight: float = 1.0) -> None:
+    def __init__(self, teacher: Network | str | PathLike[str], weight: float = 1.0, *, trust: Trust = False) -> None:
         if not weight > 0:
             raise ValueError(f"teacher_weight is {weight}: expected a number above 0")
         self.weight = weight
         self.source = "the given network" if isinstance(teacher, Network) else str(teacher)
         try:
-            network = teacher if isinstance(teacher, Network) else load_network(teacher)
+            network = teacher if isinstance(teacher, Network) else load_network(teacher, trust=trust)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"teacher: {error}") from error
         self.teacher = network.eval().requires_grad_(False)
