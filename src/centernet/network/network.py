@@ -246,7 +246,8 @@ class Network(nn.Module):
         candidates = max(count, self.num_candidates or 0)
         peaks = self.find_peaks(encoded, candidates, labels=labels)
         detections = self.decode_peaks(encoded, peaks)
-        first, second = detections["bboxes"].split(2, dim=-1)  # a head may say that a width is negative
+        # A head may say that a width is negative.
+        first, second = detections["bboxes"].split(2, dim=-1)  # type: ignore[no-untyped-call]
         detections["bboxes"] = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
         if detections["scores"] is not peaks.scores:
             detections = order_by_score(detections)
