@@ -2,7 +2,8 @@
 
 Every run has the same backbone weights, neck, head widths, data, input size, passes and evaluation; only the recipe
 differs. The original's: its radius, size and offset by L1 at the centre cell, Adam at 1.25e-4 for a batch of 32 with
-steps, its augmentation, no averaging. Each run is `centernet fit` on a configuration written beside its log.
+steps, its augmentation, no averaging. Each run is `centernet fit` on a configuration written beside its log. With
+`--teacher` every run is trained a second time with that frozen model as its teacher, and is a row of its own.
 
 python benchmarks/convergence.py run --data voc --root SHARED/data/voc2007 --weights BACKBONE.safetensors \
     --size 256 --epochs 40 --seeds 0 1 --runs original "a quarter of the learning rate" --output runs/convergence
@@ -139,8 +140,8 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def configuration(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
-    """Return the whole configuration of a run."""
+def configuration(name: str, seed: int, given: argparse.Namespace, *, taught: bool = False) -> dict[str, Any]:
+    """Return the whole configuration of a run, `taught` with the teacher."""
     name, _, part = name.partition("/")
     epochs = given.epochs // int(part or 1)
     config = merged(OURS, RUNS[name])
@@ -169,6 +170,8 @@ def configuration(name: str, seed: int, given: argparse.Namespace) -> dict[str, 
         "callbacks": [{"class_path": "convergence.Seconds"}],
     }
     config["log_images"] = {"every_n_epochs": 0}
+    if taught:
+        config |= {"teacher": given.teacher, "teacher_weight": given.teacher_weight}
     return config
 
 
@@ -183,13 +186,15 @@ def run(given: argparse.Namespace) -> None:
     unknown = [name for name in given.runs if name.partition("/")[0] not in RUNS]
     if unknown:
         sys.exit(f"error: no run is called {unknown[0]!r}; choose among: {'; '.join(RUNS)}")
-    wanted = [(name, seed) for seed in given.seeds for name in given.runs]
+    ways = [False] if given.teacher is None else [False, True]
+    wanted = [(name, seed, taught) for seed in given.seeds for name in given.runs for taught in ways]
 
-    def one(job: tuple[str, int]) -> list[dict[str, Any]]:
-        name, seed = job
+    def one(job: tuple[str, int, bool]) -> list[dict[str, Any]]:
+        run, seed, taught = job
+        name = f"{run}, teacher {Path(given.teacher).name} ({given.teacher_weight:g})" if taught else run
         folder = output / f"{''.join(c if c.isalnum() else '_' for c in name)}-{seed}"
         folder.mkdir(exist_ok=True)
-        config = configuration(name, seed, given)
+        config = configuration(run, seed, given, taught=taught)
         (folder / "fit.yaml").write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
         command = [sys.executable, "-W", "ignore", __file__, "fit", "--config", str(folder / "fit.yaml")]
         with (folder / "log.txt").open("w") as log:
@@ -303,6 +308,8 @@ def main() -> None:
     runs.add_argument("--batch-size", type=int, default=32, help="the learning rates, said for 32, follow it")
     runs.add_argument("--seeds", type=int, nargs="+", default=[0])
     runs.add_argument("--runs", nargs="+", default=["original", "ours", "ours/8"])
+    runs.add_argument("--teacher", help="train every run with this model as its teacher, too")
+    runs.add_argument("--teacher-weight", type=float, default=1.0)
     runs.add_argument("--points", type=int, default=8, help="validations a run")
     runs.add_argument("--workers", type=int, default=2)
     runs.add_argument("--jobs", type=int, default=1, help="runs at once")

@@ -184,6 +184,8 @@ OPTIONS = [
     Row("fit", "--print_config", FIT, "", None, said),
     Row("fit", "--resume", f"{FIT} --output earlier --trainer.max_epochs 2", "", None, places),
     Row("fit", "--start_from", FIT, "first.ckpt", "null", weights),
+    Row("fit", "--teacher", FIT, "first.ckpt", "null", weights),
+    Row("fit", "--teacher_weight", f"{FIT} --teacher second.ckpt", "0.5", "2", weights),
     Row("fit", "--trainer.check_val_every_n_epoch", f"{FIT} --trainer.max_epochs 2", "1", "2", log),
     Row("fit", "--trainer.max_epochs", FIT, "1", "2", weights),
     Row("label", "--classes", f"photos {LABELLED} --output out", "disc", "square"),

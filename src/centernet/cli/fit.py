@@ -30,7 +30,7 @@ from centernet.data import DataModule
 from centernet.data.audit_subject import parts
 from centernet.models import CenterNet
 from centernet.network.build import PARTS
-from centernet.training import EMA, Optimization, Trainer, start_from
+from centernet.training import EMA, Distillation, Optimization, Trainer, start_from
 from centernet.training.batch_size import measured_batch_size
 from centernet.training.callbacks import EpochSummary, LogDetections, SaveConfig
 from centernet.training.display import Display, Introduction
@@ -113,6 +113,9 @@ class Run:
         self.model: CenterNet = made.model
         self.model.describe(plain(self.config.model))
         self.model.optimization = made.optimization
+        if self.config.teacher is not None and command == "fit":
+            teacher, weight = self.config.teacher, self.config.teacher_weight
+            self.model.distillation = Distillation(teacher, weight, trust=self.trust)
         self.datamodule: DataModule = made.data
         begin.check(self.model.network)
         if self.config.overfit_one_batch:
@@ -299,6 +302,10 @@ def _parser(command: Command) -> Any:
     parser.add_argument("--start_from", type=str | None, default=None, help=text)
     text = "Run modules of classes of its own that a checkpoint names; only where you trust its author."
     parser.add_argument("--trust", action="store_true", help=text)
+    text = "Learn from a frozen model, too: coco-lite, voc-lite, a folder or a .ckpt that knows some of the classes."
+    parser.add_argument("--teacher", type=str | None, default=None, help=text)
+    text = "Of what the teacher adds to the loss."
+    parser.add_argument("--teacher_weight", type=PositiveFloat, default=1.0, help=text)
     text = "Go on with the newest checkpoint of the run of this name under --output."
     parser.add_argument("--resume", action="store_true", help=text)
     text = (

@@ -276,13 +276,10 @@ class Network(nn.Module):
         """
         count = num_detections or self.num_detections or NUM_DETECTIONS
         candidates = max(count, self.num_candidates or 0)
-        some = {} if labels is None else {"labels": sorted(set(labels))}
-        finder: Any = parts(self.heads[self.finder])[0]
-        peaks = finder.find_peaks(encoded[self.finder], candidates, **some)
-        detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
-        for name, head in self.heads.items():
-            detections |= self._decode(parts(head), encoded[name], peaks)
-        first, second = detections["bboxes"].split(2, dim=-1)  # a head may say that a width is negative
+        peaks = self.find_peaks(encoded, candidates, labels=labels)
+        detections = self.decode_peaks(encoded, peaks)
+        # A head may say that a width is negative.
+        first, second = detections["bboxes"].split(2, dim=-1)  # type: ignore[no-untyped-call]
         detections["bboxes"] = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
         if detections["scores"] is not peaks.scores:
             detections = order_by_score(detections)
@@ -293,6 +290,20 @@ class Network(nn.Module):
         if score_threshold > 0:
             scores = detections["scores"]
             detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)
+        return detections
+
+    def find_peaks(self, encoded: dict[str, Any], num_peaks: int, *, labels: Sequence[int] | None = None) -> Peaks:
+        """Find the best `num_peaks` cells of each image, of some classes or all, in the maps of `forward`."""
+        some = {} if labels is None else {"labels": sorted(set(labels))}
+        finder: Any = parts(self.heads[self.finder])[0]
+        return finder.find_peaks(encoded[self.finder], num_peaks, **some)  # type: ignore[no-any-return]
+
+    def decode_peaks(self, encoded: dict[str, Any], peaks: Peaks) -> dict[str, Tensor]:
+        """Decode cells, in their order: `bboxes`, `labels`, `scores` and `columns` as of `decode_detections`, but
+        neither sorted, suppressed nor calibrated, and a width may be negative. Gradients reach the maps."""
+        detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
+        for name, head in self.heads.items():
+            detections |= self._decode(parts(head), encoded[name], peaks)
         return detections
 
     def _decode(self, heads: list[Head], output: Tensor | list[Tensor], peaks: Peaks) -> dict[str, Tensor]:
@@ -319,8 +330,8 @@ class Network(nn.Module):
                 found[name] = torch.cat([moved(found[name][..., :2]), found[name][..., 2:]], dim=-1)
         return found
 
-    def targets(self, encoded: dict[str, Any], batch: Batch) -> list[Targets]:
-        """Return the targets of each level: all objects, or those that the level is to find."""
+    def targets_of_all(self, encoded: dict[str, Any], batch: Batch) -> list[Targets]:
+        """Return the targets of each level, each with all objects."""
         targets = []
         for level, stride in enumerate(self.strides):
             height, width = on_level(encoded[self.finder], level).shape[-2:]
@@ -337,6 +348,11 @@ class Network(nn.Module):
                     num_classes=self.num_classes,
                 )
             )
+        return targets
+
+    def targets(self, encoded: dict[str, Any], batch: Batch) -> list[Targets]:
+        """Return the targets of each level: all objects, or those that the level is to find."""
+        targets = self.targets_of_all(encoded, batch)
         if len(targets) == 1 or not batch.boxes.shape[1]:
             return targets
         if self.level_assignment == "fit":

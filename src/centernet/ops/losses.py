@@ -59,6 +59,7 @@ def quality_focal_loss(
     target: Tensor,
     *,
     background: Tensor | None = None,
+    normalizer: Tensor | None = None,
 ) -> Tensor:
     """Compute the quality focal loss |y − p|² · BCE(p, y), for targets anywhere in [0, 1]: its sum over the number of
     cells with target 1.
@@ -67,6 +68,7 @@ def quality_focal_loss(
         logits: B×C×H×W, any float dtype.
         target: B×C×H×W float32 in [0, 1].
         background: as in `focal_loss`.
+        normalizer: scalar above 0, in place of that number.
     """
     with torch.autocast(logits.device.type, enabled=False):
         logits = logits.float()
@@ -74,7 +76,7 @@ def quality_focal_loss(
         terms = terms * (target - logits.sigmoid()).abs().pow(2.0)
         if background is not None:
             terms = torch.where(background | (target == 1), terms, 0.0)
-        return terms.sum() / (target == 1).sum().clamp(min=1)
+        return terms.sum() / ((target == 1).sum().clamp(min=1) if normalizer is None else normalizer)
 
 
 def l1_loss(prediction: Tensor, target: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from centernet.training.callbacks import (
     SaveConfig as SaveConfig,
 )
 from centernet.training.display import Display as Display, Introduction as Introduction
+from centernet.training.distillation import Distillation as Distillation
 from centernet.training.ema import EMA as EMA
 from centernet.training.files import ContinuedLog as ContinuedLog, RunLog as RunLog
 from centernet.training.module import DetectionModule as DetectionModule

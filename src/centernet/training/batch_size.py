@@ -18,7 +18,6 @@ import torch
 from centernet.data import DataModule
 from centernet.data.batch import Batch
 from centernet.data.mosaic import Mosaic
-from centernet.network.network import Network
 from centernet.training.module import DetectionModule
 from centernet.training.optimization import Optimization
 
@@ -52,9 +51,11 @@ def measured_batch_size(
     limit = _SHARE * free_memory(device) if memory is None else memory * GB
     for head in model.network.every_head:
         head.prepare(datamodule)
+    if model.distillation is not None:
+        model.distillation.prepare(model.network, model.network.class_names or datamodule.class_names)
     assert model.optimization is not None
     with torch.random.fork_rng():
-        measure = _Steps(model.network, model.optimization, datamodule, trainer, device)
+        measure = _Steps(model, model.optimization, datamodule, trainer, device)
         size, used = largest(measure, limit, len(datamodule.datasets["train"]))
     del measure
     if device.type == "cuda":
@@ -144,14 +145,15 @@ class _Steps:
 
     def __init__(
         self,
-        network: Network,
+        model: DetectionModule,
         optimization: Optimization,
         datamodule: DataModule,
         trainer: pl.Trainer,
         device: torch.device,
     ) -> None:
-        self.network = copy.deepcopy(network).to(device).train()  # the network itself stands for averaged weights
+        self.network = copy.deepcopy(model.network).to(device).train()  # the network itself stands for averaged weights
         self.optimizer = optimization.optimizer(optimization.groups(self.network, 0.0))
+        self.distillation = model.distillation
         self.context, self.device = trainer.precision_plugin.forward_context, device
         sizes = datamodule.schedule.sizes or [datamodule.preprocessing.size]
         self.height, self.width = max(sizes, key=lambda size: size[0] * size[1])
@@ -182,7 +184,10 @@ class _Steps:
             _forget_peak()
         batch = self._batch(images).to(self.device)
         with self.context():
-            terms = self.network.losses(self.network(self.network.normalize(batch.images)), batch)
+            encoded = self.network(self.network.normalize(batch.images))
+            terms = self.network.losses(encoded, batch)
+            if self.distillation is not None:
+                terms |= self.distillation(self.network, encoded, batch)
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         self.optimizer.step()
         return float(torch.cuda.max_memory_reserved(self.device)) if gpu else _own_memory()

@@ -215,7 +215,7 @@ def resumed_sections(recorded: Values, given: Values, known: Values) -> Values:
         sections[section] = {name: had[name] for name in names if name not in asked}
         if section == "optimization" and isinstance(asked.get("optimizer"), dict) and "optimizer" in had:
             sections[section]["optimizer"] = merge(had["optimizer"], asked["optimizer"], "optimization.optimizer")
-    for name in ("seed_everything", "ema_decay"):
+    for name in ("seed_everything", "ema_decay", "teacher", "teacher_weight"):
         if name in recorded and name not in given:
             sections[name] = recorded[name]
     return sections

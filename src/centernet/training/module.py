@@ -24,6 +24,7 @@ from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
 from centernet.lineage import recorded_lineage
 from centernet.network.network import Network
+from centernet.training.distillation import Distillation
 from centernet.training.optimization import Optimization
 from centernet.training.validation import Validation
 
@@ -38,6 +39,7 @@ class DetectionModule(pl.LightningModule):
 
     Attributes:
         optimization: says how; to be set before `trainer.fit`.
+        distillation: a teacher to learn from beside the data, set before `trainer.fit`; None for none.
         validated: the figures of the last validation; None before the first.
         calibrating: fit the calibration of scores anew in each validation, not only in those of a training.
     """
@@ -46,6 +48,7 @@ class DetectionModule(pl.LightningModule):
         super().__init__()
         self.network = network
         self.optimization: Optimization | None = None
+        self.distillation: Distillation | None = None
         self.validated: ValidationResult | None = None
         self.calibrating = False
         self._validating: Validation | None = None
@@ -81,6 +84,8 @@ class DetectionModule(pl.LightningModule):
         names = getattr(data, "class_names", None)
         if self.network.class_names is None and names:
             self._decide(class_names=tuple(names))
+        if stage == "fit" and self.distillation is not None:
+            self.distillation.prepare(self.network, self.network.class_names)
         used = {"fit": ("train", "val"), "test": ("test",)}.get(stage, (getattr(data, "validate_on", "val"),))
         datasets: dict[str, DetectionDataset] = getattr(data, "datasets", {})
         objects = {name: datasets[name].columns.objects() for name in used if name in datasets}
@@ -163,7 +168,10 @@ class DetectionModule(pl.LightningModule):
             self._decide(calibration=None)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.network.losses(self(self.network.normalize(batch.images)), batch)
+        encoded = self(self.network.normalize(batch.images))
+        terms = self.network.losses(encoded, batch)
+        if self.distillation is not None:
+            terms |= self.distillation(self.network, encoded, batch)
         total = torch.stack(list(terms.values())).sum()
         if (total.device.type == "cpu" or self.global_step % 50 == 0) and not torch.isfinite(total):
             parts = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
