@@ -58,20 +58,23 @@ def test_it_finds_format_classes_and_splits(own_data: Path, tmp_path: Path, caps
     said = capsys.readouterr().out
     assert "COCO" in said and "no split for validation" in said
     config = written(tmp_path / "out")
-    assert config["start_from"] == "voc-lite"
+    assert config["start_from"] == "coco-lite" and "start coco-lite, objects are large enough for it" in said
     assert config["model"]["class_names"] == ["bus", "widget"]
     train, val = (config["data"][split] for split in ("train", "val"))
     lists = [Path(split["init_args"]["images"]).read_text().split() for split in (train, val)]
     assert sorted(lists[0] + lists[1]) == [f"{i}.png" for i in range(10)] and len(lists[1]) == 2
-    # A quarter of the sides is an eighth of the picture's: 20 pixels of it need an input of 160, and the least is 320.
-    assert config["model"]["preprocessing"]["size"] == [320, 320]
+    assert config["model"]["preprocessing"]["size"] == [416, 416] and config["model"]["level_assignment"] == "fit"
+    assert main(["finetune", str(own_data), "--model", "voc-lite", "--dry-run", "--output", str(tmp_path / "out")]) == 0
+    config = written(tmp_path / "out")
+    # A quarter of the sides is an eighth of the picture's: 28 pixels of it need an input of 224, and the least is 320.
+    assert config["start_from"] == "voc-lite" and config["model"]["preprocessing"]["size"] == [320, 320]
 
 
 def test_it_trains_and_says_what_was_kept(own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["finetune", str(own_data), "--epochs", "1", "--size", "64", "--batch-size", "4", "--workers", "0"]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert "classes taken over: bus" in said
+    assert "classes taken over: bus" in said and "widget starts " in said
     checkpoint = Path(said.strip().rsplit("--model ", 1)[1])
     model = CenterNet.load_from_checkpoint(checkpoint)
     assert model.class_names == ("bus", "widget") and model.preprocessing.size == (64, 64)

@@ -32,9 +32,9 @@ EPILOG = """examples:
   centernet finetune annotations.json --images photos --model runs/voc/version_0/checkpoints/best.ckpt
   centernet finetune export --splits train=first.json val=second.json
 
-Format, classes, splits, input size and length are found out; the configuration that is trained is written beside the
-run, to be changed and trained again by `centernet fit --config`. Classes that the trained model knows by name keep
-what it learned, others start anew; backbone, neck and box head are kept."""
+Format, classes, splits, start, input size and length are found out; the configuration that is trained is written beside
+the run, to be changed and trained again by `centernet fit --config`. Classes that the trained model knows by name keep
+what it learned, others start from those that answer on their objects; backbone, neck and box head are kept."""
 
 
 def main(arguments: Sequence[str]) -> int:

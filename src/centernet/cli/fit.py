@@ -135,7 +135,7 @@ class Run:
     def fit(self) -> None:
         """Train, and log the figures, the folder and the checkpoint that is the result."""
         if self.config.start_from is not None and self.config.ckpt_path is None:  # a run that goes on has its weights
-            start_from(self.model.network, self.config.start_from, trust=self.trust)
+            self._start_from(self.config.start_from)
         self.datamodule.check_objects()
         with self._interruption(), self._claimed():
             self.trainer.fit(self.model, self.datamodule, **self._method_arguments())
@@ -155,6 +155,12 @@ class Run:
             logger.info("log, configuration and images: %s", folder)
             logger.info("checkpoint: %s", self.checkpoint)
 
+    def _start_from(self, source: str) -> list[str]:
+        """Take over the weights of a trained model; new classes begin from what answers in the training images."""
+        data = self.datamodule
+        batches = data.some_batches() if "train" in data.datasets else None
+        return start_from(self.model.network, source, batches, trust=self.trust)
+
     def validate(self) -> None:
         """Evaluate, print the figures, and write them beside the run."""
         split = self.datamodule.validate_on = self.config.split
@@ -167,7 +173,7 @@ class Run:
                 "to compare detections with; `centernet check` shows what was read"
             )
         start = self.config.start_from if self.config.ckpt_path is None else None
-        if start is not None and (anew := start_from(self.model.network, start, trust=self.trust)):
+        if start is not None and (anew := self._start_from(start)):
             raise ValueError(
                 f"validate: the weights of {start} do not fit the model wholly ({anew[0]} would be untrained); give a "
                 "checkpoint of this model by --ckpt_path"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -197,6 +198,21 @@ class DataModule(pl.LightningDataModule):
                 f"and the data say that they have {dataset.num_identities}. Train with the data that the classifier "
                 "was trained with, or begin a new one; in a data set of your own set num_identities"
             )
+
+    def some_batches(self, images: int = 256) -> Iterator[Batch]:
+        """Read some training images as evaluation would see them: of each class an equal share, at least eight of those
+        there are, spread over the data set."""
+        dataset = self._dataset("train")
+        table = dataset.columns.label_table().with_objects()
+        labels = np.unique(table.labels)
+        share = max(images // max(len(labels), 1), 8)
+        chosen = [np.zeros(0, np.int64)]
+        for label in labels.tolist():
+            holding = table.samples[table.labels == label]
+            chosen.append(holding[np.linspace(0, len(holding) - 1, min(share, len(holding))).round().astype(np.int64)])
+        part = Subset(dataset, np.unique(np.concatenate(chosen)))
+        reader = BatchReader(part, Resize(), self.preprocessing, strict=self.strict)
+        return (reader[key] for key in EvaluationBatches(part, 8))
 
     def overfit_one_batch(self) -> None:
         """Train and validate on the first samples with objects, one batch of them, without augmentation: a first look

@@ -12,8 +12,10 @@ import cv2
 import lightning.pytorch as pl
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
+from torch import Tensor
 
 from centernet.data.datamodule import Batch
 from centernet.detections import Detections
@@ -155,7 +157,7 @@ class LogDetections(Callback):
         network = pl_module.network
         with torch.no_grad():
             encoded = network(network.normalize(batch.images[: self.num_images]))
-        heatmaps = encoded[network.finder].float().sigmoid().amax(1).cpu().numpy()
+        heatmaps = _highest(encoded[network.finder]).sigmoid().cpu().numpy()
         tiles: list[NDArray[np.uint8]] = []
         images = batch.images[: self.num_images].permute(0, 2, 3, 1).contiguous().cpu().numpy()
         for i, (image, heatmap) in enumerate(zip(images, heatmaps, strict=True)):
@@ -176,6 +178,13 @@ class LogDetections(Callback):
         path = self._folder / f"epoch_{trainer.current_epoch + 1:04d}.jpg"
         write_bytes(path, cv2.imencode(".jpg", sheet[..., ::-1])[1])
         log_sheet(trainer.loggers, "val/images", sheet, trainer.global_step)
+
+
+def _highest(output: Tensor | list[Tensor]) -> Tensor:
+    """Return the highest logit of each cell over classes, and over levels on the grid of the finest: N×H×W float32."""
+    highest = [x.float().amax(1, keepdim=True) for x in (output if isinstance(output, list) else [output])]
+    sides = highest[0].shape[-2:]
+    return torch.cat([F.interpolate(x, sides) for x in highest], dim=1).amax(1)
 
 
 def _overlay(image: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -5,19 +5,43 @@ from __future__ import annotations
 import copy
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from centernet.annotations.problems import DataError
-from centernet.data import DetectionDataset
+from centernet.data import DataModule, DetectionDataset
 from centernet.data.detect_format import Source
 from centernet.data.setting_aside import Parts, set_aside, write_lists
-from centernet.network.weights import model_section
+from centernet.network import Network
+from centernet.network.weights import load_network, model_section
+from centernet.training.likeness import answers
 from centernet.trust import Door
 
 SIZES = (320, 384, 448, 512)
-IMAGE_PASSES = 10_000
+"""Sides of the input of a start of one level."""
+SMALL = 28
+"""Pixels along √area that three quarters of the objects are to have in it."""
+CELLS = 5
+"""Cells of the finest level that three quarters of the objects of each class are to have in a start of several."""
+ALIKE = 0.2
+"""From this answer on, as the mean over the classes, a start knows what is alike."""
+LOOKED_AT = 64
+"""Images that the choice of the start looks at."""
+
+
+class Choice(NamedTuple):
+    """Start of a training.
+
+    Attributes:
+        model: a name, a folder or a checkpoint.
+        why: one line.
+        alike: whether it knows classes like these.
+    """
+
+    model: str
+    why: str
+    alike: bool
 
 
 def finetuning(
@@ -25,10 +49,10 @@ def finetuning(
     dataset: DetectionDataset,
     output: str | PathLike[str],
     *,
-    model: str | PathLike[str] = "voc-lite",
+    model: str | PathLike[str] | None = None,
     epochs: int | None = None,
     size: int | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 2,
     trust: bool = False,
 ) -> tuple[dict[str, Any], str]:
@@ -38,15 +62,16 @@ def finetuning(
         source: the data, in any known format.
         dataset: their split `train`.
         output: folder of the run; the lists of a part that is set aside are written there.
-        model: what to start from: a name, a folder or a checkpoint.
-        epochs: length of the training; about 10,000 images in all when None.
+        model: what to start from: a name, a folder or a checkpoint; None chooses coco-lite, or voc-lite for small
+            objects that are like nothing it knows.
+        epochs: length of the training; by the start and the number of images when None.
         size: side of the network's input, a multiple of 32; by the sizes of the objects when None.
-        batch_size: images of a step.
+        batch_size: images of a step; 8 or 16, by the start, when None.
         workers: processes that read.
         trust: take over the names of classes, and with them of modules that are imported, that are not this package's.
 
     Returns:
-        The configuration, and a line that says what was found and chosen.
+        The configuration, and lines that say what was found and chosen.
 
     Raises:
         DataError: the data have no training images with objects.
@@ -55,38 +80,122 @@ def finetuning(
     sides = _object_sides(dataset)
     if not sides.size:
         raise DataError(f"{source.path}: no object in its {len(dataset)} training images; `centernet check` says why")
-    section, names = model_section(model), dataset.class_names
-    Door(str(model), trust).check_all(section, "model")
-    side = size or _input_size(sides)
-    section["class_names"], section["num_classes"] = list(names), None
-    section["num_detections"] = section["calibration"] = None  # as the new data need it
-    section["preprocessing"] = {**section["preprocessing"], "size": [side, side]}
-    section["backbone"].setdefault("init_args", {})["frozen_stages"] = 2
+    choice = choose_start(dataset) if model is None else _given_start(dataset, str(model), trust)
+    section, names = model_section(choice.model), dataset.class_names
+    Door(choice.model, trust).check_all(section, "model")
+    several = len(load_network(choice.model, trust=trust).strides) > 1
     train, val, aside = _splits(source, dataset, Path(output))
     images = len(dataset) if aside is None else len(aside.train)
-    number = epochs or int(np.clip(round(IMAGE_PASSES / images), 4, 120))
+    plan = _several_levels(images, choice.alike) if several else _one_level(images)
+    own = section["preprocessing"]["size"]
+    height, width = (size, size) if size else own if several else (_input_size(sides),) * 2
+    section["class_names"], section["num_classes"] = list(names), None
+    section["num_detections"] = section["calibration"] = None  # as the new data need it
+    section["preprocessing"] = {**section["preprocessing"], "size": [height, width]}
+    section["backbone"].setdefault("init_args", {})["frozen_stages"] = plan.frozen_stages
+    if several:
+        section["level_assignment"] = "fit"  # as its levels were trained
+    number = epochs or plan.epochs
     found = (
         f"{len(dataset):,} images, {len(sides):,} objects of {len(names)} classes "
-        f"({', '.join(names[:8])}{', …' if len(names) > 8 else ''}); input {side}×{side}, {number} epochs"
+        f"({', '.join(names[:8])}{', …' if len(names) > 8 else ''})\n{choice.why}\n"
+        f"input {height}×{width}, {number} epochs"
     )
     if aside is not None:
         found += f"\nno split for validation: {aside.how} (lists: {Path(output)}/train.txt, val.txt)"
     return {
         "seed_everything": 0,
-        "start_from": str(model),
+        "start_from": choice.model,
         "model": section,
         "data": {
             "train": train,
             "val": val,
-            "augmentation": {"class_path": "Mosaic", "init_args": {"mosaic": 0.5, "mixup": 0.0, "close": 0.2}},
-            "batch_size": batch_size,
+            "augmentation": plan.augmentation,
+            "batch_size": batch_size or plan.batch_size,
             "num_workers": workers,
             "cache": "memory",
         },
-        "optimization": {"lr": 2.0e-3, "reference_batch": 16, "backbone_lr_factor": 0.2},
+        "optimization": plan.optimization,
         "ema_decay": 0.998,
         "trainer": {"max_epochs": number, "check_val_every_n_epoch": max(1, number // 10)},
     }, found
+
+
+def choose_start(dataset: DetectionDataset, large: str = "coco-lite", fine: str = "voc-lite") -> Choice:
+    """Choose what to start from: the model of more classes and coarser cells, or the one of finer cells.
+
+    Args:
+        dataset: training images with objects.
+        large: is taken where classes that it knows answer on the objects, or where these span its cells.
+        fine: is taken else.
+    """
+    network = load_network(large)
+    alike, like = _alike(network, dataset)
+    if alike:
+        return Choice(large, f"start {large}, which knows what is alike: {like}", alike)
+    side, least = network.preprocessing.size[0], CELLS * network.stride
+    sides, labels = _object_sides(dataset), dataset.columns.labels[~dataset.columns.ignore]
+    # By the class of the smallest objects: AP counts all classes alike.
+    pixels, label = min((float(np.quantile(sides[labels == label], 0.25)) * side, label) for label in np.unique(labels))
+    which = f"a quarter of the objects of {dataset.class_names[label]}"
+    sizes = f"{which} have {pixels:.0f} of the {side} pixels of its input or less, {least} are"
+    if pixels >= least:
+        return Choice(large, f"start {large}, objects are large enough for it: {sizes} needed; {like}", alike)
+    return Choice(fine, f"start {fine}, objects are too small for {large}: {sizes} needed; and only {like}", alike)
+
+
+def _given_start(dataset: DetectionDataset, model: str, trust: bool) -> Choice:
+    alike, like = _alike(load_network(model, trust=trust), dataset)
+    return Choice(model, f"start {model}, as given: {like}", alike)
+
+
+def _alike(network: Network, dataset: DetectionDataset) -> tuple[bool, str]:
+    """Return whether a network knows classes like those of the data, and which answer."""
+    names = dataset.class_names
+    known = network.class_names or [str(label) for label in range(network.num_classes)]
+    used = np.unique(dataset.columns.labels[~dataset.columns.ignore]).tolist()
+    data = DataModule(train=dataset, preprocessing=network.preprocessing, num_workers=0)
+    answer, places = answers(network, data.some_batches(LOOKED_AT), len(names))[used].max(1)
+    best = zip(used, places.tolist(), answer.tolist(), strict=True)
+    pairs = [f"{known[place]} {value:.2f}".replace(" 0.", " .") + f" on {names[label]}" for label, place, value in best]
+    like = f"{', '.join(pairs[:4])}{', …' if len(pairs) > 4 else ''} answers"
+    return float(answer.mean()) >= ALIKE, like
+
+
+class Plan(NamedTuple):
+    """Settings that a start is trained further with."""
+
+    epochs: int
+    batch_size: int
+    frozen_stages: int
+    augmentation: dict[str, Any]
+    optimization: dict[str, Any]
+
+
+def _one_level(images: int) -> Plan:
+    """A start with live batch norms, which has seen some thousand images."""
+    return Plan(
+        epochs=_epochs(12_000, images),
+        batch_size=16,
+        frozen_stages=2,
+        augmentation={"class_path": "Mosaic", "init_args": {"mosaic": 0.5, "mixup": 0.0, "close": 0.2}},
+        optimization={"lr": 2.0e-3, "reference_batch": 16, "backbone_lr_factor": 0.2},
+    )
+
+
+def _several_levels(images: int, alike: bool) -> Plan:
+    """A start without norms, which has seen a hundred thousand images: small steps, and soon there."""
+    return Plan(
+        epochs=_epochs(2_400 if alike else 5_000, images, most=60),
+        batch_size=8,
+        frozen_stages=4 if alike and images < 1_000 else 2,
+        augmentation={"class_path": "Augment"},
+        optimization={"lr": 3.0e-4 if alike else 1.0e-3, "reference_batch": 8, "backbone_lr_factor": 0.2},
+    )
+
+
+def _epochs(passes: int, images: int, most: int = 120) -> int:
+    return int(np.clip(round(passes / images), 4, most))
 
 
 def _splits(
@@ -111,6 +220,6 @@ def _object_sides(dataset: DetectionDataset) -> np.ndarray[Any, Any]:
 
 
 def _input_size(sides: np.ndarray[Any, Any]) -> int:
-    """Return the smallest input in which three quarters of the objects have 20 pixels, five cells of the output."""
+    """Return the smallest input in which three quarters of the objects have `SMALL` pixels, seven cells of stride 4."""
     lower = float(np.quantile(sides, 0.25))
-    return next((size for size in SIZES if lower * size >= 20), SIZES[-1])
+    return next((size for size in SIZES if lower * size >= SMALL), SIZES[-1])

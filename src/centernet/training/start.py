@@ -1,31 +1,45 @@
-"""Start a training with the weights of another model, of other classes or with other heads."""
+"""Start a training with the weights of another model, of other classes, with other heads or another level."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Iterable
 from os import PathLike
 
 import torch
 from torch import Tensor
 
+from centernet.annotations.class_names import places_of
+from centernet.data.batch import Batch
 from centernet.lineage import started_from
 from centernet.network import Network, load_network
+from centernet.network.levels import Levels, parts
+from centernet.network.necks import GhostPAN
+from centernet.training.likeness import answers, strongest
 from centernet.trust import Trust
 
 logger = logging.getLogger(__name__)
 
+LEAST = 0.1
+"""An answer below it is chance: a class on whose objects nothing answers more begins anew."""
 
-def start_from(network: Network, source: str | PathLike[str], *, trust: Trust = False) -> list[str]:
+
+@torch.no_grad()
+def start_from(
+    network: Network, source: str | PathLike[str], batches: Iterable[Batch] | None = None, *, trust: Trust = False
+) -> list[str]:
     """Give a network the weights of a trained one, wherever both have a tensor of the same name and shape.
 
-    Of the head that finds peaks, classes that both know by name keep their weights, and the others begin anew. What
-    only a loss needs, such as a classifier over identities, begins anew. What was taken over is logged. The network's
-    `lineage` says from now on that it started from the other.
+    Of the head that finds peaks, classes that both know by name keep their rows (``aeroplane`` is ``airplane``). A new
+    class begins from the known classes that answer most on its objects: the mean of their rows, weighted by the
+    squares of the answers; without images to see that on, it begins anew. A level that the trained one lacks begins as
+    the next coarser one. What only a loss needs, such as a classifier over identities, begins anew. What was taken over
+    is logged. The network's `lineage` says from now on that it started from the other.
 
     Args:
         network: to be trained; with `class_names`, else its classes begin anew.
         source: a checkpoint (``.ckpt``), a folder of `save_pretrained`, or the name of a model in the package.
+        batches: some of the training images as the network is to see them; read only where classes are new.
         trust: as of `centernet.network.load_network`.
 
     Returns:
@@ -36,55 +50,103 @@ def start_from(network: Network, source: str | PathLike[str], *, trust: Trust = 
         ValueError: nothing of its backbone fits.
     """
     other = load_network(source, trust=trust)
-    for name in ("mean", "std"):
-        had, now = (getattr(part.preprocessing, name) for part in (other, network))
-        if tuple(had) != tuple(now):
+    for name in ("mean", "std", "channels"):
+        had, now = (_listed(getattr(part.preprocessing, name)) for part in (other, network))
+        if had != now:
             text = "start from %s: it learned on images of %s %s, model.preprocessing.%s is %s"
-            logger.warning(text, source, name, list(had), name, list(now))
+            logger.warning(text, source, name, had, name, now)
     given, own = other.state_dict(), network.state_dict()
-    by_class = _tensors_by_class(network) & _tensors_by_class(other)
-    shared = [name for name in other.class_names or () if name in (network.class_names or ())]
+    by_class, mixture = _tensors_by_class(network), None
+    if network.class_names is None or network.class_names != other.class_names:
+        mixture = _mixture(network, other, batches)
     anew = []
     for name, tensor in own.items():
         if name.startswith(network.training_only()):
             continue
-        if name in by_class and other.class_names != network.class_names and name in given:
-            taken = _copy_classes(tensor, given[name], network.class_names or (), other.class_names or ())
-            anew += [name] * (taken < len(tensor))
-        elif name in given and given[name].shape == tensor.shape:
-            tensor.copy_(given[name])
+        value = given.get(_counterpart(name, given, network, other))
+        if value is not None and name in by_class and mixture is not None:
+            if value.shape[1:] != tensor.shape[1:]:
+                anew.append(name)
+                continue
+            begun = mixture.sum(1) > 0
+            tensor[begun] = (
+                (mixture[begun] @ value.float().reshape(len(value), -1)).reshape(-1, *value.shape[1:]).to(tensor)
+            )
+            anew += [name] * (not begun.all())
+        elif value is not None and value.shape == tensor.shape:
+            tensor.copy_(value)
         else:
             anew.append(name)
+    if isinstance(network.neck, GhostPAN) and network.strides[1:] == other.strides:
+        network.neck.begin_finest()
     if all(name in anew for name in own if name.startswith("backbone.")):
         raise ValueError(
             f"{source}: nothing of its backbone fits that of the model; give model.backbone the same class"
         )
     network.lineage = started_from(source, other.lineage)
-    parts = sorted({".".join(name.split(".")[:2]) for name in anew})
+    shown = sorted({".".join(name.split(".")[:2]) for name in anew})
+    shared = _shared(network, other)
     logger.info(
         "start from %s: %d of %d tensors; classes taken over: %s; anew: %s",
         source,
         len(own) - len(anew),
         len(own),
         ", ".join(shared) or "none",
-        ", ".join(parts) or "nothing",
+        ", ".join(shown) or "nothing",
     )
     return anew
 
 
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shared(network: Network, other: Network) -> list[str]:
+    """Return the classes that both know, by the names that the network to be trained has for them."""
+    names = network.class_names or ()
+    return [name for name, place in zip(names, places_of(names, other.class_names or ()), strict=True) if place >= 0]
+
+
+def _mixture(network: Network, other: Network, batches: Iterable[Batch] | None) -> Tensor:
+    """Return the share that each known class has in each class, rows of sum 1; of 0 where one begins anew."""
+    names, known = network.class_names or (), other.class_names or ()
+    mixture = torch.zeros(network.num_classes, other.num_classes)
+    places = places_of(names, known)
+    for row, place in enumerate(places):
+        if place >= 0:
+            mixture[row, place] = 1.0
+    if batches is None or not known or -1 not in places:
+        return mixture
+    answer = answers(other, batches, network.num_classes)
+    for row, name in enumerate(names):
+        if places[row] >= 0:
+            continue
+        begins = strongest(answer[row], known)
+        if max(begins.values()) < LEAST:
+            logger.info("%s starts anew: nothing that the start knows answers on it", name)
+            continue
+        text = ", ".join(f"{other_name} {value:.2f}".replace(" 0.", " .") for other_name, value in begins.items())
+        logger.info("%s starts from %s", name, text)
+        total = sum(value**2 for value in begins.values())
+        for other_name, value in begins.items():
+            mixture[row, known.index(other_name)] = value**2 / total
+    return mixture
+
+
 def _tensors_by_class(network: Network) -> set[str]:
-    """Return the names of the tensors whose first axis is the classes: the last layer of the head that finds peaks."""
-    head = network.heads[network.finder]
-    classes = network.num_classes
-    modules = [name for name, module in head.named_modules() if getattr(module, "out_channels", 0) == classes]
-    return {f"heads.{network.finder}.{name}.{part}" for name in modules[-1:] for part in ("weight", "bias")}
+    """Return the names of the tensors whose first axis is the classes: the last layers of the head that finds peaks."""
+    head, names = network.heads[network.finder], []
+    levels = head.keys() if isinstance(head, Levels) else [""]
+    for level, part in zip(levels, parts(head), strict=True):
+        modules = [name for name, m in part.named_modules() if getattr(m, "out_channels", 0) == network.num_classes]
+        names += [".".join(filter(None, ("heads", network.finder, level, name))) for name in modules[-1:]]
+    return {f"{name}.{part}" for name in names for part in ("weight", "bias")}
 
 
-@torch.no_grad()
-def _copy_classes(tensor: Tensor, given: Tensor, names: Sequence[str], given_names: Sequence[str]) -> int:
-    """Copy the rows of the classes that both know. Returns their number."""
-    if given.shape[1:] != tensor.shape[1:]:
-        return 0
-    rows = [row for row, name in enumerate(names) if name in given_names]
-    tensor[rows] = given[[given_names.index(names[row]) for row in rows]].to(tensor)
-    return len(rows)
+def _counterpart(name: str, given: Container[str], network: Network, other: Network) -> str:
+    """Return the name that a tensor has in the other network: on the next coarser level, where that lacks its own."""
+    words = name.split(".")
+    coarser = [stride for stride in other.strides if stride > network.stride]
+    if name in given or not coarser or words[0] == "backbone" or words[2:3] != [str(network.stride)]:
+        return name
+    return ".".join([*words[:2], str(min(coarser)), *words[3:]])

@@ -77,6 +77,11 @@ class GhostPAN(Neck):
             {str(stride): nn.Sequential(*(light() for _ in range(tower_depth))) for stride in strides}
         )
 
+    def begin_finest(self) -> None:
+        """Let the finest level begin as a mere branch: all others are what they would be without it, as long as the way
+        down from it has not learned (with batch norms in training only about so)."""
+        self.bottom_up[self._own[1]].hand_on()  # type: ignore[operator]
+
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         reduced = [self.reduce[name](x) for name, x in zip(self._own, maps, strict=True)]
         x = reduced[-1]
@@ -107,6 +112,20 @@ class GhostBlock(nn.Module):
             ConvBlock(in_channels, in_channels, kernel, groups=in_channels, activation=None, norm=norm),
             ConvBlock(in_channels, out_channels, 1, activation=None, norm=norm),
         )
+
+    @torch.no_grad()
+    def hand_on(self) -> None:
+        """Begin by handing on the second half of the channels as they are."""
+        depthwise, pointwise = self.shortcut[0][0], self.shortcut[1][0]  # type: ignore[index]
+        nn.init.dirac_(depthwise.weight, groups=len(depthwise.weight))
+        half = pointwise.in_channels - pointwise.out_channels
+        pointwise.weight.zero_()
+        pointwise.weight[:, half:, 0, 0] = torch.eye(pointwise.out_channels)
+        for layer in (self.second.primary[0], self.second.cheap[0]):
+            layer.weight.zero_()  # type: ignore[operator]
+        for layer in (depthwise, pointwise, self.second.primary[0], self.second.cheap[0]):
+            if layer.bias is not None:
+                layer.bias.zero_()  # type: ignore[operator]
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.second(self.first(x)) + self.shortcut(x)
