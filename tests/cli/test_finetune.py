@@ -60,6 +60,7 @@ def test_it_finds_format_classes_and_splits(own_data: Path, tmp_path: Path, caps
     config = written(tmp_path / "out")
     assert config["start_from"] == "coco-lite" and "start coco-lite, objects are large enough for it" in said
     assert config["model"]["class_names"] == ["bus", "widget"]
+    assert config["model"]["tracker"] is None and config["model"]["calibration"] is None  # those were of other scores
     train, val = (config["data"][split] for split in ("train", "val"))
     lists = [Path(split["init_args"]["images"]).read_text().split() for split in (train, val)]
     assert sorted(lists[0] + lists[1]) == [f"{i}.png" for i in range(10)] and len(lists[1]) == 2

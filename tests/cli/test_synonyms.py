@@ -127,7 +127,12 @@ OF_OPTIONS = {
     "--config": CONFIG,
 }
 OF_OPTIONS |= dict.fromkeys(SHARES, "0.5")
-SOURCES = {"evaluate": "a b", "evaluate-tracking": "a b", "convert-data": "a --to coco --output b"}
+SOURCES = {
+    "label": "x.jpg --output out",
+    "evaluate": "a b",
+    "evaluate-tracking": "a b",
+    "convert-data": "a --to coco --output b",
+}
 WITH_SOURCES = [name for name in TABLES if name not in ("fit", "validate")]
 
 

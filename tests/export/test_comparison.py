@@ -82,7 +82,7 @@ def check(model: CenterNet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     def run(change: Callable[[dict[str, Any]], None], count: int = 20) -> None:
         prepared = prepare(model.network, ExportOptions(num_detections=count))
         changed = Changed(model, change, prepared.metadata)
-        monkeypatch.setattr("centernet.export.comparison.open_file", lambda path, device: changed)
+        monkeypatch.setattr("centernet.export.comparison.open_file", lambda path, **_: changed)
         check_file(Path("bad.onnx"), model.network, prepared)
 
     return run

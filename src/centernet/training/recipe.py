@@ -13,6 +13,7 @@ from centernet.annotations.problems import DataError
 from centernet.data import DataModule, DetectionDataset
 from centernet.data.detect_format import Source
 from centernet.data.setting_aside import Parts, set_aside, write_lists
+from centernet.inference.thresholds import TRACKER_SCORES
 from centernet.network import Network
 from centernet.network.weights import load_network, model_section
 from centernet.training.likeness import answers
@@ -91,6 +92,8 @@ def finetuning(
     height, width = (size, size) if size else own if several else (_input_size(sides),) * 2
     section["class_names"], section["num_classes"] = list(names), None
     section["num_detections"] = section["calibration"] = None  # as the new data need it
+    settings = section.get("tracker") or {}
+    section["tracker"] = {name: value for name, value in settings.items() if name not in TRACKER_SCORES} or None
     section["preprocessing"] = {**section["preprocessing"], "size": [height, width]}
     section["backbone"].setdefault("init_args", {})["frozen_stages"] = plan.frozen_stages
     if several:
