@@ -121,6 +121,8 @@ VALUES = {"preset": "bytetrack", "optimizer": "SGD", "cache": "ram", "devices": 
 SHARES = ("--score-threshold", "--high-score", "--low-score", "--new-score")
 CONFIG = f"{ROOT}/configs/voc_mobilenet_v2.yaml"
 OF_OPTIONS = {
+    "--threshold": "0.5",
+    "--fusion-iou": "0.5",
     "--device": "cpu",
     "--format": "onnx",
     "--to": "coco",
