@@ -51,8 +51,8 @@ def suppress(
     bboxes, labels, scores = (detections[name] for name in ("bboxes", "labels", "scores"))
     rank = torch.arange(bboxes.shape[1], device=bboxes.device)
     better = rank[:, None] > rank
-    overlaps = pairwise_iou(bboxes, bboxes) * (labels[:, :, None] == labels[:, None, :])
-    covers = (overlaps > iou) & better  # row by column
+    overlaps = pairwise_iou(bboxes, bboxes)
+    covers = (overlaps > iou) & (labels[:, :, None] == labels[:, None, :]) & better  # row by column
     counted = covers.to(torch.float32)  # products are what runtimes are quickest at
     kept = torch.ones_like(counted[:, :1]).transpose(1, 2)  # B×K×1
     for _ in range(3):
@@ -62,7 +62,8 @@ def suppress(
         return order_by_score(left, limit)
     found = order_by_score(left | {"overlaps": overlaps}, limit)
     overlaps = found.pop("overlaps")
-    weights = torch.exp(-((1 - overlaps) ** 2) / SPREAD) * (overlaps > iou) * scores[:, None]
+    counts = (overlaps > iou) & (found["labels"][:, :, None] == labels[:, None, :])
+    weights = torch.exp(-((1 - overlaps) ** 2) / SPREAD) * counts * scores[:, None]
     total = weights.sum(dim=2, keepdim=True)
     merged = weights @ bboxes.float() / total.clamp(min=torch.finfo(torch.float32).tiny)
     return found | {"bboxes": torch.where(total > 0, merged, found["bboxes"])}
