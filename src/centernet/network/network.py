@@ -314,8 +314,8 @@ class Network(nn.Module):
         labels: Sequence[int] | None = None,
         margin: float = 0.0,
     ) -> Peaks:
-        """Find the best `num_peaks` cells of each image, of some classes or all, in the maps of `forward`; with a margin
-        those, too, whose logit is at most so much below the highest of their neighbourhood."""
+        """Find the best `num_peaks` cells of each image, of some classes or all, in the maps of `forward`; with a
+        margin those, too, whose logit is at most so much below the highest of their neighbourhood."""
         some: dict[str, Any] = {} if labels is None else {"labels": sorted(set(labels))}
         some |= {"margin": margin} if margin else {}
         finder: Any = parts(self.heads[self.finder])[0]
