@@ -113,8 +113,10 @@ SECTION: dict[str, Any] = {
         "heatmap": {"class_path": "HeatmapHead", "init_args": {"depth": 0}},
         "box": {"class_path": "LTRBHead", "init_args": {"depth": 0, "form": "distribution"}},
     },
-    "nms_iou": 0.7,
+    "nms_iou": 0.6,
     "num_candidates": 300,
+    "peak_margin": 0.5,
+    "merge_boxes": True,
     "level_assignment": "fit",
     "preprocessing": {
         "size": [416, 416],

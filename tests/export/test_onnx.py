@@ -212,13 +212,13 @@ def test_what_cannot_be_is_refused(model: CenterNet, tmp_path: Path, options: di
 def test_suppression_is_a_part_of_the_graph(model: CenterNet, tmp_path: Path) -> None:
     images = trial_images(3, (96, 160))
     free = run(model.to_onnx(tmp_path / "free.onnx"), images)
-    model.nms_iou = 0.3
+    model.nms_iou, model.network.peak_margin, model.network.merge_boxes = 0.3, 0.5, True
     try:
         path = model.to_onnx(tmp_path / "m.onnx")
         encoded = model(model.normalize(images.permute(0, 3, 1, 2)))
         wanted = {name: value.detach().numpy() for name, value in model.decode_detections(encoded).items()}
     finally:
-        model.nms_iou = None
+        model.nms_iou, model.network.peak_margin, model.network.merge_boxes = None, 0.0, False
     wanted["bboxes"] = wanted["bboxes"].clip(0, [160, 96, 160, 96])
     got = run(path, images)
     assert (got["scores"] > 0).sum() < (free["scores"] > 0).sum()  # it had something to do

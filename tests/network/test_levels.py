@@ -82,6 +82,39 @@ def test_the_best_of_all_levels_are_found_with_the_boxes_of_their_level() -> Non
         assert np.allclose(found["bboxes"][0, row], [x - half, y - half, x + half, y + half], atol=1e-4)
 
 
+def test_objects_in_neighbouring_cells_are_found_within_the_margin() -> None:
+    network = model_of(nms_iou=0.6, num_candidates=20, peak_margin=0.5, merge_boxes=True).network
+    encoded = network(torch.zeros(1, 3, 128, 128))
+    for name, head in network.heads.items():
+        for level in range(len(parts(head))):
+            on_level(encoded[name], level).fill_(-9.0 if name == "heatmap" else 0.0)
+    heatmap, box = encoded["heatmap"][0], encoded["box"][0]
+    heatmap[0, 1, 5, 3:6] = torch.tensor([3.0, 2.6, 2.4])  # the third is within the margin of the second
+    box[0, [i * 8 + 1 for i in range(4)], 5, 3] = 40.0  # one stride to each side
+    box[0, [i * 8 + 2 for i in range(4)], 5, 4] = 40.0  # two strides
+    box[0, [i * 8 + 2 for i in range(4)], 5, 5] = 40.0  # the same, a cell further: IoU .6 exactly is no overlap
+    box[0, 2, 5, 5], box[0, 3, 5, 5] = 0.0, 40.0  # its left side where the second's is: IoU .8
+
+    def found() -> tuple[list[float], list[float]]:
+        detections = network.decode_detections(encoded, 10)
+        rows = detections["scores"][0] > 0.5
+        return detections["scores"][0, rows].logit().tolist(), detections["bboxes"][0, rows, 2].tolist()
+
+    scores, right = found()
+    assert scores == pytest.approx([3.0, 2.6], abs=1e-4)
+    assert (
+        right[0] == pytest.approx(36.0, abs=1e-3) and 52 < right[1] < 60
+    )  # between the second's 52 and the third's 60
+    network.nms_iou = None  # without suppression peaks stay peaks
+    assert found()[0] == pytest.approx([3.0], abs=1e-4)
+
+
+def test_a_margin_is_for_suppression() -> None:
+    for option in ({"peak_margin": 0.5}, {"merge_boxes": True}, {"peak_margin": -1.0, "nms_iou": 0.6}):
+        with pytest.raises(ValueError, match=r"model\.peak_margin .* model\.merge_boxes .* model\.nms_iou"):
+            model_of(**option)
+
+
 def test_fit_gives_an_object_to_the_level_that_places_it_best() -> None:
     network = model_of(level_assignment="fit").network
     encoded = network(torch.zeros(1, 3, 128, 128))

@@ -72,15 +72,18 @@ def test_distances_start_from_the_cell_center() -> None:
     ]
 
 
+@pytest.mark.parametrize("margin", [0.0, 0.5])
 @pytest.mark.parametrize("k", [3, 9, 40])
-def test_the_highest_cells_that_no_neighbour_exceeds(k: int) -> None:
+def test_the_highest_cells_that_no_neighbour_exceeds(k: int, margin: float) -> None:
     """K below and above the number of rows (2 classes × 4) and below and above that of peaks; a flat, empty corner."""
     heatmap = torch.randn(2, 2, 4, 9)
     heatmap[1, :, :2] = -torch.inf
     padded = torch.nn.functional.pad(heatmap, (1, 1, 1, 1), value=-torch.inf)
     around = torch.stack([padded[..., y : y + 4, x : x + 9] for y in range(3) for x in range(3)])
-    expected = torch.where(heatmap >= around.amax(0), heatmap.sigmoid(), 0.0).flatten(1).sort(descending=True).values
-    peaks = find_peaks(heatmap, k)
+    expected = (
+        torch.where(heatmap >= around.amax(0) - margin, heatmap.sigmoid(), 0.0).flatten(1).sort(descending=True).values
+    )
+    peaks = find_peaks(heatmap, k, margin=margin)
     torch.testing.assert_close(peaks.scores, expected[:, :k])
     found = peaks.labels * 36 + peaks.cells
     torch.testing.assert_close(peaks.cells, (9 * peaks.y + peaks.x).long())

@@ -57,6 +57,10 @@ class Network(nn.Module):
             CenterNet's way.
         num_candidates: peaks that suppression sees, of which the best that are left become detections; None for as many
             as there are to be detections.
+        peak_margin: suppression sees cells, too, whose logit is at most this much below the highest of their
+            neighbourhood: of two objects in neighbouring cells both are found.
+        merge_boxes: a box that suppression leaves becomes the mean of itself and those that it suppresses, by score and
+            overlap.
         level_assignment: the level that an object trains, of a neck with several: by its `size` (√area below 8 strides
             of the level), or the one that has the best `fit` as the network is now, which goes on from weights that
             were trained so.
@@ -91,6 +95,8 @@ class Network(nn.Module):
         preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
         nms_iou: float | None = None,
         num_candidates: int | None = None,
+        peak_margin: float = 0.0,
+        merge_boxes: bool = False,
         level_assignment: LevelAssignment = "size",
         loss_weighting: UncertaintyWeighting | None = None,
         tracker: dict[str, Any] | None = None,
@@ -115,7 +121,13 @@ class Network(nn.Module):
         self.preprocessing = preprocessing
         if num_candidates is not None and (num_candidates < 1 or nms_iou is None):
             raise ValueError(f"model.num_candidates is {num_candidates}: at least 1, and only with model.nms_iou")
+        if peak_margin < 0 or ((peak_margin or merge_boxes) and nms_iou is None):
+            raise ValueError(
+                f"model.peak_margin is {peak_margin}, model.merge_boxes {merge_boxes}: a margin is at least 0, and "
+                "both are for suppression: set model.nms_iou"
+            )
         self.nms_iou, self.num_candidates = nms_iou, num_candidates
+        self.peak_margin, self.merge_boxes = peak_margin, merge_boxes
         self.level_assignment = level_assignment
         self.hyper_parameters: dict[str, Any] = {}
         self.backbone = backbone
@@ -275,8 +287,10 @@ class Network(nn.Module):
             fewer objects exist: their scores fall towards 0.
         """
         count = num_detections or self.num_detections or NUM_DETECTIONS
-        candidates = max(count, self.num_candidates or 0)
-        peaks = self.find_peaks(encoded, candidates, labels=labels)
+        candidates, margin = count, 0.0
+        if self.nms_iou is not None:
+            candidates, margin = max(count, self.num_candidates or 0), self.peak_margin
+        peaks = self.find_peaks(encoded, candidates, labels=labels, margin=margin)
         detections = self.decode_peaks(encoded, peaks)
         # A head may say that a width is negative.
         first, second = detections["bboxes"].split(2, dim=-1)  # type: ignore[no-untyped-call]
@@ -284,7 +298,7 @@ class Network(nn.Module):
         if detections["scores"] is not peaks.scores:
             detections = order_by_score(detections)
         if self.nms_iou is not None:
-            detections = suppress(detections, self.nms_iou, count)
+            detections = suppress(detections, self.nms_iou, count, merge=self.merge_boxes)
         if self.calibration is not None:
             detections["scores"] = self.calibration(detections["scores"])
         if score_threshold > 0:
@@ -292,9 +306,18 @@ class Network(nn.Module):
             detections["scores"] = torch.where(scores >= score_threshold, scores, 0.0)
         return detections
 
-    def find_peaks(self, encoded: dict[str, Any], num_peaks: int, *, labels: Sequence[int] | None = None) -> Peaks:
-        """Find the best `num_peaks` cells of each image, of some classes or all, in the maps of `forward`."""
-        some = {} if labels is None else {"labels": sorted(set(labels))}
+    def find_peaks(
+        self,
+        encoded: dict[str, Any],
+        num_peaks: int,
+        *,
+        labels: Sequence[int] | None = None,
+        margin: float = 0.0,
+    ) -> Peaks:
+        """Find the best `num_peaks` cells of each image, of some classes or all, in the maps of `forward`; with a
+        margin those, too, whose logit is at most so much below the highest of their neighbourhood."""
+        some: dict[str, Any] = {} if labels is None else {"labels": sorted(set(labels))}
+        some |= {"margin": margin} if margin else {}
         finder: Any = parts(self.heads[self.finder])[0]
         return finder.find_peaks(encoded[self.finder], num_peaks, **some)  # type: ignore[no-any-return]
 

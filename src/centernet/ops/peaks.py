@@ -37,6 +37,7 @@ def find_peaks(
     kernel: int = 3,
     order: Order = "per_class",
     labels: Sequence[int] | None = None,
+    margin: float = 0.0,
 ) -> Peaks:
     """Find the local maxima of a heatmap, the `num_peaks` highest of each image.
 
@@ -47,13 +48,15 @@ def find_peaks(
         order: `per_class` a cell can be a peak of several classes (the original's top-k per class, then overall,
             which is the top-k over all); `class_maximum` a cell is a peak of its best class alone.
         labels: of the classes whose peaks are sought; others take none of the K places. None for all.
+        margin: a cell is a peak, too, whose logit is at most this much below the highest of its neighbourhood. Objects
+            of a class in neighbouring cells are then found, with further boxes of each, for suppression to choose from.
 
     Returns:
         `Peaks`. Where an image has fewer maxima than K, the rest has score 0.
     """
     _, _, height, width = heatmap.shape
     chosen = None if labels is None else torch.tensor(labels, device=heatmap.device)
-    values, best_label = _maxima(heatmap, kernel, order, chosen)
+    values, best_label = _maxima(heatmap, kernel, order, chosen, margin)
     # The best K values lie in the K rows of the highest maxima: two small searches in place of one over the whole map.
     # Rows of nothing make K of them where there are fewer, as a traced graph cannot tell.
     lines = values.flatten(1, 2)
@@ -83,6 +86,7 @@ def find_peaks_of_levels(
     kernel: int = 3,
     order: Order = "per_class",
     labels: Sequence[int] | None = None,
+    margin: float = 0.0,
 ) -> Peaks:
     """Find the local maxima of each of several heatmaps, the `num_peaks` highest of each image among them all.
 
@@ -90,7 +94,7 @@ def find_peaks_of_levels(
         heatmaps: B×C×H×W logits each, finest level first; the others are as in `find_peaks`.
     """
     chosen = None if labels is None else torch.tensor(labels, device=heatmaps[0].device)
-    maxima = [_maxima(heatmap, kernel, order, chosen) for heatmap in heatmaps]
+    maxima = [_maxima(heatmap, kernel, order, chosen, margin) for heatmap in heatmaps]
     values = torch.cat([value.flatten(2) for value, _ in maxima], dim=2)  # B×C×cells
     cells = values.shape[2]
     flat = values.flatten(1)
@@ -120,13 +124,16 @@ def find_peaks_of_levels(
     return Peaks(best.float().sigmoid(), label, cell, x.float(), y.float(), level)
 
 
-def _maxima(heatmap: Tensor, kernel: int, order: Order, chosen: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _maxima(
+    heatmap: Tensor, kernel: int, order: Order, chosen: Tensor | None, margin: float
+) -> tuple[Tensor, Tensor | None]:
     """Lower what is no maximum; for `class_maximum` keep the best class alone, whose label B×(H·W) is returned, too."""
     values = heatmap
     if chosen is not None and order == "per_class":
         values = values.index_select(1, chosen)
     if kernel > 1:
-        lower = values < F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
+        highest = F.max_pool2d(values, kernel, stride=1, padding=kernel // 2)
+        lower = values < (highest - margin if margin else highest)
         values = values - lower.to(values.dtype) * torch.finfo(values.dtype).max  # `where` takes runtimes twice as long
     if order == "per_class":
         return values, None

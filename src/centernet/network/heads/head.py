@@ -31,7 +31,7 @@ class Head(nn.Module):
     runtimes, writers and drawing carry it.
     `centernet.testing.check_head` runs the contract over it. One head of a model also has
     `find_peaks(output, num_peaks, *, labels=None) -> Peaks`, which looks for the classes of `labels` alone; of several
-    levels it is given the list of their maps.
+    levels it is given the list of their maps. For `model.peak_margin` it takes a `margin`, too.
 
     Of a neck with several levels a model has the head once a level.
 

@@ -76,12 +76,18 @@ class HeatmapHead(Head):
         return {"heatmap": self.weight * value}
 
     def find_peaks(
-        self, output: Tensor | list[Tensor], num_peaks: int, *, labels: Sequence[int] | None = None
+        self,
+        output: Tensor | list[Tensor],
+        num_peaks: int,
+        *,
+        labels: Sequence[int] | None = None,
+        margin: float = 0.0,
     ) -> Peaks:
         """Find the best `num_peaks` cells of each image, of some classes or all, in a map or those of all levels."""
+        options: dict[str, Any] = {"kernel": self.kernel, "order": self.order, "labels": labels, "margin": margin}
         if isinstance(output, list):
-            return find_peaks_of_levels(output, num_peaks, kernel=self.kernel, order=self.order, labels=labels)
-        return find_peaks(output, num_peaks, kernel=self.kernel, order=self.order, labels=labels)
+            return find_peaks_of_levels(output, num_peaks, **options)
+        return find_peaks(output, num_peaks, **options)
 
     def with_mirror(self, output: Tensor, mirrored: Tensor) -> Tensor:
         return torch.logit((output.float().sigmoid() + mirrored.float().sigmoid()) / 2, eps=1e-7)
