@@ -2,7 +2,9 @@
 
 make packaged
 
-writes `model.onnx` of each packaged model anew. The graph is that of an export, but says how its weights come of the
+writes `model.onnx` of each packaged model anew, and the hashes of all packaged files.
+
+The graph is that of an export, but says how its weights come of the
 half-precision tensors of the other file, which it names as external data: the channels that are kept, times the factors
 of the batch norm. onnxruntime computes that once, when it opens the graph.
 """
@@ -124,7 +126,16 @@ def _places(values: NDArray[Any], whole: NDArray[Any], axis: int) -> NDArray[np.
     return np.array(found, np.int32)
 
 
+def write_sums() -> None:
+    """Write the hashes of all packaged files, by which they are known when they are opened."""
+    files = sorted(path for path in PACKAGED.glob("*/*") if path.is_file())
+    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(PACKAGED)}\n" for path in files)
+    (PACKAGED / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+
+
 if __name__ == "__main__":
+    write_sums()  # of weights and configurations that have changed
     for model_name in packaged_models():
         written = write_packaged(model_name, PACKAGED / model_name / GRAPH)
         print(f"wrote {written} ({written.stat().st_size / 1e3:.0f} kB)")
+    write_sums()
