@@ -65,6 +65,7 @@ class Validation:
 
     def update(self, truth: Annotation, found: Detections) -> None:
         """Add an image, whose detections are in its own pixels."""
+        found = found[found.scores > 0]  # rows of 0 were suppressed: their order is any
         self._coco.update(truth, found)
         if self._videos is not None:
             self._frames[truth.path] = truth, found.filter(score_threshold=self._least_score)
