@@ -22,8 +22,8 @@ from centernet.annotations.problems import choose_class_names, with_nearest
 from centernet.evaluation import VocEvaluator
 from centernet.evaluation.pairs import Pairs, best_assignment
 from centernet.evaluation.tracking import TrackingEvaluator, Tracks
-from centernet.inference.tiling import merge, tiles
 from centernet.inference.thresholds import class_labels
+from centernet.inference.tiling import merge, tiles
 
 
 def names_of_images(number: int) -> None:
@@ -47,17 +47,13 @@ def misspelt_classes(number: int) -> None:
 
 
 def identities(number: int) -> None:
-    """Each with one box that another tracker found, and half of them lost and found anew."""
+    """Each with one box, to which the results give another number."""
     frames, places = np.arange(number) // 10, np.arange(number) % 10
     boxes = np.stack([places * 20, places * 0, places * 20 + 10, places * 0 + 10], axis=1).astype(float)
     evaluator = TrackingEvaluator(["a"])
-    truth = Tracks(frames, np.arange(number) // 2 * 2 + places * 0, boxes + 0.0)
-    evaluator.update("x", Tracks(truth.frames, np.arange(number), boxes), truth_of(truth, number), num_frames=number)
-    assert evaluator.compute() is not None
-
-
-def truth_of(tracks: Tracks, number: int) -> Tracks:
-    return Tracks(tracks.frames, np.arange(number)[::-1].copy(), tracks.boxes)
+    truth, found = (Tracks(frames, ids, boxes) for ids in (np.arange(number), np.arange(number)[::-1]))
+    evaluator.update("x", truth, found, num_frames=number)
+    assert evaluator.compute().classes["a"]["x"]["IDF1"] == 1
 
 
 def boxes_of_tiles(number: int) -> None:
@@ -106,7 +102,7 @@ CASES: dict[Callable[[int], Any], int] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_four_times_as_much_takes_no_sixteen_times_as_long(case: Callable[[int], Any]) -> None:
-    case(10)  # imports
+    case(60)  # imports
 
     def seconds(number: int) -> float:
         start = time.process_time()
@@ -129,7 +125,7 @@ def test_a_crowded_frame_has_the_pairs_of_all_with_all(
     seed: int, inclusive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(seed)
-    truth, found = (np.repeat(rng.integers(0, 60, (n, 2)), 2, axis=0).reshape(n, 4).astype(float) for n in (70, 50))
+    truth, found = (np.repeat(rng.integers(0, 30, (n, 2)), 2, axis=0).reshape(n, 4).astype(float) for n in (70, 50))
     for boxes in (truth, found):
         boxes[:, 2:] += rng.integers(0, 12, (len(boxes), 2))
     frames = np.arange(70) // 35, np.arange(50) // 25
@@ -137,7 +133,7 @@ def test_a_crowded_frame_has_the_pairs_of_all_with_all(
     monkeypatch.setattr("centernet.evaluation.pairs._MANY", 100)
     monkeypatch.setattr("centernet.evaluation.pairs._AT_A_TIME", 1)
     got = Pairs.find(frames[0], truth, frames[1], found, inclusive=inclusive)
-    assert len(expected.iou) > 100
+    assert len(expected.iou) > 60
     for name in ("truth", "found", "iou", "spans"):
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
     scores = expected.iou[: np.searchsorted(expected.truth, 35)]
@@ -161,7 +157,7 @@ def test_what_compressed_annotations_unpack_to_has_a_limit(tmp_path: Path, monke
     size = path.stat().st_size
     assert len(text) > 50 * size
     monkeypatch.setattr(documents, "UNPACKED", 4096)
-    with pytest.raises(ValueError, match=r"unpacks to more than .* gunzip"):
+    with pytest.raises(ValueError, match=r"unpacks to more than .*gunzip"):
         list(read_lists(path))
     assert judge(path).role == "broken"
     monkeypatch.setattr(documents, "RATIO", len(text) // size + 1)  # the limit is the larger of the two
