@@ -13,7 +13,7 @@ DEMO_OUTPUT ?= demo
 
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-slow lint format packaged clean
+.PHONY: help setup tools lock demo test test-slow lint format packaged clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +34,14 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 setup: $(VENV)/.installed-dev
+
+# The tools of .ci/run in the versions of the lock file, before `setup`, which leaves them as they are.
+tools: | $(BIN)/python
+	$(BIN)/python -m pip install $(PIP_ARGS) --require-hashes -r .ci/tools.txt
+
+# The lock file anew: the newest versions of what .ci/tools.in lists.
+lock: | $(BIN)/python
+	$(BIN)/python tools/lock.py
 
 demo: $(VENV)/.installed
 	$(BIN)/centernet demo --output "$(DEMO_OUTPUT)"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
-from typing import IO, Any
+import os
+from typing import IO, Any, BinaryIO
 
 import yaml
 
@@ -12,6 +15,12 @@ DEPTH = 100
 
 NODES = 1_000_000
 """Values that a YAML file may stand for, aliases counted as often as they are used."""
+
+UNPACKED = 64 << 20
+"""Bytes that any compressed file may unpack to."""
+
+RATIO = 50
+"""Times its size that a larger one may unpack to. Annotations unpack to five or ten times, blanks to a thousand."""
 
 
 class DocumentError(ValueError):
@@ -86,6 +95,37 @@ def read_json_text(text: str | bytes) -> Any:
         raise DocumentError("has too many lists and objects in one another to be read") from error
     except ValueError as error:
         raise DocumentError(str(error)) from error
+
+
+class UnpackedError(OSError):
+    """A compressed file goes on beyond what it may unpack to."""
+
+
+def unpacked(file: BinaryIO) -> io.BufferedReader:
+    """Return the bytes that an open file has compressed (gzip).
+
+    Reading on beyond `UNPACKED` bytes, or `RATIO` times the size of the file where that is more, is an UnpackedError.
+    """
+    return io.BufferedReader(_Unpacked(file), 1 << 16)
+
+
+class _Unpacked(io.RawIOBase):
+    """What `unpacked` reads from."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._gzip = gzip.GzipFile(fileobj=file)
+        self._left = self._most = max(UNPACKED, RATIO * os.fstat(file.fileno()).st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        number = self._gzip.readinto(buffer)
+        self._left -= number
+        if self._left < 0:
+            text = f"unpacks to more than {self._most >> 20} MiB, {RATIO} times its size or more"
+            raise UnpackedError(f"{text}; if that is right, unpack it yourself (gunzip) and give the file inside")
+        return number
 
 
 def read_json_file(file: IO[Any]) -> Any:

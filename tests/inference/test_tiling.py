@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from centernet import boxes as box_ops
 from centernet.boxes import intersection_over_area, iou
 from centernet.cli.main import main
 from centernet.images import ImageError, Preprocessing, windows
@@ -259,7 +260,7 @@ def seen_in_views(seed: int, most: int) -> tuple[Any, ...]:
 @pytest.mark.parametrize("seed", range(14))
 def test_a_sweep_joins_what_a_comparison_of_all_pairs_joins(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     given = seen_in_views(seed, 100)
-    monkeypatch.setattr(tiling, "BLOCK", 64 if seed % 2 else 1 << 18)
+    monkeypatch.setattr(box_ops, "BLOCK", 64 if seed % 2 else 1 << 18)
     swept = merge(*given)
     monkeypatch.setattr(tiling, "_pairs", pairs_one_by_one)
     for one, other in zip(swept, merge(*given), strict=True):

@@ -298,12 +298,13 @@ def read_voc_results(files: Sequence[Path], class_names: Sequence[str]) -> Found
 
     The class is the longest of `class_names` that the file's name ends with, else what follows its last ``_``.
     """
-    found = FoundBoxes("VOC's results", "corners")
+    found, known = FoundBoxes("VOC's results", "corners"), frozenset(class_names)
     for path in files:
         end = _VOC_FILE.match(path.stem)
         assert end is not None
-        fitting = [name for name in class_names if end[1] == name or end[1].endswith(f"_{name}")]
-        kind = max(fitting, key=len) if fitting else end[1].rpartition("_")[2]
+        words = end[1].split("_")
+        ends = ("_".join(words[start:]) for start in range(len(words)))
+        kind = next((name for name in ends if name in known), words[-1])
         for line, row in _rows(path):
             where = f"{path}: line {line}"
             fields = row.rsplit(None, 5)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..images import IMAGE_SUFFIXES
 from .json_stream import read_lists
 from .problems import DataError, opening
+
+_Table: TypeAlias = dict[str, list[tuple[list[str], int]]]
 
 
 class ImageNames:
@@ -24,10 +27,7 @@ class ImageNames:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._parts = [_parts(name) for name in names]
-        self._places: dict[str, list[int]] = {}
-        for place, parts in enumerate(self._parts):
-            for key in {parts[-1].lower(), _stem(parts[-1]).lower()}:
-                self._places.setdefault(key, []).append(place)
+        self._tables: dict[tuple[bool, bool], _Table] = {}
 
     def find(self, name: str) -> int:
         """Return the place of an image; -1 where there is none, a DataError where there are several."""
@@ -57,21 +57,50 @@ class ImageNames:
         parts = _parts(name)
         base = parts[-1]
         is_file = PurePosixPath(base).suffix.lower() in IMAGE_SUFFIXES
-        names = {
-            place: self._parts[place][-1] if is_file else _stem(self._parts[place][-1])
-            for place in self._places.get(base.lower(), ())
-        }
-        places = [place for place, other in names.items() if other == base]
-        places = places or [place for place, other in names.items() if other.lower() == base.lower()]
-        if not places:
+        same = self._table(is_file, False).get(base) or self._table(is_file, True).get(base.lower())
+        if not same:
             return -1, 0
-        shared = [_in_common(parts[:-1], self._parts[place][:-1]) for place in places]
-        best = max(shared)
-        if shared.count(best) > 1:
-            several = ["/".join(self._parts[place]) for place, n in zip(places, shared, strict=True) if n == best]
+        # In the order of their folders from the last on, those that share most of them with the name lie around it.
+        folders = parts[-2::-1]
+        at = bisect_left(same, (folders, -1))
+        best = max(_in_common(folders, other) for other, _ in same[max(0, at - 1) : at + 1])
+        around = [*range(at - 1, max(-1, at - 6), -1), *range(at, min(len(same), at + 5))]
+        places = sorted(same[n][1] for n in around if _in_common(folders, same[n][0]) == best)
+        if len(places) > 1:
+            several = ["/".join(self._parts[place]) for place in places]
             text = f"the image {name!r} may be {' or '.join(several[:5])}"
             raise DataError(f"{text}; name it with its folder and its suffix")
-        return places[shared.index(best)], best
+        return places[0], best
+
+    def _table(self, is_file: bool, folded: bool) -> _Table:
+        """Return the images of each name or stem, as it is or in lower case: their folders from the last on."""
+        if (table := self._tables.get((is_file, folded))) is None:
+            table = self._tables[is_file, folded] = {}
+            for place, parts in enumerate(self._parts):
+                key = parts[-1] if is_file else _stem(parts[-1])
+                table.setdefault(key.lower() if folded else key, []).append((parts[-2::-1], place))
+            for same in table.values():
+                same.sort()
+        return table
+
+
+class Endings:
+    """Texts with slashes, to be found by their ends: ``a/b/c.jpg`` by ``b/c.jpg``."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = list(texts)
+        self._by_end: dict[int, dict[str, list[int]]] = {}
+
+    def find(self, end: str) -> list[int]:
+        """Return the places of the texts that end with a slash and `end`, rising."""
+        slashes = end.count("/") + 1
+        if slashes not in self._by_end:
+            places = self._by_end[slashes] = {}
+            for place, text in enumerate(self._texts):
+                _, *parts = text.rsplit("/", slashes)
+                if len(parts) == slashes:
+                    places.setdefault("/".join(parts), []).append(place)
+        return self._by_end[slashes].get(end, [])
 
 
 _SET = (1, True, "1")  # a flag
@@ -120,9 +149,9 @@ def _stem(base: str) -> str:
 
 
 def _in_common(one: list[str], other: list[str]) -> int:
-    """Return how many parts are the same from the last on."""
+    """Return how many parts are the same from the first on."""
     count = 0
-    for a, b in zip(reversed(one), reversed(other), strict=False):
+    for a, b in zip(one, other, strict=False):
         if a != b:
             break
         count += 1

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
-from ..documents import read_json_file
+from ..documents import UnpackedError, read_json_file, unpacked
 from ..files import open_file
 from .problems import note_read
 
@@ -40,19 +40,21 @@ def read_lists(path: Path) -> Iterator[tuple[str, int | None, Any]]:
 
 @contextmanager
 def opened_plain(path: Path) -> Iterator[Any]:
-    """Open the bytes of a file, or those that it has compressed (gzip), whatever its name."""
+    """Open the bytes of a file, or those that it has compressed (gzip, see `unpacked`), whatever its name."""
     with open_file(path) as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        yield gzip.GzipFile(fileobj=raw) if packed else raw
+        yield unpacked(raw) if packed else raw
 
 
 @contextmanager
 def opened_text(path: Path) -> Iterator[IO[str]]:
-    """Open a text; that its compressed form is damaged is a ValueError."""
+    """Open a text; that its compressed form is damaged, or unpacks to too much, is a ValueError."""
     try:
         with opened_plain(path) as stream, TextIOWrapper(stream, encoding="utf-8-sig") as file:
             yield file
+    except UnpackedError as error:
+        raise ValueError(str(error)) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"its compressed form is cut off or damaged: {error}") from error
 

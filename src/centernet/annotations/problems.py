@@ -239,7 +239,8 @@ def choose_class_names(given: Iterable[str] | None, known: Iterable[str], source
     """Return the names that were given, or all; raise a DataError for none, or one that is not among the known."""
     known = tuple(known)
     names = known if given is None else check_class_names(given)
-    unknown = [name for name in names if name not in known]
+    among = frozenset(known)
+    unknown = [name for name in names if name not in among]
     if unknown or not names:
         text = with_nearest(unknown, known) or "nothing"
         raise DataError(f"{source}class_names has {text}, but the {what} are {', '.join(known)}")
@@ -257,14 +258,15 @@ def choose_sequences(found: Sequence[str], wanted: Sequence[str] | None, root: P
     if missing or not wanted:
         text = with_nearest(missing, found) or "nothing"
         raise DataError(f"{root}: sequences has {text}, but the sequences there are {', '.join(found)}")
-    return [name for name in found if any(name in names for names in fitting.values())]
+    chosen = frozenset(name for names in fitting.values() for name in names)
+    return [name for name in found if name in chosen]
 
 
 def with_nearest(names: Iterable[str], known: Sequence[str]) -> str:
-    """Return the names as text, each with the known name that it may have been meant to be."""
-    lower = {name.lower(): name for name in known}
-    meant = {name: _nearest(name.lower(), lower) for name in names}
-    return ", ".join(f"{name!r} (did you mean {other!r}?)" if other else repr(name) for name, other in meant.items())
+    """Return the names as text, the first ten with the known name that each may have been meant to be."""
+    lower, each = {name.lower(): name for name in known}, list(dict.fromkeys(names))
+    meant = {name: _nearest(name.lower(), lower) for name in each[:10]}  # to find one takes a look at all
+    return ", ".join(f"{n!r} (did you mean {meant[n]!r}?)" if meant.get(n) else repr(n) for n in each)
 
 
 def describe_problems(problems: Sequence[Problem], examples: int) -> list[str]:

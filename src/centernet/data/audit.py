@@ -58,6 +58,7 @@ def audit(
     """
     order = sorted(datasets, key=lambda name: name != "train")
     all_names = tuple(dict.fromkeys(name for split in order for name in datasets[split].class_names))
+    label_of = {name: label for label, name in enumerate(all_names)}
     report = DatasetReport(preprocessing, stride, read_images, all_names)
     report.findings += [Finding("error", "unusable", name, "", message) for name, message in failed.items()]
     for problem in unread:
@@ -66,7 +67,7 @@ def audit(
     for name in order:
         dataset = datasets[name]
         known, found = list(dataset.problems), list[tuple[int, Problem]]()
-        columns = dataset.columns.relabelled(np.array([all_names.index(c) for c in dataset.class_names], np.int64))
+        columns = dataset.columns.relabelled(np.array([label_of[c] for c in dataset.class_names], np.int64))
         if read_images:
             sizes, fingerprints[name], found = scan(dataset, num_workers=num_workers, progress=progress)
             columns = fit_sizes(columns, sizes, amodal=dataset.amodal)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..annotations.image_names import Endings
 from ..annotations.problems import DataError, Problems, opening, with_nearest
 from ..annotations.text import text_lines
 from ..images import LazyImage
@@ -106,12 +107,11 @@ class ChosenImages(Subset):
         names = image_names(dataset)
         by_name: dict[str, list[int]] = {}
         for index, name in enumerate(names):
-            by_name.setdefault(name.rpartition("/")[2], []).append(index)
+            by_name.setdefault(name, []).append(index)
+        by_end = Endings(f"/{dataset.path(index).as_posix()}" for index in range(len(dataset)))
         chosen = []
         for place, line in enumerate(lines, start=1):
-            same = by_name.get(line.rpartition("/")[2], []) if line.strip() else []
-            fitting = [index for index in same if names[index] == line]
-            fitting = fitting or [index for index in same if f"/{dataset.path(index).as_posix()}".endswith(f"/{line}")]
+            fitting = (by_name.get(line) or by_end.find(line)) if line.strip() else []
             if line.strip() and len({names[index] for index in fitting}) != 1:
                 text = f"{len(fitting)} images end so" if fitting else "no image ends so"
                 raise DataError(f"{path}: line {place}, {line}: {text} in {dataset!r}; is the list one of other data?")
@@ -154,12 +154,14 @@ class MapClasses(DetectionDataset):
     """
 
     def __init__(self, dataset: DetectionDataset, classes: Mapping[str, str]) -> None:
-        unknown = [name for name in classes if name not in dataset.class_names]
+        known = frozenset(dataset.class_names)
+        unknown = [name for name in classes if name not in known]
         if unknown or not classes:
             text = f"{with_nearest(unknown, dataset.class_names) or 'nothing'} is not in {dataset!r}"
             raise DataError(f"classes: {text}, whose classes are {', '.join(dataset.class_names)}")
         names = list(dict.fromkeys(classes.values()))
-        new = [names.index(classes[name]) if name in classes else -1 for name in dataset.class_names]
+        label_of = {name: label for label, name in enumerate(names)}
+        new = [label_of[classes[name]] if name in classes else -1 for name in dataset.class_names]
         columns = dataset.columns.relabelled(np.array(new, dtype=np.int64))
         columns = columns.take(np.flatnonzero((columns.labels >= 0) | (dataset.columns.labels == -1)))
         left = np.zeros(dataset.num_identities + 1, dtype=np.bool_)

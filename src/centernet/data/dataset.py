@@ -174,7 +174,8 @@ class DetectionDataset:
         A class of this data set that isn't in `class_names` is a DataError.
         """
         names = check_class_names(class_names)
-        missing = [name for name in self.class_names if name not in names]
+        label_of = {name: label for label, name in enumerate(names)}
+        missing = [name for name in self.class_names if name not in label_of]
         if missing:
             text = f"{self!r} has classes that are not in the list of classes: {with_nearest(missing, names)}"
             lists = f"Its classes: {', '.join(self.class_names)}. The list: {', '.join(names) or 'empty'}"
@@ -189,7 +190,7 @@ class DetectionDataset:
             other = DetectionDataset(self.class_names, self.columns, **self.settings(), reader=self.reader)
             other._text = repr(self)
         other.class_names = names
-        other._columns = self.columns.relabelled(np.array([names.index(n) for n in self.class_names], dtype=np.int64))
+        other._columns = self.columns.relabelled(np.array([label_of[n] for n in self.class_names], dtype=np.int64))
         if self.category_ids is not None:  # classes that this data set does not have get numbers above its own
             known = dict(zip(self.class_names, self.category_ids, strict=True))
             free = max(known.values(), default=0)

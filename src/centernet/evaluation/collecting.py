@@ -96,12 +96,19 @@ class Collected:
         )
 
     def with_a_region_for_each_class(self, num_classes: int) -> Collected:
-        """Replace each region to ignore for any class by one for each; these rows come last."""
+        """Replace each region to ignore for any class by one for each class that was found in its image.
+
+        These rows come last. One of another class would change nothing.
+        """
         everywhere, own = np.flatnonzero(self.truth_label == -1), np.flatnonzero(self.truth_label != -1)
-        rows = np.concatenate([own, np.repeat(everywhere, num_classes)])
+        image, label = np.divmod(np.unique(self.image * max(num_classes, 1) + self.label), max(num_classes, 1))
+        first, end = (np.searchsorted(image, self.truth_image[everywhere], side) for side in ("left", "right"))
+        numbers = end - first
+        places = np.arange(numbers.sum()) + np.repeat(first - np.cumsum(numbers) + numbers, numbers)
+        rows = np.concatenate([own, np.repeat(everywhere, numbers)])
         names = "truth_image", "truth_boxes", "truth_ignore", "truth_area", "truth_difficulty"
         columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
-        labels = np.concatenate([self.truth_label[own], np.tile(np.arange(num_classes), len(everywhere))])
+        labels = np.concatenate([self.truth_label[own], label[places]])
         return replace(self, truth_label=labels, **columns)
 
     def count_objects(self, num_classes: int) -> Ints:

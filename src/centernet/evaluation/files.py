@@ -222,8 +222,9 @@ def _left_out(found: FoundBoxes, image: Ints, label: Ints, names: Sequence[str])
         notes.append(f"left out: {text}: {_some(images, 5)}")
     if classes:
         text = f"{classes.total()} detections of {len(classes)} classes that the truth does not have"
-        each = [f"{with_nearest([name], names)} {count}" for name, count in classes.most_common()]
-        notes.append(f"left out: {text}: {_some(each, 10)}; its classes are {_some(names, 20)}")
+        each = [f"{with_nearest([name], names)} {count}" for name, count in classes.most_common(10)]
+        some = ", ".join(each) + ", …" * (len(classes) > len(each))
+        notes.append(f"left out: {text}: {some}; its classes are {_some(names, 20)}")
     return notes
 
 

@@ -205,7 +205,8 @@ def _rounds(frames: _Frames, used: Bools) -> list[Ints]:
     of_frame = frames.objects.truth_image[truth]  # ascending, as the objects are
     turn = np.arange(len(truth)) - np.searchsorted(of_frame, of_frame)
     turn_of_pair = turn[np.searchsorted(truth, frames.pairs.truth[pairs])]
-    return [pairs[turn_of_pair == number] for number in range(turn.max(initial=-1) + 1)]
+    order = np.argsort(turn_of_pair, kind="stable")
+    return np.split(pairs[order], np.searchsorted(turn_of_pair[order], np.arange(1, turn.max(initial=-1) + 1)))
 
 
 def _assign(

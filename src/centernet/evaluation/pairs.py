@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from centernet.boxes import intersection_over_area, iou
+from centernet.boxes import elementwise_iou, intersection_over_area, iou, overlapping
 
 from .collecting import Bools, Floats, Ints
 
 EPSILON = float(np.finfo(np.float64).eps)
 """By so much TrackEval lets an overlap be below a limit."""
+
+_MANY = 1 << 22  # pairs of a frame, from which on those that don't overlap are not looked at
 
 _AT_A_TIME = 1 << 15  # pairs whose overlap is computed together: their arrays stay within a processor's cache
 
@@ -38,6 +40,9 @@ class Pairs:
         truth_boxes, boxes = np.concatenate([truth_boxes, nothing]), np.concatenate([boxes, nothing])
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         for batch in _batches(spans):
+            if len(batch) == 1 and np.prod(batch[0, 1::2] - batch[0, ::2]) > _MANY:
+                parts.append(_of_many(truth_boxes, boxes, *batch[0].tolist(), inclusive=inclusive))
+                continue
             rows, columns = _rows(batch[:, :2], len(truth_boxes) - 1), _rows(batch[:, 2:], len(boxes) - 1)
             overlaps = iou(truth_boxes[rows], boxes[columns], inclusive=inclusive).reshape(-1)  # F·n·m
             there = np.flatnonzero(overlaps)
@@ -79,12 +84,15 @@ class Pairs:
         return np.concatenate(chosen)
 
 
-def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
+def best_assignment(scores: Floats | Ints, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
     """Choose the pairs of one frame, each box in at most one, that make up the largest sum of scores (P, above 0).
 
     All boxes of the frame (`shape`) take part, also those without a pair: so equal sums are resolved as by TrackEval,
-    which hands the same matrix to the same function. Returns ascending indices of pairs.
+    which hands the same matrix to the same function; where that would have millions of cells only the pairs are looked
+    at. Returns ascending indices of pairs.
     """
+    if shape[0] * shape[1] > _MANY:
+        return _sparse_assignment(scores, rows, columns, shape)
     from scipy.optimize import linear_sum_assignment  # a third of a second to import, for few figures
 
     matrix = np.zeros(shape)
@@ -95,6 +103,20 @@ def best_assignment(scores: Floats, rows: Ints, columns: Ints, shape: tuple[int,
     return np.flatnonzero(chosen[rows] == columns)
 
 
+def _sparse_assignment(scores: Floats | Ints, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
+    """Choose pairs as `best_assignment` does, in memory that grows with the pairs."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    # A further column for each row, to be left alone with, gives every row one; the 1 on top changes no choice.
+    alone = np.arange(shape[0])
+    weights = np.concatenate([1.0 + scores, np.ones(shape[0])])
+    places = np.concatenate([rows, alone]), np.concatenate([columns, shape[1] + alone])
+    matrix = coo_matrix((weights, places), (shape[0], shape[1] + shape[0])).tocsr()
+    _, chosen = min_weight_full_bipartite_matching(matrix, maximize=True)
+    return np.flatnonzero(chosen[rows] == columns)
+
+
 def largest_share_inside(region_frames: Ints, regions: Floats, frames: Ints, boxes: Floats) -> Floats:
     """Return the largest share of each box (M×4) that lies in one region of its frame."""
     pairs = Pairs.find(region_frames, regions, frames, boxes)
@@ -102,6 +124,23 @@ def largest_share_inside(region_frames: Ints, regions: Floats, frames: Ints, box
     shares = intersection_over_area(boxes[pairs.found, None], regions[pairs.truth, None])  # P×1×1
     np.maximum.at(largest, pairs.found, shares[:, 0, 0])
     return largest
+
+
+def _of_many(
+    truth_boxes: Floats, boxes: Floats, a: int, b: int, c: int, d: int, *, inclusive: bool
+) -> tuple[Ints, Ints, Floats]:
+    """Return the pairs of one frame, of rows a to b of the truth and c to d of the results: see `Pairs`."""
+    joined = np.concatenate([truth_boxes[a:b], boxes[c:d]]) + np.array([0, 0, 1, 1]) * inclusive
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for i, j in overlapping(joined, np.zeros(len(joined), np.int64)):
+        low, high = np.minimum(i, j), np.maximum(i, j)
+        across = (low < b - a) & (high >= b - a)
+        truth, found = low[across] + a, high[across] + c - (b - a)
+        parts.append((truth, found, elementwise_iou(truth_boxes[truth], boxes[found], inclusive=inclusive)))
+    truth, found, overlap = map(np.concatenate, zip(*parts, strict=True))
+    order = np.lexsort((found, truth))
+    order = order[overlap[order] > 0]
+    return truth[order], found[order], overlap[order]
 
 
 def _row_spans(rows: Ints, frames: Ints) -> Ints:

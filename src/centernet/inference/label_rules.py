@@ -189,7 +189,8 @@ def _notes(teachers: Sequence[Teacher], datasets: Sequence[DetectionDataset], na
         ]
         notes += [f"{who}: {', '.join(others)}"] if others else []
     for teacher in teachers:
-        missing = [name for place, name in enumerate(names) if place not in places_of(teacher.class_names, names)]
+        known = frozenset(places_of(teacher.class_names, names))
+        missing = [name for place, name in enumerate(names) if place not in known]
         some = ", ".join(missing[:10]) + f" and {len(missing) - 10} more" * (len(missing) > 10)
         notes += [f"{teacher.name}: does not know {some}"] if missing else []
     return notes

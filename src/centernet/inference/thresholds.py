@@ -64,10 +64,11 @@ def suited(settings: Mapping[str, Any], calibration: Calibration | None, class_n
 
 def class_labels(names: Sequence[str], class_names: Sequence[str], key: str = "classes") -> list[int]:
     """Return the labels of classes by their names; a ValueError names those that there are, and the nearest."""
+    label_of = {name: label for label, name in reversed(list(enumerate(class_names)))}
     for name in names:
-        if name not in class_names:
+        if name not in label_of:
             nearest = difflib.get_close_matches(name, class_names, n=1)
             hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
             known = f"its classes are {', '.join(class_names)}" if class_names else "it knows no names of classes"
             raise ValueError(f"{key}: {name!r}{hint} is no class of the detector; {known}")
-    return [list(class_names).index(name) for name in names]
+    return [label_of[name] for name in names]

@@ -6,7 +6,6 @@ At the size of a network's input small objects vanish: tiles show those, and the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,6 @@ CUT = 0.5
 
 EDGE = 0.02
 """A box that ends within this share of its tile's side from an inner border may go on beyond it: it counts as cut."""
-
-BLOCK = 1 << 18
-"""Pairs of boxes that are compared at once."""
 
 
 def tiles(size_hw: tuple[int, int], tile_hw: tuple[int, int], overlap: float = 0.25) -> NDArray[np.int64]:
@@ -92,7 +88,8 @@ def merge(
     used = (better != worse) & (same | ~cut[better])
     candidates = (np.arange(len(boxes)) == group) & ~coarse
     used &= candidates[better] & candidates[worse]
-    rows = np.flatnonzero(_first_of_each(candidates, better[used], worse[used]))
+    rank = np.argsort(np.argsort(-weight, kind="stable"))
+    rows = np.flatnonzero(_first_of_each(candidates, better[used], worse[used], rank))
     rows = rows[np.argsort(-scores[rows], kind="stable")]
     return rows, boxes[rows], scores[rows]
 
@@ -124,7 +121,7 @@ def _pairs(
     """Return pairs of rows that may be one object, a mask of those that agree, and of those that agree best."""
     none = np.zeros(0, np.int64)
     found: list[tuple[Any, ...]] = [(none, none, np.zeros(0, np.float32))]
-    for i, j in _overlapping(boxes, labels):
+    for i, j in box_ops.overlapping(boxes, labels):
         i, j = i[view[i] != view[j]], j[view[i] != view[j]]
         a, b = views[view[i]], views[view[j]]
         common = np.concatenate([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])], axis=1)
@@ -141,44 +138,6 @@ def _pairs(
     return first, second, agreement >= SAME, best
 
 
-def _overlapping(
-    boxes: NDArray[np.float32], labels: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the pairs of rows of one class whose boxes overlap, in blocks, each pair once.
-
-    A box goes into every horizontal band that it touches; bands are as high as boxes are on average, which makes at
-    most three times as many. In a band sorted by left sides, those that begin within a box stand behind it.
-    """
-    rows = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))  # what has no area overlaps nothing
-    if not len(rows):
-        return
-    corners = boxes[rows].astype(np.float64)
-    x1, y1, x2, y2 = (corners - np.tile(corners[:, :2].min(axis=0), 2)).T
-    first, last = (np.floor(y / (y2 - y1).mean()).astype(np.int64) for y in (y1, y2))
-    copies = last - first + 1
-    box = np.repeat(np.arange(len(rows)), copies)
-    band = first[box] + _counted(copies)
-    _, kind = np.unique(labels[rows], return_inverse=True)
-    key = kind[box] * (band.max() + 1) + band
-    order = np.lexsort((x1[box], key))
-    box, band, key = box[order], band[order], key[order] * (x2.max() + 2)  # of a class and band, far from the next
-    ends = np.searchsorted(key + x1[box], key + x2[box] + 1)  # a pixel more, as sums are rounded
-    behind = np.maximum(0, ends - np.arange(1, len(box) + 1))
-    total = np.cumsum(behind)
-    bounds = np.searchsorted(total, np.arange(BLOCK, total[-1], BLOCK)) + 1
-    for part in np.split(np.arange(len(box)), np.unique(bounds)):
-        one = np.repeat(part, behind[part])
-        other = one + 1 + _counted(behind[part])
-        i, j = box[one], box[other]
-        seen = (x1[j] < x2[i]) & (y1[i] < y2[j]) & (y1[j] < y2[i]) & (band[one] == np.maximum(first[i], first[j]))
-        yield rows[i[seen]], rows[j[seen]]
-
-
-def _counted(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return 0, 1, … up to each of the numbers, one after the other."""
-    return np.arange(numbers.sum()) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-
-
 def _is_part(cut: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.bool_]:
     shares = box_ops.intersection_over_area(cut[:, None], whole[:, None])  # N×1×1
     return np.asarray(shares[:, 0, 0] >= PART)
@@ -190,23 +149,22 @@ def _within(boxes: NDArray[np.float32], areas: NDArray[np.int64]) -> NDArray[np.
 
 def _components(number: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the lowest row that each row is connected with."""
-    lowest = np.arange(number)
-    while True:
-        before = lowest.copy()
-        np.minimum.at(lowest, first, lowest[second])
-        np.minimum.at(lowest, second, lowest[first])
-        if np.array_equal(before, lowest):
-            return lowest
+    from scipy.sparse import coo_matrix  # a tenth of a second to import, for tiles alone
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_matrix((np.ones(len(first), np.bool_), (first, second)), (number, number))
+    _, group = connected_components(links, directed=False)
+    _, lowest = np.unique(group, return_index=True)
+    return np.asarray(lowest[group], np.int64)
 
 
-def _first_of_each(alive: NDArray[np.bool_], better: NDArray[np.int64], worse: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return a mask of the rows kept when each takes out its worse ones: what going down the list one by one gives."""
-    undecided, kept = alive.copy(), np.zeros_like(alive)
-    while undecided.any():
-        held = np.zeros_like(alive)  # by a better one whose fate is open
-        held[worse[undecided[better]]] = True
-        chosen = undecided & ~held
-        kept |= chosen
-        undecided &= held
-        undecided[worse[chosen[better]]] = False
-    return kept
+def _first_of_each(
+    alive: NDArray[np.bool_], better: NDArray[np.int64], worse: NDArray[np.int64], rank: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return a mask of the rows kept when, going down the ranks, each that is still there takes out its worse ones."""
+    order = np.argsort(rank[better], kind="stable")
+    kept = alive.tolist()
+    for one, other in zip(better[order].tolist(), worse[order].tolist(), strict=True):
+        if kept[one]:
+            kept[other] = False
+    return np.array(kept, np.bool_)

@@ -95,7 +95,7 @@ class _DatasetIds:
         place = self._names.find(frame.location)
         if place < 0:
             raise DataError(f"{frame.location}: the image is not in the annotations")
-        known = np.isin(detections.labels, list(self.categories))
+        known = np.array([label in self.categories for label in detections.labels.tolist()], np.bool_)
         self.left_out.update(detections[~known].names)
         return self._images[place], detections[known].to_coco(self._images[place], self.categories)
 

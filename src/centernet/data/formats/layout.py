@@ -176,7 +176,8 @@ def root_hint(root: Path, inside: Iterable[Path]) -> str:
 
 def rows_asked_for(rows: BoxRows, names: Sequence[str], asked: Sequence[str], source: Path, report: Reports) -> BoxRows:
     """Return the boxes of some of the classes `names`, with new labels; how many others are left out is said."""
-    label_of = np.array([asked.index(name) if name in asked else -1 for name in names], dtype=np.int64)
+    new = {name: label for label, name in enumerate(asked)}
+    label_of = np.array([new.get(name, -1) for name in names], dtype=np.int64)
     labels = label_of[rows.labels]
     counts = np.bincount(rows.labels[labels < 0], minlength=len(names)).tolist()
     report.left_out(source, {name: count for name, count in zip(names, counts, strict=True) if count})

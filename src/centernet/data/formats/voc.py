@@ -219,7 +219,8 @@ class _Objects:
         if names is None:
             names = tuple(sorted({meant[label] for label in np.unique(columns.labels).tolist()}))
             names = VOC_CLASSES if len(names) > 10 and set(names) <= set(VOC_CLASSES) else names
-        new_labels = np.array([names.index(name) if name in names else -1 for name in meant], dtype=np.int64)
+        label_of = {name: label for label, name in enumerate(names)}
+        new_labels = np.array([label_of.get(name, -1) for name in meant], dtype=np.int64)
         return replace(columns, labels=new_labels[columns.labels]), names
 
 

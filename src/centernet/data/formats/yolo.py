@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...annotations.image_names import Endings
 from ...annotations.problems import DataError, Reports, choose_class_names, note_read, opening
 from ...annotations.text import filled_lines
 from ...annotations.yolo import LabelRows, label_paths
@@ -158,16 +159,15 @@ class _Reader:
         note_read(place)  # which may be empty, or not there
         inside = _inside(place, self.root)
         folders = dict.fromkeys((self.root / path).parent for path in label_paths(f"{inside}/x.jpg".lstrip("/")))
-        stems: dict[str, list[str]] = {}
-        for path in walk_images(self.images.folder.root):
-            stems.setdefault(path.stem.lower(), []).append(_inside(path, self.images.folder.root))
+        images = [_inside(path, self.images.folder.root) for path in walk_images(self.images.folder.root)]
+        by_end = Endings(f"/{name.lower()}".rpartition(".")[0] for name in images)
         files = {path: folder for folder in folders for path in _label_files(folder)}
         for path, around in files.items():
-            end = f"/{path.relative_to(around).with_suffix('').as_posix().lower()}"
-            same = stems.get(path.stem.lower(), [])
-            found = [name for name in same if f"/{name.lower()}".rpartition(".")[0].endswith(end)] or same
+            end = path.relative_to(around).with_suffix("").as_posix().lower()
+            found = by_end.find(end) or by_end.find(path.stem.lower())
             if len(found) == 1:
-                self._read_image(found[0], path, f"{found[0]} is the image of another label file too", path)
+                name = images[found[0]]
+                self._read_image(name, path, f"{name} is the image of another label file too", path)
             else:
                 text = f"{len(found)} images of {self.images.folder.root} have its name"
                 self.report(path, "missing-image", f"a label file without an image: {text}; it is not used")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from ..pairs import best_assignment
 from .matching import Comparison
 
 COUNTS = ("IDTP", "IDFN", "IDFP")
@@ -21,10 +21,10 @@ def identity_sums(compared: Comparison) -> dict[str, float]:
     pairs = compared.pairs.where(compared.pairs.iou >= 0.5)
     truth, true_tracks = np.unique(compared.truth_ids[pairs.truth], return_inverse=True)
     found, found_tracks = np.unique(compared.found_ids[pairs.found], return_inverse=True)
-    # Tracks that never meet another need not be given one: the matrix holds those that do.
-    cells = np.bincount(true_tracks * len(found) + found_tracks, minlength=len(truth) * len(found))
-    together = cells.reshape(len(truth), len(found))
-    hits = int(together[linear_sum_assignment(together, maximize=True)].sum())
+    # Tracks that never meet another need not be given one.
+    cells, together = np.unique(true_tracks * len(found) + found_tracks, return_counts=True)
+    chosen = best_assignment(together, *np.divmod(cells, max(len(found), 1)), (len(truth), len(found)))
+    hits = int(together[chosen].sum())
     return {"IDTP": hits, "IDFN": len(compared.truth_ids) - hits, "IDFP": len(compared.found_ids) - hits}
 
 
