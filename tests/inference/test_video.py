@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from centernet.detections import Detections
-from centernet.inference import Frame, VideoWriter, video
+from centernet.inference import Frame, VideoWriter, frames, video
 
 
 def frame(index: int, size: tuple[int, int] = (121, 161), level: int = 60) -> Frame:
@@ -127,3 +128,18 @@ def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path, monkeypatch:
     writer = VideoWriter(tmp_path / "file" / "clip")
     with pytest.raises(OSError, match="file"):
         writer.write(frame(0), Detections.empty())
+
+
+def test_frames_that_were_looked_at_leave_nothing_behind(tmp_path: Path) -> None:
+    """Nothing that waits for Python to look for circles: frames are large, and there are few objects to set it off."""
+    pytest.importorskip("av")
+    with VideoWriter(tmp_path / "clip", frame_rate=25) as writer:
+        for index in range(30):
+            writer.write(frame(index), tracks(index))
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in frames(tmp_path / "clip.mp4")) == 30
+        assert gc.collect() < 30  # objects, of which a frame with its side data would be three
+    finally:
+        gc.enable()

@@ -156,6 +156,7 @@ def _shots(av: Any, container: Any, stream: Any, source: Path | str, opened: Exi
     """Decode image after image; packets that cannot be decoded are passed over, and said at the end."""
     rate = stream.average_rate or getattr(stream, "guessed_rate", None) or 25
     clock = Clock((container.start_time or 0) / 1e6, float(1 / rate))
+    turns: dict[int, NDArray[np.int32] | None] = {}
     count = failures = 0
     damaged_at, reason = -_TOLD_LATER - 1, ""
     try:
@@ -174,7 +175,7 @@ def _shots(av: Any, container: Any, stream: Any, source: Path | str, opened: Exi
                     time = clock(None if image.pts is None else float(image.pts * image.time_base))
                     duration = getattr(image, "duration", None)
                     duration = float(duration * image.time_base) if duration else None
-                    yield Shot(_lazy(image), time, duration)
+                    yield Shot(_lazy(image, turns), time, duration)
             breaks_off = count - damaged_at <= _TOLD_LATER or _reaches_beyond(stream, source)
     except av.FFmpegError as error:
         breaks_off, reason = True, str(error.strerror)
@@ -217,9 +218,16 @@ def _matroska_end(head: bytes) -> int:
     return place + size
 
 
-def _lazy(image: Any) -> LazyImage:
-    matrix = image.side_data.get("DISPLAYMATRIX")
-    turn = None if matrix is None else np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)
+def _lazy(image: Any, turns: dict[int, NDArray[np.int32] | None]) -> LazyImage:
+    """Return an image that is converted when it is asked for; `turns` holds the matrices of a video by their angles.
+
+    An image that was asked for its side data holds itself until Python looks for circles: hundreds would pile up.
+    """
+    angle = image.rotation
+    if angle not in turns:
+        matrix = image.side_data.get("DISPLAYMATRIX")
+        turns[angle] = None if matrix is None else np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)
+    turn = turns[angle]
     size_hw = image.height, image.width
     if turn is not None and abs(turn[0, 1]) > abs(turn[0, 0]):
         size_hw = image.width, image.height
