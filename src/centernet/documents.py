@@ -110,7 +110,7 @@ def unpacked(file: BinaryIO) -> io.BufferedReader:
 
 
 class _Unpacked(io.RawIOBase):
-    """What `unpacked` reads from."""
+    """The open file that `unpacked` reads from."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._gzip = gzip.GzipFile(fileobj=file)
