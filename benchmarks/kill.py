@@ -128,7 +128,7 @@ NEEDS = {
         "centernet.export.onnx",
     ),
 }
-"""What each command imports, before it is forked."""
+"""Modules that each command imports, before it is forked."""
 
 
 def left_of(session: int, seconds: float = 20.0) -> list[int]:

@@ -13,7 +13,7 @@ from centernet.text import shown
 ADVICE = "if you trust the file, allow it: --trust (trust=True in Python)"
 
 LARGEST_RATIO = 200
-"""How many times larger the content of an archive may be than the archive."""
+"""Times by which the content of an archive may be larger than the archive."""
 
 
 class UntrustedFileError(ValueError):

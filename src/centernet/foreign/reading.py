@@ -42,7 +42,7 @@ _HARMLESS: list[Any] = [
     (_Plain, "mmcv.utils.config.ConfigDict"),
     (_Plain, "argparse.Namespace"),
 ]
-"""What files of weights may ask for beside tensors and plain values: NumPy's arrays and numbers, and logs."""
+"""Names that files of weights may ask for beside tensors and plain values: NumPy's arrays and numbers, and logs."""
 
 
 @dataclass

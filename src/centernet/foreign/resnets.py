@@ -14,7 +14,7 @@ _BLOCKS = {
     (True, (3, 4, 23, 3)): "resnet101",
     (True, (3, 8, 36, 3)): "resnet152",
 }
-"""Whether blocks have three convolutions, and the number of blocks of each layer → name."""
+"""Blocks of three convolutions or not, and the number of blocks of each layer → name."""
 
 
 def take_resnet(tensors: Tensors, prefix: str = "") -> Part:

@@ -1,4 +1,4 @@
-"""Which image files are decoded at all: formats that are listed, and no more pixels than one limit for all decoders."""
+"""Limits of image files: the formats that are decoded at all, and no more pixels than one limit for all decoders."""
 
 from __future__ import annotations
 

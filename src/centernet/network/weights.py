@@ -83,11 +83,17 @@ def network_of_checkpoint(
         network = network_of_section(section, source="the checkpoint's hyper-parameters", door=door)
     try:
         network.load_state_dict(state, strict=strict)
-    except RuntimeError as error:  # torch's, of many lines
-        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
-        raise ValueError(f"{source}: its weights do not fit the model that it describes: {lines[0][:300]}") from error
+    except RuntimeError as error:
+        reason = _misfit(error)
+        raise ValueError(f"{source}: its weights do not fit the model that it describes: {reason}") from error
     network.lineage = recorded_lineage(checkpoint, source)
     return network
+
+
+def _misfit(error: RuntimeError) -> str:
+    """Return the first tensor that does not fit, of the many lines that torch says."""
+    lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+    return lines[0][:300]
 
 
 def _section_of_checkpoint(checkpoint: Mapping[str, Any], source: str | PathLike[str]) -> dict[str, Any]:
@@ -109,13 +115,14 @@ def model_section(source: str | PathLike[str]) -> dict[str, Any]:
     """
     if _is_checkpoint(source):
         return _section_of_checkpoint(read_checkpoint(source), source)
-    return _section_of_folder(find_pretrained(source))
+    path = find_pretrained(source) / CONFIG
+    return _section_of_file(read_yaml(path), path)
 
 
-def _section_of_folder(folder: Path) -> dict[str, Any]:
-    section = read_yaml(folder / CONFIG).get("model")
+def _section_of_file(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    section = content.get("model")
     if not isinstance(section, dict):
-        raise ValueError(f"{folder / CONFIG}: has no section `model`; was it written by model.save_pretrained?")
+        raise ValueError(f"{path}: has no section `model`; was it written by model.save_pretrained?")
     return trained_section(section)
 
 
@@ -218,7 +225,7 @@ def _network_of_folder(folder: Path, trust: Trust) -> Network:
     for file in (CONFIG, WEIGHTS):
         check_packaged(folder / file)
     content = read_yaml(folder / CONFIG)
-    section = _section_of_folder(folder)
+    section = _section_of_file(content, folder / CONFIG)
     state = read_weights(folder / WEIGHTS)
     with no_larger_than(state, folder / CONFIG):
         network = network_of_section(section, source=str(folder / CONFIG), door=Door(str(folder / CONFIG), trust))
@@ -226,8 +233,7 @@ def _network_of_folder(folder: Path, trust: Trust) -> Network:
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
-        raise ValueError(f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {lines[0][:300]}") from error
+        raise ValueError(f"{folder / WEIGHTS} does not fit {CONFIG} beside it: {_misfit(error)}") from error
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise ValueError(

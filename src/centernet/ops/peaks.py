@@ -57,19 +57,8 @@ def find_peaks(
     _, _, height, width = heatmap.shape
     chosen = None if labels is None else torch.tensor(labels, device=heatmap.device)
     values, best_label = _maxima(heatmap, kernel, order, chosen, margin)
-    # The best K values lie in the K rows of the highest maxima: two small searches in place of one over the whole map.
-    # Rows of nothing make K of them where there are fewer, as a traced graph cannot tell.
     lines = values.flatten(1, 2)
-    number = min(num_peaks, lines.shape[1] * width)
-    highest, line = F.pad(lines.amax(dim=2), (0, num_peaks), value=-torch.inf).topk(number, dim=1)
-    line = line.clamp(max=lines.shape[1] - 1)
-    candidates = lines.gather(1, line.unsqueeze(2).expand(-1, -1, width))
-    candidates = torch.where(highest.unsqueeze(2) > -torch.inf, candidates, -torch.inf)
-    best, place = candidates.flatten(1).topk(number, dim=1)
-    # Remainders by multiplication: with sizes that are not known before, exporters have no other.
-    candidate = place // width
-    line = line.gather(1, candidate)
-    x = place - candidate * width
+    best, line, x = _best(lines, num_peaks, min(num_peaks, lines.shape[1] * width))
     layer = line // height
     y = line - layer * height
     index = y * width + x
@@ -98,14 +87,9 @@ def find_peaks_of_levels(
     values = torch.cat([value.flatten(2) for value, _ in maxima], dim=2)  # B×C×cells
     cells = values.shape[2]
     flat = values.flatten(1)
-    number = min(num_peaks, flat.shape[1])
-    rows = F.pad(flat, (0, -flat.shape[1] % ROW + number * ROW), value=-torch.inf).reshape(flat.shape[0], -1, ROW)
-    _, row = rows.amax(dim=2).topk(number, dim=1)
-    candidates = rows.gather(1, row.unsqueeze(2).expand(-1, -1, ROW))
-    best, place = candidates.flatten(1).topk(number, dim=1)
-    candidate = place // ROW
-    index = row.gather(1, candidate) * ROW + place - candidate * ROW
-    index = index.clamp(max=flat.shape[1] - 1)  # of rows of nothing
+    rows = F.pad(flat, (0, -flat.shape[1] % ROW), value=-torch.inf).reshape(flat.shape[0], -1, ROW)
+    best, row, place = _best(rows, num_peaks, min(num_peaks, flat.shape[1]))
+    index = (row * ROW + place).clamp(max=flat.shape[1] - 1)  # the last row may end in nothing
     layer = index // cells
     cell = index - layer * cells
     level, start, width = torch.zeros_like(cell), torch.zeros_like(cell), torch.full_like(cell, heatmaps[0].shape[3])
@@ -122,6 +106,23 @@ def find_peaks_of_levels(
     if order == "class_maximum":
         label = torch.cat([own for _, own in maxima if own is not None], dim=1).gather(1, cell)
     return Peaks(best.float().sigmoid(), label, cell, x.float(), y.float(), level)
+
+
+def _best(rows: Tensor, most: int, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the `number` highest values of rows B×R×W, at most `most`: B×number each, with their rows and places there.
+
+    They lie in as many rows of the highest maxima: two small searches in place of one over all values. Rows of nothing
+    make enough of them where there are fewer, as a traced graph cannot tell.
+    """
+    width = rows.shape[2]
+    highest, row = F.pad(rows.amax(dim=2), (0, most), value=-torch.inf).topk(number, dim=1)
+    row = row.clamp(max=rows.shape[1] - 1)
+    candidates = rows.gather(1, row.unsqueeze(2).expand(-1, -1, width))
+    candidates = torch.where(highest.unsqueeze(2) > -torch.inf, candidates, -torch.inf)
+    best, place = candidates.flatten(1).topk(number, dim=1)
+    # Remainders by multiplication: with sizes that are not known before, exporters have no other.
+    candidate = place // width
+    return best, row.gather(1, candidate), place - candidate * width
 
 
 def _maxima(

@@ -28,7 +28,7 @@ def order_by_score(detections: dict[str, Tensor], limit: int | None = None) -> d
 
 
 SPREAD = 0.025
-"""Of overlaps in a merged box: one of .84 weighs 1/e of one of 1."""
+"""Width of the weights of overlaps in a merged box: one of .84 weighs 1/e of one of 1."""
 
 
 def suppress(

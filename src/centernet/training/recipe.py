@@ -38,11 +38,13 @@ class Choice(NamedTuple):
         model: a name, a folder or a checkpoint.
         why: one line.
         alike: whether it knows classes like these.
+        levels: of its neck.
     """
 
     model: str
     why: str
     alike: bool
+    levels: int
 
 
 def finetuning(
@@ -84,9 +86,9 @@ def finetuning(
     choice = choose_start(dataset) if model is None else _given_start(dataset, str(model), trust)
     section, names = model_section(choice.model), dataset.class_names
     Door(choice.model, trust).check_all(section, "model")
-    several = len(load_network(choice.model, trust=trust).strides) > 1
     train, val, aside = _splits(source, dataset, Path(output))
     images = len(dataset) if aside is None else len(aside.train)
+    several = choice.levels > 1
     plan = _several_levels(images, choice.alike) if several else _one_level(images)
     own = section["preprocessing"]["size"]
     height, width = (size, size) if size else own if several else (_input_size(sides),) * 2
@@ -135,7 +137,7 @@ def choose_start(dataset: DetectionDataset, large: str = "coco-lite", fine: str 
     network = load_network(large)
     alike, like = _alike(network, dataset)
     if alike:
-        return Choice(large, f"start {large}, which knows what is alike: {like}", alike)
+        return Choice(large, f"start {large}, which knows what is alike: {like}", alike, len(network.strides))
     side, least = network.preprocessing.size[0], CELLS * network.stride
     sides, labels = _object_sides(dataset), dataset.columns.labels[~dataset.columns.ignore]
     # By the class of the smallest objects: AP counts all classes alike.
@@ -143,13 +145,20 @@ def choose_start(dataset: DetectionDataset, large: str = "coco-lite", fine: str 
     which = f"a quarter of the objects of {dataset.class_names[label]}"
     sizes = f"{which} have {pixels:.0f} of the {side} pixels of its input or less, {least} are"
     if pixels >= least:
-        return Choice(large, f"start {large}, objects are large enough for it: {sizes} needed; {like}", alike)
-    return Choice(fine, f"start {fine}, objects are too small for {large}: {sizes} needed; and only {like}", alike)
+        return Choice(
+            large,
+            f"start {large}, objects are large enough for it: {sizes} needed; {like}",
+            alike,
+            len(network.strides),
+        )
+    why = f"start {fine}, objects are too small for {large}: {sizes} needed; and only {like}"
+    return Choice(fine, why, alike, len(load_network(fine).strides))
 
 
 def _given_start(dataset: DetectionDataset, model: str, trust: bool) -> Choice:
-    alike, like = _alike(load_network(model, trust=trust), dataset)
-    return Choice(model, f"start {model}, as given: {like}", alike)
+    network = load_network(model, trust=trust)
+    alike, like = _alike(network, dataset)
+    return Choice(model, f"start {model}, as given: {like}", alike, len(network.strides))
 
 
 def _alike(network: Network, dataset: DetectionDataset) -> tuple[bool, str]:
