@@ -6,7 +6,7 @@ The frames of the sequence are encoded by PyAV, and by Pillow for the animation.
 frames is that of the sequence (of the trimmed file the one that PyAV decodes), times are within half a frame of those
 that were encoded (of the elementary stream those of a constant rate), HOTA of `centernet track --classes person` is
 within .03 of that of the JPEG files (.06 for the animation, which has 256 colours), and the written video lasts as long
-as the frames do, to half a frame. One thread; the model is voc-lite, exported to ONNX.
+as the frames do, to half a frame. One thread; the model is exported to ONNX.
 
 HOTA of a short sequence is coarse: one person who is found later moves it. `noise.mkv` tells how much: the frames
 themselves without loss, but for noise of 41 dB, which is what the encoders lose. The files called `fine` lose less.
@@ -175,13 +175,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequence", type=Path, required=True, help="folder with img1 and gt/gt.txt")
     parser.add_argument("--folder", type=Path, required=True, help="for the files that are made")
+    parser.add_argument("--model", default="voc-lite", help="name of a packaged model; default: %(default)s")
     parser.add_argument("--options", default="", help="of `centernet track`, in one string; default: none")
     parser.add_argument("--forms", default=",".join(form.file for form in FORMS), help="default: all")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    model, truth = given.folder / "voc-lite.onnx", given.sequence / "gt" / "gt.txt"
+    model, truth = given.folder / f"{given.model}.onnx", given.sequence / "gt" / "gt.txt"
     if not model.exists():
-        command = [sys.executable, "-m", "centernet", "export", "voc-lite", "--output", str(model)]
+        command = [sys.executable, "-m", "centernet", "export", given.model, "--output", str(model)]
         subprocess.run(command, check=True, capture_output=True)
     images = [frame.image for frame in frames(given.sequence)]
     print(f"{given.sequence.name}: {len(images)} frames; PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}")

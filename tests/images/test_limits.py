@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,3 +121,34 @@ def test_the_values_of_deep_images_are_the_same_in_parts() -> None:
     np.testing.assert_array_equal(to_8_bits(values), np.round(values / 4095 * 255).astype(np.uint8))
     floats = np.random.default_rng(0).random((1000, 7, 3), dtype=np.float32)
     np.testing.assert_array_equal(to_8_bits(floats), np.round(floats.astype(np.float64) * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.tif", {}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.tif", {"compression": "jpeg"}),
+        ("a.png", {}),
+        ("a.jpg", {"quality": 90}),
+        ("a.bmp", {}),
+        ("a.gif", {}),
+        ("a.jp2", {}),
+        ("a.avif", {}),
+    ],
+)
+def test_a_limit_above_that_of_pillow_is_meant(
+    name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    try:
+        Image.fromarray(pixels).save(path, **options)
+    except (KeyError, OSError, ValueError):
+        pytest.skip(f"this Pillow writes no {name}")
+    expected = read_image(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match="more than 200"):
+        read_image(path)
+    monkeypatch.setenv(VARIABLE, "10000")
+    np.testing.assert_array_equal(read_image(path), expected)

@@ -63,6 +63,14 @@ def open_listed(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
     raise AssertionError("unreachable")
 
 
+def load(image: Image.Image) -> None:
+    """Decode an image of any size, as Pillow's own `load`: the limit has been asked for before."""
+    size, core = getattr(image, "_tile_size", None), Image.core  # type: ignore[attr-defined]
+    if image.format == "TIFF" and size is not None:  # whose reader asks for Pillow's limit where it makes this
+        image.im = core.new(image.mode, size)
+    image.load()
+
+
 def _of_any_size(file: Any, known: list[str]) -> Image.Image:
     by_path = isinstance(file, (str, os.PathLike))
     with open(file, "rb") if by_path else io.BytesIO(b"") as opened:

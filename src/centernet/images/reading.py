@@ -28,7 +28,7 @@ from .kinds import (
     tiff_size,
     undeclared_bands,
 )
-from .limits import ADVICE as LIMIT_ADVICE, FLOATS, most_pixels, open_listed
+from .limits import ADVICE as LIMIT_ADVICE, FLOATS, load, most_pixels, open_listed
 from .opened import ImageError as ImageError, orientation_of, to_rgb, upright
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def _read_with_pillow(name: str, file: str | io.BytesIO, factor: int) -> tuple[N
             reduced = -(-image.width // factor), -(-image.height // factor)
             if factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
-            image.load()
+            load(image)
             if image.size != reduced:
                 factor = 1
             eight = None if depth is None else deep_pixels(image, file, depth)
