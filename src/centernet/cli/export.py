@@ -31,11 +31,13 @@ EPILOG = """examples:
   centernet export best.ckpt --format onnx --int8 --calibrate photos
   centernet export best.ckpt --format openvino --int8 --calibrate photos --annotations val.json --images photos
   centernet export best.ckpt --format openvino --precision bfloat16
+  centernet export coco-lite --format web --output page
 
-onnx: onnxruntime, browsers, TensorRT. torchscript: libtorch. pt2: torch.export; --compile for AOTInductor. openvino:
-Intel and AMD processors. litert (TensorFlow Lite), executorch, ncnn: phones and boards. coreml: Apple's systems. Every
-file has the decode in its graph (ncnn: beside it) and says of itself what a runtime needs to know; it is run against
-the model before the command ends, coreml's excepted. `centernet detect SOURCE --model FILE` runs it."""
+onnx: onnxruntime, TensorRT. torchscript: libtorch. pt2: torch.export; --compile for AOTInductor. openvino: Intel and
+AMD processors. web: a folder with a page that looks at photos and the webcam. litert (TensorFlow Lite), executorch,
+ncnn: phones and boards. coreml: Apple's systems. Every file has the decode in its graph (ncnn: beside it) and says of
+itself what a runtime needs to know; it is run against the model before the command ends, coreml's excepted. `centernet
+detect SOURCE --model FILE` runs it."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,10 +55,13 @@ def main(arguments: Sequence[str]) -> int:
         given.raw_maps = {"only": "only", "too": True}.get(given.raw_maps, False)
     options = ExportOptions(**given_options(given, ExportOptions))
     format = given.format or ("onnx" if given.output is None else format_of(given.output))
-    if given.annotations is not None and not FORMATS[format].checked:
+    web = format == "web"
+    if given.offline is not None and not web:
+        parser.error("--offline belongs to --format web")
+    if given.annotations is not None and (web or not FORMATS[format].checked):
         parser.error(f"--annotations: nothing here opens the files of the format {format}")
     try:
-        check_options(format, options)
+        check_options("onnx" if web else format, options)
     except ValueError as error:
         parser.error(str(error))
 
@@ -71,6 +76,8 @@ def main(arguments: Sequence[str]) -> int:
     network = load_network(given.model, trust=getattr(given, "trust", False))
     if given.input_size is not None:
         network.preprocessing = replace(network.preprocessing, size=tuple(given.input_size))
+    if web:
+        return _web(network, given, options)
     name = Path(given.model).stem + ("_int8" if options.precision == "int8" else "") + FORMATS[format].suffix
     options = replace(options, figures=recorded_figures(given.model))
     Inputs([given.model, given.annotations]).check(given.output or name)
@@ -86,6 +93,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _web(network: Any, given: argparse.Namespace, options: ExportOptions) -> int:
+    """Write the folder of a page."""
+    from centernet.export.web import export_web
+
+    name = Path(given.model).stem
+    folder = given.output or Path(f"{name}_web")
+    Inputs([given.model, given.annotations]).check(folder)
+    export_web(network, folder, options, name=name, offline=given.offline)
+    size = sum(_size(file) for file in folder.iterdir())
+    tell(f"wrote {folder} ({size / 1e6:.1f} MB); to look at it: python -m http.server --directory {folder}")
+    return 0
+
+
 def _size(path: Path) -> int:
     """Return the bytes of a file, or of those in a folder."""
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
@@ -96,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_parser("export", description, EPILOG)
     text = "checkpoint (.ckpt), a folder, or a model of the package: coco-lite, voc-lite"
     parser.add_argument("model", metavar="MODEL", help=text)
-    parser.add_argument("--format", choices=FORMATS, help="default: that of --output's suffix, or onnx")
+    parser.add_argument("--format", choices=[*FORMATS, "web"], help="default: that of --output's suffix, or onnx")
     text = "default: the model's name with the format's suffix"
     parser.add_argument("--output", type=Path, metavar="FILE", help=text)
     text = "what images are resized to; default: as the model was trained"
@@ -107,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--raw-maps", nargs="?", choices=("too", "only"), metavar="only", default=argparse.SUPPRESS, help=text
     )
+    text = "of --format web: npm folder with onnxruntime-web, which then lies beside the page; default: from a CDN"
+    parser.add_argument("--offline", type=Path, metavar="DIR", help=text)
     add_trust(parser)
     add_old_name(parser, "--no-raw-maps", dest="raw_maps", action="store_false")
     add_options(parser, ExportOptions, ("input_type",))
