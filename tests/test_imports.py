@@ -17,7 +17,7 @@ ORDER = (
     *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "configuration"),
     *("packaged", "trust", "calibration", "lineage", "column", "fonts", "drawing", "detections", "images"),
     *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "foreign", "training"),
-    *("models", "cli"),
+    *("models", "serving", "cli"),
 )
 """Modules and folders directly under the package: each imports only from those before it, or from within itself."""
 PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home in centernet._HOMES.items()}

@@ -210,6 +210,11 @@ def class_colour(index: int) -> Colour:
         lightness += 0.03  # blues and purples look dark
 
 
+def html_colours(count: int) -> list[str]:
+    """Return the colours of as many classes, 1 to 64, as `#rrggbb`; pages go round in them."""
+    return ["#{:02x}{:02x}{:02x}".format(*class_colour(index)) for index in range(min(max(count, 1), 64))]
+
+
 def contact_sheet(images: Sequence[NDArray[np.uint8]], *, columns: int = 4, tile_width: int = 320) -> NDArray[np.uint8]:
     """Arrange images of any sizes side by side, left to right and down, on dark gray.
 

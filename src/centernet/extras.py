@@ -31,6 +31,8 @@ EXTRAS = {
     "rasterio": "large",
     "pi_heif": "heif",
     "huggingface_hub": "hub",
+    "litserve": "serve",
+    "prometheus_client": "serve",
     "timm": "timm",
     "albumentations": "albumentations",
     "datumaro": "datumaro",

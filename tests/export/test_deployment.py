@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,16 @@ def test_javascript(place: Path, expected: Found) -> None:
     done = subprocess.run([node, "detect.js"], cwd=place, capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert_same(parse(done.stdout), expected)
+
+
+def test_triton_is_told_the_names_and_types_of_the_file(exported: Callable[[str], Path]) -> None:
+    onnx = pytest.importorskip("onnx")
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
+    graph = onnx.load(exported("letterbox")).graph
+    types = {"TYPE_UINT8": "UINT8", "TYPE_FP32": "FLOAT", "TYPE_INT64": "INT64"}
+    told = re.findall(r'name: "(\w+)" data_type: (\w+) dims: \[ ([^\]]+) \]', page)
+    for (name, kind, dims), port in zip(told, (*graph.input, *graph.output), strict=True):
+        tensor = port.type.tensor_type
+        assert (name, types[kind]) == (port.name, onnx.TensorProto.DataType.Name(tensor.elem_type))
+        for size, dim in zip(map(int, dims.split(",")), tensor.shape.dim, strict=True):
+            assert size == -1 or dim.dim_value == size

@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate-tracking": "compare tracks with the truth: HOTA, MOTA, IDF1, of MOTChallenge and KITTI",
     "benchmark": "measure how fast models are on this machine, from JPEG files to boxes",
     "export": "write a trained model as ONNX, TorchScript, torch.export or OpenVINO, also in int8",
+    "serve": "put a detector behind an address: images in, objects as JSON out",
     "models": "list the models that come with the package, and the terms of the weights of any model",
     "convert": "read a published network of another project, and write it as a model of ours",
     "check": "read a data set wholly, and name what is wrong with it",

@@ -16,7 +16,7 @@ from shutil import copyfile
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from centernet.drawing import class_colour
+from centernet.drawing import html_colours
 from centernet.export.exporting import export
 from centernet.export.options import ExportOptions
 from centernet.extras import require
@@ -30,9 +30,10 @@ VERSION = "1.20.1"
 
 CDN = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/"
 
+NOTE = "The model runs in this page: photos and video stay on this device."
+
 SCRIPT = "ort.webgpu.min.mjs"
 _RUNTIME = (SCRIPT, "ort-wasm-simd-threaded.jsep.mjs", "ort-wasm-simd-threaded.jsep.wasm")
-_COLOURS = 64
 
 
 def export_web(
@@ -74,7 +75,7 @@ def export_web(
         path = export(network, draft / "model.onnx", replace(options, letterbox=True, input_type="uint8"))
         metadata = _metadata(path)
         page = environment.from_string((templates / "index.html").read_text("utf-8"))
-        (draft / "index.html").write_text(page.render(name=name, sources=server), "utf-8")
+        (draft / "index.html").write_text(page.render(name=name, sources=server, note=NOTE), "utf-8")
         for part in ("page.js", "page.css"):
             (draft / part).write_bytes((templates / part).read_bytes())
         where = CDN
@@ -91,7 +92,6 @@ def _about(metadata: ModelMetadata, name: str, runtime: str) -> dict[str, object
     """Return what the page has to know of the model."""
     values = json.loads(metadata.to_json())
     own = thresholds(None, cast("Any", metadata))
-    colours = [class_colour(i) for i in range(min(_COLOURS, max(1, len(metadata.class_names))))]
     return {
         "name": name,
         "runtime": runtime,
@@ -101,7 +101,7 @@ def _about(metadata: ModelMetadata, name: str, runtime: str) -> dict[str, object
         "score_threshold": metadata.score_threshold,
         "class_thresholds": own if isinstance(own, dict) else {},
         "columns": values["columns"],
-        "colours": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colours],
+        "colours": html_colours(len(metadata.class_names)),
         "lineage": values["lineage"],
     }
 

@@ -1,0 +1,1 @@
+"""A detector behind an address, on LitServe (the extra `serve`)."""
