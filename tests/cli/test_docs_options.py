@@ -220,6 +220,7 @@ OPTIONS = [
 
 NOT_TRIED = {
     ("detect", "--resume"): "needs a run that was stopped: tests/cli/test_resume.py",
+    **{("serve", option): "asked of a server: tests/serving" for option in ("--host", "--port", "--workers")},
     ("convert", "--output"): "needs a file of another project; tests/foreign",
     ("convert", "--class-names"): "the same",
     ("convert", "--compare"): "the same",
