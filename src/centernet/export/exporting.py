@@ -33,7 +33,8 @@ def export(
 
     Args:
         network: the detector; it is left as it is.
-        path, options: of the file.
+        path: of the file.
+        options: of the file.
         images: a sample input, which decides type and layout: uint8 N×H×W×3 or N×3×H×W (RGB values, normalised in the
             graph), or float32 N×3×H×W (normalised, what the network itself takes); uint8 N×H×W×3 when None. The file
             takes any number and size of images; a ``.pt2`` any number of the sample's size (without one: that of the
