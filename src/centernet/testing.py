@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .boxes import clip
+from .column import Column
 from .data import Annotation, Augment, DetectionDataset, Problem, Resize, Sample, Transform
 from .images import ImageError, Preprocessing
 
@@ -253,11 +254,17 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     from centernet.ops import Peaks, Targets
 
     head = build(16, 4, num_classes).train()
-    head.prepare(_FiveIdentities())
+    head.prepare(_Trial(head.fields))
     grid = (12, 20)
     features = torch.randn(2, 16, *grid)
     output = head(features)
-    assert output.ndim == 4 and output.shape[0] == 2 and tuple(output.shape[2:]) == grid, f"map {tuple(output.shape)}"
+    several = isinstance(output, dict)
+    names = tuple(output) if several else ()
+    assert names == tuple(head.maps), (
+        f"forward gives the maps {', '.join(names)}, but `maps` are {', '.join(head.maps)}"
+    )
+    for raw in output.values() if several else (output,):
+        assert raw.ndim == 4 and raw.shape[0] == 2 and tuple(raw.shape[2:]) == grid, f"map {tuple(raw.shape)}"
 
     boxes = [[[4.0, 4, 40, 36], [30, 10, 78, 44], [70.2, 40.1, 71, 41]], [[0, 0, 80, 48.0]] + [[0.0] * 4] * 2]
     full = {
@@ -267,6 +274,7 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
         "ignore": torch.zeros(2, 3, dtype=torch.bool),
         "counts": torch.tensor([3, 1]),
     }
+    data = {field.name: _trial_data(field, full["boxes"]) for field in head.fields}
     learns = any(parameter.requires_grad for parameter in head.parameters())
     batches = {
         "full": full,
@@ -278,8 +286,10 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
         for bf16 in (False, True):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 raw = head(features)
-                assert raw.dtype == torch.float32, f"the map is {raw.dtype}: too coarse to tell neighbours apart"
-                targets = Targets(**batch, grid=grid, stride=4, num_classes=num_classes)
+                for each in raw.values() if several else (raw,):
+                    assert each.dtype == torch.float32, f"the map is {each.dtype}: too coarse to tell neighbours apart"
+                known = {key: values[:, : batch["boxes"].shape[1]] for key, values in data.items()}
+                targets = Targets(**batch, grid=grid, stride=4, num_classes=num_classes, data=known)
                 terms = head.loss(raw, targets)
             assert terms or not learns, f"the {name} batch has no loss term"
             for key, value in terms.items():
@@ -291,7 +301,9 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     index = torch.tensor([[0, 7, 239], [20, 41, 5]])
     scores, labels = torch.tensor([[0.9, 0.5, 0.1]] * 2), torch.zeros(2, 3, dtype=torch.int64)
     x, y = (index % grid[1]).float(), (index // grid[1]).float()
-    peaks = Peaks(scores=scores, labels=labels, cells=index, x=x, y=y)
+    center = torch.stack([x, y, x, y], dim=-1) * 4
+    around = center + torch.tensor([-12.0, -20, 16, 24])
+    peaks = Peaks(scores=scores, labels=labels, cells=index, x=x, y=y, boxes=around)
     decoded, dtypes = head.decode(output, peaks), {column.name: column.dtype for column in head.columns}
     shapes = {"bboxes": (4,), "scores": (), **{column.name: column.shape for column in head.columns}}
     missing, unknown = dtypes.keys() - decoded.keys(), decoded.keys() - shapes.keys()
@@ -336,10 +348,25 @@ def _check_export(head: Head, features: Tensor, peaks: Peaks) -> None:
             assert torch.allclose(exported[key].float(), value.float(), atol=1e-4), f"exported, {key} is another"
 
 
-class _FiveIdentities:
+def _trial_data(field: Column, boxes: Tensor) -> Tensor:
+    """Return a field of the data for boxes B×M×4: places in the boxes, every other point labelled; else noise."""
+    import torch
+
+    values = torch.rand(*boxes.shape[:2], *field.shape)
+    if field.kind == "points":
+        first, second = (corner.unflatten(2, (*[1] * (len(field.shape) - 1), 2)) for corner in boxes.split(2, dim=2))
+        values[..., :2] = first + values[..., :2] * (second - first)
+        values[..., 2:] = torch.arange(values.shape[-2]).remainder(2).mul(2.0).unsqueeze(1)
+    return values
+
+
+class _Trial:
     """Answers what a head asks of the training data."""
 
     num_identities = 5
+
+    def __init__(self, fields: tuple[Column, ...]) -> None:
+        self.fields = fields
 
     def check_identities(self, known: int) -> None:
         assert known >= self.num_identities, f"the head knows {known} of {self.num_identities} identities"
