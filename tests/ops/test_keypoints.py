@@ -38,7 +38,7 @@ def test_a_cell_counts_for_the_object_that_it_is_nearest_to() -> None:
     torch.manual_seed(1)
     heatmap, boxes = torch.randn(1, 2, 20, 24), torch.tensor([[[0, 0, 24, 20.0], [4, 4, 20, 16]]])
     places, spread = torch.tensor([[[[6.2, 7], [9, 9.0]], [[8, 7.5], [12, 9]]]]), torch.tensor([[9.0, 9.0]])
-    found = best_cells(heatmap, torch.zeros(1, 2, 20, 24), places, boxes, spread, best_of_all=True)
+    found = best_cells(heatmap, torch.zeros(1, 2, 20, 24), places, boxes, spread, as_movenet=True)
     values = everywhere(heatmap, places, boxes, spread).amax(1, keepdim=True).flatten(3)  # of both objects
     cell = found[..., 1].long() * 24 + found[..., 0].long()
     torch.testing.assert_close(found[..., 2], values.expand(-1, 2, -1, -1).gather(3, cell.unsqueeze(3)).squeeze(3))

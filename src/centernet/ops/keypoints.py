@@ -18,7 +18,7 @@ REACH = 0.3
 """Share of a box's larger side within which a peak counts as near."""
 BLOCK = 4
 """Side of the blocks of cells by whose maxima the best cell is sought."""
-BLOCKS = 4
+BLOCKS = 8
 """The blocks of which every cell is looked at."""
 
 
@@ -64,13 +64,13 @@ def best_cells(
     boxes: Tensor,
     spread: Tensor,
     *,
-    best_of_all: bool = False,
+    as_movenet: bool = False,
 ) -> Tensor:
     """Find the cell in the box where the heatmap times exp(−distance² / spread) from a place is highest.
 
     Only blocks of cells are looked into which may hold it, by the highest value of each block, and how near it comes:
-    the product over all cells and objects takes longer than a small network. Where the box has no cell, the place
-    stays, with the score 0.
+    the product over all cells and objects takes longer than a small network. In a box without a cell the place stays,
+    with the score 0.
 
     Args:
         heatmap: B×K×H×W logits, a channel a keypoint.
@@ -78,7 +78,8 @@ def best_cells(
         places: B×N×K×2, x and y in cells.
         boxes: B×N×4 in cells; a cell lies in them by its whole numbers, not on the right and lower side.
         spread: B×N, in cells².
-        best_of_all: a keypoint's score is the highest that its cell has for any of the objects.
+        as_movenet: a keypoint's score is the highest that its cell has for any of the objects, and where the box has no
+            cell, it is the first one of the map.
 
     Returns:
         B×N×K×3 float32: x and y in cells, and the score.
@@ -101,14 +102,16 @@ def best_cells(
     values = values * weights.flatten(3)
     place = values.argmax(3, keepdim=True)
     cell, score = cells.gather(3, place).squeeze(3), values.gather(3, place).squeeze(3)  # B×K×N
+    if as_movenet:
+        cell = torch.where(score > 0, cell, 0)
     y = cell // width
     x = cell - y * width
     shift = _offsets(offset, cell)
     found = torch.stack([x + shift[..., 0], y + shift[..., 1]], dim=-1)
-    found = torch.where((score > 0).unsqueeze(-1), found, places.transpose(1, 2))
-    if best_of_all:
-        others = near.all_of(x, y).amax(3)
-        score = logits.gather(2, cell).sigmoid() * others
+    if as_movenet:
+        score = logits.gather(2, cell).sigmoid() * near.all_of(x, y).amax(3)
+    else:
+        found = torch.where((score > 0).unsqueeze(-1), found, places.transpose(1, 2))
     return torch.cat([found, score.unsqueeze(-1)], dim=-1).transpose(1, 2)
 
 

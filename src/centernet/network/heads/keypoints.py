@@ -186,13 +186,13 @@ class KeypointHead(Head):
         if self.search == "original":
             return nearest_peaks(heatmap, offset, places, boxes, num_candidates=places.shape[1])
         xs, ys = (torch.arange(side, device=heatmap.device) for side in (heatmap.shape[3], heatmap.shape[2]))
-        limit = torch.stack([xs.amax(), ys.amax()]).float() + 1
+        limit = torch.stack([xs.amax(0), ys.amax(0)]).float() + 1
         first, second = (corner.clamp(min=0).minimum(limit) for corner in (boxes[..., :2], boxes[..., 2:]))
         margin = MARGIN[self.search] * (second - first)
         boxes = torch.cat([first - margin, second + margin], dim=-1)
         if self.search == "tensorflow":
             return nearest_peaks(heatmap, offset, places, boxes, num_candidates=100)
         if self.search == "movenet":
-            spread = (0.30005 * limit.amin()).expand(boxes.shape[:2])  # their .3 as a float16
-            return best_cells(heatmap, offset, places, boxes, spread, best_of_all=True)
+            spread = (0.30005 * limit.amin(0)).expand(boxes.shape[:2])  # their .3 as a float16
+            return best_cells(heatmap, offset, places, boxes, spread, as_movenet=True)
         return best_cells(heatmap, offset, places, boxes, 2 * (0.15 * (second - first).amax(-1)).square())
