@@ -3,7 +3,7 @@
 python benchmarks/person_pose.py --annotations person_keypoints_val2017.json --images val2017
 
 `cv2` is OpenCV's bilinear interpolation without averaging, and black to the next multiples of 32 at the bottom and the
-right; `package` the model's own preprocessing. --apart FILE names images, one a line, whose figures are said apart, too.
+right; `package` the model's own preprocessing. --apart FILE names images, one a line, whose figures are said apart.
 Intervals are those of 95 % by drawing images again.
 """
 

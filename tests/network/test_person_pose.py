@@ -1,6 +1,6 @@
 """The packaged pose model is MoveNet MultiPose: its maps, and its own decode, as TensorFlow.js computes them.
 
-`data/movenet_synthetic.npz` is of a drawn manikin: pixels, what the original's graph finds, and every fourth cell of maps.
+`data/movenet_synthetic.npz` is of a drawn manikin: pixels, what the original's graph finds, and a few cells of maps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def network() -> Network:
 
 
 def people(network: Network, pixels: np.ndarray) -> np.ndarray:
-    """6×56 in the form of the original: y x score of 17 keypoints, ymin xmin ymax xmax, score; in shares of the image."""
+    """6×56 in the form of the original: y x score of keypoints, ymin xmin ymax xmax, score; in shares of the image."""
     height, width = pixels.shape[:2]
     with torch.inference_mode():
         encoded = network(network.normalize(torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)))

@@ -1,4 +1,4 @@
-"""Heads with several maps, and heads that read boxes, through what a network does; one that nobody planned is one file."""
+"""Heads with several maps, and heads that read boxes, in a network; one that nobody planned is one file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from centernet import build_centernet
+from centernet import Detector, build_centernet
 from centernet.column import Column
 from centernet.drawing import draw
 from centernet.network.heads import Head
@@ -102,7 +102,10 @@ class RotationHead(Head):
     def decode(self, output: dict[str, Tensor], peaks: Peaks) -> dict[str, Tensor]:
         assert peaks.boxes is not None
         cos, sin = torch.nn.functional.normalize(gather_at(output["direction"], peaks.cells), dim=-1).unbind(-1)
-        center, half = (peaks.boxes[..., :2] + peaks.boxes[..., 2:]) / 2, (peaks.boxes[..., 2:] - peaks.boxes[..., :2]) / 2
+        center, half = (
+            (peaks.boxes[..., :2] + peaks.boxes[..., 2:]) / 2,
+            (peaks.boxes[..., 2:] - peaks.boxes[..., :2]) / 2,
+        )
         signs = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]], device=center.device)
         x, y = (signs * half.unsqueeze(-2)).unbind(-1)  # B×K×4
         turned = [x * cos[..., None] - y * sin[..., None], x * sin[..., None] + y * cos[..., None]]
@@ -115,10 +118,10 @@ def test_a_head_for_rotated_boxes_is_one_class() -> None:
     part = {"class_path": f"{__name__}.RotationHead"}
     heads = {"rotation": part, "heatmap": {"class_path": "HeatmapHead"}, "box": {"class_path": "LTRBHead"}}
     backbone = {"class_path": "MobileNetV3", "init_args": {"size": "small"}}
-    built = build_centernet({"model": {"num_classes": 2, "backbone": backbone, "neck": {"class_path": "FPN"}, "heads": heads}})
+    built = build_centernet(
+        {"model": {"num_classes": 2, "backbone": backbone, "neck": {"class_path": "FPN"}, "heads": heads}}
+    )
     image = np.random.default_rng(0).integers(0, 255, (70, 100, 3), dtype=np.uint8)
-    from centernet import Detector
-
     found = Detector(built.network, score_threshold=0.0, num_detections=5)(image)
     corners = found.data["corners"]
     assert corners.shape == (5, 4, 2)

@@ -103,6 +103,7 @@ def test_decode_is_the_original_s(upstream: Path, case: str) -> None:
     center = oracle["pose.input.hm_logits"]
     box = torch.cat([oracle["pose.input.wh"], oracle["input.reg"]], dim=1)
     if case == "flip":  # the second entry stands for the mirror image's maps
+
         def both(part: Any, maps: Any) -> Any:
             first, second = ({k: v[i : i + 1] for k, v in maps.items()} for i in (0, 1))
             return part.with_mirror(first, {k: v.flip(-1) for k, v in second.items()})
@@ -160,7 +161,9 @@ def test_learning_ends_where_the_truth_is() -> None:
         sum(head.loss(maps, targets).values()).backward()  # type: ignore[union-attr]
         optimizer.step()
     x, y = targets.center_cells.unbind(1)
-    peaks = Peaks(torch.ones(1, 2), torch.zeros(1, 2).long(), targets.center_index[None], x[None].float(), y[None].float())
+    peaks = Peaks(
+        torch.ones(1, 2), torch.zeros(1, 2).long(), targets.center_index[None], x[None].float(), y[None].float()
+    )
     for search in ("gaussian", "movenet", "original", "tensorflow"):
         other = KeypointHead(1, 4, 1, skeleton=TINY, search=search)  # type: ignore[arg-type]
         found = other.decode({k: v.detach() for k, v in maps.items()}, peaks._replace(boxes=boxes[None]))
