@@ -18,8 +18,6 @@ REACH = 0.3
 """Share of a box's larger side within which a peak counts as near."""
 BLOCK = 4
 """Side of the blocks of cells by whose maxima the best cell is sought."""
-BLOCKS = 8
-"""The blocks of which every cell is looked at."""
 
 
 def nearest_peaks(
@@ -64,6 +62,7 @@ def best_cells(
     boxes: Tensor,
     spread: Tensor,
     *,
+    blocks: int = 4,
     as_movenet: bool = False,
 ) -> Tensor:
     """Find the cell in the box where the heatmap times exp(−distance² / spread) from a place is highest.
@@ -78,6 +77,7 @@ def best_cells(
         places: B×N×K×2, x and y in cells.
         boxes: B×N×4 in cells; a cell lies in them by its whole numbers, not on the right and lower side.
         spread: B×N, in cells².
+        blocks: of which every cell is looked at. With 4 a weak keypoint may get the second best cell.
         as_movenet: a keypoint's score is the highest that its cell has for any of the objects, and where the box has no
             cell, it is the first one of the map.
 
@@ -90,7 +90,7 @@ def best_cells(
     columns, rows = (torch.arange(pooled.shape[axis], device=heatmap.device) * BLOCK for axis in (3, 2))
     bound = pooled.unsqueeze(2) * near.row_bound(rows).unsqueeze(4) * near.column_bound(columns).unsqueeze(3)
     bound = bound.flatten(3)  # B×K×N×blocks
-    block = F.pad(bound, (0, BLOCKS)).topk(BLOCKS, dim=3).indices.clamp(max=bound.shape[3] - 1)
+    block = F.pad(bound, (0, blocks)).topk(blocks, dim=3).indices.clamp(max=bound.shape[3] - 1)
     row = block // pooled.shape[3]
     steps = torch.arange(BLOCK, device=heatmap.device)
     y = (row.unsqueeze(-1) * BLOCK + steps).clamp(max=height - 1)  # B×K×N×blocks×rows

@@ -194,5 +194,5 @@ class KeypointHead(Head):
             return nearest_peaks(heatmap, offset, places, boxes, num_candidates=100)
         if self.search == "movenet":
             spread = (0.30005 * limit.amin(0)).expand(boxes.shape[:2])  # their .3 as a float16
-            return best_cells(heatmap, offset, places, boxes, spread, as_movenet=True)
+            return best_cells(heatmap, offset, places, boxes, spread, blocks=8, as_movenet=True)
         return best_cells(heatmap, offset, places, boxes, 2 * (0.15 * (second - first).amax(-1)).square())
