@@ -60,14 +60,14 @@ class Column:
                 raise ValueError(f"column {self.name}: {expected}, got {self.dtype} {self.shape}")
         if self.skeleton is not None:
             object.__setattr__(self, "skeleton", named(self.skeleton))
-            expected = (len(self.skeleton), 3)
-            if self.kind != "points" or self.shape != expected:
+            count = len(self.skeleton)
+            if self.kind != "points" or self.shape != (count, 3):
                 raise ValueError(
-                    f"column {self.name}: a skeleton of {expected[0]} keypoints is for points of the shape {expected}, "
+                    f"column {self.name}: a skeleton of {count} keypoints is for points of the shape {(count, 3)}, "
                     f"got {self.kind} {self.shape}"
                 )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON and YAML take it; `Column(**values)` is its inverse."""
-        values = {"name": self.name, "kind": self.kind, "shape": list(self.shape), "dtype": self.dtype}
+        values: dict[str, Any] = {"name": self.name, "kind": self.kind, "shape": list(self.shape), "dtype": self.dtype}
         return values if self.skeleton is None else values | {"skeleton": self.skeleton.to_dict()}

@@ -354,7 +354,8 @@ def _trial_data(field: Column, boxes: Tensor) -> Tensor:
 
     values = torch.rand(*boxes.shape[:2], *field.shape)
     if field.kind == "points":
-        first, second = (corner.unflatten(2, (*[1] * (len(field.shape) - 1), 2)) for corner in boxes.split(2, dim=2))
+        corners: Any = boxes[..., :2], boxes[..., 2:]
+        first, second = (corner.unflatten(2, (*[1] * (len(field.shape) - 1), 2)) for corner in corners)
         values[..., :2] = first + values[..., :2] * (second - first)
         values[..., 2:] = torch.arange(values.shape[-2]).remainder(2).mul(2.0).unsqueeze(1)
     return values

@@ -276,7 +276,7 @@ def _with_heads(
             tower = [f"{_HEADS}.{name}.{stack}.layer_with_weights-{i}" for i in range(2)]
             if name in pairs:
                 for kind in ("weight", "bias"):
-                    turned = tensors.left[f"{tower[1]}.{kind}"].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+                    turned = tensors.left[f"{tower[1]}.{kind}"].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)  # type: ignore[no-untyped-call]
                     tensors.left[f"{tower[1]}.{kind}"] = turned
             before = "heads" if stack == stacks - 1 else f"intermediate.{stack}"
             separable = f"{tower[0]}.0.weight" in tensors

@@ -24,7 +24,7 @@ class LabelStudioWriter:
 
     Boxes are regions of `RectangleLabels` named ``label``; keypoints of a skeleton are regions of `KeyPointLabels`
     named ``keypoints``, whose parent is the box; those of a score below .1 are left out. The image is
-    ``/data/local-files/?d=NAME``, as local storage serves it. Rows go to a file beside `path`, and become it at the end.
+    ``/data/local-files/?d=NAME``, as local storage serves it. Rows go to a file beside `path` and become it at the end.
 
     Args:
         path: of the JSON file; its folder is made if missing.

@@ -124,7 +124,7 @@ class KeypointHead(Head):
 
     def _regression_loss(self, output: Tensor, targets: Targets, places: Tensor, labelled: Tensor) -> Tensor:
         """L1 at the centres' cells, the mean over coordinates of labelled keypoints."""
-        raw = output.permute(0, 2, 3, 1).flatten(0, 2)[targets.center_index].unflatten(1, (self.count, 2))
+        raw = output.permute(0, 2, 3, 1).flatten(0, 2)[targets.center_index].unflatten(1, (self.count, 2))  # type: ignore[no-untyped-call]
         return l1_loss(raw[labelled], (places - targets.center_cells.unsqueeze(1))[labelled])
 
     def _heatmap_loss(
@@ -149,7 +149,7 @@ class KeypointHead(Head):
         index = (targets.object_images[objects[rows]] * height + here[:, 1]) * width + here[:, 0]
         raw = output.permute(0, 2, 3, 1).flatten(0, 2)[index]
         if raw.shape[1] > 2:
-            raw = raw.unflatten(1, (self.count, 2))[torch.arange(len(raw), device=raw.device), parts[rows]]
+            raw = raw.unflatten(1, (self.count, 2))[torch.arange(len(raw), device=raw.device), parts[rows]]  # type: ignore[no-untyped-call]
         return l1_loss(raw, places[rows] - here)
 
     # ------------------------------------------------------------------------------------------------ decoding
@@ -157,7 +157,7 @@ class KeypointHead(Head):
     def with_mirror(self, output: dict[str, Tensor], mirrored: dict[str, Tensor]) -> dict[str, Tensor]:
         order = list(self.skeleton.flip_order)
         sign = output["regression"].new_tensor([-1.0, 1.0]).view(2, 1, 1)
-        turned = (mirrored["regression"].unflatten(1, (self.count, 2))[:, order] * sign).flatten(1, 2)
+        turned = (mirrored["regression"].unflatten(1, (self.count, 2))[:, order] * sign).flatten(1, 2)  # type: ignore[no-untyped-call]
         both = output | {"regression": (output["regression"] + turned) / 2}
         if self.heatmap is not None:
             probabilities = output["heatmap"].float().sigmoid() + mirrored["heatmap"].float().sigmoid()[:, order]
@@ -166,7 +166,7 @@ class KeypointHead(Head):
 
     def decode(self, output: dict[str, Tensor], peaks: Peaks) -> dict[str, Tensor]:
         raw = gather_at(output["regression"], peaks.cells).float()
-        places = raw.unflatten(2, (self.count, 2)) + torch.stack([peaks.x, peaks.y], dim=-1).unsqueeze(2)  # B×N×K×2
+        places = raw.unflatten(2, (self.count, 2)) + torch.stack([peaks.x, peaks.y], dim=-1).unsqueeze(2)  # B×N×K×2  # type: ignore[no-untyped-call]
         if self.heatmap is None:
             scores = peaks.scores.unsqueeze(2).expand(-1, -1, self.count)
             return {"keypoints": torch.cat([places * self.stride, scores.unsqueeze(3)], dim=-1)}
