@@ -12,6 +12,7 @@ import numpy as np
 from .boxes import clip
 from .column import Column
 from .data import Annotation, Augment, DetectionDataset, Problem, Resize, Sample, Transform
+from .data.fields import check_data, has_visibility
 from .images import ImageError, Preprocessing
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     """Check that a data set keeps the contract that training and evaluation rely on.
 
     Lengths, types and shapes; boxes with area and inside their images (of an amodal data set: reaching into them);
-    labels within `class_names`; identities below `num_identities`, each once in an image; different image ids;
+    labels within `class_names`; identities below `num_identities`, each once in an image; different image ids; an array
+    in `data` for each of the data set's fields, with keypoints of visibility 0, 1 or 2, at 0 0 where it is 0;
     sequences of its samples; annotations that are read-only and unchanged after reading and transforming; the same
     samples again, also after the journey to a worker; augmentation that depends on its random generator alone. An
     image that cannot be read must be named in `problems` once that was tried.
@@ -65,7 +67,7 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     image_ids: dict[int, int] = {}
     for index in range(count):
         annotation = dataset.annotation(index)
-        check_annotation(annotation, len(names), f"annotation({index})", amodal=dataset.amodal)
+        check_annotation(annotation, len(names), f"annotation({index})", amodal=dataset.amodal, fields=dataset.fields)
         where = f"annotation({index}) ({annotation.path})"
         known, most = annotation.ids[annotation.ids != -1], dataset.num_identities
         wrong_ids = known[(known < 0) | (known >= most)][:1]
@@ -87,7 +89,9 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
         _check_sample(dataset, clone, index)
 
 
-def check_annotation(annotation: Annotation, num_classes: int, where: str, *, amodal: bool = False) -> None:
+def check_annotation(
+    annotation: Annotation, num_classes: int, where: str, *, amodal: bool = False, fields: Sequence[Column] = ()
+) -> None:
     """Check one annotation.
 
     Args:
@@ -95,6 +99,7 @@ def check_annotation(annotation: Annotation, num_classes: int, where: str, *, am
         num_classes: labels are below it.
         where: begins the messages of AssertionErrors, which say what is wrong.
         amodal: boxes may reach over the edges of the image.
+        fields: of the data set.
     """
     where = f"{where} ({annotation.path})"
     height, width = annotation.height, annotation.width
@@ -102,6 +107,9 @@ def check_annotation(annotation: Annotation, num_classes: int, where: str, *, am
     _check_arrays(annotation, where, _ARRAYS | {"areas": (np.float32, ())})
     _check_values(annotation, (height, width), num_classes, where, amodal)
     assert (annotation.areas > 0).all(), f"{where}: an area is not above 0"
+    _check_data(annotation, fields, where)
+    for name, array in annotation.data.items():
+        assert not array.flags.writeable, f"{where}: data[{name!r}] can be written to"
     for name in (*_ARRAYS, "areas"):
         assert not getattr(annotation, name).flags.writeable, f"{where}: {name} can be written to"
 
@@ -121,7 +129,11 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     _check_arrays(sample, where, _ARRAYS)
     truth = sample.annotation
     assert shape[:2] == (truth.height, truth.width), f"{where}: the image is {shape}, not what its annotation says"
-    check_annotation(truth, classes, where, amodal=dataset.amodal)
+    check_annotation(truth, classes, where, amodal=dataset.amodal, fields=dataset.fields)
+    assert sample.fields == dataset.fields, f"{where}: its fields are {sample.fields}, the data set's {dataset.fields}"
+    for name in sample.data:
+        same = np.array_equal(sample.data[name], truth.data[name])
+        assert same, f"{where}: its {name} are not those of its annotation"
     for name in _ARRAYS:
         same = np.array_equal(getattr(sample, name), getattr(truth, name))
         assert same, f"{where}: its {name} are not those of its annotation"
@@ -135,6 +147,8 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     sample.boxes[:] = -1  # whoever changes a sample changes nothing else
     sample.labels[:] = -1
     sample.ignore[:] = ~sample.ignore
+    for array in sample.data.values():
+        array[:] = 1
     assert _copy(dataset.annotation(index)) == before, f"{where}: changing the sample changed its annotation"
     assert _same(dataset[index], clone[index]), f"{where}: changing the sample changed the next one"
 
@@ -162,6 +176,8 @@ def check_transform(
     assert result.image.dtype == np.uint8, f"{where}: the image is {result.image.dtype}, expected uint8"
     _check_arrays(result, where, _ARRAYS)
     _check_values(result, expected[:2], num_classes, where, amodal)
+    assert result.fields == sample.fields, f"{where}: it changed the fields"
+    _check_data(result, sample.fields, where)
     assert set(result.ids.tolist()) <= {-1, *sample.ids.tolist()}, f"{where}: it made up identities"
     again = transform(sample, np.random.default_rng(1), preprocessing)
     assert _same(result, again), f"{where}: the same random generator gave another result"
@@ -174,6 +190,16 @@ def _check_arrays(holder: Annotation | Sample, where: str, arrays: dict[str, tup
         assert array.dtype == dtype, f"{where}: {name} is {array.dtype}, expected {np.dtype(dtype)}"
         expected = (len(holder.boxes), *rest)
         assert array.shape == expected, f"{where}: {name} has the shape {array.shape}, expected {expected}"
+
+
+def _check_data(holder: Annotation | Sample, fields: Sequence[Column], where: str) -> None:
+    check_data(holder.data, fields, len(holder.boxes), where)
+    for field in fields:
+        if has_visibility(field):
+            visible = holder.data[field.name][..., 2]
+            assert np.isin(visible, (0, 1, 2)).all(), f"{where}: a visibility of {field.name} is none of 0, 1, 2"
+            places = holder.data[field.name][visible == 0, :2]
+            assert (places == 0).all(), f"{where}: {field.name} that are not labelled have a place, expected 0 0"
 
 
 def _check_values(holder: Any, size_hw: tuple[int, int], classes: int, where: str, amodal: bool) -> None:
@@ -191,7 +217,12 @@ def _copy(holder: Annotation | Sample) -> list[Any]:
     """Return the values of an annotation or sample, to compare with later."""
     names = [field.name for field in fields(Annotation)] if isinstance(holder, Annotation) else [*_ARRAYS, "image"]
     values = [getattr(holder, name) for name in names]
-    return [(value.dtype, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value for value in values]
+    values += [part for name, array in holder.data.items() for part in (name, array)]
+    return [
+        (value.dtype, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+        for value in values
+        if value is not holder.data
+    ]
 
 
 def _same(a: Sample, b: Sample) -> bool:
@@ -365,6 +396,7 @@ class _Trial:
     """Answers what a head asks of the training data."""
 
     num_identities = 5
+    fields: tuple[Column, ...] = ()
 
     def __init__(self, fields: tuple[Column, ...]) -> None:
         self.fields = fields

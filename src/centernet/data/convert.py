@@ -27,6 +27,7 @@ from ..whole import is_empty, whole_folder
 from . import COCO
 from .columns import Columns
 from .dataset import DetectionDataset
+from .fields import scaled
 from .sample import Floats, Ints
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class _Job:
         across = (sizes / columns.sizes)[columns.samples()][:, ::-1]
         boxes, areas = columns.boxes * np.tile(across, 2), columns.areas * across.prod(axis=1)
         smaller = replace(columns, sizes=sizes, boxes=boxes.astype(np.float32), areas=areas.astype(np.float32))
+        smaller = replace(smaller, data=scaled(columns.data, dataset.fields, across))
         return DetectionDataset(dataset.class_names, smaller, reader=dataset.reader, **dataset.settings())
 
     def as_held(self, columns: Columns) -> Columns:

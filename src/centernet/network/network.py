@@ -383,10 +383,16 @@ class Network(nn.Module):
         targets = []
         for level, stride in enumerate(self.strides):
             height, width = on_level(encoded[self.finder], level).shape[-2:]
-            boxes = batch.boxes + (0.5 - self.neck.point) * stride
+            shift = (0.5 - self.neck.point) * stride
+            boxes, data = batch.boxes + shift, dict(batch.data)
+            for field in batch.fields if shift else ():
+                if field.kind in ("points", "boxes"):
+                    axes = torch.zeros(field.shape[-1], device=boxes.device)
+                    axes[: 4 if field.kind == "boxes" else 2] = shift
+                    data[field.name] = data[field.name] + axes
             targets.append(
                 Targets(
-                    boxes if self.neck.point != 0.5 else batch.boxes,
+                    boxes if shift else batch.boxes,
                     batch.labels,
                     batch.ignore,
                     batch.counts,
@@ -394,6 +400,7 @@ class Network(nn.Module):
                     grid=(height, width),
                     stride=stride,
                     num_classes=self.num_classes,
+                    data=data,
                 )
             )
         return targets

@@ -85,8 +85,7 @@ class Synthetic(DetectionDataset):
 
     def __getitem__(self, index: int) -> Sample:
         image, annotation = self._drawn(index)
-        arrays = {name: getattr(annotation, name).copy() for name in ("boxes", "labels", "ids", "ignore")}
-        return Sample(image, **arrays, annotation=annotation)
+        return self._sample(image, annotation)
 
     def _drawn(self, index: int) -> tuple[Pixels, Annotation]:
         self._check(index)
