@@ -31,6 +31,7 @@ from .formats.kitti import KITTI as KITTI, KITTITracking as KITTITracking
 from .formats.label_studio import LabelStudio as LabelStudio
 from .formats.labelme import LabelMe as LabelMe
 from .formats.mot import MOT as MOT
+from .formats.mpii import MPII as MPII
 from .formats.open_images import OpenImages as OpenImages
 from .formats.synthetic import Synthetic as Synthetic, SyntheticSequences as SyntheticSequences
 from .formats.voc import VOC as VOC, SafetyHelmet as SafetyHelmet

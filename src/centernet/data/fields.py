@@ -8,6 +8,7 @@ y are 0 too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -110,7 +111,7 @@ def agreed(named: Sequence[tuple[str, Sequence[Column]]]) -> tuple[Column, ...]:
     for where, fields in named:
         for field in fields:
             first, other = known.setdefault(field.name, (where, field))
-            if other != field:
+            if not _alike(field, other):
                 raise DataError(
                     f"{where} and {first} both have {field.name}, but not alike: {_described(field)} and "
                     f"{_described(other)}. Bring them to one, or leave them out where a reader has an option for it "
@@ -121,6 +122,14 @@ def agreed(named: Sequence[tuple[str, Sequence[Column]]]) -> tuple[Column, ...]:
             if name not in {own.name for own in fields} and not has_visibility(field):
                 raise DataError(f"{first} has {name} for its boxes, {where} has not, and there is no value for unknown")
     return tuple(field for _, field in known.values())
+
+
+def _alike(field: Column, other: Column) -> bool:
+    """Return True for fields that mean the same, whatever limbs are drawn between keypoints."""
+    names, others = (
+        column.skeleton and (column.skeleton.names, column.skeleton.flip_order) for column in (field, other)
+    )
+    return replace(field, skeleton=None) == replace(other, skeleton=None) and names == others
 
 
 def filled(data: Data, fields: Sequence[Column], count: int) -> dict[str, NDArray[Any]]:
