@@ -298,7 +298,7 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
         assert raw.ndim == 4 and raw.shape[0] == 2 and tuple(raw.shape[2:]) == grid, f"map {tuple(raw.shape)}"
 
     boxes = [[[4.0, 4, 40, 36], [30, 10, 78, 44], [70.2, 40.1, 71, 41]], [[0, 0, 80, 48.0]] + [[0.0] * 4] * 2]
-    full = {
+    full: dict[str, Any] = {
         "boxes": torch.tensor(boxes),
         "labels": torch.tensor([[0, num_classes - 1, 0], [0, -1, -1]]),
         "ids": torch.tensor([[0, 4, 2], [0, -1, -1]]),

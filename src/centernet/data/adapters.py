@@ -100,7 +100,12 @@ class TorchvisionV2(Transform):
 def _points_of(sample: Sample) -> Any:
     """Return three points around the middle of the image, by which a mirror is known, and all points of the fields."""
     (height, width), points = sample.size_hw, list[Any]()
-    placed(sample.data, sample.fields, lambda xy: points.append(xy.reshape(-1, 2)) or xy, (1, 1), mirrored=False)
+
+    def note(xy: Any) -> Any:
+        points.append(xy.reshape(-1, 2))
+        return xy
+
+    placed(sample.data, sample.fields, note, (1, 1), mirrored=False)
     middle = np.array([[0.5, 0.5], [0.51, 0.5], [0.5, 0.51]]) * [width, height]
     return np.concatenate([middle, *points]).astype(np.float32)
 

@@ -169,7 +169,7 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def fields(self) -> tuple[Column, ...]:
-        """What the training data know of each box beside label and identity, such as its keypoints."""
+        """Columns of what the training data know of each box beside label and identity, such as its keypoints."""
         return self.datasets["train"].fields if "train" in self.datasets else ()
 
     def check_objects(self) -> None:

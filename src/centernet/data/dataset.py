@@ -213,8 +213,8 @@ class DetectionDataset:
 
     def settings(self) -> dict[str, Any]:
         """Return what a data set of the same samples takes over: arguments of the constructor."""
-        names = ("problems", "strict", "category_ids", "num_identities", "amodal", "sequences", "sources", "benchmark")
-        names = (*names, "fields")
+        shared = "problems", "strict", "category_ids", "num_identities", "amodal"
+        names = (*shared, "sequences", "sources", "benchmark", "fields")
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -1,4 +1,4 @@
-"""What looks wrong with the keypoints of a data set: places outside, left and right exchanged, nothing labelled."""
+"""Findings about the keypoints of a data set: places outside, left and right exchanged, nothing labelled."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class TrainingData(Protocol):
 
     @property
     def fields(self) -> tuple[Column, ...]:
-        """What the data know of each box beside label and identity, such as its keypoints."""
+        """Columns of what the data know of each box beside label and identity, such as its keypoints."""
 
     def check_identities(self, known: int) -> None:
         """Raise a DataError that names the file of an identity that is not below `known`."""
