@@ -80,6 +80,13 @@ class Head(nn.Module):
                     f"have {found.shape}: make the model for these data"
                 )
 
+    def known_rows(self, other: Head) -> dict[str, list[int]]:
+        """Return how to begin from a head of this class that knows other things, such as other keypoints.
+
+        By the name of a tensor, for each of its rows the row of the other's, -1 where it begins anew. Tensors that are
+        not named are taken over as they are, where their shapes fit."""
+        return {}
+
     def forward(self, features: Tensor) -> Any:
         """Compute the raw map N×C×H×W (logits, no sigmoid) of features N×in_channels×H×W, or several as a dict."""
         return self.layers(features)

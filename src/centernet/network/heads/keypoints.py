@@ -102,6 +102,22 @@ class KeypointHead(Head):
         self.offset_radius, self.logit_clamp = offset_radius, logit_clamp
         self.weights = {"regression": regression_weight, "heatmap": heatmap_weight, "offset": offset_weight}
 
+    def known_rows(self, other: Head) -> dict[str, list[int]]:
+        assert isinstance(other, KeypointHead)
+        if other.skeleton.names == self.skeleton.names:
+            return {}
+        places = {name: place for place, name in enumerate(other.skeleton.names)}
+        ours = [places.get(name, -1) for name in self.skeleton.names]
+        pairs = [place if place < 0 else 2 * place + axis for place in ours for axis in (0, 1)]
+        rows = {"regression": pairs, "heatmap": ours, "offset": pairs}
+        last = {name: len(getattr(self, name)) - 1 for name in self.maps}
+        return {
+            f"{name}.{place}.{part}": rows[name]
+            for name, place in last.items()
+            if getattr(self, name)[-1].out_channels == len(rows[name])  # not of an offset that all share
+            for part in ("weight", "bias")
+        }
+
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Compute the maps of features N×in_channels×H×W: name → N×C×H×W."""
         return {name: getattr(self, name)(features) for name in self.maps}
