@@ -403,7 +403,9 @@ def _edges(svg: str, joints: Sequence[str]) -> list[tuple[str, str]]:
     for tag, attributes in tags:
         if tag == "circle" and "label-name" in attributes:
             names[attributes.get("node-id", attributes.get("element-id", ""))] = attributes["label-name"]
-    lines = ((attributes.get("node-from"), attributes.get("node-to")) for tag, attributes in tags if tag == "line")
+    lines = (
+        (attributes.get("node-from", ""), attributes.get("node-to", "")) for tag, attributes in tags if tag == "line"
+    )
     pairs = [(names[a], names[b]) for a, b in lines if a in names and b in names]
     return [(a, b) for a, b in pairs if a in joints and b in joints]
 

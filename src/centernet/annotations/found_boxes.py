@@ -249,7 +249,7 @@ def _keypoints(values: Any, where: str) -> list[float]:
     numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     if not numbers or not values or len(values) % 3 or not all(map(math.isfinite, values)):
         raise DataError(f"{where}: expected x, y and score of each keypoint as one list, got {values!r:.100}")
-    return values
+    return list(map(float, values))
 
 
 def _around(keypoints: Sequence[float]) -> list[float]:

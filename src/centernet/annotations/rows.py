@@ -39,7 +39,8 @@ class BoxRows:
         if rows.dtype == np.bool_ and rows.all():
             return self
         data = {name: array[rows] for name, array in self.data.items()}
-        return BoxRows(*(getattr(self, name)[rows] for name in _ARRAYS), data=data)
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return BoxRows(**arrays, data=data)
 
     @classmethod
     def of_tracks(cls, table: TextTable, boxes: Any, labels: Any, ignore: Any, difficulty: Any = None) -> BoxRows:
@@ -60,7 +61,8 @@ class BoxRows:
             )
             for name, none in empty.items()
         }
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS), data=data)
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+        return cls(**arrays, data=data)
 
 
 _ARRAYS = tuple(field.name for field in fields(BoxRows) if field.name != "data")

@@ -106,12 +106,10 @@ class LabelRows:
             if _has_visibilities(values):
                 self._pose_like[len(values)] = self._pose_like.get(len(values), 0) + 1
                 self._has_two |= 2 in values[6::3]
-        pose = None
-        if posed and self.keypoints is not None:
-            pose = _pose(values[4:], self.keypoints[1], size_hw)
-            if isinstance(pose, str):
-                self.report(path, "bad-keypoints", f"line {place}: {pose}; they count as not labelled")
-                pose = [0.0] * (3 * self.keypoints[0])
+        pose = _pose(values[4:], self.keypoints[1], size_hw) if posed and self.keypoints is not None else None
+        if isinstance(pose, str):
+            self.report(path, "bad-keypoints", f"line {place}: {pose}; they count as not labelled")
+            pose = None
         self._rows.add(image, place, box, label, keypoints=pose)
         return None
 

@@ -147,8 +147,8 @@ def draw_scenery(scenery: Scenery) -> DrawnAnimals:
     areas = np.bincount(owner.ravel(), minlength=count + 1)[1:]
     boxes = np.reshape([cv2.boundingRect((owner == n).view(np.uint8)) for n in range(1, count + 1)], (-1, 4))
     boxes[:, 2:] += boxes[:, :2]
-    joints = np.array([animal.joints for animal in scenery.animals]).reshape(count, -1, 2)
-    inside = ((joints >= 0) & (joints < [width, height])).all(axis=-1)
+    joints = np.array([animal.joints for animal in scenery.animals]).reshape(count, len(ANIMAL), 2)
+    inside = np.asarray(((joints >= 0) & (joints < [width, height])).all(axis=-1))
     x, y = joints.astype(np.int64).clip(0, [width - 1, height - 1]).transpose(2, 0, 1)
     numbers, places = np.arange(1, count + 1)[:, None], np.arange(1, joints.shape[1] + 1)
     seen = (owner[y, x] == numbers) & (piece[y, x] == places)

@@ -123,7 +123,9 @@ def _figure_of(report: DatasetReport, name: str, index: int, with_split: bool = 
     shown = truth.boxes, truth.labels, truth.ignore, dataset.class_names, caption
     with suppress(ImageError):
         field = keypoint_field(dataset.fields)
-        pose = {} if field is None else {"keypoints": truth.data[field.name], "skeleton": field.skeleton}
+        pose: dict[str, Any] = {}
+        if field is not None:
+            pose = {"keypoints": truth.data[field.name], "skeleton": field.skeleton}
         return figure(dataset.image(index).read()[0], *shown, **pose)
     return None
 

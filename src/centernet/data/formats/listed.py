@@ -69,8 +69,8 @@ class Listed(DetectionDataset):
             used = index_of[start:stop][index_of[start:stop] >= 0]
             videos += [VideoSequence(name, int(used[0]), int(used[-1]) + 1, rate)] if len(used) else []
         fields = [] if listed.skeleton is None else [keypoint_column(listed.skeleton)]
-        options = {"sequences": videos, "benchmark": benchmark, "fields": fields}
-        super().__init__(names, columns, source=source, **options, **found.findings())
+        options = found.findings() | {"sequences": videos, "benchmark": benchmark, "fields": fields}
+        super().__init__(names, columns, source=source, **options)
 
 
 def choose_files(

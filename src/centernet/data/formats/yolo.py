@@ -87,8 +87,7 @@ class YOLO(DetectionDataset):
         columns = reader.finish(asked)
         self.without_labels = reader.label_files.count(None)
         fields = [] if file.skeleton is None or not keypoints else [keypoint_column(file.skeleton)]
-        data = filled(columns.data, fields, len(columns.labels))
-        columns = replace(columns, data=data)
+        columns = replace(columns, data=filled(columns.data, fields, len(columns.labels)))
         super().__init__(asked, columns, source=f"{path}, {split}", fields=fields, **reader.images.findings())
 
 
