@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
     *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "configuration"),
-    *("packaged", "trust", "calibration", "lineage", "column", "fonts", "drawing", "detections", "images"),
+    *("packaged", "trust", "calibration", "lineage", "skeleton", "column", "fonts", "drawing", "detections", "images"),
     *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "foreign", "training"),
     *("models", "serving", "cli"),
 )
@@ -29,6 +29,7 @@ WITHOUT_TORCH = (
     *(
         "calibration",
         "lineage",
+        "skeleton",
         "column",
         "fonts",
         "drawing",

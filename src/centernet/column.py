@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from centernet.skeleton import Skeleton, named
 
 ColumnKind = Literal["value", "vector", "points", "boxes"]
 Dtype = Literal["float32", "int64", "bool"]
@@ -26,15 +28,18 @@ class Column:
             axis is x1 y1 x2 y2).
         shape: of one object's entry; () for a single number.
         dtype: of the arrays.
+        skeleton: of points of the shape (K, 3), x y and a score or visibility, what its K keypoints are; a dict as
+            `Skeleton.to_dict` gives will do.
 
     Raises:
-        ValueError: a name that is taken, or a shape or type that the kind cannot have.
+        ValueError: a name that is taken, or a shape, type or skeleton that the kind cannot have.
     """
 
     name: str
     kind: ColumnKind
     shape: tuple[int, ...] = ()
     dtype: Dtype = "float32"
+    skeleton: Skeleton | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
@@ -53,3 +58,16 @@ class Column:
             if self.kind == kind and not (right and self.dtype == "float32"):
                 expected = f"expected float32 and a last axis of {axis} for the kind {kind}"
                 raise ValueError(f"column {self.name}: {expected}, got {self.dtype} {self.shape}")
+        if self.skeleton is not None:
+            object.__setattr__(self, "skeleton", named(self.skeleton))
+            count = len(self.skeleton)
+            if self.kind != "points" or self.shape != (count, 3):
+                raise ValueError(
+                    f"column {self.name}: a skeleton of {count} keypoints is for points of the shape {(count, 3)}, "
+                    f"got {self.kind} {self.shape}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON and YAML take it; `Column(**values)` is its inverse."""
+        values: dict[str, Any] = {"name": self.name, "kind": self.kind, "shape": list(self.shape), "dtype": self.dtype}
+        return values if self.skeleton is None else values | {"skeleton": self.skeleton.to_dict()}

@@ -198,6 +198,12 @@ class Detections:
         return self.data.get("embeddings")
 
     @property
+    def keypoints(self) -> NDArray[np.float32] | None:
+        """The column of this name, N×K×3 float32: x and y in original pixels, and the score of each keypoint; None
+        where there is none. `columns` has their skeleton."""
+        return self.data.get("keypoints")
+
+    @property
     def names(self) -> list[str]:
         """The class name of each object; the label as text where there are no names."""
         return [self.class_names[label] if self.class_names else str(label) for label in self.labels.tolist()]

@@ -35,6 +35,10 @@ HARM = 0.25, 1.2
 """Shares of objects and other labels that a label may hide together: it says less beyond the first, and is left out
 beyond the second.
 """
+SIDES: dict[int, Colour] = {-1: (255, 159, 28), 1: (64, 156, 255)}
+"""Colours of joints and limbs of the first and the second side of a skeleton: of a person, left and right."""
+JOINT = 0.1
+"""The score below which a keypoint is a guess that is not drawn."""
 Label: TypeAlias = Literal["name", "score", "id", "none"]
 LABELS: tuple[Label, ...] = ("id", "name", "score")
 
@@ -66,7 +70,9 @@ def draw(
     Better objects are drawn over worse ones. The colour is the class's, or the identity's where there are track ids.
     In a crowd, labels that would hide others or their objects say less: without scores, the identity or the name alone,
     or nothing.
-    Of further columns, boxes are drawn as thin frames, points as dots, and single values stand behind the score.
+    Of further columns, boxes are drawn as thin frames, points as dots, and single values stand behind the score. Points
+    with a skeleton are joined by its limbs, orange on the left side and blue on the right one; keypoints below a score
+    of .1 are left out.
 
     Args:
         image: uint8 H×W×3 RGB, not changed; another type or shape is a ValueError.
@@ -100,6 +106,8 @@ def draw(
     objects = sorted(detections, key=lambda one: one.score)
     colours = [class_colour(one.label if one.track_id is None else one.track_id) for one in objects]
     named = {kind: [c.name for c in detections.columns if c.kind == kind] for kind in ("boxes", "points")}
+    skeletons = {c.name: c.skeleton for c in detections.columns if getattr(c, "skeleton", None) is not None}
+    named["points"] = [name for name in named["points"] if name not in skeletons]
     values = [column.name for column in detections.columns if column.kind == "value" and not column.shape]
     for one, colour in zip(objects, colours, strict=True):
         for box in (box for name in named["boxes"] for box in one.data[name].reshape(-1, 4) if np.isfinite(box).all()):
@@ -109,6 +117,8 @@ def draw(
             if 0 <= x <= width and 0 <= y <= height:
                 for radius, ink in ((round(1.5 * line), DARK), (round(1.5 * line) - halo, colour)):
                     cv2.circle(canvas, (int(x), int(y)), radius, ink, -1)
+        for name, skeleton in skeletons.items():
+            _pose(canvas, one.data[name], skeleton, colour, line)
 
     shown = set() if "none" in labels else {*labels} - ({"score"} if not with_scores else set())
     wanted = [(one.bbox, _texts(one, shown, values), colour) for one, colour in zip(objects, colours, strict=True)]
@@ -258,6 +268,25 @@ def _outline(canvas: NDArray[np.uint8], box: NDArray[np.float32], colour: Colour
             ((max(x2 - more, x1), y1), (x2, y2)),
         ):
             cv2.rectangle(canvas, corner, other, ink, -1)
+
+
+def _pose(canvas: NDArray[np.uint8], points: NDArray[np.float32], skeleton: Any, colour: Colour, line: int) -> None:
+    """Draw the limbs and joints of an object, K×3: each with a dark halo, all halos first."""
+    height = max(1.0, float(np.ptp(points[points[:, 2] >= JOINT, 1]))) if (points[:, 2] >= JOINT).any() else 1.0
+    width = max(1, min(line, round(height / 40)))  # of far ones, limbs would hide the person
+    places = [tuple(round(float(v) * 16) for v in point) for point in points[:, :2].clip(-9999, 99999)]
+    seen = (points[:, 2] >= JOINT) & np.isfinite(points[:, :2]).all(axis=1)
+    inks = {0: colour, **SIDES}
+    limbs = [(a, b) for a, b in skeleton.edges if seen[a] and seen[b]]
+    joints = np.flatnonzero(seen).tolist()
+    for dark in (True, False):
+        for a, b in limbs:
+            sides = skeleton.sides[a] + skeleton.sides[b]
+            ink = DARK if dark else inks[max(-1, min(1, sides))]
+            cv2.line(canvas, places[a], places[b], ink, width + 2 * dark, cv2.LINE_AA, 4)
+        for joint in joints:
+            ink = DARK if dark else inks[skeleton.sides[joint]]
+            cv2.circle(canvas, places[joint], round(16 * (1.2 * width + dark)), ink, -1, cv2.LINE_AA, 4)
 
 
 def _place(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .boxes import clip
+from .column import Column
 from .data import Annotation, Augment, DetectionDataset, Problem, Resize, Sample, Transform
+from .data.fields import check_data, has_visibility
 from .images import ImageError, Preprocessing
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     """Check that a data set keeps the contract that training and evaluation rely on.
 
     Lengths, types and shapes; boxes with area and inside their images (of an amodal data set: reaching into them);
-    labels within `class_names`; identities below `num_identities`, each once in an image; different image ids;
+    labels within `class_names`; identities below `num_identities`, each once in an image; different image ids; an array
+    in `data` for each of the data set's fields, with keypoints of visibility 0, 1 or 2, at 0 0 where it is 0;
     sequences of its samples; annotations that are read-only and unchanged after reading and transforming; the same
     samples again, also after the journey to a worker; augmentation that depends on its random generator alone. An
     image that cannot be read must be named in `problems` once that was tried.
@@ -64,7 +67,7 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
     image_ids: dict[int, int] = {}
     for index in range(count):
         annotation = dataset.annotation(index)
-        check_annotation(annotation, len(names), f"annotation({index})", amodal=dataset.amodal)
+        check_annotation(annotation, len(names), f"annotation({index})", amodal=dataset.amodal, fields=dataset.fields)
         where = f"annotation({index}) ({annotation.path})"
         known, most = annotation.ids[annotation.ids != -1], dataset.num_identities
         wrong_ids = known[(known < 0) | (known >= most)][:1]
@@ -86,7 +89,9 @@ def check_dataset(dataset: DetectionDataset, *, samples: int = 20) -> None:
         _check_sample(dataset, clone, index)
 
 
-def check_annotation(annotation: Annotation, num_classes: int, where: str, *, amodal: bool = False) -> None:
+def check_annotation(
+    annotation: Annotation, num_classes: int, where: str, *, amodal: bool = False, fields: Sequence[Column] = ()
+) -> None:
     """Check one annotation.
 
     Args:
@@ -94,6 +99,7 @@ def check_annotation(annotation: Annotation, num_classes: int, where: str, *, am
         num_classes: labels are below it.
         where: begins the messages of AssertionErrors, which say what is wrong.
         amodal: boxes may reach over the edges of the image.
+        fields: of the data set.
     """
     where = f"{where} ({annotation.path})"
     height, width = annotation.height, annotation.width
@@ -101,6 +107,9 @@ def check_annotation(annotation: Annotation, num_classes: int, where: str, *, am
     _check_arrays(annotation, where, _ARRAYS | {"areas": (np.float32, ())})
     _check_values(annotation, (height, width), num_classes, where, amodal)
     assert (annotation.areas > 0).all(), f"{where}: an area is not above 0"
+    _check_data(annotation, fields, where)
+    for name, array in annotation.data.items():
+        assert not array.flags.writeable, f"{where}: data[{name!r}] can be written to"
     for name in (*_ARRAYS, "areas"):
         assert not getattr(annotation, name).flags.writeable, f"{where}: {name} can be written to"
 
@@ -120,7 +129,11 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     _check_arrays(sample, where, _ARRAYS)
     truth = sample.annotation
     assert shape[:2] == (truth.height, truth.width), f"{where}: the image is {shape}, not what its annotation says"
-    check_annotation(truth, classes, where, amodal=dataset.amodal)
+    check_annotation(truth, classes, where, amodal=dataset.amodal, fields=dataset.fields)
+    assert sample.fields == dataset.fields, f"{where}: its fields are {sample.fields}, the data set's {dataset.fields}"
+    for name in sample.data:
+        same = np.array_equal(sample.data[name], truth.data[name])
+        assert same, f"{where}: its {name} are not those of its annotation"
     for name in _ARRAYS:
         same = np.array_equal(getattr(sample, name), getattr(truth, name))
         assert same, f"{where}: its {name} are not those of its annotation"
@@ -134,6 +147,8 @@ def _check_sample(dataset: DetectionDataset, clone: DetectionDataset, index: int
     sample.boxes[:] = -1  # whoever changes a sample changes nothing else
     sample.labels[:] = -1
     sample.ignore[:] = ~sample.ignore
+    for array in sample.data.values():
+        array[:] = 1
     assert _copy(dataset.annotation(index)) == before, f"{where}: changing the sample changed its annotation"
     assert _same(dataset[index], clone[index]), f"{where}: changing the sample changed the next one"
 
@@ -161,6 +176,8 @@ def check_transform(
     assert result.image.dtype == np.uint8, f"{where}: the image is {result.image.dtype}, expected uint8"
     _check_arrays(result, where, _ARRAYS)
     _check_values(result, expected[:2], num_classes, where, amodal)
+    assert result.fields == sample.fields, f"{where}: it changed the fields"
+    _check_data(result, sample.fields, where)
     assert set(result.ids.tolist()) <= {-1, *sample.ids.tolist()}, f"{where}: it made up identities"
     again = transform(sample, np.random.default_rng(1), preprocessing)
     assert _same(result, again), f"{where}: the same random generator gave another result"
@@ -173,6 +190,16 @@ def _check_arrays(holder: Annotation | Sample, where: str, arrays: dict[str, tup
         assert array.dtype == dtype, f"{where}: {name} is {array.dtype}, expected {np.dtype(dtype)}"
         expected = (len(holder.boxes), *rest)
         assert array.shape == expected, f"{where}: {name} has the shape {array.shape}, expected {expected}"
+
+
+def _check_data(holder: Annotation | Sample, fields: Sequence[Column], where: str) -> None:
+    check_data(holder.data, fields, len(holder.boxes), where)
+    for field in fields:
+        if has_visibility(field):
+            visible = holder.data[field.name][..., 2]
+            assert np.isin(visible, (0, 1, 2)).all(), f"{where}: a visibility of {field.name} is none of 0, 1, 2"
+            places = holder.data[field.name][visible == 0, :2]
+            assert (places == 0).all(), f"{where}: {field.name} that are not labelled have a place, expected 0 0"
 
 
 def _check_values(holder: Any, size_hw: tuple[int, int], classes: int, where: str, amodal: bool) -> None:
@@ -190,7 +217,12 @@ def _copy(holder: Annotation | Sample) -> list[Any]:
     """Return the values of an annotation or sample, to compare with later."""
     names = [field.name for field in fields(Annotation)] if isinstance(holder, Annotation) else [*_ARRAYS, "image"]
     values = [getattr(holder, name) for name in names]
-    return [(value.dtype, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value for value in values]
+    values += [part for name, array in holder.data.items() for part in (name, array)]
+    return [
+        (value.dtype, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+        for value in values
+        if value is not holder.data
+    ]
 
 
 def _same(a: Sample, b: Sample) -> bool:
@@ -253,20 +285,27 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     from centernet.ops import Peaks, Targets
 
     head = build(16, 4, num_classes).train()
-    head.prepare(_FiveIdentities())
+    head.prepare(_Trial(head.fields))
     grid = (12, 20)
     features = torch.randn(2, 16, *grid)
     output = head(features)
-    assert output.ndim == 4 and output.shape[0] == 2 and tuple(output.shape[2:]) == grid, f"map {tuple(output.shape)}"
+    several = isinstance(output, dict)
+    names = tuple(output) if several else ()
+    assert names == tuple(head.maps), (
+        f"forward gives the maps {', '.join(names)}, but `maps` are {', '.join(head.maps)}"
+    )
+    for raw in output.values() if several else (output,):
+        assert raw.ndim == 4 and raw.shape[0] == 2 and tuple(raw.shape[2:]) == grid, f"map {tuple(raw.shape)}"
 
     boxes = [[[4.0, 4, 40, 36], [30, 10, 78, 44], [70.2, 40.1, 71, 41]], [[0, 0, 80, 48.0]] + [[0.0] * 4] * 2]
-    full = {
+    full: dict[str, Any] = {
         "boxes": torch.tensor(boxes),
         "labels": torch.tensor([[0, num_classes - 1, 0], [0, -1, -1]]),
         "ids": torch.tensor([[0, 4, 2], [0, -1, -1]]),
         "ignore": torch.zeros(2, 3, dtype=torch.bool),
         "counts": torch.tensor([3, 1]),
     }
+    data = {field.name: _trial_data(field, full["boxes"]) for field in head.fields}
     learns = any(parameter.requires_grad for parameter in head.parameters())
     batches = {
         "full": full,
@@ -278,8 +317,10 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
         for bf16 in (False, True):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 raw = head(features)
-                assert raw.dtype == torch.float32, f"the map is {raw.dtype}: too coarse to tell neighbours apart"
-                targets = Targets(**batch, grid=grid, stride=4, num_classes=num_classes)
+                for each in raw.values() if several else (raw,):
+                    assert each.dtype == torch.float32, f"the map is {each.dtype}: too coarse to tell neighbours apart"
+                known = {key: values[:, : batch["boxes"].shape[1]] for key, values in data.items()}
+                targets = Targets(**batch, grid=grid, stride=4, num_classes=num_classes, data=known)
                 terms = head.loss(raw, targets)
             assert terms or not learns, f"the {name} batch has no loss term"
             for key, value in terms.items():
@@ -291,7 +332,9 @@ def check_head(build: Callable[[int, int, int], Head], *, num_classes: int = 3) 
     index = torch.tensor([[0, 7, 239], [20, 41, 5]])
     scores, labels = torch.tensor([[0.9, 0.5, 0.1]] * 2), torch.zeros(2, 3, dtype=torch.int64)
     x, y = (index % grid[1]).float(), (index // grid[1]).float()
-    peaks = Peaks(scores=scores, labels=labels, cells=index, x=x, y=y)
+    center = torch.stack([x, y, x, y], dim=-1) * 4
+    around = center + torch.tensor([-12.0, -20, 16, 24])
+    peaks = Peaks(scores=scores, labels=labels, cells=index, x=x, y=y, boxes=around)
     decoded, dtypes = head.decode(output, peaks), {column.name: column.dtype for column in head.columns}
     shapes = {"bboxes": (4,), "scores": (), **{column.name: column.shape for column in head.columns}}
     missing, unknown = dtypes.keys() - decoded.keys(), decoded.keys() - shapes.keys()
@@ -336,10 +379,27 @@ def _check_export(head: Head, features: Tensor, peaks: Peaks) -> None:
             assert torch.allclose(exported[key].float(), value.float(), atol=1e-4), f"exported, {key} is another"
 
 
-class _FiveIdentities:
+def _trial_data(field: Column, boxes: Tensor) -> Tensor:
+    """Return a field of the data for boxes B×M×4: places in the boxes, every other point labelled; else noise."""
+    import torch
+
+    values = torch.rand(*boxes.shape[:2], *field.shape)
+    if field.kind == "points":
+        corners: Any = boxes[..., :2], boxes[..., 2:]
+        first, second = (corner.unflatten(2, (*[1] * (len(field.shape) - 1), 2)) for corner in corners)
+        values[..., :2] = first + values[..., :2] * (second - first)
+        values[..., 2:] = torch.arange(values.shape[-2]).remainder(2).mul(2.0).unsqueeze(1)
+    return values
+
+
+class _Trial:
     """Answers what a head asks of the training data."""
 
     num_identities = 5
+    fields: tuple[Column, ...] = ()
+
+    def __init__(self, fields: tuple[Column, ...]) -> None:
+        self.fields = fields
 
     def check_identities(self, known: int) -> None:
         assert known >= self.num_identities, f"the head knows {known} of {self.num_identities} identities"

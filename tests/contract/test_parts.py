@@ -27,6 +27,7 @@ SMALL_BACKBONES: dict[str, Any] = {
     "resnet50-1x1": lambda: backbones.ResNet("resnet50", stride_in_1x1=True),
     "resnet50-v2": lambda: backbones.ResNetV2(),
     "mobilenet_v2-taps": lambda: backbones.MobileNetV2(padding="same", last_conv=True, taps=[3, 6, 10, 18]),
+    "mobilenet_v2-wide": lambda: backbones.MobileNetV2(width=1.5, padding="same", last_conv=True, last_channels=640),
     "dla34": lambda: backbones.DLA(),
     "darknet53": lambda: backbones.DarkNet(),
     "hourglass-small": lambda: backbones.Hourglass(channels=(16, 16, 24), blocks=(1, 1, 2)),
@@ -46,11 +47,13 @@ NECKS: dict[str, Any] = {
     "simple-deconvolution3": partial(necks.SimpleNeck, upsampling="deconvolution3"),
     "tapered": necks.TaperedFPN,
     "tapered-linear": partial(necks.TaperedFPN, convolution="linear_separable"),
+    "tapered-bilinear": partial(necks.TaperedFPN, upsampling="bilinear", convolution="linear_separable"),
     "dla-up": necks.DLAUp,
     "dla-up-v0": partial(necks.DLAUp, convolution="normal", fusion="concatenation"),
     "shortcut": necks.ShortcutNeck,
     "direct": necks.Direct,
 }
+SEARCHES = ("gaussian", "movenet", "original", "tensorflow")
 HEADS: dict[str, Any] = {
     **{f"heatmap-{r}": partial(heads.HeatmapHead, radius=r) for r in ("original", "corrected", "ellipse")},
     "heatmap-quality": partial(heads.HeatmapHead, loss="quality_focal", convolution="separable", depth=2),
@@ -74,6 +77,11 @@ HEADS: dict[str, Any] = {
     "size-of-sides": partial(heads.SizeOffsetHead, size="sides"),
     "size-without-offset": partial(heads.SizeOffsetHead, offset=False, class_specific=True),
     "dense": partial(heads.DenseHead, channels=3),
+    **{f"keypoints-{search}": partial(heads.KeypointHead, search=search) for search in SEARCHES},
+    "keypoints-regressed": partial(heads.KeypointHead, heatmap=False, skeleton={"names": ["head", "tail"]}),
+    "keypoints-shared": partial(heads.KeypointHead, offset="shared", search="original", convolution="separable"),
+    "keypoints-around": partial(heads.KeypointHead, offset_radius=2, radius="ellipse"),
+    "keypoints-in-the-middle": partial(heads.KeypointHead, offset="none", logit_clamp=1e-4),
     "size-offset-smooth": partial(heads.SizeOffsetHead, loss="smooth_l1", convolution="separable"),
 }
 

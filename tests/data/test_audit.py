@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet.data import COCO, VOC, DetectionDataset, ImageFolder, Synthetic
+from centernet.column import Column
+from centernet.data import COCO, VOC, Annotation, Columns, DetectionDataset, ImageFolder, Synthetic
 from centernet.data.audit import audit
 from centernet.data.findings import KINDS, DatasetReport
+from centernet.data.report_html import report_as_html
 from centernet.data.report_text import report_as_text
 from centernet.images import Preprocessing
+from centernet.skeleton import Skeleton
 
 pytestmark = pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")
 
@@ -357,3 +360,42 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def posed(folder: Path, poses: Any, flip_pairs: tuple[tuple[int, int], ...] = ((1, 2), (3, 4))) -> DetectionDataset:
+    """An image of 100×200 for each pose, of five keypoints (a nose, two ears, two paws) of an object in its middle."""
+    annotations = []
+    for place, pose in enumerate(poses):
+        path = folder / f"{place}.png"
+        noise = np.random.default_rng(place).integers(0, 255, (10, 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((200, 100)).save(path)
+        box = np.array([[50, 25, 150, 75]], np.float32)
+        none, data = np.array([-1]), {"keypoints": np.array([pose], np.float32)}
+        flags, areas = np.array([False]), np.array([5000], np.float32)
+        annotations.append(Annotation(path, place, 100, 200, box, np.array([0]), none, flags, areas, data=data))
+    fields = [Column("keypoints", "points", (5, 3), skeleton=Skeleton(tuple("nabcd"), flip_pairs))]
+    return DetectionDataset(["cat"], Columns.of(annotations, fields), fields=fields)
+
+
+FACING = [[100, 40, 2], [120, 40, 2], [80, 40, 2], [130, 60, 2], [70, 60, 1]]
+
+
+def test_keypoints(tmp_path: Path) -> None:
+    """Each thing that looks wrong is named; dots and limbs are in the page."""
+    turned = [[200 - x, y, v] for x, y, v in FACING]
+    right = [*[FACING] * 8, *[turned] * 8]
+    assert "keypoint" not in " ".join(kinds(audit({"train": posed(tmp_path, right)})))
+    swapped = [[*pose[:3], pose[4], pose[3]] for pose in right]
+    report = audit({"train": posed(tmp_path, swapped)})
+    [finding, _] = report.by_kind("warning")["swapped-keypoints"]  # of two pairs, either may be the one
+    assert "lie the other way round than the other pairs in 16 of 16 objects" in finding.message
+    outside, far, none = ([row.copy() for row in FACING] for _ in range(3))
+    outside[1], far[0], none = [205, 40, 2], [190, 95, 1], [[0, 0, 0]] * 5
+    report = audit({"train": posed(tmp_path, [outside, far, none])})
+    texts = {f.kind: f.message for f in report.findings}
+    assert texts["keypoint-outside-image"].startswith("a of the object [50, 25, 150, 75]: outside of the image")
+    assert texts["keypoint-outside-box"].startswith("n of the object [50, 25, 150, 75]: far outside of its box")
+    assert texts["no-keypoints"].startswith("1 of 3 objects have no labelled keypoint")
+    assert "no-pairs" in kinds(audit({"train": posed(tmp_path, right, ())}))
+    page = report_as_html(report, title="cats")
+    assert page.count('<line class="joint') >= 10 and "(hidden)" in page

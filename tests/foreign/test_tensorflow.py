@@ -79,7 +79,10 @@ def test_maps_are_tensorflow_s(monkeypatch: Any, folder: Path, rule: Any, name: 
         box = encoded[f"box{ours}"].flip(1)  # offset y, offset x, height, width
         maps = {"object_center": encoded[f"heatmap{ours}"], "box.scale": box[:, 2:], "box.offset": box[:, :2]}
         if head not in maps:
-            maps[head] = encoded[head.replace(".", "_") + ours]
+            part = head.rpartition(".")[2]
+            maps[head] = encoded[f"keypoints{ours}"][part]
+            if part != "heatmap":  # y before x there
+                maps[head] = maps[head].unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
         result = maps[head].permute(0, 2, 3, 1).numpy()
         step = result.shape[1] // value.shape[1]
         gap = np.abs(result[:, ::step, ::step] - value).max()

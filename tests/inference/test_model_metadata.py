@@ -63,8 +63,8 @@ def test_it_is_one_line_of_ascii_json_without_what_json_has_not() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"version": 5}, "not of version 1 to 4"),
-        ({"version": "4"}, "not of version 1 to 4"),
+        ({"version": 6}, "not of version 1 to 5"),
+        ({"version": "4"}, "not of version 1 to 5"),
         ({"class_names": "cat"}, "class_names = 'cat'"),
         ({"class_names": ["cat", "cat"]}, "class_names"),
         ({"stride": 0}, "stride = '0'"),

@@ -278,3 +278,36 @@ class TestLabelFiles:
         sizes = {p.relative_to(tmp_path / "crops").as_posix(): read_image(p).shape[:2] for p in tmp_path.rglob("*.jpg")}
         assert sizes == {"a_b/x_1.jpg": (24, 32), "_/x_2.jpg": (1, 1), "CON_/x_4.jpg": (1, 1)}
         assert "3 objects" in writer.summary()
+
+
+def test_keypoints_in_every_file(tmp_path: Path) -> None:
+    """By name in CSV, in COCO's JSON with the skeleton, and as regions of Label Studio, which can be read again."""
+    from centernet.annotations.label_studio import read_label_studio
+    from centernet.annotations.problems import Reports
+    from centernet.inference.label_studio_writer import LabelStudioWriter
+    from centernet.skeleton import Skeleton
+
+    skeleton = Skeleton(("head", "tail"), edges=((0, 1),))
+    column = Column("keypoints", "points", (2, 3), skeleton=skeleton)
+    data = {"keypoints": [[[20, 30, 0.9], [50, 60, 0.05]]]}
+    found = Detections([[10, 20, 60, 70]], [0], [0.8], class_names=["cat"], columns=[column], data=data)
+    frame = Frame(np.zeros((100, 200, 3), np.uint8), "a b.jpg", None, 0)
+    writers = CsvWriter(tmp_path / "d.csv", [column]), CocoWriter(tmp_path / "d.json", ["cat"])
+    for writer in (*writers, LabelStudioWriter(tmp_path / "l.json", "mine")):
+        with writer:
+            writer.write(frame, found)
+    with open(tmp_path / "d.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["keypoints_head_x"], row["keypoints_tail_score"]) == ("20.0", "0.05")
+    content = json.loads((tmp_path / "d.json").read_text())
+    assert content["categories"] == [{"id": 1, "name": "cat", "keypoints": ["head", "tail"], "skeleton": [[1, 2]]}]
+    assert content["annotations"][0]["keypoints"] == [20, 30, 0.9, 50, 60, 0.05]
+    (task,) = json.loads((tmp_path / "l.json").read_text())
+    box, head = task["predictions"][0]["result"]  # the tail is a guess
+    assert head["parentID"] == box["id"] and head["value"] == {
+        "x": 10.0, "y": 30.0, "width": 0.5, "keypointlabels": ["head"],
+    }  # fmt: skip
+    task["annotations"] = task.pop("predictions")
+    (tmp_path / "l.json").write_text(json.dumps([task]))
+    again = read_label_studio(tmp_path / "l.json", Reports(strict=True))
+    assert again.names[0][0].endswith("a b.jpg") or "a b.jpg" in again.names[0]

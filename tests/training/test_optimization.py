@@ -36,6 +36,17 @@ def test_steps_of_the_original() -> None:
     assert [made.factor(step, 140) for step in (0, 89, 90, 119, 120)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 
 
+def test_frozen_norms_keep_their_statistics_and_learn_their_weights() -> None:
+    network = Network().train()
+    Optimization().set_norms(network)
+    assert network.backbone[1].training
+    Optimization(frozen_norms=True).set_norms(network)
+    before = network.backbone[1].running_mean.clone()
+    network.head(network.backbone(torch.randn(2, 3, 4, 4))).sum().backward()
+    assert torch.equal(network.backbone[1].running_mean, before) and network.backbone[1].weight.grad is not None
+    assert network.head.training
+
+
 def test_groups() -> None:
     groups = Optimization(lr=1.0, backbone_lr_factor=0.1, weight_decay=0.5).groups(Network(), lr=1.0)
     found = {(group["lr"], group["weight_decay"]): sum(p.numel() for p in group["params"]) for group in groups}

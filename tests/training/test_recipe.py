@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from centernet import build_centernet
+from centernet.annotations.keypoints import keypoint_column
 from centernet.data import DetectionDataset
 from centernet.data.columns import Columns
 from centernet.data.sample import Annotation
+from centernet.skeleton import Skeleton
 from centernet.training.recipe import choose_start, finetuning
 
 
@@ -46,14 +50,15 @@ def test_the_start_goes_by_what_answers_then_by_sizes(
     assert choice.model == start and words in choice.why
 
 
+class Source:
+    path, splits = Path("data"), ("train", "val")
+
+    def section(self, split: str) -> dict[str, Any]:
+        return {"class_path": "VOC", "init_args": {"split": split}}
+
+
 def test_more_images_let_more_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("centernet.training.recipe.answers", lambda *_: torch.full((1, 80), 0.5))
-
-    class Source:
-        path, splits = Path("data"), ("train", "val")
-
-        def section(self, split: str) -> dict[str, Any]:
-            return {"class_path": "VOC", "init_args": {"split": split}}
 
     def plan(images: int, **options: Any) -> dict[str, Any]:
         source: Any = Source()
@@ -66,3 +71,30 @@ def test_more_images_let_more_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert few["optimization"]["lr"] < given["optimization"]["lr"]
     assert given["model"]["preprocessing"]["size"] == [256, 256] and given["trainer"]["max_epochs"] == 3
     assert given["data"]["batch_size"] == 4 and "level_assignment" not in given["model"]
+
+
+def test_a_start_with_keypoints_learns_those_of_the_data_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("centernet.training.recipe.answers", lambda *_: torch.full((1, 1), 0.5))
+    heads = {
+        "heatmap": {"class_path": "HeatmapHead"},
+        "box": {"class_path": "SizeOffsetHead"},
+        "keypoints": {"class_path": "KeypointHead", "init_args": {"skeleton": {"names": ["nose", "tail"]}}},
+    }
+    backbone = {"class_path": "ResNet", "init_args": {"name": "resnet18", "num_stages": 2}}
+    section = {"class_names": ["cat"], "backbone": backbone, "neck": {"class_path": "FPN"}, "heads": heads}
+    model = build_centernet({"model": section | {"preprocessing": {"size": [64, 96]}}})
+    folder, source = model.save_pretrained(tmp_path / "posed"), Source()
+    plain = data_of([200.0], [0], ["a"], 4)
+    config, said = finetuning(source, plain, tmp_path, model=folder)  # type: ignore[arg-type]
+    assert list(config["model"]["heads"]) == ["heatmap", "box"] and "the data have no keypoints" in said
+    fields = [keypoint_column(Skeleton(("nose", "paw", "ear")))]
+    columns = replace(plain.columns, data={"keypoints": np.zeros((4, 3, 3), np.float32)})
+    data = DetectionDataset(["a"], columns, fields=fields)
+    config, said = finetuning(source, data, tmp_path, model=folder)  # type: ignore[arg-type]
+    assert config["model"]["heads"]["keypoints"]["init_args"]["skeleton"]["names"] == ["nose", "paw", "ear"]
+    assert config["optimization"]["frozen_norms"] and config["model"]["preprocessing"]["size"] == [64, 96]
+    assert "the start knows 1 of the 3 keypoints (nose)" in said
+    _, said = finetuning(source, data, tmp_path, model="voc-lite")  # type: ignore[arg-type]
+    assert "keypoints of the data are not learned: voc-lite has no head for them" in said

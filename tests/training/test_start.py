@@ -194,3 +194,35 @@ def test_a_run_of_several_levels_begins_from_another_and_draws_its_images(tmp_pa
     arguments = ["--config", str(tmp_path / "run.yaml"), "--start_from", str(folder), "--output", str(tmp_path)]
     run = fit.run(arguments, "fit")
     assert list(Path(run.trainer.log_dir or "").glob("images/*.jpg")) and Path(run.checkpoint).is_file()
+
+
+def posed(names: list[str], offset: str = "each") -> dict[str, Any]:
+    config = copy.deepcopy(SMALL)
+    options = {"width": 16, "skeleton": {"names": names}, "offset": offset}
+    config["model"]["heads"]["keypoints"] = {"class_path": "KeypointHead", "init_args": options}
+    return config
+
+
+@pytest.mark.parametrize("offset", ["each", "shared"])
+def test_keypoints_that_both_know_keep_their_rows(
+    offset: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of regression and offset has two rows a keypoint; an offset that all share is taken as it is."""
+    trained, model = (
+        build_centernet(posed(names, offset)) for names in (["nose", "ear", "tail"], ["tail", "paw", "nose"])
+    )
+    source, before = trained.save_pretrained(tmp_path / "posed"), model.network.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    with caplog.at_level(logging.INFO, logger="centernet"):
+        anew = start_from(model.network, source)
+    given, now = load_network(source).state_dict(), model.network.state_dict()
+    heatmap = "heads.keypoints.heatmap.2.weight"
+    assert torch.equal(now[heatmap][[0, 2]], given[heatmap][[2, 0]]) and torch.equal(
+        now[heatmap][1], before[heatmap][1]
+    )
+    pairs = "heads.keypoints.regression.2.bias"
+    assert torch.equal(now[pairs][[0, 1, 4, 5]], given[pairs][[4, 5, 0, 1]])
+    assert {heatmap, pairs} <= set(anew) and "heads.keypoints.heatmap.0.weight" not in anew
+    assert ("heads.keypoints.offset.2.bias" in anew) == (offset == "each")
+    assert "keypoints: the start knows 2 of 3 (tail, nose), which keep what it learned" in caplog.text
+    assert start_from(build_centernet(posed(["nose", "ear", "tail"], offset)).network, source) == []

@@ -13,13 +13,15 @@ import pytest
 from PIL import Image
 
 from centernet.cli.main import main
+from centernet.column import Column
 from centernet.data import Concatenated, CrowdHuman, KITTITracking, MapClasses, RandomSubset
 from centernet.detections import Detections
+from centernet.skeleton import Skeleton
 from centernet.training.validation import Validation
 
 
 def dataset(benchmark: str | None) -> Any:
-    return SimpleNamespace(benchmark=benchmark, sequences=(), num_identities=0)
+    return SimpleNamespace(benchmark=benchmark, sequences=(), num_identities=0, fields=())
 
 
 def truth(number: int, difficulty: int = 0) -> Any:
@@ -47,6 +49,28 @@ def test_figures_of_the_data_set_s_own_benchmark() -> None:
     assert stats["KITTI/Car/easy/R40"] == stats["KITTI/Car/moderate/R40"] == pytest.approx(1)
     rows = [line.split() for line in kitti.compute().table().splitlines()]
     assert ["Car", "easy", "50", "1.000", "1.000"] in rows and ["Car", "moderate", "100", "1.000", "1.000"] in rows
+
+
+def test_figures_of_keypoints_where_data_and_detections_have_them() -> None:
+    """They join those of other devices; a model without keypoints has none."""
+    skeleton = Skeleton(("head", "tail"))
+    column, field = (Column("keypoints", "points", (2, 3), skeleton=skeleton) for _ in range(2))
+    data = SimpleNamespace(benchmark=None, sequences=(), num_identities=0, fields=(field,))
+    pose = np.array([[[20, 20, 2], [50, 50, 1]]], np.float32)
+    parts = [Validation(["cat"], data) for _ in range(2)]  # type: ignore[arg-type]
+    for number, part in enumerate(parts):
+        one = truth(number)
+        one.data = {"keypoints": pose}
+        moved = pose + number * np.array([40, 0, 0], np.float32)
+        found = Detections([[10, 10, 60, 60]], [0], [0.9], columns=[column], data={"keypoints": moved})
+        part.update(one, found)
+    assert parts[0].compute().stats["keypoints/PCK"] == 1
+    parts[1].join([part.collected() for part in parts])
+    stats = parts[1].compute().stats
+    assert stats["keypoints/PCK"] == 0.5 and "PCK@0.2" in parts[1].compute().table()
+    plain = Validation(["cat"], data)  # type: ignore[arg-type]
+    plain.update(one, Detections([[10, 10, 60, 60]], [0], [0.9]))
+    assert not any(name.startswith("keypoints") for name in plain.compute().stats)
 
 
 def test_parts_of_several_devices_are_joined() -> None:

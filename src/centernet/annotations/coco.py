@@ -1,8 +1,9 @@
 """COCO's JSON (https://cocodataset.org/#format-data): lists of images, annotations and categories in one file.
 
 Boxes are ``[x, y, width, height]`` counted from 0; where one is missing it is that around the polygons or the mask.
-Crowd regions (``iscrowd``) and annotations with ``ignore`` become ignore boxes. Keypoints are passed over. Files are
-read entry by entry, as they may be larger than the memory.
+Crowd regions (``iscrowd``) and annotations with ``ignore`` become ignore boxes. Keypoints (x, y, visibility each) are
+those that a category names, CrowdPose's fourteen too. Files are read entry by entry, as they may be larger than the
+memory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import math
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_xywh
+from ..column import Column
+from ..skeleton import Skeleton
 from ..whole import write_text
 from .conventions import look_misnumbered, look_normalised
 from .flags import Flags
 from .json_stream import read_lists
+from .keypoints import KEYPOINTS, checked, skeleton_of
 from .outlines import outline_box
 from .problems import DataError, Reports, UnknownKeys
 from .rows import BoxRows, RowList
@@ -60,16 +65,21 @@ class CocoFile:
     rows: BoxRows
     unreadable: Mapping[int, str]  # by place: why a box is not four numbers
     where: Callable[[int], str]  # names an annotation, from its place
+    posed: Sequence[str] = ()  # the categories with the keypoints of the rows
+    skeleton: Skeleton | None = None
 
 
-def read_coco(path: Path, report: Reports) -> CocoFile:
-    """Read a file of annotations. Wrong entries are reported and left out; a file that is no COCO JSON is an error."""
+def read_coco(path: Path, report: Reports, *, keypoints: bool = True) -> CocoFile:
+    """Read a file of annotations, with `keypoints` where a category names some.
+
+    Wrong entries are reported and left out; a file that is no COCO JSON is an error.
+    """
     lists: dict[str, Any] = {}
     wrong_images: list[str] = []
     try:
         for key, place, entry in read_lists(path):
             if place is None:
-                lists[key] = _Annotations() if (key, entry) == ("annotations", []) else entry
+                lists[key] = _Annotations(keypoints) if (key, entry) == ("annotations", []) else entry
             elif key == "annotations":
                 lists[key].add(place, entry)
             elif key != "images":
@@ -92,10 +102,17 @@ def read_coco(path: Path, report: Reports) -> CocoFile:
             raise DataError(f"{expected}; {key!r} is missing or no list. Its keys are {', '.join(lists)}")
     annotations: _Annotations = lists["annotations"]
     categories, parents = _categories(lists["categories"], annotations.category_ids, path)
+    poses = {whole_number(entry.get("id")): pose for entry in lists["categories"] if (pose := _pose(entry))}
+    skeleton, posed = annotations.choose(poses, path, report)
     rows = annotations.resolve(lists["images"], categories, path, report)
+    if skeleton is not None:
+        stated = annotations.keypoints(len(skeleton), posed, path, report)
+        rows = replace(rows, data={KEYPOINTS: stated[rows.places]})
+    named = [name for name, number in categories.items() if number in posed]
     for text in wrong_images:
         report(path, "missing-image", f"{text}, expected an object with id and file_name; it is left out")
-    return CocoFile(categories, parents, lists["images"], rows, annotations.unreadable, annotations.where)
+    unreadable, where = annotations.unreadable, annotations.where
+    return CocoFile(categories, parents, lists["images"], rows, unreadable, where, named, skeleton)
 
 
 def _is_image(entry: Any) -> bool:
@@ -116,8 +133,10 @@ def whole_number(value: Any) -> int | None:
 class _Annotations:
     """The list of annotations, which may come before the images and categories that it speaks of."""
 
-    def __init__(self) -> None:
+    def __init__(self, keypoints: bool = True) -> None:
         self.unreadable: dict[int, str] = {}
+        self._poses: dict[int, tuple[Any, array[float] | str]] = {}  # by place: the category, numbers or what is wrong
+        self._with_keypoints = keypoints
         self._rows = RowList()
         self._keys = UnknownKeys(["iscrowd", "ignore", "area"])
         self._crowd, self._ignore = Flags("iscrowd", "objects"), Flags("ignore", "objects")
@@ -142,6 +161,8 @@ class _Annotations:
             self._wrong.append((place, "bad-box", f"annotations[{place}] is {entry!r:.100}, expected an object"))
             return
         self._keys.look(entry, f"annotations[{place}]")
+        if self._with_keypoints and entry.get("keypoints"):
+            self._add_keypoints(place, entry)
         box = json_box(stated := entry.get("bbox"))
         if box is None:
             box = self._around_outline(place, entry) if stated in (None, []) else None
@@ -153,6 +174,49 @@ class _Annotations:
         crowd = self._crowd.read(entry.get("iscrowd"), self.where, place)
         ignore = self._ignore.read(entry.get("ignore"), self.where, place)
         self._rows.add(image, place, box or (math.nan,) * 4, label, ignore=crowd or ignore, area=area)
+
+    def _add_keypoints(self, place: int, entry: Mapping[str, Any]) -> None:
+        values = entry["keypoints"]
+        numbers = checked(values, len(values) // 3 if isinstance(values, list) else 1)
+        category = entry.get("category_id")
+        key = whole_number(category) if isinstance(category, (int, float, str)) else None
+        self._poses[place] = key, numbers if isinstance(numbers, str) else array("f", numbers)
+
+    def choose(
+        self, poses: Mapping[int | None, Skeleton], path: Path, report: Reports
+    ) -> tuple[Skeleton | None, set[int | None]]:
+        """Return the skeleton that most annotations with keypoints have, and the ids of its categories."""
+        counts = Counter(category for category, _ in self._poses.values())
+        if not counts:
+            return None, set()
+        kinds: Counter[tuple[str, ...]] = Counter()
+        for category, count in counts.items():
+            if category in poses:
+                kinds[poses[category].names] += count
+        if not kinds:
+            text = f"{sum(counts.values())} annotations have keypoints, and no category names them (its list keypoints)"
+            report.note(path, "not-used", f"{text}: they are not read")
+            return None, set()
+        [(names, _)] = kinds.most_common(1)
+        chosen = {category for category, pose in poses.items() if pose.names == names}
+        if left := sum(counts.values()) - sum(counts[category] for category in chosen):
+            text = f"the keypoints of {left} annotations are others than the {len(names)} that most have"
+            report.note(path, "not-used", f"{text} ({', '.join(names[:3])} ...): they are not read")
+        return next(poses[category] for category in poses if category in chosen and counts[category]), chosen
+
+    def keypoints(self, count: int, posed: Collection[int | None], path: Path, report: Reports) -> NDArray[np.float32]:
+        """Return the keypoints of all annotations, M×count×3; 0 where they have none, or wrong ones, which is said."""
+        result = np.zeros((len(self._ids), count, 3), np.float32)
+        for place, (category, numbers) in self._poses.items():
+            if category not in posed:
+                continue
+            if not isinstance(numbers, str) and len(numbers) != 3 * count:
+                numbers = f"it has {len(numbers) // 3} keypoints, its category names {count}"
+            if isinstance(numbers, str):
+                report(path, "bad-keypoints", f"{self.where(place)}: {numbers}; they count as not labelled")
+            else:
+                result[place] = np.asarray(numbers).reshape(-1, 3)
+        return result
 
     def _around_outline(self, place: int, entry: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
         segmentation = entry.get("segmentation")
@@ -244,6 +308,21 @@ def _number(numbers: dict[Any, int], value: Any) -> int:
     return numbers.setdefault((repr(value),) if odd else value, len(numbers))
 
 
+def _pose(category: Any) -> Skeleton | None:
+    """The keypoints of a category; None where it names none. Edges count from 1, or from 0 where one is there."""
+    names = category.get("keypoints") if isinstance(category, dict) else None
+    if not isinstance(names, list) or not names:
+        return None
+    stated = category.get("skeleton")
+    edges = [
+        (edge[0], edge[1])
+        for edge in (stated if isinstance(stated, list) else ())
+        if isinstance(edge, list) and len(edge) == 2 and all(type(end) is int for end in edge)
+    ]
+    first = 0 if any(0 in edge for edge in edges) else 1
+    return skeleton_of(names, [(a - first, b - first) for a, b in edges])
+
+
 class _Category(NamedTuple):
     id: int
     name: str
@@ -292,21 +371,35 @@ def write_coco(
     class_names: Sequence[str],
     *,
     category_ids: Sequence[int] | None = None,
+    fields: Sequence[Column] = (),
 ) -> Path:
     """Write annotations_<split>.json; ignored boxes have iscrowd (which COCO's evaluation knows) and ignore set.
 
     The folder holds the images of these names in ``images``; `annotations` are theirs (`centernet.data.Annotation`).
-    Image ids are kept. Categories are numbered from 1 unless their ids are given.
+    Image ids are kept. Categories are numbered from 1 unless their ids are given. Of the `fields` of the data set the
+    keypoints are written: to each class that has some.
     """
     numbers = range(1, len(class_names) + 1) if category_ids is None else category_ids
     images, entries = [], list[dict[str, Any]]()
+    skeleton = next((field.skeleton for field in fields if field.name == KEYPOINTS), None)
+    posed: set[int] = set()
     for name, truth in zip(names, annotations, strict=True):
         images.append({"id": truth.image_id, "file_name": name, "height": truth.height, "width": truth.width})
         columns = (xyxy_to_xywh(truth.boxes), truth.labels, truth.ignore.astype(int), truth.areas)
-        for box, label, ignore, area in zip(*(column.tolist() for column in columns), strict=True):
+        poses = truth.data[KEYPOINTS] if skeleton is not None else [None] * len(truth)
+        for pose, box, label, ignore, area in zip(poses, *(column.tolist() for column in columns), strict=True):
             entry = {"id": len(entries) + 1, "image_id": truth.image_id, "category_id": numbers[label]}
             entry |= {"bbox": [round(value, 3) for value in box], "area": round(area, 3)}
+            if pose is not None and pose[:, 2].any():
+                posed.add(label)
+                entry |= {"num_keypoints": int((pose[:, 2] > 0).sum())}
+                entry |= {"keypoints": [round(float(value), 3) for value in pose.ravel()]}
             entries.append(entry | {"iscrowd": ignore, "ignore": ignore})
-    categories = [{"id": number, "name": name} for number, name in zip(numbers, class_names, strict=True)]
+    categories: list[dict[str, Any]] = []
+    for label, name in enumerate(class_names):
+        categories.append({"id": numbers[label], "name": name})
+        if skeleton is not None and (label in posed or len(class_names) == 1):
+            edges = [[a + 1, b + 1] for a, b in skeleton.edges]
+            categories[-1] |= {"keypoints": list(skeleton.names), "skeleton": edges}
     content = {"images": images, "annotations": entries, "categories": categories}
     return write_text(folder / f"annotations_{split}.json", json.dumps(content))

@@ -3,13 +3,15 @@ itself or from what writes its form (datumaro, FiftyOne).
 
 Pixels count from 0. For images each ``<image>`` holds its shapes; for videos each ``<track>`` is an object, which has
 its shape from frame to frame: between two stated ones it moves evenly, and it ends where ``outside`` is 1 or the video
-ends. Boxes, polygons, ellipses, masks and cuboids become the boxes around them; polylines, points, skeletons and tags
-have none. Nothing is an object to ignore. Files are read as a stream.
+ends. Boxes, polygons, ellipses, masks and cuboids become the boxes around them, and so do skeletons, whose points are
+keypoints: ``outside`` ones are not labelled, ``occluded`` ones hidden. Polylines, points and tags have none. Nothing is
+an object to ignore. Files are read as a stream.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -18,15 +20,16 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from .listed import ListedImages, ListedVideo
+from .keypoints import skeleton_of
+from .listed import ListedImages, ListedVideo, Pose
 from .problems import DataError, Reports, UnknownKeys, opening
 from .shapes import Box, around, around_ellipse, around_turned
 from .text import number
 from .xml import XML_ERRORS, read_elements
 
-WITHOUT_BOX = ("polyline", "points", "skeleton", "tag")
+WITHOUT_BOX = ("polyline", "points", "tag")
 """Kinds of shapes that have no box."""
-_SHAPES = ("box", "polygon", "ellipse", "mask", "cuboid")
+_SHAPES = ("box", "polygon", "ellipse", "mask", "cuboid", "skeleton")
 _CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")  # of a cuboid
 
 
@@ -89,6 +92,16 @@ class _Shape(NamedTuple):
     degrees: float  # by which the box is turned
     outside: bool
     keyframe: bool
+    pose: Pose
+
+
+class _Read(NamedTuple):
+    """A shape as it is read: its class, its box, the angle by which that is turned, and keypoints of a skeleton."""
+
+    label: str
+    box: Box
+    degrees: float
+    pose: Pose
 
 
 class _Reader:
@@ -102,6 +115,9 @@ class _Reader:
         self._tracks: list[tuple[str, str, str, list[_Shape]]] = []  # task, subset, class, shapes
         self._left_out: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
+        self._joints: dict[str, dict[str, None]] = {}  # by class: the names of its keypoints
+        self._drawings: dict[str, str] = {}  # by class: SVG that joins its keypoints
+        self._posed: Counter[str] = Counter()  # objects with keypoints by class
         self._identities = 0
         self._root = ""
 
@@ -127,6 +143,7 @@ class _Reader:
         if not self._root:
             raise DataError(f"{self._path}: no CVAT annotations, the file is empty; export it again")
         self._add_videos()
+        self._choose_skeleton()
         self._keys.report(self._path, self._report)
         self._report.left_out_shapes(self._path, self._left_out)
         if self._unknown:
@@ -134,10 +151,39 @@ class _Reader:
             self._report(self._path, "unknown-key", f"elements that CVAT's XML 1.1 does not have are left out: {names}")
         return self._file
 
+    def _choose_skeleton(self) -> None:
+        """Take the keypoints that most objects have; those of others with other ones are left out."""
+        kinds: Counter[tuple[str, ...]] = Counter()
+        for label, count in self._posed.items():
+            kinds[tuple(self._joints[label])] += count
+        if not kinds:
+            return
+        (names, _), *others = kinds.most_common()
+        label = next(label for label in self._posed if tuple(self._joints[label]) == names)
+        places = {name: place for place, name in enumerate(names)}
+        edges = [(places[a], places[b]) for a, b in _edges(self._drawings.get(label, ""), names)]
+        listed = self._file.listed
+        listed.skeleton = skeleton_of(names, edges)
+        renamed = dict(zip(names, listed.skeleton.names, strict=True))
+        listed.poses = {row: {renamed.get(k, k): v for k, v in pose.items()} for row, pose in listed.poses.items()}
+        if others:
+            text = f"the keypoints of {sum(count for _, count in others)} skeletons are others than those of {label!r}"
+            self._report.note(self._path, "not-used", f"{text}: they are not read")
+            labels = {other for other in self._posed if tuple(self._joints[other]) != names}
+            of_row = listed.rows.rows().labels
+            wrong = {listed.label(other) for other in labels}
+            listed.poses = {row: pose for row, pose in listed.poses.items() if int(of_row[row]) not in wrong}
+
     # Classes and videos ---------------------------------------------------------------------------------------------
 
     def _add_meta(self, meta: Element) -> None:
         labels = [label for label in meta.iterfind(".//labels/label") if label.find("parent") is None]
+        for label in meta.iterfind(".//labels/label"):
+            name, parent = (label.findtext("name") or "").strip(), (label.findtext("parent") or "").strip()
+            if parent and name:
+                self._joints.setdefault(parent, {})[name] = None
+            elif svg := label.findtext("svg"):
+                self._drawings[name] = svg
         kinds = {(label.findtext("name") or "").strip(): label.findtext("type") for label in labels}
         self._file.listed.declare([name for name, kind in kinds.items() if name and kind not in WITHOUT_BOX])
         for task in (entry for entry in meta.iter() if entry.tag in ("task", "job", "project")):
@@ -184,8 +230,8 @@ class _Reader:
                 continue
             read = self._shape(shape, f"shape {place} of {full}")
             if read is not None:
-                label, box, degrees = read
-                self._file.listed.add(image, place, around_turned(box, degrees), label)
+                box = around_turned(read.box, read.degrees)
+                self._file.listed.add(image, place, box, read.label, pose=read.pose)
 
     def _image(self, name: str, subset: str, frame: int, size_hw: tuple[int, int] | None) -> int:
         image = self._file.listed.image(name, self._path, size_hw)
@@ -194,22 +240,27 @@ class _Reader:
             self._file.frames.append(frame)
         return image
 
-    def _shape(self, shape: Element, where: str, label: str | None = None) -> tuple[str, Box, float] | None:
-        """The class, box and angle of a shape; None where it has no box, or after a wrong one was reported."""
+    def _shape(self, shape: Element, where: str, label: str | None = None) -> _Read | None:
+        """A shape; None where it has no box, or after a wrong one was reported."""
         if shape.tag not in _SHAPES:
             self._left_out[shape.tag if shape.tag in WITHOUT_BOX else f"<{shape.tag}> (unknown)"] += 1
             return None
         self._keys.look(shape.keys(), where)
         label = shape.get("label", "") if label is None else label
         try:
-            box, degrees = _geometry(shape)
+            pose = _pose(shape) if shape.tag == "skeleton" else {}
+            box, degrees = (around([x, y] for x, y, _ in pose.values()), 0.0) if pose else _geometry(shape)
         except (ValueError, TypeError) as error:
             self._report(self._path, "bad-box", f"{where}: <{shape.tag}>: {error}; the box is left out")
             return None
         if not label:
             self._report(self._path, "unknown-class", f"{where}: no label; the box is left out")
             return None
-        return label, box, degrees
+        if pose:
+            self._posed[label] += 1
+            joints = self._joints.setdefault(label, {})
+            joints |= dict.fromkeys(point.get("label", "") for point in shape.iterfind("points"))
+        return _Read(label, box, degrees, pose)
 
     # Tracks ---------------------------------------------------------------------------------------------------------
 
@@ -233,13 +284,16 @@ class _Reader:
     def _track_shape(self, entry: Element, place: int, where: str, label: str) -> _Shape | None:
         """A shape of a track; None as for `_shape`."""
         frame, outside = _whole(entry.get("frame")), entry.get("outside", "0")
+        pose: Pose = {}
         box, degrees = None, 0.0
+        if entry.tag == "skeleton" and len(entry) and all(point.get("outside") == "1" for point in entry):
+            outside = "1"
         if outside != "1":
             read = self._shape(entry, where, label)
             if read is None:
                 return None
-            _, box, degrees = read
-        elif entry.tag in _SHAPES:
+            _, box, degrees, pose = read
+        elif entry.tag in _SHAPES and entry.tag != "skeleton":
             with suppress(ValueError, TypeError):
                 (x1, y1, x2, y2), degrees = _geometry(entry)
                 box = (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
@@ -247,7 +301,7 @@ class _Reader:
             what = "frame is no whole number" if frame is None else f"outside is {outside!r}, expected 0 or 1"
             self._report(self._path, "bad-box", f"{where}: {what}; the box is left out")
             return None
-        return _Shape(frame, place, box, degrees, outside == "1", entry.get("keyframe") != "0")
+        return _Shape(frame, place, box, degrees, outside == "1", entry.get("keyframe") != "0", pose)
 
     def _add_videos(self) -> None:
         groups = dict.fromkeys((task, subset) for task, subset, _, _ in self._tracks)
@@ -277,16 +331,17 @@ class _Reader:
                 some = ", ".join(map(str, sorted(beyond)[:3]))
                 text = f"a {label} is in {len(beyond)} frames that the video does not have ({some} ...)"
                 self._report(self._path, "unknown-image", f"{text}; these boxes are left out")
-            for frame, place, box in _moving(shapes, numbers):
-                listed.add(start + (frame - task.start) // task.step, place, box, label, identity=identity)
+            for frame, place, box, pose in _moving(shapes, numbers):
+                image = start + (frame - task.start) // task.step
+                listed.add(image, place, box, label, identity=identity, pose=pose)
         self._identities += len(tracks)
         name = "_".join(filter(None, (subset, Path(task.source).stem or task.name or self._path.stem)))
         listed.videos.append(ListedVideo(name, start, len(listed.names), self._rate))
         self._file.tasks.append(task)
 
 
-def _moving(shapes: Sequence[_Shape], frames: range) -> Iterator[tuple[int, int, Box]]:
-    """Yield (frame, place, box) of a track in each of the frames that it is in.
+def _moving(shapes: Sequence[_Shape], frames: range) -> Iterator[tuple[int, int, Box, Pose]]:
+    """Yield (frame, place, box, keypoints) of a track in each of the frames that it is in.
 
     It stays behind its last shape as CVAT has it, but not where the frames between are stated too (``keyframe`` is 0
     for some), and not where its only shape is one frame before the last: to such CVAT's writer adds no end.
@@ -300,7 +355,9 @@ def _moving(shapes: Sequence[_Shape], frames: range) -> Iterator[tuple[int, int,
         for frame in range(shape.frame, min(stop, frames.stop)):
             if frame in frames:
                 share = (frame - shape.frame) / (after.frame - shape.frame) if after else 0.0
-                yield frame, shape.place, _between(shape, after, share)
+                pose = _pose_between(shape.pose, after.pose if after else {}, share)
+                box = around([x, y] for x, y, _ in pose.values()) if pose else _between(shape, after, share)
+                yield frame, shape.place, box, pose
 
 
 def _between(shape: _Shape, after: _Shape | None, share: float) -> Box:
@@ -311,6 +368,46 @@ def _between(shape: _Shape, after: _Shape | None, share: float) -> Box:
         x1, y1, x2, y2 = (low + (high - low) * share for low, high in zip((x1, y1, x2, y2), after.box, strict=True))
         degrees += ((after.degrees - degrees + 180) % 360 - 180) * share
     return around_turned((x1, y1, x2, y2), degrees)
+
+
+def _pose_between(pose: Pose, after: Pose, share: float) -> Pose:
+    """Keypoints on their way to the next stated ones; those that have no place there stay."""
+    moved = {}
+    for name, (x, y, visible) in pose.items():
+        to_x, to_y, _ = after.get(name, (x, y, visible))
+        moved[name] = x + (to_x - x) * share, y + (to_y - y) * share, visible
+    return moved
+
+
+def _pose(skeleton: Element) -> Pose:
+    """The labelled points of a skeleton; a ValueError where it has none, or one has no place."""
+    pose = {}
+    for point in skeleton.iterfind("points"):
+        if point.get("outside") == "1":
+            continue
+        x, _, y = point.get("points", "").partition(",")
+        pose[point.get("label", "")] = number(x), number(y), 1.0 if point.get("occluded") == "1" else 2.0
+    if not pose:
+        raise ValueError("it has no point that is not outside")
+    return pose
+
+
+_TAG = re.compile(r"<(circle|line)\b([^>]*)>")
+_ATTRIBUTE = re.compile(r'data-([a-z-]+)="([^"]*)"')
+
+
+def _edges(svg: str, joints: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of keypoints that lines of a label's drawing join."""
+    tags = [(tag, dict(_ATTRIBUTE.findall(rest))) for tag, rest in _TAG.findall(svg)]
+    names = {str(place): name for place, name in enumerate(joints, start=1)}
+    for tag, attributes in tags:
+        if tag == "circle" and "label-name" in attributes:
+            names[attributes.get("node-id", attributes.get("element-id", ""))] = attributes["label-name"]
+    lines = (
+        (attributes.get("node-from", ""), attributes.get("node-to", "")) for tag, attributes in tags if tag == "line"
+    )
+    pairs = [(names[a], names[b]) for a, b in lines if a in names and b in names]
+    return [(a, b) for a, b in pairs if a in joints and b in joints]
 
 
 def _geometry(shape: Element) -> tuple[Box, float]:

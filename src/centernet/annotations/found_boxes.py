@@ -55,6 +55,7 @@ class FoundBoxes:
         seen: all images that the files speak of, also those without detections.
         first_class: the number of the first class, where classes have numbers; None: it depends on the annotations.
         class_names: all classes that the files name, also those without detections, where they have such a list.
+        keypoints: of each, x y score of each keypoint, where the files have them for all.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class FoundBoxes:
     seen: list[Key] = field(default_factory=list)
     first_class: int | None = None
     class_names: Sequence[str] = ()
+    keypoints: list[Sequence[float]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -224,6 +226,9 @@ def _entries(
     for place, entry in enumerate(entries):
         here = f"{where} {place}"
         keys = ("image_id", "category_id", "bbox", "score")
+        if isinstance(entry, Mapping) and "keypoints" in entry:
+            found.keypoints.append(_keypoints(entry["keypoints"], here))
+            entry = {"bbox": _around(found.keypoints[-1]), **entry}  # results of keypoints alone have none
         missing = [key for key in keys if not isinstance(entry, Mapping) or key not in entry]
         if missing:
             hint = "; are these annotations, not detections?" if missing == ["score"] else ""
@@ -235,7 +240,21 @@ def _entries(
             raise DataError(f"{here}: expected four numbers as bbox and one as score, got {box!r:.100}, {score!r:.100}")
         found.add(image(entry["image_id"], here), category(entry["category_id"], here), values, here)
     found.seen = found.seen or list(dict.fromkeys(found.images))
+    if len(found.keypoints) != len(found) or len(set(map(len, found.keypoints))) > 1:
+        found.keypoints = []
     return found
+
+
+def _keypoints(values: Any, where: str) -> list[float]:
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    if not numbers or not values or len(values) % 3 or not all(map(math.isfinite, values)):
+        raise DataError(f"{where}: expected x, y and score of each keypoint as one list, got {values!r:.100}")
+    return list(map(float, values))
+
+
+def _around(keypoints: Sequence[float]) -> list[float]:
+    x, y = keypoints[::3], keypoints[1::3]
+    return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
 
 
 def plain_id(value: Any) -> Any:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from .rows import RowList
+import numpy as np
+
+from ..skeleton import Skeleton
+from .rows import BoxRows, RowList
+
+Pose = Mapping[str, tuple[float, float, float]]
+"""x, y, visibility of keypoints by their names."""
 
 
 class ListedVideo(NamedTuple):
@@ -37,6 +43,8 @@ class ListedImages:
     videos: list[ListedVideo] = field(default_factory=list)
     normalised: bool = False  # boxes are shares of the width and height of their images
     rows: RowList = field(default_factory=RowList)
+    skeleton: Skeleton | None = None  # of the keypoints that rows have
+    poses: dict[int, Pose] = field(default_factory=dict)  # by row
     _images: dict[str, int] = field(default_factory=dict)
     _labels: dict[str, int] = field(default_factory=dict)
 
@@ -72,6 +80,22 @@ class ListedImages:
         ignore: bool = False,
         identity: int = -1,
         area: float = math.nan,
+        pose: Pose | None = None,
     ) -> None:
         """Append a box, x1 y1 x2 y2 in pixels counted from 0; one that cannot be used is reported later."""
+        if pose:
+            self.poses[len(self.rows)] = pose
         self.rows.add(image, place, box, self.label(class_name), ignore=ignore, identity=identity, area=area)
+
+    def box_rows(self) -> BoxRows:
+        """Return all boxes, with their keypoints where there is a skeleton."""
+        rows = self.rows.rows()
+        if self.skeleton is None:
+            return rows
+        points = np.zeros((len(rows), len(self.skeleton), 3), np.float32)
+        places = {name: place for place, name in enumerate(self.skeleton.names)}
+        for row, pose in self.poses.items():
+            for name, values in pose.items():
+                if name in places:
+                    points[row, places[name]] = values
+        return replace(rows, data={"keypoints": points})

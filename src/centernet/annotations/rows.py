@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class BoxRows:
     ignore: NDArray[np.bool_]
     areas: NDArray[np.float64]  # square pixels; NaN: that of the box
     difficulty: NDArray[np.int8]  # as in centernet.data.Annotation
+    data: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # by name, N×… of what else is known of each
 
     def __len__(self) -> int:
         return len(self.images)
@@ -37,7 +38,9 @@ class BoxRows:
         """Return the rows that a mask or indices choose; the same object where a mask chooses all."""
         if rows.dtype == np.bool_ and rows.all():
             return self
-        return BoxRows(*(getattr(self, field.name)[rows] for field in fields(self)))
+        data = {name: array[rows] for name, array in self.data.items()}
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return BoxRows(**arrays, data=data)
 
     @classmethod
     def of_tracks(cls, table: TextTable, boxes: Any, labels: Any, ignore: Any, difficulty: Any = None) -> BoxRows:
@@ -51,7 +54,18 @@ class BoxRows:
     def joined(cls, parts: Sequence[BoxRows]) -> BoxRows:
         """Return the rows of all parts, one after the other."""
         parts = [RowList().rows(), *parts]
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        empty = {name: array[:0] for part in parts for name, array in part.data.items()}
+        data = {
+            name: np.concatenate(
+                [part.data.get(name, np.zeros((len(part), *none.shape[1:]), none.dtype)) for part in parts]
+            )
+            for name, none in empty.items()
+        }
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+        return cls(**arrays, data=data)
+
+
+_ARRAYS = tuple(field.name for field in fields(BoxRows) if field.name != "data")
 
 
 class RowList:
@@ -60,6 +74,7 @@ class RowList:
     def __init__(self) -> None:
         self._integers = array("q")  # image, place, label, identity, ignore
         self._floats = array("d")  # box, area
+        self._posed, self._keypoints = array("q"), array("f")  # rows with keypoints, and x, y, visibility of each
 
     def __len__(self) -> int:
         return len(self._integers) // 5
@@ -74,8 +89,12 @@ class RowList:
         ignore: bool = False,
         identity: int = -1,
         area: float = math.nan,
+        keypoints: Sequence[float] | None = None,
     ) -> None:
-        """Append a box; see `BoxRows`."""
+        """Append a box; see `BoxRows`. `keypoints` are as many numbers in all rows that have some."""
+        if keypoints is not None:
+            self._posed.append(len(self))
+            self._keypoints.extend(keypoints)
         self._integers.extend((image, place, label, identity, ignore))
         self._floats.extend((*box, area))
 
@@ -84,7 +103,12 @@ class RowList:
         images, places, labels, ids, ignore = np.asarray(self._integers, dtype=np.int64).reshape(-1, 5).T
         floats = np.asarray(self._floats, dtype=np.float64).reshape(-1, 5)
         level = np.zeros(len(images), dtype=np.int8)
-        return BoxRows(images, places, floats[:, :4], labels, ids, ignore != 0, floats[:, 4], level)
+        data = {}
+        if self._posed:
+            stated = np.asarray(self._keypoints, dtype=np.float32).reshape(len(self._posed), -1, 3)
+            data["keypoints"] = np.zeros((len(images), *stated.shape[1:]), np.float32)
+            data["keypoints"][np.asarray(self._posed)] = stated
+        return BoxRows(images, places, floats[:, :4], labels, ids, ignore != 0, floats[:, 4], level, data)
 
 
 def are_usable(boxes: NDArray[np.float64], sizes: NDArray[Any], *, first_pixel: int = 0) -> NDArray[np.bool_]:

@@ -17,8 +17,10 @@ import yaml
 from numpy.typing import NDArray
 
 from ..boxes import xyxy_to_cxcywh
+from ..column import Column
 from ..documents import read_yaml_text
 from ..whole import write_text
+from .keypoints import KEYPOINTS
 from .problems import Reports
 from .rows import SLIVER, BoxRows, RowList, are_usable, describe_fault
 from .text import number
@@ -47,7 +49,6 @@ class LabelRows:
         self._last = array("d")  # numbers of the rows of seven
         self._far = array("b")  # of each of these: the first corners of a triangle would be far outside
         self._used: set[int] = set()  # numbers of classes, known or not
-        self._posed = 0
         self._pose_like: dict[int, int] = {}  # rows by their width, with visibilities where key points have them
         self._has_two = False  # the visibility that no corner can be taken for
 
@@ -56,7 +57,7 @@ class LabelRows:
         decimals = 0
         for place, line in lines.items():
             fields = line.split()
-            fault = self._add(fields, image, place, size_hw)
+            fault = self._add(fields, path, image, place, size_hw)
             if fault is None:
                 decimals = max(decimals, _decimals(max(fields[1:], key=len)))
             else:
@@ -64,7 +65,9 @@ class LabelRows:
         self.steps.extend([0.0] * (image + 1 - len(self.steps)))
         self.steps[image] = min(10.0**-decimals, _COARSEST)
 
-    def _add(self, fields: list[str], image: int, place: int, size_hw: tuple[int, int]) -> tuple[str, str] | None:
+    def _add(
+        self, fields: list[str], path: Path, image: int, place: int, size_hw: tuple[int, int]
+    ) -> tuple[str, str] | None:
         """Add a row. Returns what is wrong with it."""
         try:
             kind, *values = map(number, fields)
@@ -103,8 +106,11 @@ class LabelRows:
             if _has_visibilities(values):
                 self._pose_like[len(values)] = self._pose_like.get(len(values), 0) + 1
                 self._has_two |= 2 in values[6::3]
-        self._posed += posed
-        self._rows.add(image, place, box, label)
+        pose = _pose(values[4:], self.keypoints[1], size_hw) if posed and self.keypoints is not None else None
+        if isinstance(pose, str):
+            self.report(path, "bad-keypoints", f"line {place}: {pose}; they count as not labelled")
+            pose = None
+        self._rows.add(image, place, box, label, keypoints=pose)
         return None
 
     def _wrong_width(self, values: Sequence[float]) -> str:
@@ -132,10 +138,6 @@ class LabelRows:
         if self._used and min(self._used) == 1 and max(self._used) == len(self.classes) == self.classes.stop:
             text = f"classes have the numbers 1 .. {self.classes.stop} and never 0: they seem to count from 1, so that"
             self.report(source, "unknown-class", f"{text} the names of all are wrong by one; put a first name before")
-        if self._posed:
-            self.report.note(
-                source, "not-used", f"the key points of {self._posed} objects are not used, their boxes are"
-            )
         return rows.select(np.lexsort((rows.places, rows.images)))
 
     def _without_poses(self, rows: BoxRows, source: Path, file_of: Callable[[int], Path]) -> BoxRows:
@@ -212,6 +214,25 @@ def _box(values: Sequence[float], size_hw: tuple[int, int]) -> tuple[float, floa
     return x - w / 2, y - h / 2, x + w / 2, y + h / 2
 
 
+def _pose(values: Sequence[float], each: int, size_hw: tuple[int, int]) -> list[float] | str:
+    """x, y in pixels and visibility of key points in shares of the image; or what is wrong with them.
+
+    Without a visibility those below 0, or at 0 0, are not labelled.
+    """
+    if not all(map(math.isfinite, values)):
+        return "its key points have values that are no finite numbers"
+    (height, width), result = size_hw, list[float]()
+    for start in range(0, len(values), each):
+        x, y = values[start : start + 2]
+        visible = values[start + 2] if each == 3 else 2.0 * (x >= 0 and y >= 0 and (x > 0 or y > 0))
+        if visible not in (0, 1, 2):
+            return (
+                f"a visibility of its key points is {visible:g}, expected 0 (not labelled), 1 (hidden) or 2 (visible)"
+            )
+        result += (x * width, y * height, visible) if visible else (0.0, 0.0, 0.0)
+    return result
+
+
 def _box_of_points(values: Sequence[float], size_hw: tuple[int, int]) -> tuple[float, float, float, float]:
     """x1 y1 x2 y2 in pixels of the corners of a polygon."""
     height, width = size_hw
@@ -236,29 +257,49 @@ def label_paths(name: str) -> list[str]:
 
 
 def label_rows(
-    boxes: NDArray[Any], labels: NDArray[Any], size_hw: tuple[int, int], scores: NDArray[Any] | None = None
+    boxes: NDArray[Any],
+    labels: NDArray[Any],
+    size_hw: tuple[int, int],
+    scores: NDArray[Any] | None = None,
+    keypoints: NDArray[Any] | None = None,
 ) -> str:
-    """Return the text of an image's label file: a row a box, with its score at the end where `scores` are given."""
+    """Return the text of an image's label file: a row a box, with its score at the end where `scores` are given, or
+    with `keypoints` N×K×3."""
     shares = xyxy_to_cxcywh(boxes.astype(float)) / [*size_hw[::-1], *size_hw[::-1]]
     ends = [""] * len(labels) if scores is None else [f" {score:.6g}" for score in scores.tolist()]
+    if keypoints is not None:
+        poses = (keypoints / [*size_hw[::-1], 1]).tolist()
+        ends = ["".join(f" {x:.8f} {y:.8f} {visible:.0f}" for x, y, visible in pose) for pose in poses]
     rows = zip(labels.tolist(), shares.tolist(), ends, strict=True)
     return "".join(f"{label} {' '.join(f'{value:.8f}' for value in box)}{end}\n" for label, box, end in rows)
 
 
 def write_yolo(
-    folder: Path, split: str, names: Sequence[str], annotations: Iterable[Any], class_names: Sequence[str]
+    folder: Path,
+    split: str,
+    names: Sequence[str],
+    annotations: Iterable[Any],
+    class_names: Sequence[str],
+    *,
+    fields: Sequence[Column] = (),
 ) -> Path:
     """Write labels/<split>/<stem>.txt, and the split's line in data.yaml. Boxes to ignore have no flag: give none.
 
-    Arguments as for `write_coco`, stems all different; what else data.yaml says stays.
+    Arguments as for `write_coco`, stems all different; what else data.yaml says stays. With keypoints data.yaml gets
+    kpt_shape, flip_idx and kpt_names.
     """
     labels = folder / "labels" / split
+    skeleton = next((field.skeleton for field in fields if field.name == KEYPOINTS), None)
     labels.mkdir(parents=True, exist_ok=True)
     for name, truth in zip(names, annotations, strict=True):
-        text = label_rows(truth.boxes, truth.labels, (truth.height, truth.width))
+        pose = None if skeleton is None else truth.data[KEYPOINTS]
+        text = label_rows(truth.boxes, truth.labels, (truth.height, truth.width), keypoints=pose)
         write_text((labels / name).with_suffix(".txt"), text, synced=False)
     path = folder / "data.yaml"
     content = read_yaml_text(path.read_text(encoding="utf-8")) if path.is_file() else {}
     content = {key: value for key, value in content.items() if key not in ("nc", "names")}
     content |= {split: f"images/{split}", "nc": len(class_names), "names": dict(enumerate(class_names))}
+    if skeleton is not None:
+        names_of = {label: list(skeleton.names) for label in range(len(class_names))}
+        content |= {"kpt_shape": [len(skeleton), 3], "flip_idx": list(skeleton.flip_order), "kpt_names": names_of}
     return write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

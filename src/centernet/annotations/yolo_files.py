@@ -14,6 +14,8 @@ from typing import Any
 
 from ..documents import read_json_text, read_yaml_text
 from ..files import read_file
+from ..skeleton import COCO_PERSON, Skeleton
+from .keypoints import of_flip_order, skeleton_of
 from .problems import DataError, Reports, check_class_names, opening, read_bytes
 from .text import text_lines
 
@@ -40,6 +42,7 @@ class DataFile:
     root: str = ""  # the folder that they are relative to, as written
     first: int = 0  # number of the first class: 1 where the file numbers them so itself
     keypoints: tuple[int, int] | None = None  # how many an object has, and numbers each
+    skeleton: Skeleton | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -94,7 +97,8 @@ def _of_yaml(path: Path, content: Any) -> DataFile:
         raise DataError(f"{path}: path is {reprlib.repr(root)}, expected a folder")
     first = int(isinstance(content["names"], dict) and "0" not in content["names"] and "1" in content["names"])
     names = _names(content, path, first)
-    return DataFile(path, names, splits, root, first, _keypoints(content, path), content)
+    keypoints = _keypoints(content, path)
+    return DataFile(path, names, splits, root, first, keypoints, _skeleton(content, keypoints, path), content)
 
 
 def _names(content: Mapping[str, Any], path: Path, first: int) -> tuple[str, ...]:
@@ -132,6 +136,26 @@ def _keypoints(content: Mapping[str, Any], path: Path) -> tuple[int, int] | None
             return count, numbers
     text = "expected how many key points an object has, and 2 or 3 numbers each, such as [17, 3]"
     raise DataError(f"{path}: kpt_shape is {reprlib.repr(shape)}, {text}")
+
+
+def _skeleton(content: Mapping[str, Any], keypoints: tuple[int, int] | None, path: Path) -> Skeleton | None:
+    """The skeleton of kpt_shape, flip_idx and kpt_names; COCO's person where nothing else is said of 17."""
+    if keypoints is None:
+        return None
+    count, order, pairs = keypoints[0], content.get("flip_idx"), None
+    if order is not None:
+        whole = isinstance(order, list) and all(isinstance(n, str) and n.isdecimal() for n in order)
+        pairs = of_flip_order([int(n) for n in order]) if whole and len(order) == count else None
+        if pairs is None:
+            text = f"expected for each of the {count} key points the one that it becomes in a mirror"
+            raise DataError(f"{path}: flip_idx is {reprlib.repr(order)}, {text}")
+    names = content.get("kpt_names")
+    names = next(iter(names.values()), None) if isinstance(names, dict) else names
+    if isinstance(names, list) and len(names) == count:
+        return skeleton_of(names, (), pairs)
+    if count == len(COCO_PERSON) and pairs in (None, COCO_PERSON.flip_pairs):
+        return COCO_PERSON
+    return skeleton_of([f"point_{place}" for place in range(1, count + 1)], (), pairs)
 
 
 def _of_darknet(path: Path) -> DataFile:

@@ -41,12 +41,13 @@ from centernet.inference import (
     Writer,
     YoloWriter,
 )
+from centernet.inference.label_studio_writer import LabelStudioWriter
 from centernet.inference.several import open_sources
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 from centernet.text import shown
 
-FORMATS = ("images", "video", "json", "csv", "txt", "txt_scores", "voc", "crops")
+FORMATS = ("images", "video", "json", "csv", "txt", "txt_scores", "voc", "label_studio", "crops")
 DESCRIPTION = (
     "Find objects in images, folders (by name, without subfolders), patterns, videos, or what a camera or a stream "
     "shows."
@@ -66,7 +67,8 @@ images: drawings. video: one for each source, with the drawings. json: one file 
 results.json is COCO's list of results, for pycocotools or `centernet evaluate`. csv: one row an object, with the
 corners x1 y1 x2 y2. Both are in pixels of the images themselves, and have what further heads add (values, points,
 boxes), but for vectors such as embeddings. txt: YOLO's label files (class x y width height); txt_scores: with the score
-at the end. voc: Pascal VOC's XML. crops: the objects cut out, in a folder for each class."""
+at the end. voc: Pascal VOC's XML. label_studio: tasks with predictions to import. crops: the objects cut out, in a
+folder for each class."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -109,6 +111,7 @@ def _detect(
         "txt": [YoloWriter(folder / "labels", names)],
         "txt_scores": [YoloWriter(folder / "labels_with_scores", names, with_scores=True)],
         "voc": [VocWriter(folder / "Annotations")],
+        "label_studio": [LabelStudioWriter(folder / "label_studio.json", detector.name)],
         "crops": [CropWriter(folder / "crops")],
     }
     found: Counter[str] = Counter()

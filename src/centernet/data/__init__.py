@@ -31,8 +31,13 @@ from .formats.kitti import KITTI as KITTI, KITTITracking as KITTITracking
 from .formats.label_studio import LabelStudio as LabelStudio
 from .formats.labelme import LabelMe as LabelMe
 from .formats.mot import MOT as MOT
+from .formats.mpii import MPII as MPII
 from .formats.open_images import OpenImages as OpenImages
-from .formats.synthetic import Synthetic as Synthetic, SyntheticSequences as SyntheticSequences
+from .formats.synthetic import (
+    Synthetic as Synthetic,
+    SyntheticAnimals as SyntheticAnimals,
+    SyntheticSequences as SyntheticSequences,
+)
 from .formats.voc import VOC as VOC, SafetyHelmet as SafetyHelmet
 from .formats.wider_face import WIDERFace as WIDERFace
 from .formats.yolo import YOLO as YOLO

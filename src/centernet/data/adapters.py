@@ -21,6 +21,7 @@ from ..annotations.problems import DataError
 from ..documents import read_yaml_text
 from ..images import Preprocessing
 from ..trust import current_door, through
+from .fields import IDENTITY, placed
 from .sample import Sample
 from .transforms import Resize, Transform
 
@@ -44,13 +45,18 @@ class Albumentations(Transform):
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask PyPI for its newest version when imported
         library = _library("albumentations", "pip install 'centernet[albumentations]'")
         boxes = library.BboxParams(format="pascal_voc", label_fields=["rows"], clip=True, filter_invalid_bboxes=True)
+        points = library.KeypointParams(format="xy", remove_invisible=False)
         with warnings.catch_warnings():  # that boxes stay where they are is right for a pipeline of colours alone
-            warnings.filterwarnings("ignore", message="Got processor for bboxes, but no transform")
-            self.pipeline = library.Compose(_build(transforms, library), bbox_params=boxes)
+            warnings.filterwarnings("ignore", message="Got processor for ")
+            built = _build(transforms, library)
+            self.pipeline = library.Compose(built, bbox_params=boxes, keypoint_params=points)
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
         self.pipeline.set_random_seed(int(rng.integers(2**32)))
-        result = self.pipeline(image=sample.image, bboxes=sample.boxes, rows=np.arange(len(sample.boxes)))
+        points = _points_of(sample)
+        rows = np.arange(len(sample.boxes))
+        result = self.pipeline(image=sample.image, bboxes=sample.boxes, rows=rows, keypoints=points)
+        sample = _with_points(sample, result["keypoints"], result["image"].shape)
         return _fit(self, sample, result["image"], result["bboxes"], result["rows"], rng, preprocessing)
 
 
@@ -78,11 +84,45 @@ class TorchvisionV2(Transform):
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=sample.size_hw),
             "labels": torch.arange(len(boxes)),  # SanitizeBoundingBoxes drops from both
         }
+        if sample.fields:
+            points: Any = torch.from_numpy(_points_of(sample))
+            inputs["points"] = tv_tensors.KeyPoints(points, canvas_size=sample.size_hw)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             outputs = self.pipeline(inputs)
         image, boxes, rows = (outputs[name].numpy() for name in ("image", "boxes", "labels"))
-        return _fit(self, sample, image.transpose(1, 2, 0), boxes, rows, rng, preprocessing)
+        image = image.transpose(1, 2, 0)
+        if sample.fields:
+            sample = _with_points(sample, outputs["points"].numpy(), image.shape)
+        return _fit(self, sample, image, boxes, rows, rng, preprocessing)
+
+
+def _points_of(sample: Sample) -> Any:
+    """Return three points around the middle of the image, by which a mirror is known, and all points of the fields."""
+    (height, width), points = sample.size_hw, list[Any]()
+
+    def note(xy: Any) -> Any:
+        points.append(xy.reshape(-1, 2))
+        return xy
+
+    placed(sample.data, sample.fields, note, (1, 1), mirrored=False)
+    middle = np.array([[0.5, 0.5], [0.51, 0.5], [0.5, 0.51]]) * [width, height]
+    return np.concatenate([middle, *points]).astype(np.float32)
+
+
+def _with_points(sample: Sample, found: Any, shape: tuple[int, ...]) -> Sample:
+    """Return the sample with the points of its fields at the places that a pipeline gave those of `_points_of`."""
+    found = np.asarray(found, dtype=np.float32).reshape(-1, 2)
+    (across, down), start = found[1:3] - found[0], 3
+
+    def place(xy: Any) -> Any:
+        nonlocal start
+        start += (count := xy.size // 2)
+        return found[start - count : start].reshape(xy.shape)
+
+    mirrored = bool(across[0] * down[1] < across[1] * down[0])
+    data = placed(sample.data, sample.fields, place, (shape[0], shape[1]), mirrored=mirrored)
+    return sample.replace(data=data)
 
 
 def _fit(transform: Transform, sample: Sample, image: Any, boxes: Any, rows: Any, *rest: Any) -> Sample:
@@ -96,7 +136,8 @@ def _fit(transform: Transform, sample: Sample, image: Any, boxes: Any, rows: Any
     boxes = box_ops.clip(np.asarray(boxes, dtype=np.float32).reshape(-1, 4), (image.shape[0], image.shape[1]))
     kept = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     rows = np.asarray(rows, dtype=np.int64).reshape(-1)[kept]
-    return Resize()(sample.select(rows, image=np.ascontiguousarray(image), boxes=boxes[kept]), *rest)
+    kept_boxes = boxes[kept]
+    return Resize()(sample.select(rows, image=np.ascontiguousarray(image), boxes=kept_boxes, matrix=IDENTITY), *rest)
 
 
 def _library(name: str, install: str) -> ModuleType:

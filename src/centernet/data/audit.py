@@ -14,6 +14,7 @@ from ..images import Preprocessing
 from .columns import Columns
 from .dataset import DetectionDataset
 from .findings import RARE, DatasetReport, Finding, SplitReport, counted, severity_of
+from .keypoint_findings import judge_keypoints
 from .near_duplicates import have_contrast, nearest_pairs, same_files
 from .sample import Pixels
 from .scan import scan
@@ -77,6 +78,7 @@ def audit(
             report.add(problem.kind, split, problem.message, path=problem.path)
         for sample, problem in sorted([*found, *repeated_boxes(columns, all_names)], key=lambda entry: entry[0]):
             report.add(problem.kind, split, problem.message, sample, path=problem.path)
+        judge_keypoints(report, split, columns)
         if read_images:
             for folder, text in _copied_folders(dataset, columns, fingerprints[name]):
                 report.add("copied-folder", split, text, path=str(folder))

@@ -15,6 +15,7 @@ from ..extras import explain as explain_missing
 from ..images import Preprocessing
 from .dataset import DetectionDataset
 from .detect_format import Source
+from .fields import keypoint_field
 from .findings import counted
 from .report_html import Figure, figure
 from .unread import explain_unread, nearest_formats
@@ -155,11 +156,14 @@ def training_samples(subject: AuditSubject) -> list[Figure] | str:
     boxes = batch.boxes, batch.labels, batch.ignore
     targets = Targets(*boxes, batch.counts, grid=(height, width), stride=stride, num_classes=len(module.class_names))
     heatmaps = targets.heatmap(targets.radii(**subject.radii)).amax(1).numpy()
-    figures = []
+    points, figures = keypoint_field(batch.fields), []
     for place, count in enumerate(batch.counts.tolist()):
         pixels = batch.images[place].permute(1, 2, 0).numpy()
         truth, labels, ignore = (column[place, :count].numpy() for column in boxes)
         caption = f"{batch.annotations[place].path.name} · {counted(int((~ignore).sum()), 'object')}"
         shown = pixels, truth, labels, ignore, module.class_names, caption
-        figures.append(figure(*shown, heatmap=heatmaps[place], width=320))
+        pose: dict[str, Any] = {}
+        if points is not None:
+            pose = {"keypoints": batch.data[points.name][place, :count].numpy(), "skeleton": points.skeleton}
+        figures.append(figure(*shown, heatmap=heatmaps[place], width=320, **pose))
     return figures

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..annotations.problems import Problem
+from ..column import Column
 from .sample import Annotation, Sample
 
 _PADDED = (("boxes", np.float32, 0), ("labels", np.int64, -1), ("ids", np.int64, -1), ("ignore", np.bool_, False))
@@ -32,6 +33,8 @@ class Batch:
         counts: int64 B, boxes of each image.
         annotations: the stored truth of each image, in original pixels.
         problems: what was found while these samples were read.
+        data: by name, B×M×… of what the data set's `fields` describe; 0 in padding.
+        fields: what they are.
     """
 
     images: Tensor
@@ -42,6 +45,8 @@ class Batch:
     counts: Tensor
     annotations: list[Annotation]
     problems: list[Problem] = field(default_factory=list)
+    data: dict[str, Tensor] = field(default_factory=dict)
+    fields: tuple[Column, ...] = ()
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -58,7 +63,8 @@ class Batch:
 
     def _changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         changed: Any = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **changed)
+        data = {name: change(value) for name, value in self.data.items()}
+        return replace(self, **changed, data=data)
 
 
 def collate(samples: Sequence[Sample], *, pad_value: int, problems: Sequence[Problem] = ()) -> Batch:
@@ -77,10 +83,18 @@ def collate(samples: Sequence[Sample], *, pad_value: int, problems: Sequence[Pro
         array = np.full(rows.shape + (4,) * (name == "boxes"), fill, dtype=dtype)
         array[rows] = np.concatenate([getattr(sample, name) for sample in samples])
         padded[name] = torch.from_numpy(array)
+    data: dict[str, Tensor] = {}
+    fields = samples[0].fields
+    for column in fields:
+        array = np.zeros((*rows.shape, *column.shape), dtype=column.dtype)
+        array[rows] = np.concatenate([sample.data[column.name] for sample in samples])
+        data[column.name] = torch.from_numpy(array)
     return Batch(
         images=torch.from_numpy(images).permute(0, 3, 1, 2),
         **padded,
         counts=torch.from_numpy(counts),
         annotations=[sample.annotation for sample in samples],
         problems=list(problems),
+        data=data,
+        fields=fields,
     )

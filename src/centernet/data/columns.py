@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..column import Column
 from .sample import COLUMNS, Annotation, Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ _BLOCK = 100_000  # images whose boxes are sorted at once: that takes several ti
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """N images with M boxes, six fields of which are as in `Annotation`."""
+    """N images with M boxes, six fields of which and `data` are as in `Annotation`."""
 
     boxes: Floats  # M×4
     labels: Ints
@@ -91,17 +92,23 @@ class Columns:
     sizes: NDArray[np.int32]  # N×2, (height, width) of each image
     image_ids: Ints
     paths: Paths
+    data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, annotations: Iterable[Annotation]) -> Columns:
-        """Put single annotations together."""
+    def of(cls, annotations: Iterable[Annotation], fields: Sequence[Column] = ()) -> Columns:
+        """Put single annotations together, of data with these fields."""
         kept = list(annotations)
         arrays: dict[str, Any] = {}
         for name, dtype in zip(COLUMNS, ("f4", "i8", "i8", "?", "f4", "i1"), strict=True):
             first = np.zeros((0, 4) if name == "boxes" else 0, dtype)
             arrays[name] = np.concatenate([first, *(getattr(item, name) for item in kept)]).astype(dtype, copy=False)
+        data: dict[str, Any] = {}
+        for column in fields:
+            first = np.zeros((0, *column.shape), column.dtype)
+            data[column.name] = np.concatenate([first, *(item.data[column.name] for item in kept)])
         return cls(
             **arrays,
+            data=data,
             offsets=_starts(map(len, kept)),
             sizes=np.array([(item.height, item.width) for item in kept], dtype=np.int32).reshape(-1, 2),
             image_ids=np.array([item.image_id for item in kept], dtype=np.int64),
@@ -139,9 +146,10 @@ class Columns:
 
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:
-        """Return the images of all parts, one after the other."""
+        """Return the images of all parts, one after the other; their `data` are alike."""
         names = (*COLUMNS, "sizes", "image_ids")
         arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        arrays["data"] = {name: np.concatenate([part.data[name] for part in parts]) for name in parts[0].data}
         paths, offsets = Paths.joined([part.paths for part in parts]), _chained([part.offsets for part in parts])
         return cls(**arrays, offsets=offsets, paths=paths)
 
@@ -155,7 +163,8 @@ class Columns:
         return LabelTable(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _boxes(self, rows: NDArray[Any] | slice) -> dict[str, Any]:
-        return {name: getattr(self, name)[rows] for name in COLUMNS}
+        boxes: dict[str, Any] = {name: getattr(self, name)[rows] for name in COLUMNS}
+        return boxes | {"data": {name: array[rows] for name, array in self.data.items()}}
 
     def _counted(self, start: int, stop: int) -> tuple[Ints, Ints, Ints, Ints]:
         """Return the columns of the label table of the images start .. stop - 1."""

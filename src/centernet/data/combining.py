@@ -21,6 +21,7 @@ from ..annotations.text import text_lines
 from ..images import LazyImage
 from .columns import Columns
 from .dataset import DetectionDataset, Sources, VideoSequence
+from .fields import agreed, filled
 from .sample import Ints
 
 
@@ -177,7 +178,8 @@ class MapClasses(DetectionDataset):
 class Concatenated(DetectionDataset):
     """Several data sets, one after the other, as one. Classes are matched by name, identities told apart.
 
-    Image ids are the indices. An object of a class that a data set doesn't annotate is background there.
+    Image ids are the indices. An object of a class that a data set doesn't annotate is background there. Keypoints are
+    the same ones in all data sets that have some; those of the others are not labelled.
 
     Args:
         datasets: at least one.
@@ -206,7 +208,9 @@ class Concatenated(DetectionDataset):
         names = tuple(known) if class_names is None else class_names
         parts = [dataset.with_class_names(names) for dataset in datasets]
         self._starts = np.cumsum([0, *map(len, parts)])
-        columns = Columns.joined([part.columns for part in parts])
+        fields = agreed([(repr(part), part.fields) for part in parts])
+        own = [part.columns for part in parts]
+        columns = Columns.joined([replace(c, data=filled(c.data, fields, len(c.labels))) for c in own])
         identities = np.cumsum([0, *(part.num_identities for part in parts)])
         offsets = np.repeat(identities[:-1], [len(part.columns.ids) for part in parts])
         ids = np.where(columns.ids >= 0, columns.ids + offsets, -1)
@@ -222,6 +226,7 @@ class Concatenated(DetectionDataset):
             sequences=_joined(parts, self._starts[:-1].tolist()),
             sources=_mixed(parts, weights),
             benchmark=benchmarks.pop() if len(benchmarks) == 1 else None,
+            fields=fields,
             reader=partial(_read_part, parts, self._starts) if any(part.reader for part in parts) else None,
         )
         self._text = f"Concatenated({', '.join(map(repr, parts))})"

@@ -17,6 +17,7 @@ from PIL import Image
 
 from .. import boxes as box_ops
 from ..annotations.coco import write_coco
+from ..annotations.keypoints import skeleton_of
 from ..annotations.mot import write_mot
 from ..annotations.problems import NOTE_KINDS, DataError, check_option
 from ..annotations.voc import write_voc
@@ -27,6 +28,7 @@ from ..whole import is_empty, whole_folder
 from . import COCO
 from .columns import Columns
 from .dataset import DetectionDataset
+from .fields import has_visibility, scaled
 from .sample import Floats, Ints
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ def _written(
     job = _Job(folder, to, images, names, sources)
     if shrink is not None:
         sources["train"] = job.shrunk(sources["train"], shrink)
+    for dataset in sources.values():
+        job.lose_fields(dataset)
     held = {split: job.as_held(dataset.columns) for split, dataset in sources.items()}
     files = [file for split, columns in held.items() for file in job.write(split, columns)]
     counts = {split: len(columns) for split, columns in held.items()}
@@ -154,7 +158,22 @@ class _Job:
         across = (sizes / columns.sizes)[columns.samples()][:, ::-1]
         boxes, areas = columns.boxes * np.tile(across, 2), columns.areas * across.prod(axis=1)
         smaller = replace(columns, sizes=sizes, boxes=boxes.astype(np.float32), areas=areas.astype(np.float32))
+        smaller = replace(smaller, data=scaled(columns.data, dataset.fields, across))
         return DetectionDataset(dataset.class_names, smaller, reader=dataset.reader, **dataset.settings())
+
+    def lose_fields(self, dataset: DetectionDataset) -> None:
+        """Count what is known of the boxes beside label and identity that the format cannot hold."""
+        format = self.to.upper()
+        for column in dataset.fields:
+            array = dataset.columns.data[column.name]
+            if column.skeleton is None or self.to not in ("coco", "yolo"):
+                known = array[..., 2].any(axis=1) if has_visibility(column) else np.ones(len(array), np.bool_)
+                self.lose(known, f"objects whose {column.name} are lost: {format} has none")
+                continue
+            named = skeleton_of(column.skeleton.names, column.skeleton.edges if self.to == "coco" else ())
+            self.lose(named.sigmas != column.skeleton.sigmas, f"lists of keypoint sigmas lost: {format} has none")
+            edges = self.to == "yolo" and column.skeleton.edges
+            self.lose(bool(edges), f"lists of limbs (edges between keypoints) lost: {format} has none")
 
     def as_held(self, columns: Columns) -> Columns:
         """Return the boxes as the format can hold them; what it cannot is counted."""
@@ -206,8 +225,11 @@ class _Job:
         names = [self.names[path] for path in _paths(dataset)]
         for index, name in enumerate(names):
             self._place(dataset, index, folder / name)
-        as_coco = partial(write_coco, category_ids=next(iter(self.sources.values())).category_ids)
-        writers: dict[str, Callable[..., Path]] = {"coco": as_coco, "voc": write_voc, "yolo": write_yolo}
+        as_coco = partial(
+            write_coco, category_ids=next(iter(self.sources.values())).category_ids, fields=dataset.fields
+        )
+        as_yolo = partial(write_yolo, fields=dataset.fields)
+        writers: dict[str, Callable[..., Path]] = {"coco": as_coco, "voc": write_voc, "yolo": as_yolo}
         yield writers[self.to](
             self.output, split, names, map(columns.annotation, range(len(columns))), self.class_names
         )

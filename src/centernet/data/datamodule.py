@@ -13,6 +13,7 @@ import numpy as np
 from jsonargparse.typing import lazy_instance
 
 from ..annotations.problems import DataError, DataWarning, check_class_names, check_option
+from ..column import Column
 from ..images import Preprocessing
 from .batch import Batch
 from .cache import Cached
@@ -165,6 +166,11 @@ class DataModule(pl.LightningDataModule):
     def num_identities(self) -> int:
         """Identities of the training data are below it; 0 where nothing has one."""
         return self.datasets["train"].num_identities if "train" in self.datasets else 0
+
+    @property
+    def fields(self) -> tuple[Column, ...]:
+        """Columns of what the training data know of each box beside label and identity, such as its keypoints."""
+        return self.datasets["train"].fields if "train" in self.datasets else ()
 
     def check_objects(self) -> None:
         """Make sure that the training data have an object to learn.

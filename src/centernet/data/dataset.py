@@ -10,7 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,8 +26,10 @@ from ..annotations.problems import (
     describe_problems,
     with_nearest,
 )
+from ..column import Column
 from ..images import ImageError, LazyImage, open_image
 from .columns import Columns
+from .fields import check_data, clipped_points
 from .sample import Annotation, Ints, Pixels, Sample, Shares
 
 
@@ -70,6 +72,9 @@ class DetectionDataset:
         reader: gives the image of a sample by its index; None opens the files.
         clipped: how many boxes reached over the edges of their images and were cut there.
         benchmark: whose figures validation gives too, a key of `centernet.evaluation.EVALUATORS`.
+        fields: what is known of each box beside label and identity, such as its keypoints: what the arrays of
+            `Annotation.data` are. Those of the kinds ``points`` and ``boxes`` move with the image; points of the shape
+            (K, 3) are x, y, visibility (0 not labelled, 1 hidden, 2 visible).
 
     Attributes:
         problems: every defect found so far, with what was done about it; reading images may add to it.
@@ -94,6 +99,7 @@ class DetectionDataset:
         reader: Callable[[int], LazyImage] | None = None,
         clipped: int = 0,
         benchmark: str | None = None,
+        fields: Sequence[Column] = (),
     ) -> None:
         self.class_names = check_class_names(class_names)
         self.problems = problems if isinstance(problems, Problems) else Problems(problems)
@@ -102,8 +108,10 @@ class DetectionDataset:
             num_identities = 0 if columns is None else int(columns.ids.max(initial=-1)) + 1
         self.num_identities, self.sequences, self.sources = num_identities, tuple(sequences), sources
         self.strict, self.amodal, self.clipped, self.benchmark = strict, amodal, clipped, benchmark
-        self._reader, self._columns = reader, columns
+        self._reader, self._columns, self.fields = reader, columns, tuple(fields)
         self._text = type(self).__name__ if source is None else f"{type(self).__name__}({source})"
+        if columns is not None:
+            check_data(columns.data, self.fields, len(columns.labels), self._text)
         if source is not None and len(self) == 0:
             reasons = "\n".join(describe_problems(self.problems, 5)) or "nothing is listed there"
             hint = "Check the path and the split, or put right what is named above"
@@ -118,7 +126,8 @@ class DetectionDataset:
         if self._columns is None:
             if type(self).__len__ is DetectionDataset.__len__ or type(self).annotation is DetectionDataset.annotation:
                 raise TypeError(f"{type(self).__name__}: give it columns, or define both __len__ and annotation")
-            self._columns = Columns.of(self.annotation(index) for index in range(len(self)))
+            self._columns = Columns.of((self.annotation(index) for index in range(len(self))), self.fields)
+            check_data(self._columns.data, self.fields, len(self._columns.labels), self._text)
         return self._columns
 
     def __len__(self) -> int:
@@ -155,13 +164,18 @@ class DetectionDataset:
             image = self.image(index)
         if image.size_hw != (annotation.height, annotation.width):
             annotation = self._of_size(annotation, *image.size_hw)
-        arrays = {name: getattr(annotation, name).copy() for name in ("boxes", "labels", "ids", "ignore")}
 
         def decode(scale: float) -> tuple[Pixels, tuple[float, float]]:
             with self._noting_unreadable(annotation.path):
                 return image.read(scale)
 
-        return Sample(LazyImage(image.size_hw, decode), **arrays, annotation=annotation, amodal=self.amodal)
+        return self._sample(LazyImage(image.size_hw, decode), annotation)
+
+    def _sample(self, image: LazyImage | Pixels, annotation: Annotation) -> Sample:
+        """Return a sample with copies of the annotation's arrays."""
+        arrays = {name: getattr(annotation, name).copy() for name in ("boxes", "labels", "ids", "ignore")}
+        data = {name: array.copy() for name, array in annotation.data.items()}
+        return Sample(image, **arrays, annotation=annotation, amodal=self.amodal, data=data, fields=self.fields)
 
     def note(self, problem: Problem) -> None:
         """Add a problem unless it is known; where the data set is strict, a new one is a DataError."""
@@ -199,7 +213,8 @@ class DetectionDataset:
 
     def settings(self) -> dict[str, Any]:
         """Return what a data set of the same samples takes over: arguments of the constructor."""
-        names = ("problems", "strict", "category_ids", "num_identities", "amodal", "sequences", "sources", "benchmark")
+        shared = "problems", "strict", "category_ids", "num_identities", "amodal"
+        names = (*shared, "sequences", "sources", "benchmark", "fields")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -251,4 +266,5 @@ class DetectionDataset:
         text += "" if keep.all() else f", {np.count_nonzero(~keep)} of {len(keep)} boxes left out"
         self.note(Problem(str(annotation.path), "size", text))
         boxes = annotation.boxes if self.amodal else clipped
-        return annotation.select(keep, height=height, width=width, boxes=boxes[keep])
+        selected = annotation.select(keep, height=height, width=width, boxes=boxes[keep])
+        return replace(selected, data=clipped_points(selected.data, self.fields, (height, width)))

@@ -30,6 +30,7 @@ from . import (
     CVAT,
     KITTI,
     MOT,
+    MPII,
     VOC,
     YOLO,
     CrowdHuman,
@@ -50,6 +51,7 @@ from .formats.kitti import find_kitti, find_root
 from .formats.label_studio import find_label_studio
 from .formats.labelme import find_labelme
 from .formats.layout import SPLIT_WORDS
+from .formats.mpii import find_mpii
 from .formats.open_images import find_open_images
 from .formats.voc_folders import find_voc
 from .formats.wider_face import find_wider_face
@@ -443,6 +445,9 @@ FORMATS: Sequence[Format] = (
     Format("labelme", "LabelMe", LabelMe, find_labelme, "*.json with imagePath and shapes"),
     Format(
         "label-studio", "Label Studio", LabelStudio, find_label_studio, "*.json: a list of tasks with annotations",
+    ),
+    Format(
+        "mpii", "MPII Human Pose", MPII, find_mpii, "a JSON list of people with joints and joints_vis (also in annot)",
     ),
     Format(
         "wider-face", "WIDER FACE", WIDERFace, find_wider_face, "wider_face_split/wider_face_train_bbx_gt.txt",

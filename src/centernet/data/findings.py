@@ -37,6 +37,10 @@ _ERRORS = {
     "unknown-image": "annotations of unknown images. They are left out: is the list of images whole?",
     "all-ignored": "files in which every box is a region to ignore. There is nothing to learn: is the flag right?",
     "unknown-key": "misspelt keys. What they say is not used: spell them as suggested.",
+    "bad-keypoints": "keypoints that are not as many as their names, no numbers, or of no visibility 0, 1, 2. They "
+    "count as not labelled, their boxes are used: export them again, or put them right.",
+    "keypoint-outside-image": "keypoints outside of their images. They count as not labelled: were they drawn on "
+    "another version of the image?",
     "duplicate-box": "objects annotated twice. Evaluation counts one of them as missed: delete it.",
     "normalised-boxes": "boxes that look normalised. Boxes are expected in pixels, not as shares of the image: "
     "multiply them with its size, or choose the format that has shares.",
@@ -64,6 +68,11 @@ _WARNINGS = {
     "frames as images of their own; declare alpha (TIFF's ExtraSamples).",
     "left-out-file": "files that look like annotations and are not in the format or splits asked for.",
     "mislabelled-file": "names that say another image format. They are read by their content.",
+    "keypoint-outside-box": "keypoints far outside of their boxes. They are trained as they are: another object's?",
+    "swapped-keypoints": "pairs of keypoints that may have left and right exchanged. Left is the object's own left.",
+    "no-pairs": "keypoints without left and right. Mirrored images exchange none: name the pairs (flip_idx of YOLO, "
+    "left_ and right_ in their names), or augment without flip.",
+    "no-keypoints": "objects without a labelled keypoint. They train their boxes alone.",
     "ambiguous-box": "boxes with two classes. Which of them is it?",
     "absent-class": "classes without an object. They cannot be learned: leave them out of class_names, or add some.",
     "rare-class": f"classes of at most {RARE} objects. Too few to learn: a wrong or misspelt label?",

@@ -15,6 +15,7 @@ import numpy as np
 from .. import boxes as box_ops
 from ..annotations.problems import check_option
 from ..images import Preprocessing
+from .fields import moved
 from .sample import Sample
 from .transforms import Augment
 
@@ -92,6 +93,7 @@ class Mosaic(Augment):
             if part.amodal:
                 _ignore_centres_outside(part)
             part.boxes = part.boxes + np.array([x1, y1, x1, y1], dtype=np.float32)
+            part.data = moved(part.data, part.fields, np.array([[1, 0, x1], [0, 1, y1]]), (height, width))
             parts.append(part)
         return _together(parts, image)
 
@@ -118,4 +120,5 @@ def _together(samples: Sequence[Sample], image: Any) -> Sample:
     """Return one sample with the boxes of all, and the annotation of the first."""
     names = ("boxes", "labels", "ids", "ignore")
     arrays = {name: np.concatenate([getattr(sample, name) for sample in samples]) for name in names}
-    return samples[0].replace(image=image, amodal=any(sample.amodal for sample in samples), **arrays)
+    data = {name: np.concatenate([sample.data[name] for sample in samples]) for name in samples[0].data}
+    return samples[0].replace(image=image, amodal=any(sample.amodal for sample in samples), data=data, **arrays)

@@ -15,6 +15,8 @@ from PIL import Image
 from .. import boxes as box_ops
 from ..drawing import class_colour
 from ..images import ImageError
+from ..skeleton import Skeleton
+from .fields import keypoint_field
 from .findings import KINDS, DatasetReport, Finding, counted
 from .report_text import report_tables
 from .sample import Bools, Floats, Ints, Pixels
@@ -33,6 +35,8 @@ class Figure(NamedTuple):
     classes: list[str]  # among them
     caption: str
     heat: str  # a heatmap to lay over it, as the source of an <img>; or nothing
+    limbs: list[tuple[float, float, float, float, str]]  # from x y to x y, and the side: left, right or middle
+    joints: list[tuple[float, float, str, bool, str]]  # x, y, side, hidden, name
 
 
 def figure(
@@ -45,10 +49,13 @@ def figure(
     *,
     heatmap: Floats | None = None,
     width: int = 240,
+    keypoints: Floats | None = None,
+    skeleton: Skeleton | None = None,
 ) -> Figure:
     """Return an image (uint8 H×W×3 RGB) with its boxes for the page, reduced to a width.
 
-    Boxes are in pixels of the image; label -1 is any class; the heatmap is float32 h×w in 0..1.
+    Boxes are in pixels of the image; label -1 is any class; the heatmap is float32 h×w in 0..1. `keypoints` are float32
+    N×K×3 (x, y, visibility) of the skeleton's K.
     """
     names = [*class_names, _ANY_CLASS]
     corners = box_ops.xyxy_to_xywh(boxes).astype(float).round(1)
@@ -56,7 +63,22 @@ def figure(
     shapes = [(*corner, names[label], flag) for corner, label, flag in rows]
     present = [class_names[label] for label in np.unique(labels[labels >= 0])]
     heat = "" if heatmap is None else _heat(heatmap)
-    return Figure(_jpeg(image, width), image.shape[1], image.shape[0], shapes, present, caption, heat)
+    limbs, joints = _pose(keypoints, skeleton) if keypoints is not None and skeleton is not None else ([], [])
+    return Figure(_jpeg(image, width), image.shape[1], image.shape[0], shapes, present, caption, heat, limbs, joints)
+
+
+def _pose(keypoints: Floats, skeleton: Skeleton) -> tuple[list[Any], list[Any]]:
+    """Return the limbs and joints of all objects for a figure; those that are not labelled aren't there."""
+    limbs, joints, sides = [], [], [("left", "middle", "right")[side + 1] for side in skeleton.sides]
+    for pose in keypoints.astype(float).round(1).tolist():
+        for a, b in skeleton.edges:
+            if pose[a][2] and pose[b][2]:
+                side = sides[a] if sides[a] == sides[b] else "middle"
+                limbs.append((*pose[a][:2], *pose[b][:2], side))
+        for (x, y, visible), side, name in zip(pose, sides, skeleton.names, strict=True):
+            if visible:
+                joints.append((x, y, side, visible == 1, name))
+    return limbs, joints
 
 
 def report_as_html(
@@ -100,7 +122,11 @@ def _figure_of(report: DatasetReport, name: str, index: int, with_split: bool = 
     caption = f"{name}: {truth.path.name}" if with_split else truth.path.name
     shown = truth.boxes, truth.labels, truth.ignore, dataset.class_names, caption
     with suppress(ImageError):
-        return figure(dataset.image(index).read()[0], *shown)
+        field = keypoint_field(dataset.fields)
+        pose: dict[str, Any] = {}
+        if field is not None:
+            pose = {"keypoints": truth.data[field.name], "skeleton": field.skeleton}
+        return figure(dataset.image(index).read()[0], *shown, **pose)
     return None
 
 

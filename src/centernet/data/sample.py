@@ -6,13 +6,16 @@ hidden, cut away) trains neither as an object nor as background, and is no false
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..column import Column
 from ..images import LazyImage
+from .fields import moved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +44,7 @@ class Annotation:
         areas: float32 N, square pixels: the format's own (COCO's is that of the mask), else that of the box.
         difficulty: int8 N, the lowest level of the format's benchmark at which an object counts; 0 if not given.
             KITTI: 0 easy, 1 moderate, 2 hard, 3 at no level.
+        data: by name, an array with a row for each box: what the data set's `fields` describe, such as keypoints.
     """
 
     path: Path
@@ -53,14 +57,15 @@ class Annotation:
     ignore: Bools
     areas: Floats
     difficulty: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
+    data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not len(self.difficulty):
             object.__setattr__(self, "difficulty", np.zeros(len(self.labels), np.int8))
         for name in COLUMNS:
-            view = getattr(self, name).view()
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
+        if self.data:
+            object.__setattr__(self, "data", {name: _read_only(array) for name, array in self.data.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Annotation, tuple(vars(self).values())  # by the constructor, which makes the arrays read-only
@@ -70,7 +75,14 @@ class Annotation:
 
     def select(self, rows: NDArray[Any], **changes: Any) -> Annotation:
         """Return the annotation with the boxes `rows` (indices or a mask), and with other values for some fields."""
-        return replace(self, **({name: getattr(self, name)[rows] for name in COLUMNS} | changes))
+        data = {name: array[rows] for name, array in self.data.items()}
+        return replace(self, **({name: getattr(self, name)[rows] for name in COLUMNS} | {"data": data} | changes))
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class Sample:
@@ -86,6 +98,8 @@ class Sample:
         ignore: bool N.
         annotation: the stored truth; transforms pass it on unchanged.
         amodal: boxes are those of whole objects, over the edges of the image too; augmentation doesn't cut them.
+        data: by name, an array with a row for each box; points and boxes in it are in the pixels of `image`.
+        fields: what they are, as in the data set.
     """
 
     def __init__(
@@ -97,11 +111,14 @@ class Sample:
         ignore: Bools,
         annotation: Annotation,
         amodal: bool = False,
+        data: Mapping[str, NDArray[Any]] | None = None,
+        fields: tuple[Column, ...] = (),
     ) -> None:
         self._pixels = None if isinstance(image, LazyImage) else image
         self._lazy = image if isinstance(image, LazyImage) else LazyImage.of(image)
         self.boxes, self.labels, self.ids, self.ignore = boxes, labels, ids, ignore
         self.annotation, self.amodal = annotation, amodal
+        self.data, self.fields = dict(data or {}), fields
 
     @property
     def image(self) -> Pixels:
@@ -120,18 +137,32 @@ class Sample:
         """Return the image, perhaps reduced: see `LazyImage.read`. The pixels are not to be written to."""
         return self._lazy.read(scale)
 
-    def select(self, rows: NDArray[Any], *, image: Pixels, boxes: Floats, ignore: Bools | None = None) -> Sample:
+    def select(
+        self,
+        rows: NDArray[Any],
+        *,
+        image: Pixels,
+        boxes: Floats,
+        ignore: Bools | None = None,
+        matrix: NDArray[Any] | None = None,
+    ) -> Sample:
         """Return the sample with another image, whose boxes are those of `rows` (indices or a mask) in the new pixels.
 
-        Of M rows, `boxes` (float32 M×4) and `ignore` (bool M; None takes over the flags) are in the same order.
+        Of M rows, `boxes` (float32 M×4) and `ignore` (bool M; None takes over the flags) are in the same order. By the
+        `matrix`, 2×3 from the old pixels to the new, keypoints move; a DataError where there are some and no matrix.
         """
         ignore = self.ignore[rows] if ignore is None else ignore
-        return self.replace(image=image, boxes=boxes, labels=self.labels[rows], ids=self.ids[rows], ignore=ignore)
+        changes = {"image": image, "boxes": boxes, "labels": self.labels[rows], "ids": self.ids[rows], "ignore": ignore}
+        if self.data:
+            data = {name: array[rows] for name, array in self.data.items()}
+            changes["data"] = moved(data, self.fields, matrix, (image.shape[0], image.shape[1]))
+        return self.replace(**changes)
 
     def replace(self, **changes: Any) -> Sample:
         """Return the sample with other values for some of the constructor's arguments."""
-        names = ("boxes", "labels", "ids", "ignore", "annotation", "amodal")
+        names = ("boxes", "labels", "ids", "ignore", "annotation", "amodal", "data", "fields")
         return Sample(**({"image": self._lazy} | {name: getattr(self, name) for name in names} | changes))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Sample, (self.image, self.boxes, self.labels, self.ids, self.ignore, self.annotation, self.amodal)
+        arrays = self.boxes, self.labels, self.ids, self.ignore
+        return Sample, (self.image, *arrays, self.annotation, self.amodal, self.data, self.fields)

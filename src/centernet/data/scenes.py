@@ -90,12 +90,12 @@ def draw(scene: Scene, *, whole: bool = False) -> tuple[NDArray[np.uint8], NDArr
     image, front = scene.background.copy(), np.zeros((height, width), np.uint8)  # front: an object's number, from 1
     outlines = [item.outlines() for item in scene.objects]
     for number, (item, outline) in enumerate(zip(scene.objects, outlines, strict=True), start=1):
-        fixed = [_fixed(points) for points in outline]
+        fixed = [fixed_points(points) for points in outline]
         cv2.fillPoly(image, fixed, item.colour, cv2.LINE_AA, _SHIFT)
         if item.edge is not None:
             cv2.polylines(image, fixed, True, item.edge, 1, cv2.LINE_AA, _SHIFT)
         cv2.fillPoly(front, fixed, (number,), cv2.LINE_8, _SHIFT)
-    cv2.add(image, np.roll(_noise(height, width), 1483 * scene.noise), dst=image, dtype=cv2.CV_8U)
+    add_noise(image, scene.noise)
 
     count = len(outlines)
     seen = np.reshape([cv2.boundingRect((front == n).view(np.uint8)) for n in range(1, count + 1)], (-1, 4))
@@ -111,7 +111,7 @@ def draw(scene: Scene, *, whole: bool = False) -> tuple[NDArray[np.uint8], NDArr
 
 def random_scene(rng: np.random.Generator, style: Style) -> Scene:
     """Return random objects that stand out from a random background; their centres are inside the image."""
-    background = _random_background(rng, style.size)
+    background = random_background(rng, style.size)
     chosen: list[SceneObject] = []
     for _ in range(rng.integers(*style.objects, endpoint=True)):
         diameter = math.exp(rng.uniform(*np.log(style.object_size))) * min(style.size)
@@ -135,7 +135,7 @@ def random_video(seed: tuple[int, ...], style: Style, identities: range, length:
     looks alone tell which of two is which: whether they crossed or turned back, they go on to the same two places.
     """
     rng = np.random.default_rng(seed)
-    background = _random_background(rng, style.size)
+    background = random_background(rng, style.size)
     diameter = math.exp(rng.uniform(*np.log(style.object_size))) * min(style.size)
     candidates = rng.uniform(0, 255, (16 * len(identities), 3))
     colours, items = [background.mean(axis=(0, 1))], []
@@ -190,7 +190,7 @@ def _random_object(rng: np.random.Generator, shapes: Sequence[str], size: float,
     return SceneObject(shape, (0, 0), size, aspect, rng.uniform(0, 2 * math.pi), colour.tolist(), edge)
 
 
-def _random_background(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
+def random_background(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return soft colours of one tone with texture, lines, curves and dots. None of it looks like one of SHAPES."""
     tone = rng.uniform(60, 195) + rng.uniform(-45, 45, 3)
     cells = int(rng.integers(2, 9))
@@ -209,13 +209,18 @@ def _random_background(rng: np.random.Generator, size: tuple[int, int]) -> NDArr
     for most, thin, thick, points in strokes:
         for _ in range(rng.integers(most, endpoint=True)):
             shade, thickness = (tone + rng.normal(0, 45, 3)).tolist(), int(rng.integers(thin, thick, endpoint=True))
-            cv2.polylines(image, [_fixed(points())], False, shade, thickness, cv2.LINE_AA, _SHIFT)
+            cv2.polylines(image, [fixed_points(points())], False, shade, thickness, cv2.LINE_AA, _SHIFT)
     return image
 
 
-def _fixed(points: Points) -> NDArray[np.int32]:
+def fixed_points(points: Points) -> NDArray[np.int32]:
     """Return points as OpenCV takes them: fixed-point numbers, with the centre of the first pixel at 0."""
     return np.asarray(((points - 0.5) * 2**_SHIFT).round(), dtype=np.int32)
+
+
+def add_noise(image: NDArray[np.uint8], number: int) -> None:
+    """Add a little noise to an image, another for each number."""
+    cv2.add(image, np.roll(_noise(*image.shape[:2]), 1483 * number), dst=image, dtype=cv2.CV_8U)
 
 
 @functools.lru_cache(maxsize=4)

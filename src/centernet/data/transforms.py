@@ -75,8 +75,8 @@ class Resize(Transform):
     """The transform of evaluation: as inference does it, and nothing else."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator, preprocessing: Preprocessing) -> Sample:
-        boxes = preprocessing.to_input(sample.boxes, sample.size_hw)
-        return sample.select(np.arange(len(boxes)), image=preprocessing(sample.image), boxes=boxes)
+        boxes, matrix = preprocessing.to_input(sample.boxes, sample.size_hw), preprocessing.matrix(sample.size_hw)
+        return sample.select(np.arange(len(boxes)), image=preprocessing(sample.image), boxes=boxes, matrix=matrix)
 
 
 class Augment(Transform):
@@ -242,7 +242,7 @@ class Augment(Transform):
         ignore = sample.ignore | hidden
         if sample.amodal:
             boxes = np.where(ignore[:, None], boxes, whole)
-        return sample.select(rows, image=image, boxes=boxes[rows], ignore=ignore[rows])
+        return sample.select(rows, image=image, boxes=boxes[rows], ignore=ignore[rows], matrix=matrix)
 
 
 def _fit(image_hw: tuple[int, int], preprocessing: Preprocessing, turns: int) -> tuple[float, float]:

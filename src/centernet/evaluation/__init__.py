@@ -1,4 +1,5 @@
-"""Figures of detections: COCO's twelve, Pascal VOC's average precision, CrowdHuman's three, KITTI's; without torch.
+"""Figures of detections: COCO's twelve and its ten for keypoints, Pascal VOC's average precision, CrowdHuman's three,
+KITTI's; without torch.
 
 Figures of tracks are in `centernet.evaluation.tracking`.
 """
@@ -12,5 +13,10 @@ from .crowdhuman import (
 )
 from .figures import EVALUATORS as EVALUATORS, ValidationResult as ValidationResult
 from .files import FilesResult as FilesResult, evaluate_files as evaluate_files
+from .keypoints import (
+    KeypointEvaluator as KeypointEvaluator,
+    KeypointResult as KeypointResult,
+    evaluate_keypoints as evaluate_keypoints,
+)
 from .kitti import KittiEvaluator as KittiEvaluator, KittiResult as KittiResult, evaluate_kitti as evaluate_kitti
 from .voc import VocEvaluator as VocEvaluator, VocResult as VocResult

@@ -8,6 +8,7 @@ from typing import Any
 from .coco import CocoEvaluator, CocoResult
 from .collecting import EvaluationResult, Evaluator
 from .crowdhuman import CrowdHumanEvaluator
+from .keypoints import KeypointEvaluator, KeypointResult
 from .kitti import KittiEvaluator
 from .tracking import COMBINED, TrackingResult
 from .voc import VocEvaluator, VocResult
@@ -32,12 +33,14 @@ class ValidationResult:
         voc: Pascal VOC's.
         own: those of the data set's own benchmark; None where it has none beside these.
         tracking: of the tracks in videos; None where there are none.
+        keypoints: of those; None where data or model have none.
     """
 
     coco: CocoResult
     voc: VocResult
     own: EvaluationResult | None = None
     tracking: TrackingResult | None = None
+    keypoints: KeypointResult | None = None
 
     @classmethod
     def of(
@@ -47,6 +50,7 @@ class ValidationResult:
         *,
         coco: CocoResult | None = None,
         tracking: TrackingResult | None = None,
+        keypoints: KeypointEvaluator | None = None,
     ) -> ValidationResult:
         """Compute the figures of all images that an evaluator has, those of the benchmark (`EVALUATORS`) too.
 
@@ -54,18 +58,21 @@ class ValidationResult:
         """
         own = None if benchmark in (None, "coco", "voc") else EVALUATORS[benchmark].of(collected).compute()
         coco = CocoEvaluator.of(collected).compute() if coco is None else coco
-        return cls(coco, VocEvaluator.of(collected).compute(), own, tracking)
+        poses = None if keypoints is None else keypoints.compute()
+        return cls(coco, VocEvaluator.of(collected).compute(), own, tracking, poses)
 
     @property
     def stats(self) -> dict[str, float]:
-        """All figures by name, as the log has them; those of the own benchmark as ``KITTI/Car/easy/R40``."""
-        own = {} if self.own is None else {f"{self.own.title}/{name}": value for name, value in self.own.stats.items()}
+        """All figures by name, as the log has them; those of the own benchmark as ``KITTI/Car/easy/R40``, those of
+        keypoints as ``keypoints/AP``."""
+        others = [result for result in (self.own, self.keypoints) if result is not None]
+        own = {f"{one.title}/{name}": value for one in others for name, value in one.stats.items()}
         tracking = {} if self.tracking is None else _tracking_stats(self.tracking)
         return {name: float(value) for name, value in {**self.coco.stats, **self.voc.stats, **own, **tracking}.items()}
 
     def table(self) -> str:
         """Return the tables of all figures as text."""
-        tables = [f"{result.title}\n{result.table()}" for result in (self.voc, self.own) if result is not None]
+        tables = [f"{result.title}\n{result.table()}" for result in (self.voc, self.own, self.keypoints) if result]
         tracks = [] if self.tracking is None else [f"Tracks\n{self.tracking.table()}"]
         return "\n\n".join([self.coco.table(), *tables, *tracks])
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from centernet.annotations.found_boxes import Form, FoundBoxes, Key, ScoreColumn, as_corners, plain_id, read_found
 from centernet.annotations.image_names import CocoIds, ImageNames
+from centernet.annotations.keypoints import KEYPOINTS, keypoint_column
 from centernet.annotations.problems import DataError, with_nearest
 from centernet.boxes import xyxy_to_xywh
 from centernet.detections import Detections
@@ -20,6 +21,7 @@ from centernet.detections import Detections
 from .coco import CocoEvaluator, CocoResult, evaluate_coco
 from .collecting import Floats, Ints
 from .figures import ValidationResult
+from .keypoints import KeypointEvaluator
 
 
 class TruthSet(Protocol):
@@ -104,14 +106,18 @@ def evaluate_files(
     notes.append(f"{counts['images_without_detections']} of {len(truth)} images have no detections")
     image, label, scores = image[keep], label[keep], found.scores[keep]
     evaluator = CocoEvaluator(names)
-    corners = _collect(evaluator, truth, image, label, found.boxes[keep], scores, found.form)
+    poses, points = _poses(truth, found, names, notes), None
+    if poses is not None:
+        points = np.array(found.keypoints, np.float32).reshape(len(found), -1, 3)[keep]
+    corners = _collect(evaluator, truth, image, label, found.boxes[keep], scores, found.form, poses, points)
     coco = None
     if annotations is not None and ids is not None:
         sides = found.boxes[keep] if found.form == "sides" else xyxy_to_xywh(corners)
         rows = zip(image.tolist(), label.tolist(), sides.tolist(), scores.tolist(), strict=True)
         named = [(image_ids[i], ids.categories.get(names[kind]), *row) for i, kind, *row in rows]
         coco = _as_pycocotools(Path(annotations), ids, named, notes)
-    return FilesResult(ValidationResult.of(evaluator, truth.benchmark, coco=coco), found.kind, counts, notes)
+    figures = ValidationResult.of(evaluator, truth.benchmark, coco=coco, keypoints=poses)
+    return FilesResult(figures, found.kind, counts, notes)
 
 
 def _as_pycocotools(
@@ -135,7 +141,15 @@ def _as_pycocotools(
 
 
 def _collect(
-    evaluator: CocoEvaluator, truth: TruthSet, image: Ints, label: Ints, boxes: Floats, scores: Floats, form: Form
+    evaluator: CocoEvaluator,
+    truth: TruthSet,
+    image: Ints,
+    label: Ints,
+    boxes: Floats,
+    scores: Floats,
+    form: Form,
+    poses: KeypointEvaluator | None,
+    points: Any,
 ) -> Floats:
     """Give an evaluator all images with their detections. Returns the boxes as ``x1 y1 x2 y2`` in pixels."""
     order = np.argsort(image, kind="stable")
@@ -146,7 +160,23 @@ def _collect(
         one = truth.annotation(index)
         corners[rows] = as_corners(boxes[rows], form, (one.height, one.width))
         evaluator.update(one, Detections(corners[rows], label[rows], scores[rows]))
+        if poses is not None:
+            column = keypoint_column(poses.skeleton)
+            data = {column.name: points[rows]}
+            poses.update(one, Detections(corners[rows], label[rows], scores[rows], columns=[column], data=data))
     return corners
+
+
+def _poses(truth: TruthSet, found: FoundBoxes, names: Sequence[str], notes: list[str]) -> KeypointEvaluator | None:
+    """Return an evaluator of keypoints where truth and files have them; where they differ in number that is said."""
+    skeleton = next((field.skeleton for field in getattr(truth, "fields", ()) if field.name == KEYPOINTS), None)
+    if skeleton is None or not found.keypoints:
+        return None
+    if len(found.keypoints[0]) != 3 * len(skeleton):
+        text = f"the detections have {len(found.keypoints[0]) // 3} keypoints, the truth {len(skeleton)}"
+        notes.append(f"{text}: there are no figures for them")
+        return None
+    return KeypointEvaluator(names, skeleton)
 
 
 def _numbers(keys: Sequence[Key], place_of: Mapping[Key, int]) -> Ints:

@@ -57,7 +57,8 @@ class Letterbox(nn.Module):
             return self._published(images, hw, limits)
         if self.preprocessing.resize == "letterbox":  # in whole pixels, rounded as `Preprocessing` does
             new = torch.minimum((hw * (size / hw).amin(0)).round().clamp(min=1), size)
-        start = ((size - new) / 2).floor()
+        corner = self.preprocessing.align == "corner"
+        start = torch.zeros_like(size) if corner else ((size - new) / 2).floor()
         factor = (hw / new).floor().clamp(min=1) if self.preprocessing.antialias else torch.ones_like(hw)
         reduced = (hw / factor).floor().clamp(min=1)
         images = self.shrink(images, hw.long(), reduced.long())

@@ -9,8 +9,12 @@ from centernet.foreign.description import Description, Family, Part
 from centernet.foreign.names import KITTI_CLASSES
 from centernet.foreign.resnets import take_resnet
 from centernet.foreign.tensors import Tensors
+from centernet.skeleton import COCO_PERSON
 
-_PLACES = {"hm": "heatmap.layers", "wh": "box.size", "reg": "box.offset", "id": "embedding.layers"}
+_PLACES = {
+    "hm": "heatmap.layers", "wh": "box.size", "reg": "box.offset", "id": "embedding.layers",
+    "hps": "keypoints.regression", "hm_hp": "keypoints.heatmap", "hp_offset": "keypoints.offset",
+}  # fmt: skip
 """Their names of heads → where ours has the layers; others keep their names."""
 _EXTRA = r"(?!base|dla_up|ida_up|deconv_layers|layer\d|conv1|bn1|pre|kps|cnvs_?|inters_?)\w+"
 
@@ -111,6 +115,14 @@ def _with_heads(tensors: Tensors, network: str, backbone: Part, neck: Part) -> D
     heads = {"heatmap": Part("HeatmapHead", dict(HEATMAP)), "box": Part("SizeOffsetHead", box)}
     if "id" in names:
         heads["embedding"] = Part("EmbeddingHead", {"dim": tensors.channels(tensors.chain(r"id\.\d")[-1])})
+    if "hps" in names:
+        heads["keypoints"] = keypoints(
+            tensors.channels(tensors.chain(r"hps\.\d")[-1]) // 2,
+            heatmap="hm_hp" in names,
+            offset="shared" if "hp_offset" in names else "none",
+            search="original",
+            logit_clamp=1e-4,
+        )
     for name in names:
         if name not in _PLACES:
             heads[name] = Part("DenseHead", {"channels": tensors.channels(tensors.chain(rf"{name}\.\d")[-1])})
@@ -121,6 +133,13 @@ def _with_heads(tensors: Tensors, network: str, backbone: Part, neck: Part) -> D
         options = tensors.head(f"heads.{place}", tensors.chain(rf"{name}\.\d"))
         heads[place.split(".")[0]].arguments.update(options)
     return _of_task(Description(network, backbone, neck, heads, num_classes, dict(COCO)), "id" in names)
+
+
+def keypoints(count: int, **options: Any) -> Part:
+    """Return the head of so many keypoints: COCO's person where that fits, else ones with numbers for names."""
+    own = count == len(COCO_PERSON)
+    skeleton = "coco_person" if own else {"names": [f"keypoint_{i}" for i in range(count)]}
+    return Part("KeypointHead", {"skeleton": skeleton, **options})
 
 
 def _box_options(sizes: int, num_classes: int, *, offset: bool, tracks: bool) -> dict[str, Any]:
@@ -147,7 +166,7 @@ def _of_task(found: Description, tracks: bool) -> Description:
         found.preprocessing |= {**IMAGENET, "size": [384, 1280]}
         if found.num_classes == len(KITTI_CLASSES):
             found.class_names = KITTI_CLASSES
-    elif "hps" in found.heads:
+    elif "keypoints" in found.heads:
         found.network += ", pose"
     elif found.num_classes == 20:
         found.preprocessing |= IMAGENET

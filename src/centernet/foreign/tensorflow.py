@@ -17,7 +17,7 @@ from torch import Tensor
 
 from centernet.foreign.bundle import SUFFIX, Bundle
 from centernet.foreign.description import Description, Family, Part
-from centernet.foreign.original import HEATMAP
+from centernet.foreign.original import HEATMAP, keypoints
 from centernet.foreign.reading import ForeignFile
 from centernet.foreign.tensors import Tensors
 
@@ -242,6 +242,7 @@ def _hourglass(tensors: Tensors) -> Description:
 
 
 _PLACES = {"object_center": "heatmap.layers", "box_scale": "box.size", "box_offset": "box.offset"}
+_KEYPOINTS = re.compile(r"(\w+)_keypoint_(heatmap|regression|offset)")
 
 
 def _with_heads(
@@ -252,16 +253,31 @@ def _with_heads(
     stacks = int(backbone.arguments.get("stacks", 1))
     num_classes = tensors.channels(f"{_HEADS}.object_center.{stacks - 1}.layer_with_weights-1")
     heads = {"heatmap": Part("HeatmapHead", dict(HEATMAP)), "box": Part("SizeOffsetHead", {"clamp": True})}
+    places, pairs = dict(_PLACES), ["box_scale", "box_offset"]  # (h, w) and (y, x) there
+    tasks = sorted({match[1] for name in names if (match := _KEYPOINTS.fullmatch(name))})
+    if len(tasks) == 1 and f"{tasks[0]}_keypoint_regression" in names:
+        count = tensors.channels(f"{_HEADS}.{tasks[0]}_keypoint_regression.{stacks - 1}.layer_with_weights-1") // 2
+        parts = [part for part in ("regression", "heatmap", "offset") if f"{tasks[0]}_keypoint_{part}" in names]
+        places |= {f"{tasks[0]}_keypoint_{part}": f"keypoints.{part}" for part in parts}
+        pairs += [f"{tasks[0]}_keypoint_{part}" for part in parts if part != "heatmap"]
+        each = "none"
+        if "offset" in parts:
+            of_each = tensors.channels(f"{_HEADS}.{tasks[0]}_keypoint_offset.{stacks - 1}.layer_with_weights-1") > 2
+            each = "each" if of_each else "shared"
+        heads["keypoints"] = keypoints(
+            count, heatmap="heatmap" in parts, offset=each, search="tensorflow", offset_radius=3, regression_weight=0.1
+        )
     for name in names:
-        place = _PLACES.get(name, f"{name}.layers")
-        if name not in _PLACES:
+        place = places.get(name, f"{name}.layers")
+        if name not in places:
             channels = tensors.channels(f"{_HEADS}.{name}.{stacks - 1}.layer_with_weights-1")
             heads[name] = Part("DenseHead", {"channels": channels})
         for stack in range(stacks):
             tower = [f"{_HEADS}.{name}.{stack}.layer_with_weights-{i}" for i in range(2)]
-            if name in ("box_scale", "box_offset"):  # (h, w) and (y, x) there
+            if name in pairs:
                 for kind in ("weight", "bias"):
-                    tensors.left[f"{tower[1]}.{kind}"] = tensors.left[f"{tower[1]}.{kind}"].flip(0)
+                    turned = tensors.left[f"{tower[1]}.{kind}"].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)  # type: ignore[no-untyped-call]
+                    tensors.left[f"{tower[1]}.{kind}"] = turned
             before = "heads" if stack == stacks - 1 else f"intermediate.{stack}"
             separable = f"{tower[0]}.0.weight" in tensors
             options = tensors.head(f"{before}.{place}", tower)

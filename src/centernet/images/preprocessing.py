@@ -42,6 +42,7 @@ class Preprocessing:
         pad_value: gray level of the padding, 0..255.
         divisor: for ``keep`` and ``keep_res``.
         scale: of a test with ``fix_res`` or ``keep_res``, by which the image is resized before.
+        align: where ``letterbox`` puts the image: in the ``center``, or in the ``corner`` at the top left.
         antialias: average over areas where ``letterbox`` and ``stretch`` shrink to half or less. Without it they
             interpolate alone, as OpenCV's plain resize does.
         channels: the order in which the network takes red, green and blue. Images are RGB everywhere; what makes the
@@ -57,6 +58,7 @@ class Preprocessing:
     channels: Channels = "rgb"
     scale: float = 1.0
     antialias: bool = True
+    align: Literal["center", "corner"] = "center"
 
     def __post_init__(self) -> None:
         vars(self).update(  # the class is frozen
@@ -81,6 +83,8 @@ class Preprocessing:
                 f"1, unless resize is {' or '.join(_AT_SCALES)}",
             ),
             ("channels", self.channels not in get_args(Channels), "rgb or bgr"),
+            ("align", self.align not in ("center", "corner"), "center or corner"),
+            ("align", self.align == "corner" and self.resize != "letterbox", "center, unless resize is letterbox"),
         ):
             if wrong:
                 raise ValueError(f"preprocessing.{key}: expected {expected}, got {getattr(self, key)!r}")
@@ -213,6 +217,8 @@ class Preprocessing:
         scale = min(self.size[0] / height, self.size[1] / width)
         new_height = min(self.size[0], max(1, round(height * scale)))
         new_width = min(self.size[1], max(1, round(width * scale)))
+        if self.align == "corner":
+            return 0, 0, new_height, new_width
         return (self.size[0] - new_height) // 2, (self.size[1] - new_width) // 2, new_height, new_width
 
 

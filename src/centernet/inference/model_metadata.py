@@ -30,7 +30,7 @@ Dtype: TypeAlias = Literal["uint8", "float32"]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 
-_VERSION = 4  # files of version 1 do not describe their columns, those to 2 no calibration, those to 3 no lineage
+_VERSION = 5  # files of version 1 describe no columns, those to 2 no calibration, to 3 no lineage, to 4 no skeletons
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class ModelMetadata:
         """Return one line of JSON; figures that are not finite are left out, as JSON has no number for them."""
         values = asdict(self) | {
             "preprocessing": self.preprocessing.to_dict(),
+            "columns": [column.to_dict() for column in self.columns],
             "figures": {name: float(value) for name, value in self.figures.items() if math.isfinite(value)},
             "lineage": None if self.lineage is None else self.lineage.to_dict(),
         }

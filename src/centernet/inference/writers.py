@@ -141,7 +141,17 @@ class CocoWriter:
         """Put the file together, after an error too."""
         names = self.class_names or list(map(str, range(self._classes)))
         numbers = self._categories or {name: label + 1 for label, name in enumerate(names)}
-        categories = [{"id": number, "name": name} for name, number in numbers.items()]
+        skeletons = [column.skeleton for column in self._columns.values() if column.skeleton is not None]
+        # As COCO's own categories have them: edges count from 1.
+        joints: dict[str, Any] = {
+            key: value
+            for skeleton in skeletons[:1]
+            for key, value in (
+                ("keypoints", skeleton.names),
+                ("skeleton", [[a + 1, b + 1] for a, b in skeleton.edges]),
+            )
+        }
+        categories = [{"id": number, "name": name, **joints} for name, number in numbers.items()]
         try:
             whole = self._parts["whole"] = Growing.beside(self.path)
             whole.add('{"info": ' + json.dumps(self._info(), ensure_ascii=False, indent=1))
@@ -250,11 +260,19 @@ def _describe(column: Column) -> str:
     return kinds[column.kind] + (f", {'×'.join(map(str, column.shape))} in one list" if column.shape else "")
 
 
+def _places(column: Column) -> list[str]:
+    """Return a name for each number of a column."""
+    if column.skeleton is not None:
+        return [f"{column.name}_{part}_{axis}" for part in column.skeleton.names for axis in ("x", "y", "score")]
+    return [f"{column.name}_{i}" for i in range(math.prod(column.shape))] if column.shape else [column.name]
+
+
 class CsvWriter:
     """Writes a table with one row an object: image, class, score, corners in original pixels, track id and time in
     seconds where there are such, and further columns.
 
-    Columns of several numbers have a place for each, named by its number; vectors are left out. A name that would be a
+    Columns of several numbers have a place for each, named by its number, keypoints by their names and x, y, score;
+    vectors are left out. A name that would be a
     formula in a spreadsheet begins with ``./`` where it is an image's, and with an apostrophe where it is a class's.
     Rows go to a file beside `path` as they come, and become `path` at the end.
 
@@ -276,11 +294,7 @@ class CsvWriter:
 
     def __enter__(self) -> Self:
         self._file = Growing.beside(self.path)
-        names = [
-            f"{column.name}_{i}" if column.shape else column.name
-            for column in self._further
-            for i in range(math.prod(column.shape))
-        ]
+        names = [name for column in self._further for name in _places(column)]
         self._add([[*self.COLUMNS, *map(csv_cell, names)]])
         return self
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from centernet.boxes import elementwise_iou
 from centernet.network.heads import Head
+from centernet.network.heads.head import Output
 from centernet.ops import Peaks, Targets, gather_at
 
 LevelAssignment = Literal["size", "fit"]
@@ -29,7 +30,7 @@ class Levels(nn.ModuleDict):
         """Build a head for each stride."""
         return cls({str(stride): build(channels, stride, classes) for stride in strides})
 
-    def forward(self, features: list[Tensor]) -> list[Tensor]:
+    def forward(self, features: list[Tensor]) -> list[Output]:
         return [head(x) for head, x in zip(self.values(), features, strict=True)]
 
 
@@ -38,24 +39,35 @@ def parts(head: nn.Module) -> list[Head]:
     return list(head.values()) if isinstance(head, Levels) else [head]  # type: ignore[arg-type, list-item]
 
 
-def on_level(output: Tensor | list[Tensor], level: int) -> Tensor:
-    """Return the raw map of a level."""
+def on_level(output: Output | list[Output], level: int) -> Any:
+    """Return the raw map of a level, or its maps."""
     return output[level] if isinstance(output, list) else output
 
 
-def beside(output: Tensor | list[Tensor]) -> Tensor:
-    """Return the maps of several levels side by side, B×C×1×cells, and that of one as it is."""
-    return torch.cat([x.flatten(2) for x in output], dim=2).unsqueeze(2) if isinstance(output, list) else output
+def each_map(change: Callable[..., Tensor], *outputs: Output) -> Output:
+    """Return what a function makes of a raw map, or of each map of a head with several."""
+    first = outputs[0]
+    if isinstance(first, dict):
+        return {name: change(*(output[name] for output in outputs)) for name in first}  # type: ignore[index]
+    return change(*outputs)
 
 
-def each_decode(heads: Sequence[Head], outputs: Sequence[Tensor], peaks: Peaks) -> dict[str, Tensor]:
+def beside(output: Output | list[Output]) -> Output:
+    """Return the maps of several levels side by side, B×C×1×cells, and those of one as they are."""
+    if not isinstance(output, list):
+        return output
+    return each_map(lambda *levels: torch.cat([x.flatten(2) for x in levels], dim=2).unsqueeze(2), *output)
+
+
+def each_decode(heads: Sequence[Head], outputs: Sequence[Output], peaks: Peaks) -> dict[str, Tensor]:
     """Decode the peaks of several levels, each by the head of its level."""
     assert peaks.levels is not None
     found: dict[str, Tensor] = {}
     start = 0
     for level, (head, output) in enumerate(zip(heads, outputs, strict=True)):
-        count = output.shape[2] * output.shape[3]
-        own = Peaks(peaks.scores, peaks.labels, (peaks.cells - start).clamp(0, count - 1), peaks.x, peaks.y)
+        of_level = next(iter(output.values())) if isinstance(output, dict) else output
+        count = of_level.shape[2] * of_level.shape[3]
+        own = peaks._replace(cells=(peaks.cells - start).clamp(0, count - 1), levels=None)
         start = start + count
         for name, values in head.decode(output, own).items():
             here = (peaks.levels == level).reshape(*peaks.levels.shape, *[1] * (values.ndim - 2))
@@ -96,6 +108,8 @@ def by_fit(heads: dict[str, list[Head]], finder: str, encoded: dict[str, Any], t
         peaks = Peaks(torch.ones_like(cells, dtype=torch.float32), wanted, cells, x.float(), y.float())
         found: dict[str, Tensor] = {}
         for name, of_levels in heads.items():
+            if of_levels[level].reads_boxes:
+                continue
             found |= of_levels[level].decode(on_level(encoded[name], level), peaks)
         iou = elementwise_iou(found["bboxes"], boxes.repeat_interleave(9, 1)).clamp(min=0)
         logits = gather_at(on_level(encoded[finder], level), cells).gather(2, wanted.unsqueeze(2)).squeeze(2)
@@ -109,5 +123,5 @@ def only(targets: Targets, chosen: Tensor) -> Targets:
     labels = torch.where(chosen | targets.ignore, targets.labels, -1)
     return Targets(
         targets.boxes, labels, targets.ignore, targets.counts, ids=targets.ids, grid=targets.grid,
-        stride=targets.stride, num_classes=targets.num_classes,
+        stride=targets.stride, num_classes=targets.num_classes, data=targets.data,
     )  # fmt: skip

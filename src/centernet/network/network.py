@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ from centernet.images import Preprocessing
 from centernet.lineage import Lineage
 from centernet.network.backbones import Backbone
 from centernet.network.heads import Head
+from centernet.network.heads.head import Output
 from centernet.network.levels import (
     LevelAssignment,
     Levels,
@@ -26,6 +28,7 @@ from centernet.network.levels import (
     by_fit,
     by_size,
     each_decode,
+    each_map,
     on_level,
     only,
     parts,
@@ -186,21 +189,38 @@ class Network(nn.Module):
 
     @property
     def map_names(self) -> tuple[str, ...]:
-        """The names of the raw maps: the heads', of several levels with the stride behind, as in `heatmap_8`."""
-        if len(self.strides) == 1:
-            return tuple(self.heads)
-        return tuple(f"{name}_{stride}" for name in self.heads for stride in self.strides)
+        """The names of the raw maps: the heads', with those of the maps of a head that has several, as in
+        `keypoints_heatmap`; of several levels with the stride behind, as in `heatmap_8`."""
+        return tuple(self._map_places())
+
+    def _map_places(self) -> dict[str, tuple[str, int, str | None]]:
+        """Name of each raw map → its head, level, and name within the head."""
+        places: dict[str, tuple[str, int, str | None]] = {}
+        for name, head in self.heads.items():
+            for own in parts(head)[0].maps or (None,):
+                for level, stride in enumerate(self.strides):
+                    steps = (name, *([] if own is None else [own]), *([] if len(self.strides) == 1 else [str(stride)]))
+                    places["_".join(steps)] = name, level, own
+        return places
 
     def named_maps(self, encoded: dict[str, Any]) -> dict[str, Tensor]:
         """Return the raw maps of `forward` one by one, by `map_names`."""
-        maps = [on_level(encoded[name], level) for name in self.heads for level in range(len(self.strides))]
-        return dict(zip(self.map_names, maps, strict=True))
+        found: dict[str, Tensor] = {}
+        for key, (name, level, own) in self._map_places().items():
+            output = on_level(encoded[name], level)
+            found[key] = output if own is None else output[own]
+        return found
 
     def encoded_of(self, maps: dict[str, Tensor]) -> dict[str, Any]:
         """Return raw maps by `map_names` as `forward` gives them."""
-        if len(self.strides) == 1:
-            return maps
-        return {name: [maps[f"{name}_{stride}"] for stride in self.strides] for name in self.heads}
+        encoded: dict[str, list[Any]] = {}
+        for key, (name, level, own) in self._map_places().items():
+            levels = encoded.setdefault(name, [{} for _ in self.strides])
+            if own is None:
+                levels[level] = maps[key]
+            else:
+                levels[level][own] = maps[key]
+        return {name: levels if len(levels) > 1 else levels[0] for name, levels in encoded.items()}
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images N×3×H×W uint8 RGB → float32 as the preprocessing says, on their device."""
@@ -218,8 +238,9 @@ class Network(nn.Module):
                 zeros inside, and the maps cut back.
 
         Returns:
-            head name → N×C×⌈H/stride⌉×⌈W/stride⌉, logits; a list of those of all levels, finest first, where the neck
-            has several. In training also name.0 … of the stacks before the last one, where the backbone has several.
+            head name → N×C×⌈H/stride⌉×⌈W/stride⌉, logits, or a dict of such of a head with several maps; a list of
+            those of all levels, finest first, where the neck has several. In training also name.0 … of the stacks
+            before the last one, where the backbone has several.
         """
         height, width = images.shape[-2:]
         coarsest = self.backbone.divisor
@@ -240,11 +261,12 @@ class Network(nn.Module):
             maps |= {f"{name}.{i}": head(features) for name, head in heads.items()}
         if padded:
             sizes = [((height + s - 1) // s, (width + s - 1) // s) for s in self.strides]
+            cuts = [partial(_cut, rows=rows, columns=columns) for rows, columns in sizes]
             for name, x in maps.items():
                 if isinstance(x, list):
-                    maps[name] = [y[:, :, :rows, :columns] for y, (rows, columns) in zip(x, sizes, strict=True)]
+                    maps[name] = [each_map(cut, y) for cut, y in zip(cuts, x, strict=True)]
                 else:
-                    maps[name] = x[:, :, : sizes[0][0], : sizes[0][1]]
+                    maps[name] = each_map(cuts[0], x)
         return maps
 
     def with_mirror(self, images: Tensor) -> dict[str, Any]:
@@ -259,7 +281,7 @@ class Network(nn.Module):
         maps, mirrored = self(images), self(images.flip(-1))
         for name, head in self.heads.items():
             levels = [
-                part.with_mirror(on_level(maps[name], level), on_level(mirrored[name], level).flip(-1))
+                part.with_mirror(on_level(maps[name], level), each_map(_turned, on_level(mirrored[name], level)))
                 for level, part in enumerate(parts(head))
             ]
             maps[name] = levels if isinstance(maps[name], list) else levels[0]
@@ -292,9 +314,7 @@ class Network(nn.Module):
             candidates, margin = max(count, self.num_candidates or 0), self.peak_margin
         peaks = self.find_peaks(encoded, candidates, labels=labels, margin=margin)
         detections = self.decode_peaks(encoded, peaks)
-        # A head may say that a width is negative.
-        first, second = detections["bboxes"].split(2, dim=-1)  # type: ignore[no-untyped-call]
-        detections["bboxes"] = torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
+        detections["bboxes"] = _ordered(detections["bboxes"])
         if detections["scores"] is not peaks.scores:
             detections = order_by_score(detections)
         if self.nms_iou is not None:
@@ -325,22 +345,27 @@ class Network(nn.Module):
         """Decode cells, in their order: `bboxes`, `labels`, `scores` and `columns` as of `decode_detections`, but
         neither sorted, suppressed nor calibrated, and a width may be negative. Gradients reach the maps."""
         detections = {"scores": peaks.scores, "labels": peaks.labels.to(torch.int64)}
-        for name, head in self.heads.items():
+        for name, head in sorted(self.heads.items(), key=lambda item: parts(item[1])[0].reads_boxes):
+            if parts(head)[0].reads_boxes and peaks.boxes is None:
+                peaks = peaks._replace(boxes=_ordered(detections["bboxes"]))
             detections |= self._decode(parts(head), encoded[name], peaks)
+            peaks = peaks._replace(scores=detections["scores"])
         return detections
 
-    def _decode(self, heads: list[Head], output: Tensor | list[Tensor], peaks: Peaks) -> dict[str, Tensor]:
+    def _decode(self, heads: list[Head], output: Output | list[Output], peaks: Peaks) -> dict[str, Tensor]:
         """Decode what a head has to say of the peaks, in input pixels."""
         if peaks.levels is None or not isinstance(output, list):
-            return heads[0].decode(output, peaks)  # type: ignore[arg-type]
+            return heads[0].decode(output, peaks)
         strides = torch.tensor(self.strides, dtype=torch.float32, device=peaks.levels.device)[peaks.levels]
+        shift = (self.neck.point - 0.5) * strides
         if heads[0].proportional:
             found = heads[0].decode(beside(output), peaks)
             scale = strides / self.stride
         else:
+            if peaks.boxes is not None:  # as the head measures
+                peaks = peaks._replace(boxes=peaks.boxes - shift.unsqueeze(-1))
             found = each_decode(heads, output, peaks)
             scale = torch.ones_like(strides)
-        shift = (self.neck.point - 0.5) * strides
 
         def moved(places: Tensor) -> Tensor:
             one_each = (*scale.shape, *[1] * (places.ndim - 2))
@@ -358,10 +383,16 @@ class Network(nn.Module):
         targets = []
         for level, stride in enumerate(self.strides):
             height, width = on_level(encoded[self.finder], level).shape[-2:]
-            boxes = batch.boxes + (0.5 - self.neck.point) * stride
+            shift = (0.5 - self.neck.point) * stride
+            boxes, data = batch.boxes + shift, dict(batch.data)
+            for field in batch.fields if shift else ():
+                if field.kind in ("points", "boxes"):
+                    axes = torch.zeros(field.shape[-1], device=boxes.device)
+                    axes[: 4 if field.kind == "boxes" else 2] = shift
+                    data[field.name] = data[field.name] + axes
             targets.append(
                 Targets(
-                    boxes if self.neck.point != 0.5 else batch.boxes,
+                    boxes if shift else batch.boxes,
                     batch.labels,
                     batch.ignore,
                     batch.counts,
@@ -369,6 +400,7 @@ class Network(nn.Module):
                     grid=(height, width),
                     stride=stride,
                     num_classes=self.num_classes,
+                    data=data,
                 )
             )
         return targets
@@ -438,3 +470,17 @@ class Network(nn.Module):
             for level in levels
             for part in parts(head)[0].training_only
         )
+
+
+def _cut(output: Tensor, *, rows: int, columns: int) -> Tensor:
+    return output[:, :, :rows, :columns]
+
+
+def _ordered(boxes: Tensor) -> Tensor:
+    """Return boxes with x1 ≤ x2 and y1 ≤ y2: a head may say that a width is negative."""
+    first, second = boxes.split(2, dim=-1)  # type: ignore[no-untyped-call]
+    return torch.cat([torch.minimum(first, second), torch.maximum(first, second)], dim=-1)
+
+
+def _turned(output: Tensor) -> Tensor:
+    return output.flip(-1)

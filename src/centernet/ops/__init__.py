@@ -1,6 +1,7 @@
 """Pure tensor functions: targets, losses, peaks and deformable convolution, on tensors alone."""
 
 from centernet.ops.deformable import deform_conv2d as deform_conv2d
+from centernet.ops.keypoints import best_cells as best_cells, nearest_peaks as nearest_peaks
 from centernet.ops.losses import (
     distribution_loss as distribution_loss,
     focal_loss as focal_loss,

@@ -28,6 +28,7 @@ class Peaks(NamedTuple):
     x: Tensor  # B×K float32, column of the cell
     y: Tensor  # B×K float32, row of the cell
     levels: Tensor | None = None  # B×K int64, of several levels the one of the cell, finest first
+    boxes: Tensor | None = None  # B×K×4 float32, x1 ≤ x2, y1 ≤ y2 in input pixels, once a head has decoded them
 
 
 def find_peaks(

@@ -10,6 +10,7 @@ the ellipse and its weights of TTFNet, https://arxiv.org/abs/1909.00700.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -82,6 +83,7 @@ class Targets:
         grid: height and width of the output map in cells.
         stride: input pixels a cell.
         num_classes: channels of a heatmap.
+        data: by name, B×M×… of what else the data know of each box (`Batch.data`).
     """
 
     def __init__(
@@ -95,10 +97,12 @@ class Targets:
         stride: int,
         num_classes: int,
         ids: Tensor | None = None,
+        data: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.boxes, self.labels, self.ignore, self.counts = boxes.float(), labels, ignore, counts
         self.ids = torch.full_like(labels, -1) if ids is None else ids
         self.grid, self.stride, self.num_classes = grid, stride, num_classes
+        self.data = dict(data or {})
 
     @property
     def batch_size(self) -> int:
@@ -137,6 +141,12 @@ class Targets:
     def object_boxes(self) -> Tensor:
         """N×4 float32, input pixels."""
         return self.boxes[self._rows[:, 0], self._rows[:, 1]]
+
+    def object_data(self, name: str) -> Tensor:
+        """N×…, the field `name` of the data set for each object; a KeyError names those that there are."""
+        if name not in self.data:
+            raise KeyError(f"the batch has no {name}; its fields are {', '.join(self.data) or 'none'}")
+        return self.data[name][self._rows[:, 0], self._rows[:, 1]]
 
     @cached_property
     def sizes(self) -> Tensor:
@@ -178,13 +188,27 @@ class Targets:
         Returns:
             B×C×H×W float32 in [0, 1], 1 at centre cells only.
         """
+        return self.blobs(self.object_images, self.object_labels, self.center_cells, radii, self.num_classes)
+
+    def blobs(self, images: Tensor, channels: Tensor, cells: Tensor, radii: Tensor, num_channels: int) -> Tensor:
+        """Draw Gaussian blobs, the larger value where two of a channel overlap.
+
+        Args:
+            images: N int64, the image of each.
+            channels: N int64.
+            cells: N×2 int64, x and y of the middle.
+            radii: N×2 int64, vertical and horizontal radius in cells.
+            num_channels: C.
+
+        Returns:
+            B×C×H×W float32 in [0, 1], 1 at the middles only.
+        """
         height, width = self.grid
-        flat = torch.zeros(self.batch_size * self.num_classes * height * width, device=self.boxes.device)
-        objects, x, y = self._windows(self.center_cells - radii.flip(-1), self.center_cells + radii.flip(-1))
-        channel = self.object_images * self.num_classes + self.object_labels
-        index = (channel[objects] * height + y) * width + x
-        flat.scatter_reduce_(0, index, self._blob(objects, x, y, radii), "amax")
-        return flat.view(self.batch_size, self.num_classes, height, width)
+        flat = torch.zeros(self.batch_size * num_channels * height * width, device=self.boxes.device)
+        objects, x, y = self.windows(cells - radii.flip(-1), cells + radii.flip(-1))
+        index = ((images * num_channels + channels)[objects] * height + y) * width + x
+        flat.scatter_reduce_(0, index, _blob(cells[objects], x, y, radii[objects]), "amax")
+        return flat.view(self.batch_size, num_channels, height, width)
 
     @cached_property
     def background(self) -> Tensor | None:
@@ -193,13 +217,24 @@ class Targets:
         if not len(rows):
             return None
         height, width = self.grid
-        boxes = self.boxes[rows[:, 0], rows[:, 1]] / self.stride
+        boxes = self.boxes[rows[:, 0], rows[:, 1]]
         labels = self.labels[rows[:, 0], rows[:, 1]]
-        regions, x, y = self._windows(boxes[:, :2].floor().long(), boxes[:, 2:].ceil().long() - 1)
+        regions, x, y = self._inside(boxes)
         mask = torch.ones(self.batch_size, self.num_classes + 1, height, width, dtype=torch.bool, device=boxes.device)
         channels = labels[regions] % (self.num_classes + 1)  # −1 → the one for every class
         mask[rows[regions, 0], channels, y, x] = False
         return mask[:, :-1] & mask[:, -1:]
+
+    def covered(self, boxes: Tensor, images: Tensor) -> Tensor:
+        """Return B×H×W bool, the cells that boxes N×4 in input pixels reach, each in the image N int64 of its own."""
+        mask = torch.zeros(self.batch_size, *self.grid, dtype=torch.bool, device=boxes.device)
+        regions, x, y = self._inside(boxes)
+        mask[images[regions], y, x] = True
+        return mask
+
+    def _inside(self, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        boxes = boxes / self.stride
+        return self.windows(boxes[:, :2].floor().long(), boxes[:, 2:].ceil().long() - 1)
 
     def samples(self, kind: Sampling, *, beta: float = 0.54) -> Samples:
         """Return the cells that train each object's box; where objects compete for a cell, the smaller one has it.
@@ -214,11 +249,11 @@ class Targets:
             radii = ellipse_radius(self.sizes, alpha=beta)
         else:
             radii = torch.full_like(self.center_cells, 0 if kind == "center" else 1)
-        objects, x, y = self._windows(self.center_cells - radii.flip(-1), self.center_cells + radii.flip(-1))
+        objects, x, y = self.windows(self.center_cells - radii.flip(-1), self.center_cells + radii.flip(-1))
         cells = (self.object_images[objects] * height + y) * width + x
         area = (self.object_boxes[:, 2:] - self.object_boxes[:, :2]).prod(-1)  # input pixels²
         if kind == "ellipse":
-            weights = self._blob(objects, x, y, radii)
+            weights = _blob(self.center_cells[objects], x, y, radii[objects])
             total = torch.zeros(self.num_objects, device=weights.device).scatter_add_(0, objects, weights)
             weights = weights * (area.clamp(min=math.e).log() / total.clamp(min=1e-6))[objects]
         else:
@@ -230,7 +265,7 @@ class Targets:
         kept = owner[cells] == rank[objects]
         return Samples(cells[kept], objects[kept], weights[kept])
 
-    def _windows(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def windows(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return every cell of every window: (window, x, y), each S int64. Corners are N×2 int64 x y, both inside."""
         height, width = self.grid
         limit = low.new_tensor([width - 1, height - 1])
@@ -243,8 +278,9 @@ class Targets:
         columns = spans[:, 0][windows].clamp(min=1)
         return windows, low[:, 0][windows] + place % columns, low[:, 1][windows] + place // columns
 
-    def _blob(self, objects: Tensor, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
-        """Compute exp(−dx²/2σx² − dy²/2σy²) at each window's cells, σ = (2r + 1) / 6."""
-        center, sigma = self.center_cells[objects], (2 * radii.float() + 1)[objects] / 6
-        dx, dy = (x - center[:, 0]) / sigma[:, 1], (y - center[:, 1]) / sigma[:, 0]
-        return torch.exp(-(dx.square() + dy.square()) / 2)
+
+def _blob(cells: Tensor, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+    """Compute exp(−dx²/2σx² − dy²/2σy²) of cells x, y, each around a middle of its own, σ = (2r + 1) / 6."""
+    sigma = (2 * radii.float() + 1) / 6
+    dx, dy = (x - cells[:, 0]) / sigma[:, 1], (y - cells[:, 1]) / sigma[:, 0]
+    return torch.exp(-(dx.square() + dy.square()) / 2)

@@ -44,6 +44,8 @@ class TrackerOptions:
         reupdate: when a lost track is found again, take its motion in between to have been straight (OC-SORT, Cao et
             al. 2022, arXiv:2203.14360).
         camera_motion: move tracks with the background, which is followed through the images of the frames.
+        point_cutoff: Hz of a one-euro filter over the points of a track, such as a person's joints, while they stand
+            still: 1 is calm, less calmer; None leaves points as they were found.
         upstream_habits: keep two habits of FairMOT's and ByteTrack's code: a track that is not shown yet is not moved
             to the frame that it is compared with, and one that is found again shows the score that it was lost with.
         number_unshown: give an identity to a track as it begins, as FairMOT's and ByteTrack's code do, so that those
@@ -73,6 +75,7 @@ class TrackerOptions:
     per_class: bool = True
     reupdate: bool = False
     camera_motion: bool = False
+    point_cutoff: float | None = None
     upstream_habits: bool = False
     number_unshown: bool = False
 
@@ -103,6 +106,8 @@ def _expected(name: str, kind: str, value: object) -> str | None:
         return "a share from 0 to 1"
     if name.endswith("iou_limit") and not 0 < value <= 1:
         return "a cost above 0, at most 1"
+    if name == "point_cutoff" and value <= 0:
+        return "a number above 0, or None"
     if name in ("gate", "lost_seconds", "appearance_limit", "duplicate_limit") and value < 0:
         return "0 or more"
     return None

@@ -15,6 +15,7 @@ from .association import Array, Indices, Matching, appearance_cost, overlapping
 from .camera import CameraMotion
 from .kalman import KalmanFilter
 from .options import PRESETS, TrackerOptions
+from .smoothing import OneEuro
 
 _FIRST_ROWS = 64
 
@@ -70,6 +71,7 @@ class Tracker:
         self.tracked = self.lost = np.zeros(0, dtype=np.int64)
         self._next_id = 1
         self._camera = CameraMotion() if self.options.camera_motion else None
+        self._smoothing: dict[str, OneEuro] = {}
 
     def update(
         self, detections: Detections | ArrayLike, image: NDArray[np.uint8] | None = None, *, time: float | None = None
@@ -111,8 +113,15 @@ class Tracker:
             order = owner.argsort()
             places = order[owner.searchsorted(rows, sorter=order)]
             data = {name: values[places] for name, values in data.items()}
+        found = self._filter.boxes(tracks.mean[rows]).astype(np.float32)
+        if self.options.point_cutoff is not None:
+            for column in detections.columns:
+                if column.kind == "points":
+                    smooth = self._smoothing.setdefault(column.name, OneEuro(self.options.point_cutoff))
+                    seconds = self._clock / self.frame_rate
+                    data[column.name] = smooth(tracks.id[rows], data[column.name], found, seconds)
         return Detections(
-            self._filter.boxes(tracks.mean[rows]).astype(np.float32),
+            found,
             tracks.label[rows],
             tracks.score[rows].astype(np.float32),
             track_ids=tracks.id[rows],

@@ -15,6 +15,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
+from centernet.column import Column
 from centernet.data import DataModule
 from centernet.data.batch import Batch
 from centernet.data.mosaic import Mosaic
@@ -161,7 +162,7 @@ class _Steps:
         self.boxes = int(np.diff(columns.offsets).max(initial=1)) * (
             4 if isinstance(datamodule.augmentation, Mosaic) else 1
         )
-        self.identities = datamodule.num_identities
+        self.identities, self.fields = datamodule.num_identities, datamodule.fields
 
     def __call__(self, images: int) -> float:
         try:
@@ -207,4 +208,15 @@ class _Steps:
             ignore=torch.zeros(rows, dtype=torch.bool),
             counts=torch.full((images,), self.boxes),
             annotations=[],
+            data={field.name: _points(field, centers) for field in self.fields},
+            fields=self.fields,
         )
+
+
+def _points(field: Column, centers: torch.Tensor) -> torch.Tensor:
+    """Return B×M×… of a field: points in the middle of their boxes (B×M×2), visible; zeros for all else."""
+    values = torch.zeros(*centers.shape[:2], *field.shape, dtype=getattr(torch, field.dtype))
+    if field.kind == "points":
+        values += 2
+        values[..., :2] = centers.reshape(*centers.shape[:2], *[1] * (len(field.shape) - 1), 2)
+    return values

@@ -63,6 +63,8 @@ def _every_cell(network: Network, encoded: dict[str, object]) -> tuple[Tensor, T
         peaks = Peaks(torch.ones_like(columns), torch.zeros_like(cells), cells, columns, rows)
         found: dict[str, Tensor] = {}
         for name, head in network.heads.items():
+            if parts(head)[level].reads_boxes:
+                continue
             found |= parts(head)[level].decode(on_level(encoded[name], level), peaks)  # type: ignore[arg-type]
         scores.append(heatmap.float().sigmoid().flatten(2))
         boxes.append(found["bboxes"] + (network.neck.point - 0.5) * stride)

@@ -124,6 +124,11 @@ class DetectionModule(pl.LightningModule):
             for head in self.network.every_head:
                 head.prepare(data)
 
+    def on_train_epoch_start(self) -> None:
+        """Freeze the norms where the optimisation says so."""
+        assert self.optimization is not None
+        self.optimization.set_norms(self.network)
+
     def configure_optimizers(self) -> Any:
         if self.optimization is None:
             raise RuntimeError(

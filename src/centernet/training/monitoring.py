@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from centernet.annotations.keypoints import KEYPOINTS
+from centernet.column import Column
 from centernet.data import DataModule, DetectionDataset
+from centernet.data.fields import keypoint_field
 from centernet.detections import Detections
 from centernet.network.network import Network
 from centernet.training.validation import Validation
@@ -27,16 +32,23 @@ def follows_tracks(network: Network, dataset: DetectionDataset) -> bool:
     return tracker and bool(dataset.sequences) and dataset.num_identities > 0
 
 
-def figures(dataset: DetectionDataset) -> list[str]:
-    """Return the names of the figures that a validation on a data set logs."""
+def follows_keypoints(network: Network, dataset: DetectionDataset) -> bool:
+    """Return True if a network finds keypoints and its validation data have them."""
+    return keypoint_field(dataset.fields) is not None and any(column.name == KEYPOINTS for column in network.columns)
+
+
+def figures(dataset: DetectionDataset, columns: Sequence[Column] = ()) -> list[str]:
+    """Return the names of the figures that a validation of a network with these columns logs on a data set."""
     validation = Validation(dataset.class_names, dataset)
     first = int(dataset.columns.samples()[~dataset.columns.ignore][0])  # one image with an object shows the names
-    validation.update(dataset.annotation(first), Detections.empty())
+    data = {column.name: np.zeros((0, *column.shape), column.dtype) for column in columns}
+    validation.update(dataset.annotation(first), Detections([], [], [], columns=columns, data=data))
     return ["val/loss", *(f"val/{name}" for name in validation.compute().stats)]
 
 
 def monitored(network: Network, dataset: DetectionDataset, name: str | None = None) -> str:
-    """Return the figure that a run follows: ``val/HOTA`` for a tracker, ``val/AP`` for a detector.
+    """Return the figure that a run follows: ``val/HOTA`` for a tracker, ``val/AP`` for a detector,
+    ``val/keypoints/AP`` where it finds keypoints that the data have.
 
     Args:
         network: that is trained.
@@ -47,8 +59,10 @@ def monitored(network: Network, dataset: DetectionDataset, name: str | None = No
         ValueError: the validation has no such figure.
     """
     if name is None:
-        return "val/HOTA" if follows_tracks(network, dataset) else "val/AP"
-    known = figures(dataset)
+        if follows_tracks(network, dataset):
+            return "val/HOTA"
+        return "val/keypoints/AP" if follows_keypoints(network, dataset) else "val/AP"
+    known = figures(dataset, network.columns)
     wanted = name if name.startswith("val/") else f"val/{name}"
     if wanted not in known:
         near = get_close_matches(wanted, known, n=1)

@@ -34,6 +34,8 @@ class Optimization:
         schedule: after the warm-up `cosine` to 0, `step` by `gamma` at each of `milestones`, or `constant`.
         milestones: shares of the run, for `step`; the original's 90 and 120 of 140 epochs.
         gamma: factor at each milestone.
+        frozen_norms: batch norms keep their statistics and normalise by them, as in evaluation; their weights and
+            biases still learn. For few images, and for models whose statistics are of many more.
 
     Attributes:
         offset: steps by which the place in the schedule is before or behind the number of steps that were taken: where
@@ -52,6 +54,7 @@ class Optimization:
         schedule: Literal["cosine", "step", "constant"] = "cosine",
         milestones: Sequence[float] = (90 / 140, 120 / 140),
         gamma: float = 0.1,
+        frozen_norms: bool = False,
     ) -> None:
         if not lr > 0:
             raise ValueError(f"optimization.lr is {lr}: it must be above 0")
@@ -60,7 +63,7 @@ class Optimization:
         self.optimizer, self.lr, self.reference_batch = optimizer, lr, reference_batch
         self.weight_decay, self.backbone_lr_factor = weight_decay, backbone_lr_factor
         self.warmup, self.schedule, self.milestones, self.gamma = warmup, schedule, tuple(milestones), gamma
-        self.offset = 0
+        self.frozen_norms, self.offset = frozen_norms, 0
         self._steps = 1
         self._settings: list[dict[str, Any]] = []
 
@@ -109,6 +112,12 @@ class Optimization:
             self._steps,
             max(scheduler._last_lr),
         )
+
+    def set_norms(self, network: nn.Module) -> None:
+        """Put the batch norms of a network that is trained into evaluation mode where they are to be frozen."""
+        for module in network.modules() if self.frozen_norms else ():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
     def groups(self, network: nn.Module, lr: float) -> list[dict[str, Any]]:
         """Return the parameter groups: backbone and the rest, each with and without weight decay."""

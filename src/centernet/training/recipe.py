@@ -15,6 +15,7 @@ from centernet.data.detect_format import Source
 from centernet.data.setting_aside import Parts, set_aside, write_lists
 from centernet.inference.thresholds import TRACKER_SCORES
 from centernet.network import Network
+from centernet.network.levels import parts
 from centernet.network.weights import load_network, model_section
 from centernet.training.likeness import answers
 from centernet.trust import Door
@@ -66,7 +67,8 @@ def finetuning(
         dataset: their split `train`.
         output: folder of the run; the lists of a part that is set aside are written there.
         model: what to start from: a name, a folder or a checkpoint; None chooses coco-lite, or voc-lite for small
-            objects that are like nothing it knows.
+            objects that are like nothing it knows. A model with keypoints is trained for those of the data, its batch
+            norms frozen; where the data have none it is trained without.
         epochs: length of the training; by the start and the number of images when None.
         size: side of the network's input, a multiple of 32; by the sizes of the objects when None.
         batch_size: images of a step; 8 or 16, by the start, when None.
@@ -87,11 +89,12 @@ def finetuning(
     section, names = model_section(choice.model), dataset.class_names
     Door(choice.model, trust).check_all(section, "model")
     train, val, aside = _splits(source, dataset, Path(output))
+    posed, poses = _fit_fields(section, choice.model, dataset, trust)
     images = len(dataset) if aside is None else len(aside.train)
     several = choice.levels > 1
-    plan = _several_levels(images, choice.alike) if several else _one_level(images)
+    plan = _several_levels(images, choice.alike) if several else _posed(images) if posed else _one_level(images)
     own = section["preprocessing"]["size"]
-    height, width = (size, size) if size else own if several else (_input_size(sides),) * 2
+    height, width = (size, size) if size else own if several or posed else (_input_size(sides),) * 2
     section["class_names"], section["num_classes"] = list(names), None
     section["num_detections"] = section["calibration"] = None  # as the new data need it
     settings = section.get("tracker") or {}
@@ -106,6 +109,8 @@ def finetuning(
         f"({', '.join(names[:8])}{', …' if len(names) > 8 else ''})\n{choice.why}\n"
         f"input {height}×{width}, {number} epochs"
     )
+    if poses:
+        found += f"\n{poses}"
     if aside is not None:
         found += f"\nno split for validation: {aside.how} (lists: {Path(output)}/train.txt, val.txt)"
     return {
@@ -124,6 +129,32 @@ def finetuning(
         "ema_decay": 0.998,
         "trainer": {"max_epochs": number, "check_val_every_n_epoch": max(1, number // 10)},
     }, found
+
+
+def _fit_fields(section: dict[str, Any], model: str, dataset: DetectionDataset, trust: bool) -> tuple[bool, str]:
+    """Make heads that learn from fields of the data, such as keypoints, those for these data: of their skeleton, or
+    none. Returns whether one is left, and what was found, in a sentence."""
+    fields = {field.name: field for field in dataset.fields}
+    network, said = load_network(model, trust=trust), list[str]()
+    learned = {head: part.fields for head in network.heads for part in parts(network.heads[head])[:1]}
+    for head, wanted in learned.items():
+        lacking = [field.name for field in wanted if field.name not in fields]
+        if lacking:
+            del section["heads"][head]
+            said.append(f"the data have no {', '.join(lacking)}: trained without the head {head} of the start")
+        for field in wanted:
+            ours = fields[field.name].skeleton if field.name in fields else None
+            if ours is not None and field.skeleton is not None and ours.names != field.skeleton.names:
+                section["heads"][head].setdefault("init_args", {})["skeleton"] = ours.to_dict()
+                shared = [name for name in ours.names if name in field.skeleton.names]
+                text = f"the start knows {len(shared)} of the {len(ours)} {field.name} ({', '.join(shared) or 'none'})"
+                said.append(f"{text}: these keep what it learned, the others begin anew")
+    unused = fields.keys() - {field.name for wanted in learned.values() for field in wanted}
+    if unused:
+        text = f"{', '.join(sorted(unused))} of the data are not learned: {model} has no head for them"
+        said.append(f"{text} (--model with a model that has one, such as person-pose, learns keypoints)")
+    left = any(learned[head] for head in section["heads"] if head in learned)
+    return left, "; ".join(said)
 
 
 def choose_start(dataset: DetectionDataset, large: str = "coco-lite", fine: str = "voc-lite") -> Choice:
@@ -192,6 +223,17 @@ def _one_level(images: int) -> Plan:
         frozen_stages=2,
         augmentation={"class_path": "Mosaic", "init_args": {"mosaic": 0.5, "mixup": 0.0, "close": 0.2}},
         optimization={"lr": 2.0e-3, "reference_batch": 16, "backbone_lr_factor": 0.2},
+    )
+
+
+def _posed(images: int) -> Plan:
+    """A start with keypoints, which has seen many more images: small steps, by its own norms."""
+    return Plan(
+        epochs=_epochs(1_000, images, most=60),
+        batch_size=8,
+        frozen_stages=0,
+        augmentation={"class_path": "Augment", "init_args": {"scale": [0.7, 1.3], "translate": 0.2}},
+        optimization={"lr": 5.0e-4, "reference_batch": 8, "backbone_lr_factor": 0.2, "frozen_norms": True},
     )
 
 

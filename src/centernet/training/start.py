@@ -30,11 +30,12 @@ def start_from(
 ) -> list[str]:
     """Give a network the weights of a trained one, wherever both have a tensor of the same name and shape.
 
-    Of the head that finds peaks, classes that both know by name keep their rows (``aeroplane`` is ``airplane``). A new
-    class begins from the known classes that answer most on its objects: the mean of their rows, weighted by the
-    squares of the answers; without images to see that on, it begins anew. A level that the trained one lacks begins as
-    the next coarser one. What only a loss needs, such as a classifier over identities, begins anew. What was taken over
-    is logged. The network's `lineage` says from now on that it started from the other.
+    Of the head that finds peaks, classes that both know by name keep their rows (``aeroplane`` is ``airplane``), and so
+    do keypoints. A new class begins from the known classes that answer most on its objects: the mean of their rows,
+    weighted by the squares of the answers; without images to see that on, it begins anew, as a new keypoint does. A
+    level that the trained one lacks begins as the next coarser one. What only a loss needs, such as a classifier over
+    identities, begins anew. What was taken over is logged. The network's `lineage` says from now on that it started
+    from the other.
 
     Args:
         network: to be trained; with `class_names`, else its classes begin anew.
@@ -59,7 +60,7 @@ def start_from(
     by_class, mixture = _tensors_by_class(network), None
     if network.class_names is None or network.class_names != other.class_names:
         mixture = _mixture(network, other, batches)
-    anew = []
+    anew, rows = [], _known_rows(network, other)
     for name, tensor in own.items():
         if name.startswith(network.training_only()):
             continue
@@ -73,6 +74,10 @@ def start_from(
                 (mixture[begun] @ value.float().reshape(len(value), -1)).reshape(-1, *value.shape[1:]).to(tensor)
             )
             anew += [name] * (not begun.all())
+        elif value is not None and name in rows and value.shape[1:] == tensor.shape[1:]:
+            known = torch.tensor(rows[name]) >= 0
+            tensor[known] = value[torch.tensor(rows[name])[known]].to(tensor)
+            anew += [name] * (not known.all())
         elif value is not None and value.shape == tensor.shape:
             tensor.copy_(value)
         else:
@@ -95,6 +100,26 @@ def start_from(
         ", ".join(shown) or "nothing",
     )
     return anew
+
+
+def _known_rows(network: Network, other: Network) -> dict[str, list[int]]:
+    """Return the rows of tensors that heads take from those of the other network, see `Head.known_rows`."""
+    rows: dict[str, list[int]] = {}
+    known = {column.name: column.skeleton for column in other.columns if column.skeleton}
+    for column in network.columns:
+        theirs = known.get(column.name)
+        if column.skeleton is not None and theirs is not None and theirs.names != column.skeleton.names:
+            shared = [name for name in column.skeleton.names if name in theirs.names]
+            text = "%s: the start knows %d of %d (%s), which keep what it learned; the others begin anew"
+            logger.info(text, column.name, len(shared), len(column.skeleton), ", ".join(shared) or "none")
+    for name, head in network.heads.items():
+        levels = [name] if not isinstance(head, Levels) else [f"{name}.{level}" for level in head]
+        before = parts(other.heads[name])[0] if name in other.heads else None
+        for level, part in zip(levels, parts(head), strict=True):
+            if before is not None and type(part) is type(before):
+                found = part.known_rows(before)
+                rows |= {f"heads.{level}.{tensor}": places for tensor, places in found.items()}
+    return rows
 
 
 def _listed(value: object) -> object:

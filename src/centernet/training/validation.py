@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from centernet.annotations.keypoints import KEYPOINTS
 from centernet.calibration import Calibration
 from centernet.data import Annotation, DetectionDataset
+from centernet.data.fields import keypoint_field
 from centernet.detections import Detections
-from centernet.evaluation import EVALUATORS, CocoEvaluator, ValidationResult
+from centernet.evaluation import EVALUATORS, CocoEvaluator, KeypointEvaluator, ValidationResult
 from centernet.evaluation.reliability import LEAST_SCORE, fit_calibration
 from centernet.evaluation.tracking import TrackingEvaluator, TrackingResult, Tracks
 from centernet.inference.thresholds import TRACKER_SCORES, suited
+from centernet.skeleton import Skeleton
 from centernet.tracking import Tracker
+
+Collected: TypeAlias = tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]], KeypointEvaluator | None]
+"""What one device has."""
 
 
 class Validation:
     """Detections of an epoch against the truth: COCO's and Pascal VOC's figures, those of the data set's own benchmark,
-    and those of tracks in videos.
+    those of tracks in videos, and those of keypoints where data and detections have them.
 
     Tracks are made when all detections are in: then the tracker sees each video whole and in the order of time, also
     where several devices shared its frames. Until then memory grows with the detections that the tracker would use.
@@ -54,6 +60,9 @@ class Validation:
         if self._benchmark is not None and self._benchmark not in EVALUATORS:
             names = ", ".join(EVALUATORS)
             raise ValueError(f"the data set's benchmark is {self._benchmark!r}: expected one of {names}, or None")
+        field = None if dataset is None else keypoint_field(dataset.fields)
+        self._skeleton = None if field is None else field.skeleton
+        self._poses: KeypointEvaluator | None = None
         self._tracker = dict(tracker or {})
         self._videos = dataset if dataset is not None and dataset.sequences and dataset.num_identities else None
         self.calibration, self._calibrate = calibration, calibrate
@@ -67,19 +76,25 @@ class Validation:
         """Add an image, whose detections are in its own pixels."""
         found = found[found.scores > 0]  # rows of 0 were suppressed: their order is any
         self._coco.update(truth, found)
+        if self._skeleton is not None and _has(found, self._skeleton):
+            self._poses = self._poses or KeypointEvaluator(self._coco.class_names, self._skeleton)
+            self._poses.update(truth, found)
         if self._videos is not None:
             self._frames[truth.path] = truth, found.filter(score_threshold=self._least_score)
 
-    def collected(self) -> tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]]]:
+    def collected(self) -> Collected:
         """Return what one device has, to be sent to the others."""
-        return self._coco, self._frames
+        return self._coco, self._frames, self._poses
 
-    def join(self, parts: Sequence[tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]]]]) -> None:
+    def join(self, parts: Sequence[Collected]) -> None:
         """Take what all devices have in place of this one's: in one order, so that all come to the same figures."""
-        self._coco, self._frames = CocoEvaluator(self._coco.class_names), {}
-        for coco, frames in parts:
+        self._coco, self._frames, self._poses = CocoEvaluator(self._coco.class_names), {}, None
+        for coco, frames, poses in parts:
             self._coco.merge(coco)
             self._frames |= frames
+            if poses is not None:
+                self._poses = self._poses or KeypointEvaluator(poses.class_names, poses.skeleton)
+                self._poses.merge(poses)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -90,7 +105,7 @@ class Validation:
         if self._calibrate:
             rescale = not self._tracker.keys() & set(TRACKER_SCORES)
             self.calibration = fit_calibration(self._coco, rescale=rescale)
-        return ValidationResult.of(self._coco, self._benchmark, tracking=self.tracking())
+        return ValidationResult.of(self._coco, self._benchmark, tracking=self.tracking(), keypoints=self._poses)
 
     def tracking(self) -> TrackingResult | None:
         """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
@@ -122,3 +137,9 @@ class Validation:
                 found = Tracks.from_detections(tracks, label)
                 evaluator.update(video.name, truth, found, num_frames=len(frames), class_name=name)
         return evaluator.compute() if len(evaluator) else None
+
+
+def _has(found: Detections, skeleton: Skeleton) -> bool:
+    """Return True for detections with all keypoints of a skeleton, by their names."""
+    own = next((column.skeleton for column in found.columns if column.name == KEYPOINTS), None)
+    return own is not None and set(skeleton.names) <= set(own.names)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from centernet.data import COCO, VOC, DataError, Synthetic
+from centernet.data import COCO, VOC, DataError, Synthetic, SyntheticAnimals
+from centernet.data.animals import ANIMAL, draw_scenery, random_scenery
 from centernet.data.scenes import SHAPES, Scene, SceneObject, draw
 from centernet.testing import check_dataset
 
@@ -142,3 +143,37 @@ def test_written_scenes_are_read_again(tmp_path: Path, format: Any) -> None:
 def test_wrong_settings_are_named(options: dict[str, Any], part: str) -> None:
     with pytest.raises(DataError, match=part):
         Synthetic(**{"num_images": 5, **options})
+
+
+def test_animals_are_posed_as_their_keypoints_say() -> None:
+    """A joint that is seen has its animal's colour; near limbs are brighter than far ones, whichever way it faces."""
+    dataset = SyntheticAnimals(40, seed=5, size=(192, 224))
+    check_dataset(SyntheticAnimals(4, objects=(0, 2)))
+    seen, facing_right, hidden, bright = list[bool](), 0, 0, list[bool]()
+    for index in range(len(dataset)):
+        scenery = random_scenery(np.random.default_rng([5, index]), dataset.style)
+        drawn = draw_scenery(scenery)
+        for animal, points, box in zip(scenery.animals, drawn.keypoints, drawn.boxes, strict=True):
+            visible = points[:, 2] == 2
+            hidden += int((points[:, 2] == 1).sum())
+            facing_right += int(animal.joints[0, 0] > animal.joints[7, 0])
+            for x, y, _ in points[visible].astype(int).tolist():
+                colour = drawn.image[y, x].astype(float)
+                share = colour @ animal.colour / (animal.colour @ animal.colour)
+                seen.append(np.abs(colour - share * animal.colour).max() < 45)  # not on an edge of soft pixels
+            outside = (points[:, :2] < box[:2] - 1) | (points[:, :2] > box[2:] + 1)
+            assert not outside[visible].any()
+            near, far = (3, 4) if animal.joints[0, 0] < animal.joints[7, 0] else (4, 3)
+            if visible[near] and visible[far]:
+                places = points[[near, far], :2].astype(int)
+                bright.append(np.subtract(*(drawn.image[y, x].sum(dtype=float) for x, y in places)) > 0)
+    assert len(seen) > 250 and np.mean(seen) > 0.93 and hidden > 60
+    assert 0.3 < facing_right / 80 < 0.7 and len(bright) > 20 and np.mean(bright) > 0.95
+
+
+def test_animals_as_files(tmp_path: Path) -> None:
+    dataset = SyntheticAnimals(3, seed=1)
+    again = COCO(dataset.write(tmp_path, format="coco"))
+    assert again.fields[0].skeleton == ANIMAL == dataset.fields[0].skeleton
+    expected = [dataset.annotation(index).data["keypoints"] for index in range(3)]
+    np.testing.assert_allclose(again.columns.data["keypoints"], np.concatenate(expected), atol=1e-3)

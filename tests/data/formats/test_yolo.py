@@ -198,16 +198,13 @@ def test_seven_numbers_of_two_kinds_are_refused(write: Write, ids: int, others: 
 
 
 @pytest.mark.parametrize(("count", "numbers"), [(3, 2), (17, 3), (1, 2), (2, 3)])
-def test_key_points_are_counted_and_their_boxes_taken(write: Write, count: int, numbers: int) -> None:
+def test_boxes_with_key_points(write: Write, count: int, numbers: int) -> None:
     points = " .4 .6 2"[: 6 if numbers == 2 else 8] * count
     content = {"train": "images/train", "names": ["cat", "dog"], "kpt_shape": [count, numbers]}
     path = write({"a": f"1 .5 .5 .25 .5{points}\n0 .5 .5 .5 .5{points}", "b": "0 .5 .5 .5 .5"}, content)
-    with pytest.warns(DataWarning, match="not-used"):
-        dataset = YOLO(path, strict=True)
+    dataset = YOLO(path, strict=True)
     assert dataset.annotation(0).boxes.tolist() == [[30, 15, 50, 45], [20, 15, 60, 45]]
-    assert [problem.message for problem in dataset.problems] == [
-        "the key points of 2 objects are not used, their boxes are"
-    ]
+    assert (dataset.columns.data["keypoints"][..., 2] > 0).sum(axis=1).tolist() == [count, count, 0]
     (path.parent / "labels/train/b.txt").write_text(f"0 .5 .5 .5 .5{points} .1")
     with pytest.warns(DataWarning, match=rf"numbers, expected 5 .* or {5 + count * numbers}, with the key points"):
         assert len(YOLO(path).annotation(1)) == 0

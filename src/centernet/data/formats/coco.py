@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...annotations.coco import CocoFile, CocoImage, read_coco, whole_number
+from ...annotations.keypoints import keypoint_column
 from ...annotations.problems import DataError, Reports, choose_class_names, opening
 from ...annotations.rows import BoxRows
 from ...annotations.text import filled_lines
@@ -36,11 +37,13 @@ class COCO(DetectionDataset):
         class_names: None takes all categories, in the order of their ids, but for those without a box that are the
             supercategory of others.
         subset: a text file with one file name a line: only these images.
+        keypoints: read those that categories name, as the field ``keypoints``; where categories have different ones,
+            those that most annotations have. False leaves them out.
         require_images: False takes images that are not there as well, to look at the annotations alone.
         strict: the first problem is an error.
     """
 
-    not_read = "masks, keypoints, licences and the ids of annotations"
+    not_read = "masks, licences and the ids of annotations"
 
     def __init__(
         self,
@@ -49,11 +52,12 @@ class COCO(DetectionDataset):
         *,
         class_names: Sequence[str] | None = None,
         subset: str | os.PathLike[str] | None = None,
+        keypoints: bool = True,
         require_images: bool = True,
         strict: bool = False,
     ) -> None:
         path, report = Path(annotations), Reports(strict=strict)
-        file = read_coco(path, report)
+        file = read_coco(path, report, keypoints=keypoints)
         names = choose_class_names(class_names, file.categories, f"{path}: ", "categories of the file")
         if class_names is None:
             names = tuple(name for name in names if file.categories[name] not in file.parents)
@@ -67,10 +71,13 @@ class COCO(DetectionDataset):
                 raise
             root = path.parent
         rows = rows_asked_for(file.rows, tuple(file.categories), names, path, report)
+        fields = [keypoint_column(file.skeleton)] if file.skeleton and not set(file.posed).isdisjoint(names) else []
+        if not fields:
+            rows = replace(rows, data={})
         listed = ImageList(root, report)
         columns = _columns(replace(file, rows=rows), entries, path, listed, required=require_images)
         ids, source = [file.categories[name] for name in names], Path(subset or path)
-        super().__init__(names, columns, source=source, category_ids=ids, **listed.findings())
+        super().__init__(names, columns, source=source, category_ids=ids, fields=fields, **listed.findings())
 
 
 def _chosen(images: Sequence[CocoImage], subset: Path, report: Reports) -> list[CocoImage]:

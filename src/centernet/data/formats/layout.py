@@ -298,11 +298,14 @@ class ImageList:
             block = block.select(usable)
             steps = np.broadcast_to(rounding, (len(rows), 2))[order[start : start + _BLOCK]][usable]
             blocks.append(self._cut(block, sizes[block.images], amodal, first_pixel, steps))
-        boxes, labels, ids, ignore, areas, difficulty, images = map(np.concatenate, zip(*blocks, strict=True))
+        boxes, labels, ids, ignore, areas, difficulty, images = map(
+            np.concatenate, zip(*(block[:-1] for block in blocks), strict=True)
+        )
+        data = {name: np.concatenate([block[-1][name] for block in blocks]) for name in rows.data}
         offsets = np.searchsorted(images, np.arange(len(self) + 1))
         numbers = np.arange(len(self)) if image_ids is None else np.array(image_ids, dtype=np.int64)
         paths = Paths.of(self.names, self.folder.root)
-        return Columns(boxes, labels, ids, ignore, areas, difficulty, offsets, sizes, numbers, paths)
+        return Columns(boxes, labels, ids, ignore, areas, difficulty, offsets, sizes, numbers, paths, data)
 
     def _cut(
         self, rows: BoxRows, limits: NDArray[np.int32], amodal: bool, first_pixel: int, rounding: NDArray[np.float64]
@@ -315,7 +318,7 @@ class ImageList:
             self._clipped += int((np.abs(boxes - whole) > np.tile(rounding, 2)).any(axis=1).sum())
         areas = np.where(np.isnan(rows.areas), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), rows.areas)
         boxes, areas = boxes.astype(np.float32), areas.astype(np.float32)
-        return boxes, rows.labels, rows.ids, rows.ignore, areas, rows.difficulty, rows.images
+        return boxes, rows.labels, rows.ids, rows.ignore, areas, rows.difficulty, rows.images, rows.data
 
 
 def missing(name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...annotations.keypoints import keypoint_column
 from ...annotations.listed import ListedImages
 from ...annotations.problems import DataError, Reports, choose_class_names, describe_problems
 from ..dataset import DetectionDataset, VideoSequence
@@ -43,7 +44,7 @@ class Listed(DetectionDataset):
             raise DataError(f"{source}: no class in it, neither listed nor of a box; is the export complete? {reasons}")
         known = listed.class_names if listed.declared else sorted(listed.class_names)
         names = choose_class_names(class_names, known, f"{source}: ", "classes there")
-        rows = rows_asked_for(listed.rows.rows(), listed.class_names, names, source, report)
+        rows = rows_asked_for(listed.box_rows(), listed.class_names, names, source, report)
         found = ImageList(find_image_folder(source, images, listed.names[:20]), report)
         index_of = np.full(len(listed.names) + 1, -1, dtype=np.int64)
         added: dict[str, int] = {}  # one file may be named in two ways
@@ -67,7 +68,9 @@ class Listed(DetectionDataset):
         for name, start, stop, rate in listed.videos:
             used = index_of[start:stop][index_of[start:stop] >= 0]
             videos += [VideoSequence(name, int(used[0]), int(used[-1]) + 1, rate)] if len(used) else []
-        super().__init__(names, columns, source=source, sequences=videos, benchmark=benchmark, **found.findings())
+        fields = [] if listed.skeleton is None else [keypoint_column(listed.skeleton)]
+        options = found.findings() | {"sequences": videos, "benchmark": benchmark, "fields": fields}
+        super().__init__(names, columns, source=source, **options)
 
 
 def choose_files(

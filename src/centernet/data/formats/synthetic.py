@@ -13,10 +13,12 @@ from PIL import Image
 
 from ... import boxes as box_ops
 from ...annotations.coco import write_coco
+from ...annotations.keypoints import keypoint_column
 from ...annotations.problems import check_option, choose_class_names
 from ...annotations.voc import write_voc
 from ...images import LazyImage
 from ...whole import write_bytes
+from ..animals import ANIMAL, draw_scenery, random_scenery
 from ..dataset import DetectionDataset, VideoSequence
 from ..sample import Annotation, Pixels, Sample
 from ..scenes import MAX_OBJECTS, SHAPES, Scene, Style, draw, random_scene, random_video
@@ -85,8 +87,7 @@ class Synthetic(DetectionDataset):
 
     def __getitem__(self, index: int) -> Sample:
         image, annotation = self._drawn(index)
-        arrays = {name: getattr(annotation, name).copy() for name in ("boxes", "labels", "ids", "ignore")}
-        return Sample(image, **arrays, annotation=annotation)
+        return self._sample(image, annotation)
 
     def _drawn(self, index: int) -> tuple[Pixels, Annotation]:
         self._check(index)
@@ -124,7 +125,56 @@ class Synthetic(DetectionDataset):
             truths.append(truth)
         if format == "voc":
             return write_voc(Path(folder), split, names, truths, self.class_names, decimals=2)
-        return write_coco(Path(folder), split, names, truths, self.class_names)
+        return write_coco(Path(folder), split, names, truths, self.class_names, fields=self.fields)
+
+
+class SyntheticAnimals(Synthetic):
+    """Random scenes of animals with nine joints: articulated, seen from either side, partly hidden.
+
+    The field ``keypoints`` has the joints of `centernet.data.animals.ANIMAL`: 2 where a joint is seen, 1 where it is
+    hidden by others, by things before it or by the animal itself, 0 out of the image. Sample i depends on (`seed`, i)
+    alone. Boxes are those of what is visible, areas the pixels of it.
+
+    Args:
+        num_images: number of scenes.
+        size: (height, width) of the images.
+        seed: another seed gives other scenes; training and validation need different ones.
+        objects: fewest and most animals of a scene.
+        object_size: smallest and largest length of a body, in shorter sides of the image.
+        max_hidden: share of an animal, 0..1, that others or the image's edge may hide; of others the box is to ignore.
+    """
+
+    def __init__(
+        self,
+        num_images: int,
+        *,
+        size: tuple[int, int] = (256, 256),
+        seed: int = 0,
+        objects: tuple[int, int] = (1, 3),
+        object_size: tuple[float, float] = (0.2, 0.45),
+        max_hidden: float = 0.6,
+    ) -> None:
+        style: dict[str, Any] = {"size": size, "objects": objects, "object_size": object_size, "max_hidden": max_hidden}
+        super().__init__(num_images, seed=seed, **style)
+        self.class_names, self.fields = ("animal",), (keypoint_column(ANIMAL),)
+
+    def _drawn(self, index: int) -> tuple[Pixels, Annotation]:
+        self._check(index)
+        scenery = random_scenery(np.random.default_rng([self.seed, index]), self.style)
+        drawn = draw_scenery(scenery)
+        count = len(drawn.boxes)
+        ignore, none = drawn.visible < 1 - self.max_hidden, np.full(count, -1)
+        labels, data = np.zeros(count, np.int64), {"keypoints": drawn.keypoints}
+        truth = Annotation(
+            self.path(index), index, *self.style.size, drawn.boxes, labels, none, ignore, drawn.areas, data=data
+        )
+        sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]
+        return drawn.image, truth.select(np.all(sides >= 1, axis=1))
+
+    def summary(self) -> str:
+        """Return what will be drawn."""
+        fewest, most = self.style.objects
+        return f"{self!r}: scenes of {fewest} to {most} animals with {len(ANIMAL)} joints"
 
 
 class SyntheticSequences(Synthetic):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...annotations.image_names import Endings
+from ...annotations.keypoints import keypoint_column
 from ...annotations.problems import DataError, Reports, choose_class_names, note_read, opening
 from ...annotations.text import filled_lines
 from ...annotations.yolo import LabelRows, label_paths
@@ -21,6 +22,7 @@ from ...annotations.yolo_files import DataFile, compare_notes, ends, is_names_fi
 from ...images import ImageError, list_images, walk_files, walk_images
 from ..columns import Columns
 from ..dataset import DetectionDataset
+from ..fields import filled
 from .layout import Folder, ImageList, rows_asked_for
 from .yolo_layout import data_file_in, is_absent, locate, root_of_names, splits_by_layout
 
@@ -31,8 +33,8 @@ class YOLO(DetectionDataset):
     """A data set in YOLO's format.
 
     Of polygons and oriented boxes the boxes around them are taken; where they are mixed with boxes that is named once,
-    since a row that lost its end may look like one. Key points are counted and not used. No path in a file may lead
-    out of the root.
+    since a row that lost its end may look like one. Key points (``kpt_shape``, ``flip_idx`` and ``kpt_names`` of the
+    ``data.yaml``) are the field ``keypoints``. No path in a file may lead out of the root.
 
     Args:
         data: the ``data.yaml``; Darknet's ``.data`` file; a list of class names, one a line, in or beside the folder of
@@ -42,13 +44,14 @@ class YOLO(DetectionDataset):
         root: the folder of the data; None finds it: see `yolo_layout.locate`.
         images: the folder of the images, where they are not beside the labels.
         class_names: None takes all.
+        keypoints: False leaves the key points out.
         strict: the first problem is an error.
 
     Attributes:
         without_labels: images that have no label file, not even an empty one. With no other image it is an error.
     """
 
-    not_read = "the corners of polygons (the boxes around them are taken), key points, scores and identities"
+    not_read = "the corners of polygons (the boxes around them are taken), scores and identities"
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class YOLO(DetectionDataset):
         root: str | os.PathLike[str] | None = None,
         images: str | os.PathLike[str] | None = None,
         class_names: Sequence[str] | None = None,
+        keypoints: bool = True,
         strict: bool = False,
     ) -> None:
         path, own_root = data_file_in(Path(data)) if Path(data).is_dir() else (Path(data), None)
@@ -82,7 +86,9 @@ class YOLO(DetectionDataset):
             compare_notes(file, report)
         columns = reader.finish(asked)
         self.without_labels = reader.label_files.count(None)
-        super().__init__(asked, columns, source=f"{path}, {split}", **reader.images.findings())
+        fields = [] if file.skeleton is None or not keypoints else [keypoint_column(file.skeleton)]
+        columns = replace(columns, data=filled(columns.data, fields, len(columns.labels)))
+        super().__init__(asked, columns, source=f"{path}, {split}", fields=fields, **reader.images.findings())
 
 
 class _Reader:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.ops import Conv2dNormActivation
 
 from centernet.network.backbones.backbone import Backbone, of_torchvision
 
@@ -24,13 +25,29 @@ class _MobileNet(Backbone):
         name: torchvision's name of the network.
         last_conv: keep the last 1×1 convolution, which only a classifier needs.
         taps: index of the block at each stride from 4 to 32 whose map is handed on; None for the last one.
+        options: of torchvision's network.
+        last_channels: of the last 1×1 convolution; None for torchvision's.
         start: further options, those of `Backbone.begin`: pretrained, weights, frozen_stages, frozen_norms and padding.
             Stages end at stride 4, 8, 16 and 32.
     """
 
-    def __init__(self, name: str, *, last_conv: bool = False, taps: Sequence[int] | None = None, **start: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: dict[str, Any] | None = None,
+        *,
+        last_conv: bool = False,
+        last_channels: int | None = None,
+        taps: Sequence[int] | None = None,
+        **start: Any,
+    ) -> None:
         super().__init__()
-        features = models.get_model(name).features
+        features = models.get_model(name, **(options or {})).features
+        if last_channels is not None:
+            before: Any = features[-1][0]
+            features[-1] = Conv2dNormActivation(
+                before.in_channels, last_channels, kernel_size=1, activation_layer=type(features[-1][2])
+            )
         self.features = features if last_conv else features[:-1]
         last: dict[int, tuple[int, int]] = {}  # stride → index and channels of the block that is handed on
         stride = 1
@@ -59,14 +76,15 @@ class _MobileNet(Backbone):
 
 
 class MobileNetV2(_MobileNet):
-    """torchvision's MobileNetV2: maps of stride 4, 8, 16 and 32 with 24, 32, 96 and 320 channels.
+    """torchvision's MobileNetV2: maps of stride 4, 8, 16 and 32 with 24, 32, 96 and 320 channels at a width of 1.
 
     Args:
+        width: times the channels of 1, in steps of 8. Pretrained weights are those of 1.
         options: those of every MobileNet.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__("mobilenet_v2", **options)
+    def __init__(self, *, width: float = 1.0, **options: Any) -> None:
+        super().__init__("mobilenet_v2", {"width_mult": width}, **options)
 
     def simplify(self) -> None:
         """Leave out hidden channels that are constant: detectors trained by others have hundreds of them."""

@@ -1,4 +1,4 @@
-"""Maps of other networks that nothing here decodes or trains yet: joints, depths, rotations."""
+"""Maps of other networks that nothing here decodes or trains yet: depths, rotations."""
 
 from __future__ import annotations
 
