@@ -398,7 +398,7 @@ _ATTRIBUTE = re.compile(r'data-([a-z-]+)="([^"]*)"')
 
 def _edges(svg: str, joints: Sequence[str]) -> list[tuple[str, str]]:
     """The pairs of keypoints that lines of a label's drawing join."""
-    tags = [(tag, dict(_ATTRIBUTE.findall(rest))) for tag, rest in _TAG.findall(svg)]
+    tags: list[tuple[str, dict[str, str]]] = [(tag, dict(_ATTRIBUTE.findall(rest))) for tag, rest in _TAG.findall(svg)]
     names = {str(place): name for place, name in enumerate(joints, start=1)}
     for tag, attributes in tags:
         if tag == "circle" and "label-name" in attributes:
