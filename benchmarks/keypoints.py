@@ -90,7 +90,8 @@ def run(given: argparse.Namespace, start: str, seed: int) -> dict[str, Any]:
         given.seconds,
         lr=given.lr * (4 if anew else 1),
         reference_batch=0,
-        backbone_lr_factor=1.0 if anew else 0.2,
+        backbone_lr_factor=1.0 if anew else 0.002,
+        neck_lr_factor=1.0 if anew else 0.002,
         frozen_norms=not (anew or given.live_norms),
     )
     clock = Clock(model.optimization)

@@ -30,6 +30,7 @@ class Optimization:
         reference_batch: the batch that `lr` is stated for; 0 takes `lr` as it is, whatever the batch.
         weight_decay: of weights that are no norm and no bias.
         backbone_lr_factor: the backbone's learning rate as a share of `lr`.
+        neck_lr_factor: the same for the neck.
         warmup: share of the run over which the rate rises linearly from 0; at least one step.
         schedule: after the warm-up `cosine` to 0, `step` by `gamma` at each of `milestones`, or `constant`.
         milestones: shares of the run, for `step`; the original's 90 and 120 of 140 epochs.
@@ -50,6 +51,7 @@ class Optimization:
         reference_batch: int = 64,
         weight_decay: float = 0.05,
         backbone_lr_factor: float = 1.0,
+        neck_lr_factor: float = 1.0,
         warmup: float = 0.05,
         schedule: Literal["cosine", "step", "constant"] = "cosine",
         milestones: Sequence[float] = (90 / 140, 120 / 140),
@@ -62,6 +64,7 @@ class Optimization:
             raise ValueError(f"optimization.warmup is {warmup}: a share of the run, from 0 to below 1")
         self.optimizer, self.lr, self.reference_batch = optimizer, lr, reference_batch
         self.weight_decay, self.backbone_lr_factor = weight_decay, backbone_lr_factor
+        self.neck_lr_factor = neck_lr_factor
         self.warmup, self.schedule, self.milestones, self.gamma = warmup, schedule, tuple(milestones), gamma
         self.frozen_norms, self.offset = frozen_norms, 0
         self._steps = 1
@@ -121,18 +124,21 @@ class Optimization:
 
     def groups(self, network: nn.Module, lr: float) -> list[dict[str, Any]]:
         """Return the parameter groups: backbone and the rest, each with and without weight decay."""
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        factors = {"backbone": self.backbone_lr_factor, "neck": self.neck_lr_factor}
+        if self.neck_lr_factor == 1:
+            del factors["neck"]  # a group with the rest, as in checkpoints from before there was this option
+        groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
-                key = (name.startswith("backbone."), parameter.ndim > 1)
-                groups.setdefault(key, []).append(parameter)
+                part = name.partition(".")[0]
+                groups.setdefault((part if part in factors else "", parameter.ndim > 1), []).append(parameter)
         return [
             {
                 "params": parameters,
-                "lr": lr * (self.backbone_lr_factor if backbone else 1.0),
+                "lr": lr * factors.get(part, 1.0),
                 "weight_decay": self.weight_decay if decays else 0.0,
             }
-            for (backbone, decays), parameters in groups.items()
+            for (part, decays), parameters in groups.items()
         ]
 
     def factor(self, step: int, steps: int) -> float:

@@ -233,7 +233,10 @@ def _posed(images: int) -> Plan:
         batch_size=8,
         frozen_stages=0,
         augmentation={"class_path": "Augment", "init_args": {"scale": [0.7, 1.3], "translate": 0.2}},
-        optimization={"lr": 5.0e-4, "reference_batch": 8, "backbone_lr_factor": 0.2, "frozen_norms": True},
+        optimization={
+            **{"lr": 5.0e-4, "reference_batch": 8, "frozen_norms": True},
+            **{"backbone_lr_factor": 0.002, "neck_lr_factor": 0.002},  # larger steps undo what person-pose learned
+        },
     )
 
 
