@@ -15,6 +15,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -150,6 +151,7 @@ def read(path: Path) -> Any:
         json.loads(data)
     elif path.suffix in (".yaml", ".yml"):
         yaml.safe_load(data)
+        return re.sub(rb"(?m)^ckpt_path: .*$", b"", data)  # where a run went on from
     elif path.suffix in (".jpg", ".png"):
         Image.open(path).load()
     elif path.suffix == ".csv":
