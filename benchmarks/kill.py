@@ -195,7 +195,10 @@ def differences(expected: dict[str, Any], got: dict[str, Any], out: Path, refere
         if isinstance(one, bytes) and isinstance(other, bytes):
             one = one.replace(str(reference).encode(), b"OUT")
             other = other.replace(str(out).encode(), b"OUT")
-        unlike += [name] * (one != other)
+            lines = [pair for pair in zip(one.splitlines(), other.splitlines(), strict=False) if pair[0] != pair[1]]
+            unlike += [f"{name}: {lines[0] if lines else 'an end that lacks'}"[:300]] * (one != other)
+        else:
+            unlike += [name] * (one != other)
     return sorted(unlike)
 
 

@@ -421,6 +421,16 @@ def test_onnx_weights_outside_the_folder(place: str, tmp_path: Path) -> None:
         inspection.check_onnx(folder / "m.onnx")
 
 
+def test_an_onnx_file_of_parts_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_MOST_FIELDS", 1000)
+    for content in (b"\x08\0" * 2000, field(7, b"\x0d1234" * 2000), field(7, b"\x0a\0" * 2000)):
+        (tmp_path / "m.onnx").write_bytes(content)
+        with pytest.raises(ValueError, match="more than 1,000 parts"):
+            inspection.check_onnx(tmp_path / "m.onnx")
+    (tmp_path / "m.onnx").write_bytes(bytes(100_000))
+    inspection.check_onnx(tmp_path / "m.onnx")
+
+
 def test_an_xml_that_is_of_another_format(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     tensor = field(13, field(1, b"location") + field(2, b"/etc/passwd"))

@@ -16,6 +16,7 @@ from typing import Any
 
 from centernet.archives import ADVICE, UntrustedFileError, check_archive
 from centernet.documents import read_json_text
+from centernet.files import read_file
 from centernet.text import shown
 
 # TorchScript ---------------------------------------------------------------------------------------------------------
@@ -224,12 +225,14 @@ _MESSAGES: dict[int, dict[int, int]] = {  # field of a message of onnx.proto →
 }
 _EXTERNAL_DATA = 13
 _DEEPEST = 200  # twice what readers of protobuf take
+_LARGEST = (1 << 31) - 1  # bytes that a protobuf message may have
+_MOST_FIELDS = 1_000_000  # of a model: a network has some ten thousand
 
 
 def check_onnx(path: Path) -> None:
     """Raise a ValueError where an ONNX file has weights in files that are not in its folder."""
     folder = path.resolve().parent
-    for location in external_files(path.read_bytes()):
+    for location in external_files(read_file(path, most=_LARGEST)):
         name = Path(location)
         inside = not name.is_absolute() and ".." not in name.parts and ":" not in location[:2] and "\\" not in location
         place = (folder / name).resolve() if inside and "\0" not in location else None
@@ -244,10 +247,14 @@ def check_onnx(path: Path) -> None:
 def external_files(data: bytes) -> set[str]:
     """Return the names of the files that tensors of an ONNX model are in; a damaged model gives those before it."""
     found: set[str] = set()
+    left = _MOST_FIELDS
     waiting = [(0, memoryview(data), 0)]
     while waiting:
         kind, message, depth = waiting.pop()
         for field, value in _fields(message):
+            left -= 1
+            if left < 0:
+                raise ValueError(f"it has more than {_MOST_FIELDS:,} parts")
             if kind == _TENSOR:
                 if field == _EXTERNAL_DATA:
                     entry = [(number, bytes(text)) for number, text in _fields(value)]
@@ -259,15 +266,17 @@ def external_files(data: bytes) -> set[str]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield (number, content) of the fields of a protobuf message that have a length, those within groups too."""
+    """Yield (number, content) of the fields of a protobuf message that have a length, those within groups too; of
+    others an empty one of number 0, so that they are counted."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
         key &= 0xFFFFFFFF  # as readers of protobuf take it
-        if key & 7 == 0:
-            _, place = _varint(message, place)
-        elif key & 7 in (1, 5):
-            place += 8 if key & 7 == 1 else 4
+        if not key >> 3:
+            return
+        if key & 7 in (0, 1, 5):
+            place = _varint(message, place)[1] if key & 7 == 0 else place + (8 if key & 7 == 1 else 4)
+            yield 0, message[:0]
         elif key & 7 == 2:
             length, place = _varint(message, place)
             if place + length <= len(message):
