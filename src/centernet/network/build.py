@@ -60,6 +60,7 @@ def without_start(section: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = plain(section)
     backbone = content.get("backbone")
     init_args = backbone.get("init_args") if isinstance(backbone, dict) else None
-    for key in ("pretrained", "weights") if isinstance(init_args, dict) else ():
-        init_args.pop(key, None)
+    if isinstance(init_args, dict):
+        for key in ("pretrained", "weights"):
+            init_args.pop(key, None)
     return content
