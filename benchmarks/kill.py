@@ -15,6 +15,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -150,6 +151,7 @@ def read(path: Path) -> Any:
         json.loads(data)
     elif path.suffix in (".yaml", ".yml"):
         yaml.safe_load(data)
+        return re.sub(rb"(?m)^ckpt_path: .*$", b"", data)  # where a run went on from
     elif path.suffix in (".jpg", ".png"):
         Image.open(path).load()
     elif path.suffix == ".csv":
@@ -193,7 +195,10 @@ def differences(expected: dict[str, Any], got: dict[str, Any], out: Path, refere
         if isinstance(one, bytes) and isinstance(other, bytes):
             one = one.replace(str(reference).encode(), b"OUT")
             other = other.replace(str(out).encode(), b"OUT")
-        unlike += [name] * (one != other)
+            lines = [pair for pair in zip(one.splitlines(), other.splitlines(), strict=False) if pair[0] != pair[1]]
+            unlike += [f"{name}: {lines[0] if lines else 'an end that lacks'}"[:300]] * (one != other)
+        else:
+            unlike += [name] * (one != other)
     return sorted(unlike)
 
 

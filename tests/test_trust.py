@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
+import struct
 import sys
 import warnings
 import zipfile
@@ -107,6 +109,44 @@ def test_trust_imports_what_it_says(
     assert trap.exists() and "imports trap_module" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("start", [{"pretrained": True}, {"weights": "/etc/hostname"}])
+@pytest.mark.parametrize("form", ["init_args", "text", "dict_kwargs", "dotted"])
+def test_a_trained_model_is_not_begun_with_other_weights(
+    form: str, start: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no(*_: Any, **__: Any) -> Any:
+        raise AssertionError("opened or downloaded")
+
+    from centernet.network.backbones import backbone
+
+    monkeypatch.setattr(backbone, "_download", no)
+    monkeypatch.setattr(backbone, "read_weights", no)
+    part: dict[str, Any] = {"class_path": "MobileNetV2", "init_args": start}
+    if form == "text":
+        part = yaml.safe_dump(part, default_flow_style=True)
+    elif form == "dict_kwargs":
+        part = {"class_path": "MobileNetV2", "init_args": {}, "dict_kwargs": start}
+    elif form == "dotted":
+        part = {"class_path": "MobileNetV2", **{f"init_args.{key}": value for key, value in start.items()}}
+    path = tmp_path / "m.ckpt"
+    state = build_centernet({"model": TINY}).network.state_dict()
+    torch.save({"state_dict": state, "hyper_parameters": {**TINY, "backbone": part}}, path)
+    load_network(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"backbone": {"class_path": "MobileNetV2", "init_args": "{pretrained: true}"}},
+        {"backbone": {"class_path": "MobileNetV2", "init_args": [1]}},
+        {"num_detections": 10**12},
+    ],
+)
+def test_other_values_than_a_model_has(changed: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        load_network(checkpoint(tmp_path / "m.ckpt", **changed))
+
+
 def test_a_folder_goes_through_the_same_door(tmp_path: Path, trap: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -193,6 +233,7 @@ class TestDocuments:
             ("? [a]\n: 1", ""),
             ("x: " + "9" * 10000, ""),
             ("\x00", ""),
+            ("1" + ":59" * 400_000, "number of 1,200,001 characters"),
         ],
     )  # fmt: skip
     def test_yaml_that_is_refused(self, text: str, problem: str) -> None:
@@ -245,6 +286,22 @@ def test_archives_that_lie_about_their_size(tmp_path: Path) -> None:
         check_archive(tmp_path / "twice.zip")
 
 
+def test_archives_in_which_programs_find_different_entries(tmp_path: Path) -> None:
+    data = archive(tmp_path / "a.zip", {"a": b"1"}).read_bytes()
+    at, end = data.index(b"PK\1\2"), len(data) - 22
+    large = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, 1, 1, end - at, at)
+    locator = struct.pack("<IIQI", 0x07064B50, 0, end, 1)
+    good, evil = data[:end] + large + locator + data[end:], locator.replace(struct.pack("<Q", end), bytes(8))
+    torch.save({"a": torch.zeros(3)}, tmp_path / "torch.zip")
+    for content in (data, good, (tmp_path / "torch.zip").read_bytes()):
+        (tmp_path / "b.zip").write_bytes(content)
+        check_archive(tmp_path / "b.zip")
+    for content in (data + data, b"#!" + data, data + b"behind", data[:end] + large + evil + data[end:]):
+        (tmp_path / "b.zip").write_bytes(content)
+        with pytest.raises(ValueError, match=r"list of entries|is no whole ZIP"):
+            check_archive(tmp_path / "b.zip")
+
+
 class Writes(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + torch.from_file("x.bin", shared=True, size=4)
@@ -258,8 +315,11 @@ def test_torchscript_that_reaches_beyond_itself(tmp_path: Path) -> None:
     torch.jit.script(Writes()).save(str(evil))
     with pytest.raises(ValueError, match=r"evil\.pt: the TorchScript program has the operation from_file.*--trust"):
         Detector(evil)
-    for code in (b"ops.custom.run(x)", b"x.save('f')", b"torch.save(x, 'f')", b"a = __torch__.torch.classes.mine.Run"):
-        path = archive(tmp_path / "m.pt", {"m/code/__torch__.py": b"def f(x):\n  return " + code, "m/data.pkl": b""})
+    codes = (b"ops.custom.run(x)", b"x.save('f')", b"torch.save(x, 'f')", b"a = __torch__.torch.classes.mine.Run")
+    spaced = (b"ops . custom . run(x)", b"torch . save (x)", b"torch.\\\nclasses .mine.Run", b"torch. \\\n save\\\n(x)")
+    for place, code in [*((place, code) for code in codes for place in ("code/x.py", "CODE/X.PY")), *enumerate(spaced)]:
+        name = place if isinstance(place, str) else "code/__torch__.py"
+        path = archive(tmp_path / "m.pt", {f"m/{name}": b"def f(x):\n  return " + code, "m/data.pkl": b""})
         with pytest.raises(ValueError, match="TorchScript program has"):
             inspection.check_torchscript(path)
 
@@ -340,11 +400,44 @@ def test_onnx_weights_outside_the_folder(place: str, tmp_path: Path) -> None:
         (folder / "m.onnx").write_bytes(field(7, graph))
         with pytest.raises(ValueError, match="not in its folder"):
             inspection.check_onnx(folder / "m.onnx")
+    begin, end, nested = b"\x4b", b"\x4c", field(5, attribute)  # of a group, field 9
+    for _ in range(30):
+        nested = field(5, field(6, field(1, nested)))
+    hidden = field(13, field(1, b"location") + begin + field(1, b"other") + end + field(2, place.encode()))
+    evil = field(7, field(5, tensor))
+    wide = bytes([evil[0] | 128, 0x80 | evil[1], 0x80, 0x80, 0x10]) + evil[2:]  # a key beyond 32 bits
+    for content in (begin + end + evil, field(7, begin + end + field(5, tensor)), field(7, field(5, hidden)), wide,
+                    field(7, field(1, nested))):  # fmt: skip
+        (folder / "m.onnx").write_bytes(content)
+        with pytest.raises(ValueError, match="not in its folder"):
+            inspection.check_onnx(folder / "m.onnx")
     (folder / "m.onnx").write_bytes(field(25, field(7, field(5, attribute))))
     with pytest.raises(ValueError, match="not in its folder"):
         inspection.check_onnx(folder / "m.onnx")
     (folder / "m.onnx").write_bytes(field(7, field(5, field(13, field(1, b"location") + field(2, b"beside.bin")))))
     inspection.check_onnx(folder / "m.onnx")
+    os.mkfifo(folder / "beside.bin") if hasattr(os, "mkfifo") else (folder / "beside.bin").mkdir()
+    with pytest.raises(ValueError, match="is no file"):
+        inspection.check_onnx(folder / "m.onnx")
+
+
+def test_an_onnx_file_of_parts_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_MOST_FIELDS", 1000)
+    for content in (b"\x08\0" * 2000, field(7, b"\x0d1234" * 2000), field(7, b"\x0a\0" * 2000)):
+        (tmp_path / "m.onnx").write_bytes(content)
+        with pytest.raises(ValueError, match="more than 1,000 parts"):
+            inspection.check_onnx(tmp_path / "m.onnx")
+    (tmp_path / "m.onnx").write_bytes(bytes(100_000))
+    inspection.check_onnx(tmp_path / "m.onnx")
+
+
+def test_an_xml_that_is_of_another_format(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    tensor = field(13, field(1, b"location") + field(2, b"/etc/passwd"))
+    (tmp_path / "m.xml").write_bytes(field(7, field(5, tensor)))
+    (tmp_path / "m.bin").touch()
+    with pytest.raises(ValueError, match="does not begin as XML"):
+        Detector(tmp_path / "m.xml")
 
 
 def test_a_checkpoint_at_an_address_is_read_as_any_other(

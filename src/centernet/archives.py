@@ -26,6 +26,7 @@ def check_archive(path: Path) -> None:
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            _check_list(path, file, size)
             entries = archive.infolist()
             names = [entry.filename for entry in entries]
             wrong = [n for n in names if n.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", n) or ":" in n[:2]]
@@ -41,6 +42,22 @@ def check_archive(path: Path) -> None:
                 _check_entry(path, file, entry)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: is no whole ZIP archive ({error}); copy or download it again") from error
+
+
+def _check_list(path: Path, file: BinaryIO, size: int) -> None:
+    """Make sure that all programs find one and the same list of entries: the last thing in the file."""
+    end = size - 22
+    file.seek(end)
+    last = file.read(22)
+    listed, begin = struct.unpack_from("<II", last, 12) if last[:4] == b"PK\5\6" and not any(last[20:]) else (0, -1)
+    file.seek(max(0, end - 76))
+    large = file.read(76)
+    if large[56:60] == b"PK\6\7":
+        right = large[:4] == b"PK\6\6" and struct.unpack_from("<Q", large, 64)[0] == end - 76
+        listed, begin = struct.unpack_from("<QQ", large, 40) if right else (0, -1)
+        end -= 76
+    if begin + listed != end:
+        raise UntrustedFileError(f"{path}: its list of entries is not its end, so that programs may find others")
 
 
 def _check_entry(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> None:

@@ -14,9 +14,13 @@ import yaml
 
 from centernet.documents import DEPTH, NODES, DocumentError, check_yaml_text, read_yaml_text
 from centernet.extras import require
+from centernet.files import read_file
 
 PACKAGED = Path(__file__).resolve().parent / "weights"
 """Folder of the models that come with the package, a folder each."""
+
+LARGEST = 64 << 20
+"""Bytes that a configuration may have."""
 
 DEFAULT_MODEL = "coco-lite"
 """Name of the one that is taken where none is named."""
@@ -50,7 +54,7 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"configuration {path} does not exist")
     try:
-        content = read_yaml_text(path.read_text(encoding="utf-8"))
+        content = read_yaml_text(read_file(path, most=LARGEST).decode("utf-8").removeprefix("\ufeff"))
     except ValueError as error:  # of the encoding, too
         raise ValueError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):

@@ -10,6 +10,9 @@ from typing import IO, Any, BinaryIO
 
 import yaml
 
+DIGITS = 1000
+"""Characters that a whole number in a YAML file may have: reading one in base 60 takes the square of its length."""
+
 DEPTH = 100
 """Lists and mappings in one another that a YAML file may have."""
 
@@ -38,6 +41,12 @@ class _Limits:
             raise DocumentError(f"has more than {DEPTH} lists and mappings in one another")
         node = super().compose_node(parent, index)  # type: ignore[misc]
         self._level -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        node = super().compose_scalar_node(anchor)  # type: ignore[misc]
+        if node.tag == "tag:yaml.org,2002:int" and len(node.value) > DIGITS:
+            raise DocumentError(f"has a number of {len(node.value):,} characters")
         return node
 
     def compose_document(self) -> Any:

@@ -8,6 +8,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+MOST = 1 << 30
+"""Bytes of a file that is read as a whole. Files with holes state any size, and take no room on the disk."""
+
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file to be read. One that is no regular file, and might never end or answer, is an OSError."""
@@ -16,10 +19,13 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
         kind = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
         text = "it is a folder" if stat.S_ISDIR(status.st_mode) else "it is a pipe, a device or a socket, no file"
         raise OSError(kind, text, os.fspath(path))
-    return Path(path).open("rb")
+    return Path(path if status.st_size else os.devnull).open("rb")  # of /proc/kmsg a first byte may never come
 
 
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a file; errors are those of `open_file`."""
+def read_file(path: str | os.PathLike[str], *, most: int = MOST) -> bytes:
+    """Return the content of a file; errors are those of `open_file`, an OSError too for more bytes than `most`."""
     with open_file(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            text = f"it has {size / (1 << 20):,.0f} MiB, and such a file no more than {most >> 20:,}"
+            raise OSError(errno.EFBIG, text, os.fspath(path))
         return file.read()

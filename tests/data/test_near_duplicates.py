@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from centernet.data import Synthetic
-from centernet.data.near_duplicates import FINGERPRINT, fingerprint, nearest_pairs
+from centernet.data.near_duplicates import FINGERPRINT, fingerprint, group_alike, nearest_pairs
 from centernet.data.sample import Pixels
 
 
@@ -70,3 +71,24 @@ def test_hashes_that_differ_in_more_than_ten_bits_are_not_alike(images: list[Pix
         second = first.copy()
         second[:, :bits] ^= 1
         assert len(nearest_pairs(first, second)) == pairs
+
+
+def test_frames_of_a_still_camera_take_no_memory_of_their_square() -> None:
+    """Of 4,000 frames each is near each other: sixteen million pairs of thumbnails would be 30 GB."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (48, 64, 3), np.uint8)
+    frames = np.repeat(fingerprint(image)[None], 4000, axis=0)
+    frames[:, -1] += np.arange(4000, dtype=np.uint8) % 3
+    tracemalloc.start()
+    groups, pairs = group_alike(frames), nearest_pairs(frames[:2000], frames[2000:])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (groups == 0).all() and len(pairs) == 2000 and peak < 500 << 20
+
+
+def test_groups_are_those_of_a_search_over_all_pairs() -> None:
+    rng = np.random.default_rng(1)
+    kinds = [fingerprint(rng.integers(0, 256, (9, 9, 3), np.uint8)) for _ in range(40)]
+    frames = np.stack([kinds[one] for one in rng.integers(0, 40, 300)])
+    _, first, members = np.unique(frames, axis=0, return_index=True, return_inverse=True)
+    assert np.array_equal(group_alike(frames), first[members.reshape(-1)])

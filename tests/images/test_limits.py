@@ -14,11 +14,13 @@ from PIL import Image
 
 from centernet.annotations.text import text_lines
 from centernet.cli.main import main
+from centernet.configuration import read_yaml
 from centernet.files import open_file, read_file
 from centernet.images import ImageError, image_size, list_images, read_image
 from centernet.images.limits import FORMATS, VARIABLE, most_pixels, most_tiled, open_listed
 from centernet.inference import frames
 from centernet.inference.frame import SourceError
+from centernet.inference.inspection import check_onnx
 from centernet.inference.moving import is_video
 
 
@@ -84,6 +86,30 @@ def test_the_limit_is_set_for_a_command(tmp_path: Path, capsys: pytest.CaptureFi
     assert "200×200 pixels are more than 30000" in capsys.readouterr().err
     assert VARIABLE not in os.environ, "it is the command's"
     assert main([*line, "--max-pixels", "40000"]) == 0
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.hdr", "a.tif", "a.yaml", "a.onnx", "a.txt"])
+def test_files_with_holes_are_not_read_as_a_whole(name: str, tmp_path: Path) -> None:
+    """A file of a few bytes states a terabyte, which takes no room on its disk."""
+    heads = {"a.hdr": b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 8 +X 8\n", "a.tif": b"II*\0\x08\0\0\0"}
+    path = tmp_path / name
+    path.write_bytes(heads.get(name, b""))
+    try:
+        os.truncate(path, 1 << 40)
+    except OSError:
+        pytest.skip("a file system without holes")
+    readers = {".yaml": read_yaml, ".onnx": check_onnx, ".txt": read_file}
+    with pytest.raises((OSError, ValueError), match="MiB"):
+        readers.get(path.suffix, read_image)(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/kmsg"), reason="no such file")
+def test_a_file_of_the_system_that_never_answers(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.jpg"):
+        (tmp_path / name).symlink_to("/proc/kmsg")
+        with pytest.raises((ImageError, SourceError), match="is empty"):
+            list(frames(tmp_path / name))
+    assert read_file("/proc/kmsg") == b""
 
 
 def test_pipes_sockets_and_folders_are_no_files(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import cv2
 
 from centernet.claim import claimed
 from centernet.cli.arguments import command_parser, positive
+from centernet.cli.log import tell
 from centernet.data import Synthetic, SyntheticSequences
 from centernet.drawing import contact_sheet, draw
 from centernet.images import read_image
@@ -74,11 +75,11 @@ def _demo(output: Path, epochs: int | None) -> int:
     clip = _track(checkpoint, output)
 
     print(f"\ndone in {(time.perf_counter() - start) / 60:.1f} minutes")
-    print(f"photograph: {photo}\nimages: {sheet}\nclip: {clip}\ncurves: {curves}")
-    print(f"figures: {figures}\ncheckpoint: {checkpoint}")
+    tell(f"photograph: {photo}\nimages: {sheet}\nclip: {clip}\ncurves: {curves}")
+    tell(f"figures: {figures}\ncheckpoint: {checkpoint}")
     print("next, on your own images with boxes (Pascal VOC or COCO): copy a file of configs/, change its paths, then")
     print("  python train.py --config configs/yours.yaml")
-    print(f"and with the detector of this demo:\n  centernet detect {output / 'scenes'} --model {checkpoint}")
+    tell(f"and with the detector of this demo:\n  centernet detect {output / 'scenes'} --model {checkpoint}")
     return 0
 
 
@@ -88,7 +89,7 @@ def _photograph(output: Path) -> Path:
 
     image = read_image(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
     found = Detector()(image)
-    print("   " + ", ".join(f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)))
+    tell("   " + ", ".join(f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)))
     return _write(output / "photograph.jpg", draw(image, found))
 
 

@@ -20,6 +20,8 @@ _BITS = 8 * 8
 _SIDE = 16  # of a thumbnail
 FINGERPRINT = _BITS + _SIDE**2
 _BLOCK = 1 << 22  # distances at a time
+_PAIRS = 1 << 16  # thumbnails at a time, of 1 KiB each
+_DENSE = 16  # from one pair in so many on, all are multiplied
 
 
 def fingerprint(image: Pixels) -> Pixels:
@@ -52,8 +54,8 @@ def nearest_pairs(first: Pixels, second: Pixels) -> list[tuple[int, int, float]]
     for start in range(0, len(other_places), step):
         agreement = other_signs[start : start + step] @ signs.T  # equal bits less unequal ones
         others, ones = np.nonzero(agreement >= _BITS - 2 * MAX_DISTANCE)
+        alike = _correlations(other_scaled[start : start + step], scaled, others, ones)
         others += start
-        alike = (other_scaled[others] * scaled[ones]).sum(axis=1)
         order = np.lexsort((-alike, others))
         best = order[np.unique(others[order], return_index=True)[1]]  # the first of each
         best = best[alike[best] >= MIN_CORRELATION]
@@ -69,24 +71,39 @@ def have_contrast(fingerprints: Pixels) -> Bools:
 
 def group_alike(fingerprints: Pixels) -> Ints:
     """Return the group of each of N images, the index of one in it: near-duplicates, and theirs, are in one."""
-    parents = list(range(len(fingerprints)))
-
-    def root(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
-
+    groups = np.arange(len(fingerprints))
     places, signs, scaled = _vectors(fingerprints)
     step = max(1, _BLOCK // max(1, len(places)))
     for start in range(0, len(places), step):
         rows, columns = np.nonzero(signs[start : start + step] @ signs.T >= _BITS - 2 * MAX_DISTANCE)
-        rows += start
-        rows, columns = rows[rows < columns], columns[rows < columns]
-        alike = (scaled[rows] * scaled[columns]).sum(axis=1) >= MIN_CORRELATION
-        for a, b in zip(places[rows[alike]].tolist(), places[columns[alike]].tolist(), strict=True):
-            parents[root(b)] = root(a)
-    return np.array([root(place) for place in range(len(parents))], dtype=np.int64)
+        later = rows + start < columns
+        rows, columns = rows[later], columns[later]
+        alike = _correlations(scaled[start : start + step], scaled, rows, columns) >= MIN_CORRELATION
+        _join(groups, places[rows[alike] + start], places[columns[alike]])
+    return groups
+
+
+def _join(groups: Ints, ones: Ints, others: Ints) -> None:
+    """Make one group, in place, of those of each pair: a group's name is the least index in it."""
+    while len(ones):
+        first, second = groups[ones], groups[others]
+        apart = first != second
+        ones, others = ones[apart], others[apart]
+        least = np.minimum(first, second)[apart]
+        np.minimum.at(groups, np.maximum(first, second)[apart], least)
+        while not np.array_equal(groups, shorter := groups[groups]):
+            groups[:] = shorter
+
+
+def _correlations(block: Floats, scaled: Floats, rows: Ints, columns: Ints) -> Floats:
+    """Return the correlations of pairs: of a row of `block` and one of `scaled`."""
+    if len(rows) * _DENSE > len(block) * len(scaled):  # of a still camera nearly all
+        return np.asarray((block @ scaled.T)[rows, columns])
+    found = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        np.einsum("ij,ij->i", block[rows[part]], scaled[columns[part]], out=found[part])
+    return found
 
 
 def _vectors(fingerprints: Pixels) -> tuple[Ints, Floats, Floats]:

@@ -9,7 +9,6 @@ from centernet.export import onnx
 from centernet.export.graph import Prepared
 from centernet.export.quantize import quantize
 from centernet.extras import require
-from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import KEY
 
 
@@ -27,7 +26,6 @@ def write(prepared: Prepared, path: Path) -> None:
         onnx.save(prepared, onnx.graph_of(prepared, branches=False), source)
         if precision == "int8":
             onnx.save(prepared, quantize(source, prepared), source)
-        with quietly():
-            graph = openvino.convert_model(source)
+        graph = openvino.Core().read_model(source)  # `openvino.convert_model` reports its use to an address
     graph.set_rt_info(prepared.metadata.to_json(), [KEY])
     openvino.save_model(graph, path, compress_to_fp16=precision == "float16")

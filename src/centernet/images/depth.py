@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .limits import most_pixels, open_listed
+from .limits import most_pixels, open_listed, read_whole
 
 _FULL = 65535.0
 _TOPS = {"u": (255.0, 1023.0, 4095.0, 16383.0, _FULL), "i": (1.0, 255.0, 1023.0, 4095.0, 16383.0, _FULL)}
@@ -108,7 +107,7 @@ def _deep_values(image: Image.Image, file: str | io.BytesIO, depth: Depth) -> ND
         return None
     if upper[..., :channels].max(initial=0) > 63 and depth.largest in (None, _FULL):
         return None
-    data = Path(file).read_bytes() if isinstance(file, str) else file.getvalue()
+    data = read_whole(file) if isinstance(file, str) else file.getvalue()
     try:
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

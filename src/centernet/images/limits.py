@@ -6,10 +6,13 @@ import io
 import math
 import os
 import struct
+import sys
 from contextlib import suppress
 from typing import IO, Any
 
 from PIL import Image, UnidentifiedImageError
+
+from centernet.files import read_file
 
 FORMATS = (
     *("JPEG", "PNG", "GIF", "BMP", "PPM", "DIB"),  # these are always registered
@@ -42,6 +45,12 @@ def most_pixels() -> float:
 def most_tiled() -> float:
     """Return the most pixels of an image that is looked at in tiles: `TILED`, unless the limit is higher."""
     return max(TILED, most_pixels())
+
+
+def read_whole(path: str) -> bytes:
+    """Return the content of an image file; an OSError where it has more bytes than all pixels could take."""
+    most = most_pixels()
+    return read_file(path, most=sys.maxsize if math.isinf(most) else int(8 * most) + (1 << 26))
 
 
 def open_listed(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:

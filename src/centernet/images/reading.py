@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 import cv2
@@ -28,7 +27,7 @@ from .kinds import (
     tiff_size,
     undeclared_bands,
 )
-from .limits import ADVICE as LIMIT_ADVICE, FLOATS, load, most_pixels, open_listed
+from .limits import ADVICE as LIMIT_ADVICE, FLOATS, load, most_pixels, open_listed, read_whole
 from .opened import ImageError as ImageError, orientation_of, to_rgb, upright
 
 if TYPE_CHECKING:
@@ -358,7 +357,10 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
         raise ImageError(problem)
     if head.startswith(_SIGNATURES):  # Pillow's own, but damaged: OpenCV would fill up what is missing without a word
         raise ImageError(f"{name}: the file is cut off or damaged near its beginning; copy or download it again")
-    data = Path(file).read_bytes() if isinstance(file, str) else file.getvalue()
+    try:
+        data = read_whole(file) if isinstance(file, str) else file.getvalue()
+    except OSError as error:
+        raise _explain(name, error) from error
     stated, form = stated_size(head), describe_tiff(data)
     if form is not None:
         stated = tiff_size(data)

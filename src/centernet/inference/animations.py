@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from centernet.images import LazyImage, open_image
-from centernet.images.limits import ADVICE, most_pixels, open_listed
+from centernet.images.limits import ADVICE, most_pixels, open_listed, read_whole
 from centernet.inference.frame import SourceError
 from centernet.inference.shots import Shot
 
@@ -85,7 +85,7 @@ def _over_white(image: Image.Image) -> NDArray[np.uint8]:
 
 def _read_pages(path: Path, places: list[int]) -> Iterator[Shot]:
     """Read each page as a TIFF of its own: the same bytes, of which the header points to that page."""
-    data = path.read_bytes()
+    data = read_whole(str(path))
     order = "<" if data[:2] == b"II" else ">"
     at, form = (8, "Q") if data[2:4] in (b"+\0", b"\0+") else (4, "I")
     for place in places:

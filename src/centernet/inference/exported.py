@@ -106,6 +106,9 @@ class OpenVinoRuntime(ExportedRuntime):
         openvino = require("openvino", "running an OpenVINO file")
         if not path.with_suffix(".bin").is_file():
             raise ValueError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both files")
+        with path.open("rb") as file:
+            if not file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):  # other formats may name other files
+                raise unreadable(path, ValueError("it does not begin as XML"), "an OpenVINO model")
         core = openvino.Core()
         try:
             model = core.read_model(path)

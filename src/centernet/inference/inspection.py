@@ -16,13 +16,14 @@ from typing import Any
 
 from centernet.archives import ADVICE, UntrustedFileError, check_archive
 from centernet.documents import read_json_text
+from centernet.files import read_file
 from centernet.text import shown
 
 # TorchScript ---------------------------------------------------------------------------------------------------------
 
 _OPERATIONS = re.compile(rb"(?<![\w.])ops\s*\.\s*(\w+)\s*\.\s*(\w+)")
 _REACHING_OUT = re.compile(rb"\b(save|from_file|rpc_\w+|_\w*file\w*)\s*\(")
-_CLASSES = re.compile(rb"torch\.classes\.(\w+)")
+_CLASSES = re.compile(rb"torch\s*\.\s*classes\s*\.\s*(\w+)")
 _SPACES = (b"aten", b"prim", b"prims")
 
 
@@ -31,10 +32,10 @@ def check_torchscript(path: Path) -> None:
     check_archive(path)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            inner = name.partition("/")[2] or name
+            inner = (name.partition("/")[2] or name).lower()  # torch finds entries in any case
             if not (inner.startswith("code/") and inner.endswith(".py")) and not inner.endswith(".pkl"):
                 continue
-            text = archive.read(name)
+            text = archive.read(name).replace(b"\\\n", b" ")
             problem = None
             if found := _CLASSES.search(text):
                 problem = f"an object of another library, {found[1].decode()}"
@@ -223,53 +224,65 @@ _MESSAGES: dict[int, dict[int, int]] = {  # field of a message of onnx.proto →
     _TRAINING: {1: _GRAPH, 2: _GRAPH},
 }
 _EXTERNAL_DATA = 13
-_DEEPEST = 60
+_DEEPEST = 200  # twice what readers of protobuf take
+_LARGEST = (1 << 31) - 1  # bytes that a protobuf message may have
+_MOST_FIELDS = 1_000_000  # of a model: a network has some ten thousand
 
 
 def check_onnx(path: Path) -> None:
     """Raise a ValueError where an ONNX file has weights in files that are not in its folder."""
     folder = path.resolve().parent
-    for location in external_files(path.read_bytes()):
+    for location in external_files(read_file(path, most=_LARGEST)):
         name = Path(location)
         inside = not name.is_absolute() and ".." not in name.parts and ":" not in location[:2] and "\\" not in location
-        if not inside or not (folder / name).resolve().is_relative_to(folder):
+        place = (folder / name).resolve() if inside and "\0" not in location else None
+        if place is None or not place.is_relative_to(folder):
             raise UntrustedFileError(
                 f"{path}: its weights are in {shown(location)}, which is not in its folder: no such file is read"
             )
+        if place.exists() and not place.is_file():
+            raise UntrustedFileError(f"{path}: its weights are in {shown(location)}, which is no file")
 
 
 def external_files(data: bytes) -> set[str]:
     """Return the names of the files that tensors of an ONNX model are in; a damaged model gives those before it."""
     found: set[str] = set()
+    left = _MOST_FIELDS
     waiting = [(0, memoryview(data), 0)]
     while waiting:
         kind, message, depth = waiting.pop()
         for field, value in _fields(message):
+            left -= 1
+            if left < 0:
+                raise ValueError(f"it has more than {_MOST_FIELDS:,} parts")
             if kind == _TENSOR:
                 if field == _EXTERNAL_DATA:
-                    entry = {number: bytes(text) for number, text in _fields(value)}
-                    if entry.get(1) == b"location":
-                        found.add(entry.get(2, b"").decode("utf-8", "surrogateescape"))
+                    entry = [(number, bytes(text)) for number, text in _fields(value)]
+                    if (1, b"location") in entry:  # whichever of several counts
+                        found |= {text.decode("utf-8", "surrogateescape") for number, text in entry if number == 2}
             elif (inner := _MESSAGES[kind].get(field)) is not None and depth < _DEEPEST:
                 waiting.append((inner, value, depth + 1))
     return found
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield (number, content) of the fields of a protobuf message that have a length."""
+    """Yield (number, content) of the fields of a protobuf message that have a length, those within groups too; of
+    others an empty one of number 0, so that they are counted."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
-        if key & 7 == 0:
-            _, place = _varint(message, place)
-        elif key & 7 in (1, 5):
-            place += 8 if key & 7 == 1 else 4
+        key &= 0xFFFFFFFF  # as readers of protobuf take it
+        if not key >> 3:
+            return
+        if key & 7 in (0, 1, 5):
+            place = _varint(message, place)[1] if key & 7 == 0 else place + (8 if key & 7 == 1 else 4)
+            yield 0, message[:0]
         elif key & 7 == 2:
             length, place = _varint(message, place)
             if place + length <= len(message):
                 yield key >> 3, message[place : place + length]
             place += length
-        else:
+        elif key & 7 not in (3, 4):  # the begin and the end of a group, which has no length
             return
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from centernet.files import open_file
 from centernet.images import LazyImage
 from centernet.images.limits import ADVICE, most_pixels
 from centernet.inference import decoding
@@ -64,6 +65,8 @@ def _is_video(name: str, _: int) -> bool:
     path = Path(name)
     if not path.is_file():
         return False
+    if not path.stat().st_size:
+        return _has_suffix(path)
     head = _head(path)
     if head.startswith(_JPEG):  # also how a stream of many JPEGs begins
         return path.suffix.lower() in (".mjpg", ".mjpeg")
@@ -83,7 +86,7 @@ def _is_video(name: str, _: int) -> bool:
 
 def _head(path: Path) -> bytes:
     """Return the first bytes of a file, by which its kind is known."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(16)
 
 
@@ -93,6 +96,8 @@ def _has_suffix(path: str | os.PathLike[str]) -> bool:
 
 def stated(path: Any) -> tuple[int | None, float | None]:
     """Return about how many images a video has, for a progress bar, and its frame rate, as far as they are known."""
+    if not os.stat(path).st_size:
+        return None, None
     head = _head(Path(path))
     if not is_container(head) and (frames := count_frames(Path(path))) > 1:
         return frames, None
@@ -203,6 +208,8 @@ def _describe(source: Path | str | int) -> tuple[str, str, str]:
         if not source.is_file():
             problem = "not a file" if source.exists() else "no such file or folder; check the path"
             raise SourceError(f"{source}: {problem}")
+        if not source.stat().st_size:
+            raise SourceError(f"{source}: the file is empty (0 bytes); copy or download it again")
         how = "PyAV" if import_av() is not None else f"OpenCV (PyAV opens more: {INSTALL})"
         hint = f"{how} cannot open this video, or read its frames; play it to see whether it is whole, or convert it"
         return str(source), source.stem, hint

@@ -58,7 +58,9 @@ def trained_section(section: Mapping[str, Any]) -> dict[str, Any]:
 def without_start(section: Mapping[str, Any]) -> dict[str, Any]:
     """Return a plain copy of a `model` section without the weights that its backbone began with."""
     content: dict[str, Any] = plain(section)
-    init_args = content["backbone"].get("init_args", {}) if isinstance(content.get("backbone"), dict) else {}
-    for key in ("pretrained", "weights"):
-        init_args.pop(key, None)
+    backbone = content.get("backbone")
+    init_args = backbone.get("init_args") if isinstance(backbone, dict) else None
+    if isinstance(init_args, dict):
+        for key in ("pretrained", "weights"):
+            init_args.pop(key, None)
     return content

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 NeckFactory = Callable[[Sequence[int], Sequence[int]], Neck]
 HeadFactory = Callable[[int, int, int], Head]
 
+MOST_DETECTIONS = 100_000
+"""Detections an image that a model may ask for: rows are there whether objects are or not."""
+
 
 class Network(nn.Module):
     """A detector of `num_classes` classes.
@@ -117,8 +120,8 @@ class Network(nn.Module):
             num_classes = len(class_names)
         if num_classes is None or num_classes < 1:
             raise ValueError(f"model.num_classes is {num_classes}: give it, or model.class_names")
-        if num_detections is not None and num_detections < 1:
-            raise ValueError(f"model.num_detections: expected at least 1, got {num_detections}")
+        if num_detections is not None and not 1 <= num_detections <= MOST_DETECTIONS:
+            raise ValueError(f"model.num_detections: expected 1 to {MOST_DETECTIONS}, got {num_detections}")
         self.num_classes, self.num_detections = num_classes, num_detections
         self.class_names = tuple(class_names) if class_names is not None else None
         self.preprocessing = preprocessing

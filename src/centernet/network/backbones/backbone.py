@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from centernet.lineage import Lineage
 from centernet.network.tensor_files import read_weights
+from centernet.trust import current_door
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,11 @@ class Backbone(nn.Module):
             frozen_stages: how many stages stay as they are, the stem first.
             frozen_norms: all batch norms keep the statistics that the weights came with.
             padding: `same` pads strided convolutions as TensorFlow does, for weights that come from there.
+
+        A trained model's file brings its weights: what it names to start from is neither opened nor downloaded.
         """
+        if current_door() is not None:
+            weights, pretrained = None, False
         if weights is not None:
             self.load(read_weights(weights), source=str(weights), ignored=ignored)
             self.origin = Lineage(name=Path(weights).name)
