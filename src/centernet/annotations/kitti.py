@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .problems import Reports, with_nearest
+from ..detections import Detections
+from .problems import DataError, Reports, with_nearest
 from .rows import BoxRows, RowList
 from .text import TextTable, filled_lines, number
 
@@ -34,6 +35,8 @@ MAX_OCCLUSION, MAX_TRUNCATION = (0, 1, 2), (0.15, 0.3, 0.5)
 TRUTH_WIDTHS = (17,)
 RESULT_WIDTHS = (17, 18)
 KIND_COLUMN = 2
+LEFT_COLOUR_CAMERA = ("P2", "P_rect_02")
+"""Names that calibration files give the matrix of the camera whose images the labels are of."""
 _DETECTION_NUMBERS = (14, 15)
 """Numbers behind the type in a row of the detection benchmark, without and with a score."""
 
@@ -161,3 +164,51 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def read_calibration(path: Path) -> NDArray[np.float64]:
+    """Return the camera matrix 3×4 of the left colour camera from a calibration file of KITTI's.
+
+    Raises:
+        DataError: there is no line ``P2:`` with twelve numbers in it, or it is no camera's.
+    """
+    for place, line in filled_lines(path).items():
+        name, _, rest = line.replace(":", " ", 1).partition(" ")
+        if name in LEFT_COLOUR_CAMERA:
+            try:
+                values = np.array([number(text) for text in rest.split()])
+            except ValueError as error:
+                raise DataError(f"{path}: line {place}, {name}: {error}") from error
+            if values.size != 12 or not np.isfinite(values).all() or values[0] <= 0 or values[5] <= 0:
+                text = "expected twelve numbers, a camera matrix 3×4 row by row with focal lengths above 0"
+                raise DataError(f"{path}: line {place}, {name}: {text}, got {rest.strip():.80}")
+            return values.reshape(3, 4)
+    raise DataError(
+        f"{path}: no line {' or '.join(LEFT_COLOUR_CAMERA)} with a camera matrix; is it a calibration file?"
+    )
+
+
+def calibration_file(path: Path, image: Path) -> Path:
+    """Return the calibration file of an image: the one given, or that in a folder with the name of the image or of its
+    folder (KITTI's detection and tracking benchmark). A DataError where there is none."""
+    if not path.is_dir():
+        return path
+    names = [f"{stem}.txt" for stem in (image.stem, image.parent.name) if stem]
+    found = next((path / name for name in names if (path / name).is_file()), None)
+    if found is None:
+        raise DataError(f"{path}: no calibration file {' or '.join(names)} for the image {image}")
+    return found
+
+
+def label_text(detections: Detections) -> str:
+    """Return detections as a result file of the detection benchmark: 16 columns, of which those of the object in space
+    are what detections of `centernet.boxes3d.in_space` say, and the benchmark's own words for unknown without it."""
+    count = len(detections)
+    unknown = {"alpha": -10.0, "dimensions": [-1.0] * 3, "location": [-1000.0] * 3, "rotation_y": -10.0}
+    alpha, dimensions, location, turn = (
+        np.asarray(detections.data.get(name, [value] * count), np.float64).reshape(count, -1)
+        for name, value in unknown.items()
+    )
+    table = np.concatenate([alpha, detections.bboxes, dimensions, location, turn, detections.scores[:, None]], axis=1)
+    rows = (" ".join(f"{value:.4f}" for value in row) for row in table.tolist())
+    return "".join(f"{name} -1 -1 {row}\n" for name, row in zip(detections.names, rows, strict=True))
