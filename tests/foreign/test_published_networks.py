@@ -68,11 +68,12 @@ def test_every_network_is_known_and_converted_whole(shared: Path, tmp_path: Path
 
 
 def original(encoded: Maps) -> Maps:
-    box = encoded["box"]
+    box, space = encoded["box"], encoded.get("box3d")
     return (
         {"hm": encoded["heatmap"], "wh": box[:, :-2], "reg": box[:, -2:]}
-        | {name: value for name, value in encoded.items() if name not in ("heatmap", "box", "embedding")}
+        | {name: value for name, value in encoded.items() if name not in ("heatmap", "box", "box3d", "embedding")}
         | ({"id": encoded["embedding"]} if "embedding" in encoded else {})
+        | ({} if space is None else {"dep": space[:, :1], "rot": space[:, 1:9], "dim": space[:, 9:]})
     )
 
 

@@ -16,13 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from centernet.detections import Column
-from centernet.network.heads.head import Head, TrainingData, tower
+from centernet.network.heads.head import Head, tower
 from centernet.ops import Peaks, Targets, gather_at, l1_loss
 
 ROTATION, DIMENSIONS, OFFSET = slice(1, 9), slice(9, 12), slice(12, 14)
 """Channels of the map behind that of the depth."""
 CENTERS = -math.pi / 2, math.pi / 2
 """Of the two bins of alpha. Each reaches 2/3 π to both sides, so that they overlap."""
+FIELDS = (
+    Column("location", "value", (3,)),
+    Column("dimensions", "value", (3,)),
+    Column("projection", "value", (3, 4)),
+)
+"""Fields that the training data must have in any case."""
 START = 20.0, (1.5, 1.6, 3.5)
 """Depth and dimensions in metres that the map begins with."""
 
@@ -96,12 +102,8 @@ class Box3DHead(Head):
         }
         values = Column("depth", "value"), Column("dimensions", "value", (3,)), Column("alpha", "value")
         self.columns = (*values, Column("projected_center", "points", (2,))) if offset else values
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of the fields that the training data must have."""
-        own = ("ruler",) if self.offset is not None else ("alpha",)
-        return ("location", "dimensions", "rotation_y", "projection", *own)
+        turned = Column("rotation_y", "value"), Column("ruler", "points", (2, 2))
+        self.fields = (*FIELDS, *turned) if offset else (*FIELDS, Column("alpha", "value"))
 
     def forward(self, features: Tensor) -> Tensor:
         towers = (self.distance, self.rotation, self.dimensions, self.offset)
