@@ -29,6 +29,17 @@ CENTER = "projected_center"
 """Column of the places in the image where the centres of boxes in space are seen, of models that learn them."""
 IN_SPACE = Column("location", "value", (3,)), Column("rotation_y", "value"), Column("corners", "points", (8, 2))
 """Columns that `in_space` adds."""
+FIELDS = (
+    Column("location", "value", (3,)),
+    Column("dimensions", "value", (3,)),
+    Column("rotation_y", "value"),
+    Column("alpha", "value"),
+    Column("projection", "value", (3, 4)),
+    Column("ruler", "points", (2, 2)),
+)
+"""Fields of a data set that knows boxes in space: those of `Boxes3D`, the camera matrix of the file's pixels, and where
+the image shows the box's centre and what lies a metre to the right of it: these two points move with the image, so that
+they tell its zoom, and whether it is mirrored. All are 0 where a box in space is not known."""
 NEAR = 0.1
 """Metres before the camera from which on a corner has a place in the image."""
 
@@ -187,3 +198,24 @@ def in_space(detections: Detections, projection: ArrayLike) -> Detections:
     data = {"location": boxes.location, "rotation_y": boxes.rotation_y, "corners": seen}
     added = {column.name: np.asarray(data[column.name], column.dtype) for column in IN_SPACE}
     return replace(detections, columns=(*detections.columns, *IN_SPACE), data=detections.data | added)
+
+
+def known_in_space(boxes: Boxes3D, projections: ArrayLike) -> dict[str, NDArray[np.float32]]:
+    """Return the arrays of `FIELDS` of N boxes, which are seen by N cameras 3×4, in the file's own pixels.
+
+    A box is not known that has a size which is not above 0, lies behind the camera, or has a number that is none.
+    """
+    matrices = np.asarray(projections, np.float64).reshape(-1, 3, 4)
+    arrays = {"location": boxes.location, "dimensions": boxes.dimensions, "rotation_y": boxes.rotation_y}
+    arrays |= {"alpha": boxes.alpha, "projection": matrices}
+    center = boxes.location - boxes.dimensions[:, :1] / 2 * [0, 1, 0]
+    ends = np.stack([center, center + np.array([1, 0, 0])], axis=1)  # N×2×3
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen = np.einsum("nij,nkj->nki", matrices[:, :, :3], ends) + matrices[:, None, :, 3]
+        arrays["ruler"] = seen[..., :2] / seen[..., 2:]
+    finite = [np.isfinite(array.reshape(len(boxes), -1)).all(axis=1) for array in arrays.values()]
+    known = np.logical_and.reduce([*finite, (boxes.dimensions > 0).all(axis=1), seen[:, 0, 2] > NEAR])
+    result = {field.name: arrays[field.name].astype(np.float32) for field in FIELDS}
+    for array in result.values():
+        array[~known] = 0
+    return result

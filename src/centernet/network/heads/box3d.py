@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from centernet.boxes3d import FIELDS
 from centernet.detections import Column
 from centernet.network.heads.head import Head, tower
 from centernet.ops import Peaks, Targets, gather_at, l1_loss
@@ -23,12 +24,8 @@ ROTATION, DIMENSIONS, OFFSET = slice(1, 9), slice(9, 12), slice(12, 14)
 """Channels of the map behind that of the depth."""
 CENTERS = -math.pi / 2, math.pi / 2
 """Of the two bins of alpha. Each reaches 2/3 π to both sides, so that they overlap."""
-FIELDS = (
-    Column("location", "value", (3,)),
-    Column("dimensions", "value", (3,)),
-    Column("projection", "value", (3, 4)),
-)
-"""Fields that the training data must have in any case."""
+ONLY_WITH = {"rotation_y": True, "ruler": True, "alpha": False}
+"""Fields of the data that are needed with an offset alone, or without one."""
 START = 20.0, (1.5, 1.6, 3.5)
 """Depth and dimensions in metres that the map begins with."""
 
@@ -51,7 +48,8 @@ class Box3DHead(Head):
     beyond its centre), height, width and length in metres, and with `offset` the projected centre in cells from the
     cell's corner. With the camera matrix `centernet.boxes3d.boxes_in_space` makes boxes in space of the columns.
 
-    The data must have the fields of `centernet.data.KITTI`. Objects of which nothing is known in space train nothing.
+    The data must have the fields of `centernet.boxes3d`, as `centernet.data.KITTI` has them with ``boxes3d: true``.
+    Objects of which nothing is known in space train nothing.
 
     Args:
         offset: the place where the box's centre is seen; without it, it is the middle of the box in the image, and
@@ -102,8 +100,7 @@ class Box3DHead(Head):
         }
         values = Column("depth", "value"), Column("dimensions", "value", (3,)), Column("alpha", "value")
         self.columns = (*values, Column("projected_center", "points", (2,))) if offset else values
-        turned = Column("rotation_y", "value"), Column("ruler", "points", (2, 2))
-        self.fields = (*FIELDS, *turned) if offset else (*FIELDS, Column("alpha", "value"))
+        self.fields = tuple(field for field in FIELDS if ONLY_WITH.get(field.name, offset) == offset)
 
     def forward(self, features: Tensor) -> Tensor:
         towers = (self.distance, self.rotation, self.dimensions, self.offset)
