@@ -65,6 +65,8 @@ def test_every_network_is_known_and_converted_whole(shared: Path, tmp_path: Path
     ours = sum(value.numel() for key, value in found.network.state_dict().items() if "num_batches" not in key)
     assert total * 0.85 < ours <= total  # biases before norms went into them, and what nothing runs through is left
     assert found.network.class_names is not None
+    if name.endswith("ddd"):
+        assert [column.name for column in found.network.columns] == ["depth", "dimensions", "alpha"]
 
 
 def original(encoded: Maps) -> Maps:

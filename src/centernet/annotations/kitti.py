@@ -247,7 +247,8 @@ def calibration_file(path: Path, image: Path) -> Path:
 def label_text(detections: Detections) -> str:
     """Return detections as a result file of the detection benchmark: 16 columns, of which those of the object in space
     are what detections of `centernet.boxes3d.in_space` say, and the benchmark's own words for unknown without it."""
-    count = len(detections)
+    if not (count := len(detections)):
+        return ""
     unknown = {"alpha": -10.0, "dimensions": [-1.0] * 3, "location": [-1000.0] * 3, "rotation_y": -10.0}
     alpha, dimensions, location, turn = (
         np.asarray(detections.data.get(name, [value] * count), np.float64).reshape(count, -1)

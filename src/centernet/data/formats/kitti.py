@@ -42,7 +42,9 @@ class KITTITracking(DetectionDataset):
         strict: the first problem is an error.
     """
 
-    not_read = "places in space, occlusion and truncation, and objects of classes that were not asked for"
+    not_read = (
+        "places in space (but with boxes3d), occlusion and truncation, and objects of classes that were not asked for"
+    )
 
     def __init__(
         self,
@@ -99,7 +101,10 @@ class KITTI(DetectionDataset):
         strict: the first problem is an error.
     """
 
-    not_read = "places in space, occlusion and truncation, scores, and objects of classes that were not asked for"
+    not_read = (
+        "places in space (but with boxes3d), occlusion and truncation, scores, and objects of classes that were not "
+        "asked for"
+    )
 
     def __init__(
         self,
