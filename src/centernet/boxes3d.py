@@ -106,7 +106,7 @@ def unproject(points: ArrayLike, depth: ArrayLike, projection: ArrayLike) -> Flo
 def ray_angle(x: ArrayLike, projection: ArrayLike) -> Floats:
     """Return the angles between the camera's axis and the rays through pixels of these x, seen from above."""
     matrix = np.asarray(projection, np.float64)
-    return np.arctan2(np.asarray(x, np.float64) - matrix[0, 2], matrix[0, 0])
+    return np.asarray(np.arctan2(np.asarray(x, np.float64) - matrix[0, 2], matrix[0, 0]))
 
 
 def rotation_of(alpha: ArrayLike, x: ArrayLike, projection: ArrayLike) -> Floats:
@@ -182,7 +182,8 @@ def boxes_in_space(detections: Detections, projection: ArrayLike) -> Boxes3D:
     centers = detections.data.get(CENTER)
     if centers is None:
         centers = (detections.bboxes[:, :2] + detections.bboxes[:, 2:]) / 2
-    return locate(centers, *(detections.data[name] for name in MEASURED), matrix)
+    depth, dimensions, alpha = (detections.data[name] for name in MEASURED)
+    return locate(centers, depth, dimensions, alpha, matrix)
 
 
 def in_space(detections: Detections, projection: ArrayLike) -> Detections:
