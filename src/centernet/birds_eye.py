@@ -62,7 +62,7 @@ def birds_eye(
     def places(metres: NDArray[Any]) -> NDArray[np.int32]:
         """Points …×3 in camera metres → …×2 sixteenths of a pixel."""
         pixels = camera + metres[..., [0, 2]] * [scale, -scale]
-        return (pixels.clip(-9999, 9999) * 16).round().astype(np.int32)
+        return np.asarray((pixels.clip(-9999, 9999) * 16).round(), np.int32)
 
     center, rings = (round(camera[0]), round(camera[1])), range(STEP, int(math.hypot(reach, width / scale)) + 1, STEP)
     for metres in rings:
