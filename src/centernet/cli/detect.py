@@ -74,8 +74,8 @@ images: drawings. video: one for each source, with the drawings. json: one file 
 results.json is COCO's list of results, for pycocotools or `centernet evaluate`. csv: one row an object, with the
 corners x1 y1 x2 y2. Both are in pixels of the images themselves, and have what further heads add (values, points,
 boxes), but for vectors such as embeddings. txt: YOLO's label files (class x y width height); txt_scores: with the score
-at the end. voc: Pascal VOC's XML. label_studio: tasks with predictions to import. kitti: KITTI's result files. crops: the
-objects cut out, in a folder for each class.
+at the end. voc: Pascal VOC's XML. label_studio: tasks with predictions to import. kitti: KITTI's result files. crops:
+the objects cut out, in a folder for each class.
 
 With --calib, a model with a head for boxes in space gives them: in the rows of kitti (which is written then unless
 --format says otherwise), in drawings, in json and csv (location: x y z in metres of the bottom's middle, rotation_y),
