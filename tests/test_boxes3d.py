@@ -142,7 +142,7 @@ def test_labels_become_targets_and_boxes_again(kitti: KITTITracking) -> None:
     for index in range(len(kitti)):
         sample = kitti[index]
         targets, truth, head = encoded([Resize()(sample, np.random.default_rng(0), INPUT)])
-        values = torch.zeros(len(truth.index), 14)
+        values = torch.zeros(len(truth.cells), 14)
         values[:, 0] = torch.logit(1 / (truth.depth.double() + 1) - 1e-6).float()
         for place, of_bin in ((1, 0), (5, 1)):
             values[:, place + 1] = torch.where(truth.bins[:, of_bin], truth.residuals[:, of_bin].cos(), -1)
@@ -150,9 +150,9 @@ def test_labels_become_targets_and_boxes_again(kitti: KITTITracking) -> None:
             values[:, place + 3] = truth.residuals[:, of_bin].cos()
         values[:, 9:12], values[:, 12:] = truth.dimensions, truth.offsets
         output = torch.zeros(1, 14, 96 * 320)
-        output[0, :, truth.index] = values.T
+        output[0, :, truth.cells] = values.T
         heatmap = torch.logit(targets.heatmap(targets.radii("ellipse")), eps=1e-6)
-        peaks = HeatmapHead(8, 4, 3).find_peaks(heatmap, len(truth.index))
+        peaks = HeatmapHead(8, 4, 3).find_peaks(heatmap, len(truth.cells))
         decoded = {name: x[0].numpy() for name, x in head.decode(output.reshape(1, 14, 96, 320), peaks).items()}
         matrix = np.vstack([INPUT.matrix(sample.size_hw), [0, 0, 1]])
         ends = np.tile(decoded["projected_center"], 2)
@@ -179,7 +179,7 @@ def test_mirror_and_zoom_reach_the_targets(kitti: KITTITracking) -> None:
         return encoded([changed], **options)[1]
 
     plain, mirrored = truth(1, 0), truth(1, 1)
-    sums = (plain.index % 320 + plain.offsets[:, 0]) + (mirrored.index % 320 + mirrored.offsets[:, 0])
+    sums = (plain.cells % 320 + plain.offsets[:, 0]) + (mirrored.cells % 320 + mirrored.offsets[:, 0])
     np.testing.assert_allclose(sums, 320, atol=0.3)
     alpha, other = (wrapped(x.residuals[:, 0].numpy() - math.pi / 2) for x in (plain, mirrored))
     np.testing.assert_allclose(wrapped(alpha + other - math.pi), 0, atol=1e-3)

@@ -48,7 +48,7 @@ def test_targets_of_the_original(oracles: Any, case: str) -> None:
         grid=(96, 320), stride=4, num_classes=3, data=as_data(oracle["alpha"], oracle["depth"], oracle["dim_hwl"]),
     )  # fmt: skip
     truth = Box3DHead(8, 4, 3, offset=False).truth(targets)
-    np.testing.assert_array_equal(truth.index, oracle["target_ind"][kept])
+    np.testing.assert_array_equal(truth.cells, oracle["target_ind"][kept])
     np.testing.assert_allclose(truth.depth, oracle["target_dep"][kept, 0], atol=1e-4)
     np.testing.assert_allclose(truth.dimensions, oracle["target_dim"][kept], atol=1e-4)
     bins = oracle["target_rotbin"][kept]
@@ -87,9 +87,9 @@ def test_losses_of_the_original(oracles: Any) -> None:
         grid=(24, 24), stride=4, num_classes=4, data={k: torch.cat([part[k] for part in data]) for k in data[0]},
     )  # fmt: skip
     truth = head.truth(targets)
-    assert len(truth.index) == count
+    assert len(truth.cells) == count
     terms = head.loss(torch.cat(maps, dim=1), targets)
-    values = torch.cat(maps, dim=1).permute(0, 2, 3, 1).reshape(-1, 12)[truth.index]
+    values = torch.cat(maps, dim=1).permute(0, 2, 3, 1).reshape(-1, 12)[truth.cells]
     bins, residuals = rotation_losses(values[:, 1:9], truth.bins, truth.residuals)
     of_padding = (rows - count) / rows * 2 * math.log(2)  # padded rows are as if the map said 0 there
     share = count / rows

@@ -33,7 +33,7 @@ START = 20.0, (1.5, 1.6, 3.5)
 class Truth(NamedTuple):
     """What the map is to say at the centres of N objects whose box in space is known."""
 
-    index: Tensor  # N int64, flat index of the cell over batch × grid
+    cells: Tensor  # N int64, flat index of the cell over batch × grid
     depth: Tensor  # N float32, metres
     dimensions: Tensor  # N×3 float32, height, width, length in metres
     bins: Tensor  # N×2 bool, the bins that hold alpha
@@ -134,7 +134,7 @@ class Box3DHead(Head):
 
     def loss(self, output: Tensor, targets: Targets) -> dict[str, Tensor]:
         truth = self.truth(targets)
-        values = output.permute(0, 2, 3, 1).reshape(-1, output.shape[1])[truth.index].float()
+        values = output.permute(0, 2, 3, 1).reshape(-1, output.shape[1])[truth.cells].float()
         bins, residuals = rotation_losses(values[:, ROTATION], truth.bins, truth.residuals)
         terms = {
             "depth": l1_loss(depth_of(values[:, 0]), truth.depth),
