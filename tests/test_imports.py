@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
     *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "configuration"),
-    *("packaged", "trust", "calibration", "lineage", "skeleton", "column", "fonts", "drawing", "detections", "images"),
+    *("packaged", "trust", "calibration", "lineage", "skeleton", "column", "fonts", "drawing", "detections", "boxes3d"),
+    *("birds_eye", "images"),
     *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "foreign", "training"),
     *("models", "serving", "cli"),
 )
@@ -34,6 +35,8 @@ WITHOUT_TORCH = (
         "fonts",
         "drawing",
         "detections",
+        "boxes3d",
+        "birds_eye",
         "images",
         "annotations",
         "tracking",

@@ -39,6 +39,16 @@ SIDES: dict[int, Colour] = {-1: (255, 159, 28), 1: (64, 156, 255)}
 """Colours of joints and limbs of the first and the second side of a skeleton: of a person, left and right."""
 JOINT = 0.1
 """The score below which a keypoint is a guess that is not drawn."""
+SOLID = (8, 2)
+"""Shape of a column of corners of boxes in space."""
+EDGES = (
+    *((i, (i + 1) % 4) for i in range(4)),
+    *((4 + i, 4 + (i + 1) % 4) for i in range(4)),
+    *((i, i + 4) for i in range(4)),
+)
+"""Corners of a box in space that an edge joins: those of the bottom, of the top, and upright."""
+CROSS = (0, 5), (1, 4)
+"""Corners that the cross on its front joins."""
 Label: TypeAlias = Literal["name", "score", "id", "none"]
 LABELS: tuple[Label, ...] = ("id", "name", "score")
 
@@ -72,7 +82,9 @@ def draw(
     or nothing.
     Of further columns, boxes are drawn as thin frames, points as dots, and single values stand behind the score. Points
     with a skeleton are joined by its limbs, orange on the left side and blue on the right one; keypoints below a score
-    of .1 are left out.
+    of .1 are left out. Eight points without a score are the corners of a box in space, which is drawn in the place of
+    the box: those of its bottom around, from the front right, then those of its top; its front has a cross. Of the
+    single values the first is said then.
 
     Args:
         image: uint8 H×W×3 RGB, not changed; another type or shape is a ValueError.
@@ -107,12 +119,17 @@ def draw(
     colours = [class_colour(one.label if one.track_id is None else one.track_id) for one in objects]
     named = {kind: [c.name for c in detections.columns if c.kind == kind] for kind in ("boxes", "points")}
     skeletons = {c.name: c.skeleton for c in detections.columns if getattr(c, "skeleton", None) is not None}
-    named["points"] = [name for name in named["points"] if name not in skeletons]
+    solids = [c.name for c in detections.columns if c.kind == "points" and c.shape == SOLID]
+    named["points"] = [name for name in named["points"] if name not in (*skeletons, *solids)]
     values = [column.name for column in detections.columns if column.kind == "value" and not column.shape]
+    values = values[:1] if solids else values  # the box itself shows how it is turned
     for one, colour in zip(objects, colours, strict=True):
         for box in (box for name in named["boxes"] for box in one.data[name].reshape(-1, 4) if np.isfinite(box).all()):
             _outline(canvas, box, colour, 1, halo)
-        _outline(canvas, one.bbox, colour, line, halo)
+        for corners in (one.data[name] for name in solids):
+            _solid(canvas, corners, colour, line, halo)
+        if not solids:
+            _outline(canvas, one.bbox, colour, line, halo)
         for x, y in (point for name in named["points"] for point in one.data[name][..., :2].reshape(-1, 2).tolist()):
             if 0 <= x <= width and 0 <= y <= height:
                 for radius, ink in ((round(1.5 * line), DARK), (round(1.5 * line) - halo, colour)):
@@ -287,6 +304,17 @@ def _pose(canvas: NDArray[np.uint8], points: NDArray[np.float32], skeleton: Any,
         for joint in joints:
             ink = DARK if dark else inks[skeleton.sides[joint]]
             cv2.circle(canvas, places[joint], round(16 * (1.2 * width + dark)), ink, -1, cv2.LINE_AA, 4)
+
+
+def _solid(canvas: NDArray[np.uint8], corners: NDArray[np.float32], colour: Colour, line: int, halo: int) -> None:
+    """Draw the edges of a box in space, those on its front last, over dark ones; edges with a corner of NaN are not."""
+    joined = [(a, b) for a, b in (*CROSS, *EDGES) if np.isfinite(corners[[a, b]]).all()]
+    ends = [(np.clip(corners[[a, b]], -9999, 99999) * 16).round().astype(int).tolist() for a, b in joined]
+    thin = max(1, line // 2)
+    for more, ink in ((2 * halo, DARK), (0, colour)):
+        for pair, (begin, end) in zip(joined, ends, strict=True):
+            width = (thin if pair in CROSS else line) + more
+            cv2.line(canvas, begin, end, ink, width, cv2.LINE_AA, 4)
 
 
 def _place(

@@ -66,7 +66,12 @@ HEATMAPS: dict[str, Part] = {
     "heatmap-separable": ("HeatmapHead", {"convolution": "separable", "depth": 2}),
     "heatmap-thin": ("HeatmapHead", {"depth": 0, "order": "class_maximum", "kernel": 5}),
 }
-EXTRA: dict[str, Part] = {"embedding": ("EmbeddingHead", {"dim": 16}), "dense": ("DenseHead", {"channels": 3})}
+EXTRA: dict[str, Part] = {
+    "embedding": ("EmbeddingHead", {"dim": 16}),
+    "dense": ("DenseHead", {"channels": 3}),
+    "box3d": ("Box3DHead", {}),
+    "box3d-original": ("Box3DHead", {"offset": False}),
+}
 SMALL_NECK: Part = ("FPN", {"width": 16})
 SMALL_BACKBONE: Part = ("ResNet", {"name": "resnet18", "num_stages": 3})
 CASES = (

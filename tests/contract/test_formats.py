@@ -48,6 +48,7 @@ REAL: dict[str, Callable[[Path], DetectionDataset]] = {
     "mot17-amodal": lambda data: MOT(data / "mot", ["MOT17-*"], amodal=True),
     "mot17-cached": lambda data: Cached(MOT(data / "mot", ["MOT17-*"], amodal=True), 0.01),
     "kitti": lambda data: KITTITracking(data / "kitti_tracking", class_names=["Pedestrian", "Car", "Van"]),
+    "kitti-in-space": lambda data: KITTITracking(data / "kitti_tracking", ["0001", "0016"], boxes3d=True),
     "images": lambda data: ImageFolder(data / "coco/images", class_names=["a"]),
     "still-pictures-for-tracking": lambda data: DetectionForTracking(COCO(data / "coco/annotations.json")),
     "some-classes": lambda data: MapClasses(COCO(data / "coco/annotations.json"), {"bus": "vehicle", "car": "vehicle"}),

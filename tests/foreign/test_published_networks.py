@@ -65,14 +65,17 @@ def test_every_network_is_known_and_converted_whole(shared: Path, tmp_path: Path
     ours = sum(value.numel() for key, value in found.network.state_dict().items() if "num_batches" not in key)
     assert total * 0.85 < ours <= total  # biases before norms went into them, and what nothing runs through is left
     assert found.network.class_names is not None
+    if name.endswith("ddd"):
+        assert [column.name for column in found.network.columns] == ["depth", "dimensions", "alpha"]
 
 
 def original(encoded: Maps) -> Maps:
-    box = encoded["box"]
+    box, space = encoded["box"], encoded.get("box3d")
     return (
         {"hm": encoded["heatmap"], "wh": box[:, :-2], "reg": box[:, -2:]}
-        | {name: value for name, value in encoded.items() if name not in ("heatmap", "box", "embedding")}
+        | {name: value for name, value in encoded.items() if name not in ("heatmap", "box", "box3d", "embedding")}
         | ({"id": encoded["embedding"]} if "embedding" in encoded else {})
+        | ({} if space is None else {"dep": space[:, :1], "rot": space[:, 1:9], "dim": space[:, 9:]})
     )
 
 

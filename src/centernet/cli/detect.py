@@ -13,6 +13,9 @@ from os import PathLike
 from pathlib import Path
 
 from centernet.annotations.image_names import CocoIds
+from centernet.annotations.kitti import calibration_file, read_calibration
+from centernet.annotations.problems import DataError
+from centernet.boxes3d import IN_SPACE, MEASURED, in_space
 from centernet.cli.arguments import command_parser, given_options
 from centernet.cli.journal import Journal, can_go_on
 from centernet.cli.log import tell
@@ -27,8 +30,10 @@ from centernet.cli.output import (
     source_argument,
 )
 from centernet.cli.show import WindowWriter
+from centernet.column import Column
 from centernet.detections import Detections
 from centernet.inference import (
+    BirdsEyeWriter,
     CocoResultsWriter,
     CocoWriter,
     CropWriter,
@@ -36,6 +41,7 @@ from centernet.inference import (
     Detector,
     Frame,
     ImageWriter,
+    KittiWriter,
     VideoWriter,
     VocWriter,
     Writer,
@@ -47,7 +53,7 @@ from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 from centernet.text import shown
 
-FORMATS = ("images", "video", "json", "csv", "txt", "txt_scores", "voc", "label_studio", "crops")
+FORMATS = ("images", "video", "json", "csv", "txt", "txt_scores", "voc", "label_studio", "kitti", "birds_eye", "crops")
 DESCRIPTION = (
     "Find objects in images, folders (by name, without subfolders), patterns, videos, or what a camera or a stream "
     "shows."
@@ -60,6 +66,7 @@ EPILOG = """examples:
   centernet detect photos --model best.ckpt --format txt,crops   label files to correct, and the objects themselves
   centernet detect 0 --model best.onnx --format csv              the first camera, until Ctrl-C
   centernet detect aerial.tif --model best.onnx --tile           small objects of a big image
+  centernet detect image_2 --model best.ckpt --calib calib       boxes in space, of a model that finds them
   centernet detect val2017 --model best.ckpt --format json --annotations instances_val2017.json --score-threshold 0
 
 images: drawings. video: one for each source, with the drawings. json: one file in COCO's form (images, categories from
@@ -67,8 +74,12 @@ images: drawings. video: one for each source, with the drawings. json: one file 
 results.json is COCO's list of results, for pycocotools or `centernet evaluate`. csv: one row an object, with the
 corners x1 y1 x2 y2. Both are in pixels of the images themselves, and have what further heads add (values, points,
 boxes), but for vectors such as embeddings. txt: YOLO's label files (class x y width height); txt_scores: with the score
-at the end. voc: Pascal VOC's XML. label_studio: tasks with predictions to import. crops: the objects cut out, in a
-folder for each class."""
+at the end. voc: Pascal VOC's XML. label_studio: tasks with predictions to import. kitti: KITTI's result files. crops:
+the objects cut out, in a folder for each class.
+
+With --calib, a model with a head for boxes in space gives them: in the rows of kitti (which is written then unless
+--format says otherwise), in drawings, in json and csv (location: x y z in metres of the bottom's middle, rotation_y),
+and seen from above in birds_eye."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,14 +89,15 @@ def main(arguments: Sequence[str]) -> int:
     sources = open_sources(named, recursive=given.recursive, every=given.every)
     if len(sources) > 1:  # names of frames that tell which source they are of
         sources = {name: replace(source, folder=None) for name, source in sources.items()}
-    inputs = [given.model, given.annotations]
+    inputs = [given.model, given.annotations, given.calib]
     output = Output(sources.values(), "image", inputs=inputs)  # before the model is read: a wrong path is told at once
     drawing = drawing_options(given)
     window = [WindowWriter(**drawing)] if given.show else []
     detector = Detector(**given_options(given, Detector))
+    columns = _columns(given, detector)
     with output_folder(given.output, "detections", sources, resume=given.resume) as folder:
         command = ["detect", *(argument for argument in arguments if argument != "--resume")]
-        journal = Journal(folder, command, given.model, columns=detector.columns, resume=given.resume)
+        journal = Journal(folder, command, given.model, columns=columns, resume=given.resume)
         return _detect(given, sources, output, detector, folder, journal, window)
 
 
@@ -107,11 +119,13 @@ def _detect(
     writers: dict[str, list[Writer]] = {
         "images": [ImageWriter(folder / "images", **drawing)],
         "json": [results, *([CocoResultsWriter(folder / "results.json", ids, names)] if ids else [])],
-        "csv": [CsvWriter(folder / "detections.csv", detector.columns)],
+        "csv": [CsvWriter(folder / "detections.csv", journal.columns)],
         "txt": [YoloWriter(folder / "labels", names)],
         "txt_scores": [YoloWriter(folder / "labels_with_scores", names, with_scores=True)],
         "voc": [VocWriter(folder / "Annotations")],
         "label_studio": [LabelStudioWriter(folder / "label_studio.json", detector.name)],
+        "kitti": [KittiWriter(folder / "kitti")],
+        "birds_eye": [BirdsEyeWriter(folder / "birds_eye")],
         "crops": [CropWriter(folder / "crops")],
     }
     found: Counter[str] = Counter()
@@ -128,9 +142,11 @@ def _detect(
     def part(name: str, source: Source) -> Part:
         def stream(source: Source) -> Iterator[tuple[Frame, Detections]]:
             frames = detector.stream(source, on_error=None if output.total == 1 else output.left_out)
-            return _named(frames, name, source)
+            named = _named(frames, name, source)
+            return named if given.calib is None else _in_space(named, given.calib)
 
-        formats: list[str] = given.format or ["video" if source.is_moving else "images", "json"]
+        usual = ["video" if source.is_moving else "images", "json", *(["kitti"] if given.calib else [])]
+        formats: list[str] = given.format or usual
         shared = [writer for kind in formats for writer in writers.get(kind, ())]
         path = folder / (name if len(sources) > 1 else "detections")
         rate = (source.frame_rate or 30.0) / source.every
@@ -158,6 +174,26 @@ def _named(frames: Iterable[tuple[Frame, Detections]], name: str, source: Source
         yield frame, detections
 
 
+def _columns(given: argparse.Namespace, detector: Detector) -> tuple[Column, ...]:
+    """Return the columns of what is found; a DataError where boxes in space are asked for and cannot be."""
+    if given.calib is None:
+        if "birds_eye" in (given.format or ()):
+            raise DataError("--format birds_eye: boxes in space need the camera's calibration file; give --calib")
+        return tuple(detector.columns)
+    if not {column.name for column in detector.columns}.issuperset(MEASURED):
+        raise DataError(f"--calib: {given.model} has no head for boxes in space (Box3DHead); leave --calib out")
+    if not given.calib.is_dir():
+        read_calibration(given.calib)  # it is one: told before a thing is written
+    return (*detector.columns, *IN_SPACE)
+
+
+def _in_space(frames: Iterable[tuple[Frame, Detections]], calib: Path) -> Iterator[tuple[Frame, Detections]]:
+    """Add the boxes in space, by the calibration file of each image."""
+    for frame, detections in frames:
+        file = calibration_file(calib, Path(frame.location if frame.path is None else frame.path))
+        yield frame, in_space(detections, read_calibration(file))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("detect", DESCRIPTION, EPILOG)
     text = "image, folder, quoted pattern, video, several of these, a camera's number, or the address of a stream"
@@ -167,6 +203,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE",
         help="COCO's file of annotations of these images: json has its ids",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calib", type=Path, metavar="PATH",
+        help="KITTI's calibration file of the camera, or a folder with one for each image or sequence: boxes in space",
     )  # fmt: skip
     add_detector_options(parser, "score_threshold")
     return parser

@@ -46,7 +46,10 @@ MODEL = (
     "or a model of the package; default: %(default)s"
 )
 DRAWING = ("labels", "line_width", "font")
-RESULTS = ("detections", "tracks", "results", "images", "crops", "labels", "labels_with_scores", "Annotations")
+RESULTS = (
+    *("detections", "tracks", "results", "images", "crops", "labels", "labels_with_scores", "Annotations", "kitti"),
+    "birds_eye",
+)
 """Names, without suffixes, of files and folders that `detect` and `track` write."""
 BY_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
 """Errors of the system that lie in the name of one file; others, such as a full disk, end a run."""

@@ -16,6 +16,8 @@ _PLACES = {
     "hps": "keypoints.regression", "hm_hp": "keypoints.heatmap", "hp_offset": "keypoints.offset",
 }  # fmt: skip
 """Their names of heads → where ours has the layers; others keep their names."""
+_SPACE = {"dep": "box3d.distance", "rot": "box3d.rotation", "dim": "box3d.dimensions"}
+"""The same of its three heads of boxes in space."""
 _EXTRA = r"(?!base|dla_up|ida_up|deconv_layers|layer\d|conv1|bn1|pre|kps|cnvs_?|inters_?)\w+"
 
 COCO: dict[str, Any] = {
@@ -123,11 +125,15 @@ def _with_heads(tensors: Tensors, network: str, backbone: Part, neck: Part) -> D
             search="original",
             logit_clamp=1e-4,
         )
+    places = dict(_PLACES)
+    if _SPACE.keys() <= set(names):
+        heads["box3d"] = Part("Box3DHead", {"offset": False})
+        places |= _SPACE
     for name in names:
-        if name not in _PLACES:
+        if name not in places:
             heads[name] = Part("DenseHead", {"channels": tensors.channels(tensors.chain(rf"{name}\.\d")[-1])})
     for name in names:
-        place = _PLACES.get(name, f"{name}.layers")
+        place = places.get(name, f"{name}.layers")
         for i in range(backbone.arguments.get("stacks", 1) - 1):
             tensors.head(f"intermediate.{i}.{place}", tensors.chain(rf"stack{i}\.{name}\.\d"))
         options = tensors.head(f"heads.{place}", tensors.chain(rf"{name}\.\d"))
@@ -161,7 +167,7 @@ def _of_task(found: Description, tracks: bool) -> Description:
         found.network = f"FairMOT: {found.network}"
         found.preprocessing = dict(FAIRMOT)
         found.options = {"num_detections": 500, "tracker": {"preset": "fairmot"}}
-    elif "dep" in found.heads:
+    elif "box3d" in found.heads:
         found.network += ", 3D"
         found.preprocessing |= {**IMAGENET, "size": [384, 1280]}
         if found.num_classes == len(KITTI_CLASSES):

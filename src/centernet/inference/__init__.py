@@ -3,8 +3,10 @@
 from centernet.drawing import Trails as Trails, contact_sheet as contact_sheet, draw as draw
 from centernet.inference.detector import Detector as Detector
 from centernet.inference.image_writers import (
+    BirdsEyeWriter as BirdsEyeWriter,
     CropWriter as CropWriter,
     ImageWriter as ImageWriter,
+    KittiWriter as KittiWriter,
     VocWriter as VocWriter,
     YoloWriter as YoloWriter,
 )

@@ -1,4 +1,4 @@
-"""Writers of files for each image: drawings, cut-out objects, YOLO's label files and VOC's XML."""
+"""Writers of files for each image: drawings, cut-out objects, YOLO's and KITTI's label files and VOC's XML."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from centernet.annotations.kitti import label_text
 from centernet.annotations.voc import annotation_text
 from centernet.annotations.yolo import label_rows
+from centernet.birds_eye import birds_eye
 from centernet.detections import Detections
 from centernet.drawing import Trails, draw
 from centernet.images import IMAGE_SUFFIXES
@@ -115,6 +117,29 @@ class ImageWriter(_FolderWriter):
         return f"{self.folder} ({counted(self._count, 'image')}{long})"
 
 
+class BirdsEyeWriter(_FolderWriter):
+    """Writes JPEGs of the boxes in space seen from above, named as the images are.
+
+    Args:
+        folder: made if missing.
+        quality: of the JPEGs, 1..100.
+        drawing: options of `centernet.birds_eye.birds_eye`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, quality: int = 92, **drawing: Any) -> None:
+        super().__init__(folder)
+        self.quality, self.drawing = quality, drawing
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Draw and save the objects of a frame; a ValueError where they have no boxes in space."""
+        self._save(
+            self.folder / f"{self._free_name(frame)}.jpg", _encoded(birds_eye(detections, **self.drawing), self.quality)
+        )
+
+    def summary(self) -> str:
+        return f"{self.folder} ({counted(self._count, 'image')})"
+
+
 class CropWriter(_FolderWriter):
     """Writes each object as an image of its own, in a folder for each class.
 
@@ -177,6 +202,23 @@ class YoloWriter(_FolderWriter):
         scores = detections.scores if self.with_scores else None
         text = label_rows(detections.bboxes, detections.labels, frame.size_hw, scores)
         self._save(self.folder / f"{self._free_name(frame)}.txt", text.encode())
+
+    def summary(self) -> str:
+        return f"{self.folder} ({counted(self._count, 'file')})"
+
+
+class KittiWriter(_FolderWriter):
+    """Writes KITTI's result files, a file an image: class, box and score, and the box in space where there is one.
+
+    Args:
+        folder: made if missing.
+    """
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Write the file of a frame."""
+        self._save(
+            self.folder / f"{self._free_name(frame)}.txt", label_text(detections).encode("utf-8", "backslashreplace")
+        )
 
     def summary(self) -> str:
         return f"{self.folder} ({counted(self._count, 'file')})"

@@ -14,6 +14,7 @@ from ...annotations.kitti import DONT_CARE, KITTI_CLASSES, LabelFiles, labels_by
 from ...annotations.mot import SequenceInfo
 from ...annotations.problems import DataError, Reports, choose_class_names, choose_sequences, opening
 from ...annotations.text import filled_lines
+from ...boxes3d import FIELDS
 from ...images import IMAGE_SUFFIXES, walk_files
 from ..dataset import DetectionDataset
 from .layout import ImageList, find_image_folder, inner_folders
@@ -37,10 +38,13 @@ class KITTITracking(DetectionDataset):
         class_names: of `KITTI_CLASSES`, in the order of their labels.
         max_occlusion: 0 visible, 1 partly, 2 largely occluded, 3 unknown.
         max_truncation: 0 inside the image, 1 partly, 2 largely truncated.
+        boxes3d: boxes have the fields of `centernet.boxes3d`, by the calibration files in ``calib`` beside the labels.
         strict: the first problem is an error.
     """
 
-    not_read = "places in space, occlusion and truncation, and objects of classes that were not asked for"
+    not_read = (
+        "places in space (but with boxes3d), occlusion and truncation, and objects of classes that were not asked for"
+    )
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class KITTITracking(DetectionDataset):
         class_names: Sequence[str] = _USUAL,
         max_occlusion: int = 3,
         max_truncation: int = 2,
+        boxes3d: bool = False,
         strict: bool = False,
     ) -> None:
         folder = find_root(Path(root))
@@ -58,13 +63,16 @@ class KITTITracking(DetectionDataset):
             raise DataError(f"{root}: {text}")
         names = choose_class_names(class_names, KITTI_CLASSES, "", "types of KITTI")
         reader = SequenceReader(folder, Reports(strict=strict))
-        parse = partial(read_truth, names, max_occlusion=max_occlusion, max_truncation=max_truncation)
+        calib = _calib(folder) if boxes3d else None
+        limits: dict[str, Any] = {"max_occlusion": max_occlusion, "max_truncation": max_truncation}
+        parse = partial(read_truth, names, calib=calib, **limits)
         found = {path.stem for path in (folder / "label_02").glob("*.txt")}
         found |= {path.name for path in (folder / "image_02").iterdir() if path.is_dir()}
         for name in choose_sequences(sorted(found), sequences, folder):
             reader.read(name, folder / "label_02" / f"{name}.txt", f"image_02/{name}", parse, _INFO)
         columns, findings = reader.columns(), reader.images.findings()
-        super().__init__(names, columns, source=folder, sequences=reader.sequences, benchmark="kitti", **findings)
+        findings |= {"fields": FIELDS if boxes3d else (), "benchmark": "kitti"}
+        super().__init__(names, columns, source=folder, sequences=reader.sequences, **findings)
 
 
 def find_root(path: Path) -> Path | None:
@@ -89,10 +97,14 @@ class KITTI(DetectionDataset):
         class_names: None takes Car, Pedestrian and Cyclist of KITTI's own classes, or all that occur.
         max_occlusion: 0 visible, 1 partly, 2 largely occluded, 3 unknown.
         max_truncation: share of the object outside of the image, 0 .. 1.
+        boxes3d: boxes have the fields of `centernet.boxes3d`, by the calibration files in ``calib`` beside the labels.
         strict: the first problem is an error.
     """
 
-    not_read = "places in space, occlusion and truncation, scores, and objects of classes that were not asked for"
+    not_read = (
+        "places in space (but with boxes3d), occlusion and truncation, scores, and objects of classes that were not "
+        "asked for"
+    )
 
     def __init__(
         self,
@@ -103,11 +115,12 @@ class KITTI(DetectionDataset):
         class_names: Sequence[str] | None = None,
         max_occlusion: int = 3,
         max_truncation: float = 1.0,
+        boxes3d: bool = False,
         strict: bool = False,
     ) -> None:
         labels, image_root = _label_folders(Path(root), None if images is None else Path(images))
         report = Reports(strict=strict)
-        found, files = ImageList(image_root, report), LabelFiles(report)
+        found, files = ImageList(image_root, report), LabelFiles(report, _calib(labels.parent) if boxes3d else None)
         image_of = _by_stem(image_root, IMAGE_SUFFIXES)
         label_of = _by_stem(labels, (".txt",))
         if not image_of:
@@ -145,7 +158,17 @@ class KITTI(DetectionDataset):
             return files.files[int(rows.images[row])], f"line {rows.places[row]}"
 
         columns = found.columns(rows, where)
-        super().__init__(names, columns, source=labels, benchmark="kitti" if benchmark else None, **found.findings())
+        findings = {**found.findings(), "fields": FIELDS if boxes3d else ()}
+        super().__init__(names, columns, source=labels, benchmark="kitti" if benchmark else None, **findings)
+
+
+def _calib(folder: Path) -> Path:
+    """Return the folder of calibration files; a DataError where there is none."""
+    if not (folder / "calib").is_dir():
+        raise DataError(
+            f"{folder}: no folder calib with calibration files in it; boxes3d=True needs the camera's matrix"
+        )
+    return folder / "calib"
 
 
 def _label_folders(root: Path, images: Path | None) -> tuple[Path, Path]:
