@@ -5,6 +5,9 @@ comes after its network. Where `--peer` is left out the peers are YOLO11n and YO
 classes, random weights: speed does not depend on them), the first without NMS, the second needs none. They are AGPL
 software and no dependency: give the Python of an environment that has it, and they are exported there.
 
+With `--precisions` also the networks alone in 8-bit integers (both quantised alike by ONNX Runtime, on random images:
+for time only) and, by OpenVINO, in float32 and bfloat16.
+
 python3 -m venv /tmp/peer && /tmp/peer/bin/pip install ultralytics onnx
 python benchmarks/lite_speed.py --peer-python /tmp/peer/bin/python
 python benchmarks/lite_speed.py --peer yolo11n_320.onnx --sizes 320
@@ -18,6 +21,7 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +74,75 @@ def random_input(network: onnxruntime.InferenceSession, size: int) -> dict[str, 
     return {given.name: (255 * values if given.type == "tensor(uint8)" else values).astype(types[given.type])}
 
 
-def milliseconds(network: onnxruntime.InferenceSession, feeds: dict[str, np.ndarray]) -> float:
+def milliseconds(call: Callable[[], object]) -> float:
     """Return the processor time of one call."""
-    start = time.thread_time()
-    network.run(None, feeds)
-    return 1e3 * (time.thread_time() - start)
+    start = time.process_time()
+    call()
+    return 1e3 * (time.process_time() - start)
+
+
+def measured(calls: list[Callable[[], object]], rounds: int) -> np.ndarray:
+    """Return the milliseconds of calls that take turns, there and back again; the first three rounds don't count."""
+    times = []
+    for _ in range(rounds + 3):
+        there = [milliseconds(call) for call in calls]
+        back = [milliseconds(call) for call in calls[::-1]][::-1]
+        times.append(np.minimum(there, back))
+    return np.array(times[3:])
+
+
+def by_onnxruntime(path: str | Path, size: int) -> Callable[[], object]:
+    network = session(path)
+    feeds = random_input(network, size)
+    return lambda: network.run(None, feeds)
+
+
+def by_openvino(path: str | Path, size: int, precision: str) -> Callable[[], object]:
+    import openvino
+
+    options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
+    model = openvino.Core().read_model(path)
+    model.reshape([1, 3, size, size])
+    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    values = np.random.default_rng(0).random((1, 3, size, size), np.float32)
+    return lambda: request.infer([values])
+
+
+def in_integers(path: Path, size: int) -> Path:
+    """Quantise the convolutions of a file, and what hands integers on between them."""
+    from onnxruntime import quantization
+
+    from centernet.export.quantize import OPERATORS
+
+    inputs = iter([random_input(session(path), size)] * 2)
+    simple, result = path.with_suffix(".simple.onnx"), path.with_suffix(".int8.onnx")
+    quantization.quant_pre_process(str(path), simple, skip_symbolic_shape=True)
+
+    class Reader(quantization.CalibrationDataReader):
+        def get_next(self):
+            return next(inputs, None)
+
+    kinds = {"activation_type": quantization.QuantType.QUInt8, "weight_type": quantization.QuantType.QInt8}
+    quantization.quantize_static(simple, result, Reader(), op_types_to_quantize=OPERATORS, per_channel=True, **kinds)
+    return result
+
+
+def precisions(maps: Path, peers: dict[str, Path], size: int, rounds: int) -> None:
+    """Print what integers and bfloat16 bring to the networks alone, each against its own float32 and the peers'."""
+    files = {"ours": maps, **peers}
+    calls = {}
+    for name, path in files.items():
+        calls[name, "float32"] = by_onnxruntime(path, size)
+        calls[name, "int8"] = by_onnxruntime(in_integers(path, size), size)
+        calls[name, "OpenVINO float32"] = by_openvino(path, size, "f32")
+        calls[name, "OpenVINO bfloat16"] = by_openvino(path, size, "bf16")
+    times = dict(zip(calls, measured(list(calls.values()), rounds).T, strict=True))
+    print(f"\n| {size} px | form | ms | × its float32 | × {next(iter(peers))} alike |\n|{'---|' * 5}")
+    for (name, form), values in times.items():
+        own = times.get((name, "OpenVINO float32" if form.startswith("OpenVINO") else "float32"))
+        other = times[next(iter(peers)), form]
+        cells = [name, form, f"{np.median(values):.1f}", f"{np.median(values / own):.2f}"]
+        print(f"| {' | '.join(cells)} | {np.median(values / other):.2f} |", flush=True)
 
 
 def main() -> None:
@@ -86,6 +154,7 @@ def main() -> None:
     parser.add_argument("--yolo", nargs="+", default=["yolo11n", "yolo26n"], help="that --peer-python exports")
     parser.add_argument("--sizes", type=int, nargs="+", default=[320, 416, 512])
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--precisions", action="store_true", help="also int8 and bfloat16")
     given = parser.parse_args()
     torch.set_num_threads(1)
     model = CenterNet.from_pretrained(given.model)
@@ -98,28 +167,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for size in given.sizes:
-            sample, sessions = torch.rand(1, 3, size, size), []
+            sample, files = torch.rand(1, 3, size, size), []
             for maps, file in ((False, "whole"), ("only", "maps")):
-                path = model.to_onnx(folder / f"{file}_{size}.onnx", sample, raw_maps=maps)
-                sessions.append(session(path))
+                files.append(model.to_onnx(folder / f"{file}_{size}.onnx", sample, raw_maps=maps))
             if given.peer:
-                sessions.append(session(given.peer.replace("{size}", str(size))))
+                peers_files = [Path(given.peer.replace("{size}", str(size)))]
             else:
-                sessions += [session(export_peer(given.peer_python, size, folder, peer)) for peer in peers_of]
-            feeds = [random_input(network, size) for network in sessions]
-            rounds = []
-            for i in range(given.rounds + 3):
-                both = [[milliseconds(s, f) for s, f in zip(sessions, feeds, strict=True)]]  # there and back again
-                both.append([milliseconds(s, f) for s, f in zip(sessions[::-1], feeds[::-1], strict=True)][::-1])
-                if i >= 3:
-                    rounds.append(np.min(both, axis=0))
-            times = np.array(rounds)
+                peers_files = [export_peer(given.peer_python, size, folder, peer) for peer in peers_of]
+            times = measured([by_onnxruntime(file, size) for file in (*files, *peers_files)], given.rounds)
             middle = np.median(times, axis=0)
             cells = [size, f"{middle[0]:.1f}", f"{middle[1]:.1f}", f"{np.median(1 - times[:, 1] / times[:, 0]):.1%}"]
-            for k in range(2, len(sessions)):
+            for k in range(2, times.shape[1]):
                 ratios = np.median(times[:, :2] / times[:, k : k + 1], axis=0)
                 cells += [f"{middle[k]:.1f}", f"**{ratios[0]:.3f}**", f"{ratios[1]:.3f}"]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
+            if given.precisions:
+                named = dict(zip(peers_of, peers_files, strict=True))
+                precisions(Path(files[1]), named, size, given.rounds)
 
 
 if __name__ == "__main__":

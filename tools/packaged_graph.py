@@ -78,7 +78,7 @@ def _refer(model: Any, state: Mapping[str, Tensor], weights: Path) -> None:
             stored.external_data.add(key=key, value=str(value))
         graph.initializer.append(stored)
         for axis, index in enumerate(kept):
-            if len(index) < whole.shape[axis]:
+            if not np.array_equal(index, np.arange(whole.shape[axis])):
                 source = add("Gather", source, f"{name}.kept.{axis}", index, axis=axis)
         if (factor == 1).all():
             add("Cast", source, tensor.name, to=kind.FLOAT)
@@ -113,17 +113,19 @@ def _factor(values: NDArray[Any], plain: NDArray[Any]) -> NDArray[np.float32] | 
 
 
 def _places(values: NDArray[Any], whole: NDArray[Any], axis: int) -> NDArray[np.int32]:
-    """Return which lines of `whole` along an axis `values` has, in their order; all where it has as many."""
-    length = whole.shape[axis]
-    if values.shape[axis] == length:
-        return np.arange(length, dtype=np.int32)
-    lines = [np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) for array in (values, whole)]
-    found, i = [], 0
-    for line in lines[0]:
-        while i < length - 1 and not np.array_equal(lines[1][i].astype(np.float32), line):
-            i += 1
-        found.append(i)
-    return np.array(found, np.int32)
+    """Return which lines of `whole` along an axis `values` has, in their order; all where it cannot be said."""
+    lines, stored = (
+        np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1).astype(np.float32) for array in (values, whole)
+    )
+    if lines.shape[1] != stored.shape[1]:  # two axes have other channels: those of this one are found by their sums
+        return np.arange(len(stored), dtype=np.int32)
+    found: dict[bytes, list[int]] = {}
+    for i, line in enumerate(stored):
+        found.setdefault(line.tobytes(), []).append(i)
+    places = [found.get(line.tobytes(), []) for line in lines]
+    if not all(places):
+        return np.arange(len(stored), dtype=np.int32)
+    return np.array([place.pop(0) if len(place) > 1 else place[0] for place in places], np.int32)
 
 
 def write_sums() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import shutil
@@ -99,6 +100,21 @@ def test_a_file_gives_the_model_s_answers(
     assert clear.mean() > 0.5
     np.testing.assert_array_equal(found["labels"][clear], expected["labels"][clear])
     np.testing.assert_allclose(found["bboxes"][clear], expected["bboxes"][clear], atol=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["", *FILES])
+def test_what_was_suppressed_is_no_detection(suffix: str, model: CenterNet, photos: Path, tmp_path: Path) -> None:
+    suppressing = copy.deepcopy(model)
+    suppressing.network.nms_iou = 0.1
+    source: Any = suppressing
+    if suffix:
+        source = export(suppressing.network, tmp_path / f"model{suffix}", ExportOptions(compile="compiled" in suffix))
+    detector = Detector(source, score_threshold=0)
+    photo = sorted(photos.iterdir())[0]
+    found = detector(photo)
+    assert 0 < len(found) < detector.num_detections and found.scores.min() > 0
+    rows = detector.stacked(photo)
+    assert rows["scores"].shape == (1, detector.num_detections) and (rows["scores"] > 0).sum() == len(found)
 
 
 @pytest.mark.parametrize("suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".pt"])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from centernet.network.backbones import MobileNetV2, ResNet, Timm
+from centernet.network.backbones import MobileNetV2, ResNet, ShuffleNetV2, Timm
 from centernet.network.backbones.backbone import Conv2dSame
+from centernet.network.backbones.shufflenet import Unshuffled
 
 
 def test_weights_from_a_file_and_what_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,6 +115,30 @@ def test_simplifying_cuts_constant_channels_and_changes_nothing() -> None:
     with torch.no_grad():
         for given, wanted in zip(backbone(images), expected, strict=True):
             torch.testing.assert_close(given, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("gather", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{"width": "0.5", "finest": 8}, {"width": "1.5", "norm": False, "finest": 8}, {"width": "1.0", "padding": "same"}],
+)
+def test_simplifying_leaves_out_the_shuffling_of_channels_and_changes_nothing(options: Any, gather: bool) -> None:
+    torch.manual_seed(0)
+    backbone = ShuffleNetV2(**options).eval()
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = backbone(images)
+        names = [name for name, _ in backbone.named_modules() if "branch2.0" in name]
+        backbone.simplify(gather=gather)
+        for given, wanted in zip(backbone(images), expected, strict=True):
+            torch.testing.assert_close(given, wanted, atol=1e-5, rtol=1e-5)
+    assert [name for name, _ in backbone.named_modules() if "branch2.0" in name] == names  # graphs refer to weights
+    assert backbone.conv1[0].out_channels == (32 if backbone.out_strides[0] == 8 else 24)
+    assert isinstance(backbone.stage3, Unshuffled) is gather
 
 
 def test_timms_same_padding_is_ours() -> None:

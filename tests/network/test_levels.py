@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from centernet import build_centernet
 from centernet.configuration import PACKAGED
 from centernet.images import read_image
 from centernet.network import load_network
+from centernet.network.build import build_network
 from centernet.network.heads import Head
 from centernet.network.heads.head import tower
 from centernet.network.levels import Levels, by_size, on_level, parts
 from centernet.network.tensor_files import read_weights
-from centernet.network.weights import WEIGHTS
+from centernet.network.weights import CONFIG, WEIGHTS
 from centernet.ops import Peaks, Targets
 from centernet.testing import check_head
 
@@ -172,9 +174,14 @@ def test_the_packaged_detector_is_the_network_that_its_weights_come_from(shared:
                 assert np.abs(got - oracle[f"{theirs}{stride}_{number}"]).max() < 1e-3, (name, stride)
 
 
-def test_the_weights_are_made_by_the_tool(shared: Path, tmp_path: Path) -> None:
+def test_the_packaged_model_is_made_by_the_tool(shared: Path, tmp_path: Path) -> None:
     source = shared / "weights/nanodet_plus_m_1.5x_416_folded.safetensors"
     subprocess.run([sys.executable, "tools/coco_lite.py", str(source), "--output", str(tmp_path)], check=True)
+    configs = [yaml.safe_load((folder / CONFIG).read_text()) for folder in (tmp_path, PACKAGED / "coco-lite")]
+    sections = [
+        build_network({"model": config.pop("model")}).hyper_parameters for config in configs
+    ]  # defaults filled in
+    assert sections[0] == sections[1] and configs[0] == configs[1]
     made, packaged = (folder / WEIGHTS for folder in (tmp_path, PACKAGED / "coco-lite"))
     assert read_weights(made).keys() == read_weights(packaged).keys()
     assert all(

@@ -66,8 +66,7 @@ def accuracy(model: Any, dataset: DetectionDataset, *, trust: bool = False) -> C
     evaluator = CocoEvaluator(dataset.class_names)
     paths = [dataset.path(i) for i in range(len(dataset))]
     for i, (_, detections) in enumerate(detector.stream(paths)):
-        found = detections[detections.scores > 0]  # rows of 0 were suppressed: their order is any
-        evaluator.update(dataset.annotation(i), found)
+        evaluator.update(dataset.annotation(i), detections)
     return evaluator.compute()
 
 

@@ -57,7 +57,7 @@ def export(
         raise ValueError(f"{path}: give a path that ends {kind.suffix}, as files of the format {name} do")
     for package in kind.packages:
         require(package, f"{name} export")
-    prepared = prepare(network, options, images)
+    prepared = prepare(network, options, images, gather=kind.gather)
     with whole_files(path) as draft:  # what was there before stays until a checked one is there
         import_module(f"centernet.export.{kind.module}").write(prepared, draft)
         if kind.checked:

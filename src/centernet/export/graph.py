@@ -39,10 +39,11 @@ class Prepared:
         return self.images.shape[rows], self.images.shape[rows + 1]
 
 
-def prepare(network: Network, options: ExportOptions, images: Tensor | None = None) -> Prepared:
+def prepare(network: Network, options: ExportOptions, images: Tensor | None = None, *, gather: bool = True) -> Prepared:
     """Copy a network as it goes into a file, and collect what the file will say of itself.
 
-    Arguments as of `export`; a sample that no graph takes and a head with a name that is taken are ValueErrors.
+    Arguments as of `export`, and `gather`, whether the format can take channels by a list of their numbers; a sample
+    that no graph takes and a head with a name that is taken are ValueErrors.
     """
     only = options.raw_maps == "only"
     if images is None:
@@ -86,7 +87,7 @@ def prepare(network: Network, options: ExportOptions, images: Tensor | None = No
         lineage=network.lineage,
     )
     twin = detached(network)
-    twin.backbone.simplify()
+    twin.backbone.simplify(gather=gather)
     return Prepared(twin, metadata, torch.cat([images, images])[:2].to("cpu").contiguous(), options, labels)
 
 

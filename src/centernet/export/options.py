@@ -81,6 +81,7 @@ class Format:
     options: tuple[str, ...] = ()  # those of `ExportOptions` that not every format has
     packages: tuple[str, ...] = ()  # needed beside torch
     beside: tuple[str, ...] = ()  # suffixes of the files that lie beside the named one, in place of its last suffix
+    gather: bool = True  # whether it can take channels by a list of their numbers
     checked: bool = True  # False where no runtime opens it on the system that writes it
 
 
@@ -94,7 +95,13 @@ FORMATS = {
     "litert": Format(".tflite", "litert", ("float32",), packages=("litert_torch", "ai_edge_litert")),
     "coreml": Format(".mlpackage", "coreml", ("float32", "float16"), packages=("coremltools",), checked=False),
     "ncnn": Format(
-        ".ncnn.param", "ncnn", ("float32", "float16"), (), ("pnnx", "ncnn", *ONNX), (".bin", ".json", ".onnx")
+        ".ncnn.param",
+        "ncnn",
+        ("float32", "float16"),
+        (),
+        ("pnnx", "ncnn", *ONNX),
+        (".bin", ".json", ".onnx"),
+        gather=False,
     ),
     "executorch": Format(".pte", "executorch", ("float32",), packages=("executorch",), checked=False),
 }

@@ -21,7 +21,7 @@ def to_detections(
     class_names: Sequence[str] = (),
     offset: tuple[int, int] = (0, 0),
 ) -> Detections:
-    """Return the objects of one image, or of one view of it.
+    """Return the objects of one image, or of one view of it: rows of score 0 were suppressed, or never found.
 
     Boxes are moved to the image's pixels and cut at the edges of the view; points and further boxes are moved.
 
@@ -36,6 +36,9 @@ def to_detections(
     Raises:
         ValueError: arrays that are no detections.
     """
+    found = arrays["scores"] > 0
+    if not found.all():
+        arrays = {name: values[found] for name, values in arrays.items()}
     described = {column.name: column for column in columns}
     for name in arrays.keys() - described.keys() - {"bboxes", "labels", "scores"}:
         described[name] = Column(name, "vector", arrays[name].shape[1:])

@@ -15,9 +15,6 @@ from torch import Tensor
 
 Order: TypeAlias = Literal["per_class", "class_maximum"]
 
-ROW = 64
-"""Values that stand together in the first search for the best of several levels."""
-
 
 class Peaks(NamedTuple):
     """The best K cells of each image, best first."""
@@ -55,18 +52,10 @@ def find_peaks(
     Returns:
         `Peaks`. Where an image has fewer maxima than K, the rest has score 0.
     """
-    _, _, height, width = heatmap.shape
-    chosen = None if labels is None else torch.tensor(labels, device=heatmap.device)
-    values, best_label = _maxima(heatmap, kernel, order, chosen, margin)
-    lines = values.flatten(1, 2)
-    best, line, x = _best(lines, num_peaks, min(num_peaks, lines.shape[1] * width))
-    layer = line // height
-    y = line - layer * height
-    index = y * width + x
-    label = layer if chosen is None else chosen[layer]
-    if best_label is not None:
-        label = best_label.gather(1, index)
-    return Peaks(scores=best.float().sigmoid(), labels=label, cells=index, x=x.float(), y=y.float())
+    width = heatmap.shape[3]
+    scores, label, cell = _search([heatmap], num_peaks, kernel, order, labels, margin)
+    x, y = _place(cell, width)
+    return Peaks(scores, label, cell, x, y)
 
 
 def find_peaks_of_levels(
@@ -83,16 +72,7 @@ def find_peaks_of_levels(
     Args:
         heatmaps: B×C×H×W logits each, finest level first; the others are as in `find_peaks`.
     """
-    chosen = None if labels is None else torch.tensor(labels, device=heatmaps[0].device)
-    maxima = [_maxima(heatmap, kernel, order, chosen, margin) for heatmap in heatmaps]
-    values = torch.cat([value.flatten(2) for value, _ in maxima], dim=2)  # B×C×cells
-    cells = values.shape[2]
-    flat = values.flatten(1)
-    rows = F.pad(flat, (0, -flat.shape[1] % ROW), value=-torch.inf).reshape(flat.shape[0], -1, ROW)
-    best, row, place = _best(rows, num_peaks, min(num_peaks, flat.shape[1]))
-    index = (row * ROW + place).clamp(max=flat.shape[1] - 1)  # the last row may end in nothing
-    layer = index // cells
-    cell = index - layer * cells
+    scores, label, cell = _search(heatmaps, num_peaks, kernel, order, labels, margin)
     level, start, width = torch.zeros_like(cell), torch.zeros_like(cell), torch.full_like(cell, heatmaps[0].shape[3])
     before = 0
     for finer, heatmap in itertools.pairwise(heatmaps):
@@ -101,29 +81,52 @@ def find_peaks_of_levels(
         level = level + coarser.to(torch.int64)
         start = torch.where(coarser, before, start)
         width = torch.where(coarser, heatmap.shape[3], width)
-    y = (cell - start) // width
-    x = cell - start - y * width
+    x, y = _place(cell - start, width)
+    return Peaks(scores, label, cell, x, y, level)
+
+
+def _place(cell: Tensor, width: Tensor | int) -> tuple[Tensor, Tensor]:
+    """Return column and row of cells, float32; floats, as a whole division is nine operators in a graph."""
+    y = torch.div(cell, width, rounding_mode="floor")
+    return (cell - y * width).float(), y.float()
+
+
+def _search(
+    heatmaps: Sequence[Tensor], most: int, kernel: int, order: Order, labels: Sequence[int] | None, margin: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the `most` highest maxima of maps together: scores, labels and cells B×K, best first.
+
+    They lie in as many rows of the highest maxima, whatever a row is: two small searches in place of one over all
+    values. Rows of nothing make enough of them where there are fewer, as a traced graph cannot tell.
+    """
+    chosen = None if labels is None else torch.tensor(labels, device=heatmaps[0].device)
+    maxima = [_maxima(heatmap, kernel, order, chosen, margin) for heatmap in heatmaps]
+    flat = [value.flatten(2) for value, _ in maxima]
+    values = torch.cat(flat, dim=2) if len(flat) > 1 else flat[0]
+    batch, width, cells = values.shape
+    rows = values.reshape(batch, cells, width)  # as many values follow each other in memory
+    highest, row = F.pad(rows.amax(dim=2), (0, most), value=-torch.inf).topk(most, dim=1)
+    row = row.clamp(max=cells - 1)
+    candidates = rows_at(rows, row) + torch.where(highest > -torch.inf, 0.0, -torch.inf).to(values.dtype).unsqueeze(2)
+    # In a graph that is exported all sizes are known where there are always so many.
+    number = most if torch.compiler.is_exporting() else min(most, width * cells)
+    best, place = candidates.flatten(1).topk(number, dim=1)
+    candidate = torch.div(place, width, rounding_mode="floor")
+    index = (row.gather(1, candidate) - candidate) * width + place
+    layer = index // cells  # in integers: it may be too large for floats
+    cell = index - layer * cells
     label = layer if chosen is None else chosen[layer]
     if order == "class_maximum":
         label = torch.cat([own for _, own in maxima if own is not None], dim=1).gather(1, cell)
-    return Peaks(best.float().sigmoid(), label, cell, x.float(), y.float(), level)
+    return best.float().sigmoid(), label, cell
 
 
-def _best(rows: Tensor, most: int, number: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the `number` highest values of rows B×R×W, at most `most`: B×number each, with their rows and places there.
-
-    They lie in as many rows of the highest maxima: two small searches in place of one over all values. Rows of nothing
-    make enough of them where there are fewer, as a traced graph cannot tell.
-    """
-    width = rows.shape[2]
-    highest, row = F.pad(rows.amax(dim=2), (0, most), value=-torch.inf).topk(number, dim=1)
-    row = row.clamp(max=rows.shape[1] - 1)
-    candidates = rows.gather(1, row.unsqueeze(2).expand(-1, -1, width))
-    candidates = torch.where(highest.unsqueeze(2) > -torch.inf, candidates, -torch.inf)
-    best, place = candidates.flatten(1).topk(number, dim=1)
-    # Remainders by multiplication: with sizes that are not known before, exporters have no other.
-    candidate = place // width
-    return best, row.gather(1, candidate), place - candidate * width
+def rows_at(values: Tensor, index: Tensor) -> Tensor:
+    """Return rows of B×R×W by their index B×L; whole rows are what runtimes copy fastest."""
+    batch, rows, width = values.shape
+    first = torch.arange(batch, device=index.device)[:, None] * rows
+    chosen = values.flatten(0, 1).index_select(0, (index + first).flatten())
+    return chosen.reshape(batch, index.shape[1], width)
 
 
 def _maxima(

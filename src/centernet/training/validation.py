@@ -74,7 +74,6 @@ class Validation:
 
     def update(self, truth: Annotation, found: Detections) -> None:
         """Add an image, whose detections are in its own pixels."""
-        found = found[found.scores > 0]  # rows of 0 were suppressed: their order is any
         self._coco.update(truth, found)
         if self._skeleton is not None and _has(found, self._skeleton):
             self._poses = self._poses or KeypointEvaluator(self._coco.class_names, self._skeleton)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ from centernet.trust import current_door
 logger = logging.getLogger(__name__)
 
 Padding = Literal["symmetric", "same"]
+CHANNEL_BLOCK = 16
+"""Runtimes lay channels out in blocks of 8 or 16, and take a slower way with other numbers."""
 Download = Callable[[], dict[str, Tensor]]
 
 
@@ -100,8 +104,9 @@ class Backbone(nn.Module):
         """Fill the backbone with tensors of a file or a hub; see `load_weights`."""
         load_weights(self, state, source=source, ignored=ignored)
 
-    def simplify(self) -> None:
-        """Leave out, in place, what no image makes a difference to. Exports call it on their copy of the network."""
+    def simplify(self, *, gather: bool = True) -> None:
+        """Leave out, in place, what no image makes a difference to, and what takes runtimes long. Exports call it on
+        their copy of the network; `gather` says whether the format can take channels by a list of their numbers."""
 
     def freeze(self, num_stages: int, *, norms: bool = False) -> None:
         """Fix the first `num_stages` stages, and let the others learn.
@@ -154,6 +159,17 @@ class Conv2dSame(nn.Conv2d):
         total_h, total_w = self.kernel_size[0] - self.stride[0], self.kernel_size[1] - self.stride[1]
         before_h, before_w = total_h // 2, total_w // 2
         return super().forward(F.pad(x, (before_w, total_w - before_w, before_h, total_h - before_h)))
+
+
+@torch.no_grad()
+def fold_norms(module: nn.Module) -> None:
+    """Multiply, in place, each batch norm that follows a convolution in a sequence into it, as evaluation has it."""
+    for sequence in [part for part in module.modules() if isinstance(part, nn.Sequential)]:
+        for i, (layer, norm) in enumerate(itertools.pairwise(sequence)):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+                layer.weight, layer.bias = nn.utils.fuse_conv_bn_weights(layer.weight, layer.bias, *statistics)  # type: ignore[arg-type]
+                sequence[i + 1] = nn.Identity()
 
 
 def pad_same(module: nn.Module, kind: type[nn.Conv2d] = nn.Conv2d) -> None:

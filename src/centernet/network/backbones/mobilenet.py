@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.ops import Conv2dNormActivation
 
-from centernet.network.backbones.backbone import Backbone, of_torchvision
+from centernet.network.backbones.backbone import CHANNEL_BLOCK, Backbone, of_torchvision
 
 
 class _MobileNet(Backbone):
@@ -86,7 +86,7 @@ class MobileNetV2(_MobileNet):
     def __init__(self, *, width: float = 1.0, **options: Any) -> None:
         super().__init__("mobilenet_v2", {"width_mult": width}, **options)
 
-    def simplify(self) -> None:
+    def simplify(self, *, gather: bool = True) -> None:
         """Leave out hidden channels that are constant: detectors trained by others have hundreds of them."""
         for before, block in zip(self.features, self.features[1:], strict=False):
             layers = _layers(block)
@@ -106,10 +106,6 @@ class MobileNetV3(_MobileNet):
 
     def __init__(self, size: Literal["small", "large"] = "large", **options: Any) -> None:
         super().__init__(f"mobilenet_v3_{size}", **options)
-
-
-CHANNEL_BLOCK = 16
-"""Runtimes lay channels out in blocks of 8 or 16, and take a slower way with other numbers."""
 
 
 def _layers(block: nn.Module) -> list[Any]:
