@@ -43,7 +43,7 @@ def test_detect_needs_no_model_or_network(portrait: Path, tmp_path: Path, capsys
 def test_the_card_says_what_is_in_the_file(name: str) -> None:
     folder = PACKAGED / name
     weights = folder / "model.safetensors"
-    assert weights.stat().st_size <= 8e6
+    assert weights.stat().st_size <= (10e6 if name == "person-pose" else 8e6)
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in (folder / "README.md").read_text(encoding="utf-8")
     assert CenterNet.from_pretrained(name).class_names
 

@@ -164,5 +164,6 @@ def _offsets(offset: Tensor | None, cells: Tensor) -> Tensor:
     """Read the offset of each keypoint at cells B×K×M: B×K×M×2, .5 without a map."""
     if offset is None:
         return torch.full((*cells.shape, 2), 0.5, device=cells.device)
-    maps = offset.float().flatten(2).unflatten(1, (-1, 2)).expand(-1, cells.shape[1], -1, -1)  # B×K×2×cells  # type: ignore[no-untyped-call]
+    pairs: Tensor = offset.float().flatten(2).unflatten(1, (-1, 2))  # type: ignore[no-untyped-call]
+    maps = pairs.expand(-1, cells.shape[1], -1, -1)  # B×K×2×cells
     return maps.gather(3, cells.unsqueeze(2).expand(-1, -1, 2, -1)).transpose(2, 3)

@@ -182,7 +182,8 @@ class KeypointHead(Head):
 
     def decode(self, output: dict[str, Tensor], peaks: Peaks) -> dict[str, Tensor]:
         raw = gather_at(output["regression"], peaks.cells).float()
-        places = raw.unflatten(2, (self.count, 2)) + torch.stack([peaks.x, peaks.y], dim=-1).unsqueeze(2)  # B×N×K×2  # type: ignore[no-untyped-call]
+        places: Tensor = raw.unflatten(2, (self.count, 2))  # type: ignore[no-untyped-call]
+        places = places + torch.stack([peaks.x, peaks.y], dim=-1).unsqueeze(2)  # B×N×K×2
         if self.heatmap is None:
             scores = peaks.scores.unsqueeze(2).expand(-1, -1, self.count)
             return {"keypoints": torch.cat([places * self.stride, scores.unsqueeze(3)], dim=-1)}
