@@ -162,17 +162,8 @@ def evaluate_coco(
 
 
 def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
-    """Run the library; its ids of images and categories are the indices plus 1, so that none is 0."""
-    # Boxes are x y width height here, as in COCO's files: to convert those of a file, to and fro, would round, so that
-    # an IoU of exactly .5 might come to lie below the limit.
-    images = [{"id": i + 1} for i in range(collected.num_images)]
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(class_names)]
-    truth = collected.truth_image + 1, collected.truth_label + 1, collected.truth_boxes
-    area, crowd = collected.truth_area, collected.truth_ignore
-    dataset = hotcoco.COCO.from_arrays(images, categories, *truth, area=area, iscrowd=crowd)
-    rows = np.column_stack([collected.image + 1, collected.boxes, collected.score, collected.label + 1])
-    evaluation = hotcoco.COCOeval(dataset, dataset.load_res(rows), "bbox")
-    evaluation.evaluate()
+    """Run the library; boxes are ``x y width height`` here."""
+    evaluation = run_library(collected, class_names)
     evaluation.accumulate()
     arrays = evaluation.eval
     if arrays is None:
@@ -188,6 +179,22 @@ def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
         results.append(ClassResult(name, int(objects[i]), stats(slice(i, i + 1)), ap_by_iou))
     counts = collected.num_images, int(objects.sum()), len(collected.score)
     return CocoResult(stats(slice(None)), tuple(results), *counts)
+
+
+def run_library(collected: Collected, class_names: Sequence[str]) -> hotcoco.COCOeval:
+    """Return the library's evaluation after its matching; its ids of images and categories are the indices plus 1, so
+    that none is 0. The boxes of `collected` are ``x y width height``."""
+    # As in COCO's files: to convert those of a file, to and fro, would round, so that an IoU of exactly .5 might come
+    # to lie below the limit.
+    images = [{"id": i + 1} for i in range(collected.num_images)]
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(class_names)]
+    truth = collected.truth_image + 1, collected.truth_label + 1, collected.truth_boxes
+    area, crowd = collected.truth_area, collected.truth_ignore
+    dataset = hotcoco.COCO.from_arrays(images, categories, *truth, area=area, iscrowd=crowd)
+    rows = np.column_stack([collected.image + 1, collected.boxes, collected.score, collected.label + 1])
+    evaluation = hotcoco.COCOeval(dataset, dataset.load_res(rows), "bbox")
+    evaluation.evaluate()
+    return evaluation
 
 
 def _mean(values: NDArray[np.float64]) -> float:

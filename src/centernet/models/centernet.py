@@ -29,7 +29,7 @@ from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint
 from centernet.network.weights import load_network, network_of_checkpoint, save_network
 from centernet.training.module import DetectionModule
-from centernet.training.validation import Validation
+from centernet.inference.validation import Validation
 from centernet.trust import Trust
 
 

@@ -16,7 +16,7 @@ from centernet.data import DataModule, DetectionDataset
 from centernet.data.fields import keypoint_field
 from centernet.detections import Detections
 from centernet.network.network import Network
-from centernet.training.validation import Validation
+from centernet.inference.validation import Validation
 
 _LESS_IS_BETTER = ("loss", "IDSW", "MR-2", "FP", "FN", "Frag", "ML")
 
