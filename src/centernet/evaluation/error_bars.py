@@ -16,7 +16,7 @@ from .tracking import TrackingEvaluator
 from .voc import IGNORED, TRUE_POSITIVE, judge
 
 _OWN_DRAWS = 100  # of a benchmark's own figures, which are computed anew for each draw
-_ANY = ("IDSW", "FP", "FN", "Frag", "ML", "MT", "PT")  # counts
+_COUNTS = ("IDSW",)
 
 
 @dataclass(frozen=True)
@@ -146,13 +146,15 @@ def _own(evaluator: Evaluator, result: ValidationResult, benchmark: str | None) 
     return _intervals(values, {f"{title}/{name}": value for name, value in result.own.stats.items()}, len(images))
 
 
-def _intervals(
-    samples: Mapping[str, Floats], figures: Mapping[str, float], units: int
-) -> dict[str, Interval | None]:
+def _intervals(samples: Mapping[str, Floats], figures: Mapping[str, float], units: int) -> dict[str, Interval | None]:
     found = {name: interval(values, figures[name], units) for name, values in samples.items()}
-    bounds = {name: (0.0, np.inf) if name.rpartition("/")[2] in _ANY else (-np.inf, 1.0) if "MOTA" in name else (0.0, 1.0)
-              for name in found}  # fmt: skip
-    return {name: within(one, *bounds[name]) for name, one in found.items()}
+    return {name: within(one, *_bounds(name)) for name, one in found.items()}
+
+
+def _bounds(name: str) -> Interval:
+    """Return the least and the highest value that a figure can have."""
+    own = name.rpartition("/")[2]
+    return (0.0, np.inf) if own in _COUNTS else (-np.inf, 1.0) if own == "MOTA" else (0.0, 1.0)
 
 
 def _images_of(collected: Collected, num_classes: int) -> Ints:
@@ -160,4 +162,3 @@ def _images_of(collected: Collected, num_classes: int) -> Ints:
     counting = ~collected.truth_ignore
     pairs = np.unique(collected.truth_image[counting] * num_classes + collected.truth_label[counting])
     return np.bincount(pairs % num_classes, minlength=num_classes)
-

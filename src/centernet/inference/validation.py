@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from centernet.annotations.keypoints import KEYPOINTS
 from centernet.calibration import Calibration
+from centernet.column import Column
 from centernet.data import Annotation, DetectionDataset
 from centernet.data.fields import keypoint_field
 from centernet.detections import Detections
@@ -58,6 +61,7 @@ class Validation:
         dataset: that given.
         result: the figures that `compute` gave last.
         videos: as `compute` has tracked them.
+        tracks: the evaluator of these; None without videos.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class Validation:
         self.evaluator, self.dataset = CocoEvaluator(class_names), dataset
         self.result: ValidationResult | None = None
         self.videos: list[TrackedVideo] = []
-        self._tracking: TrackingEvaluator | None = None
+        self.tracks: TrackingEvaluator | None = None
         self._benchmark = None if dataset is None else dataset.benchmark
         if self._benchmark is not None and self._benchmark not in EVALUATORS:
             names = ", ".join(EVALUATORS)
@@ -128,7 +132,7 @@ class Validation:
     def error_bars(self) -> ErrorBars:
         """Return the intervals of the figures that `compute` gave; of as many images as 1,000 there are none."""
         result = self.compute() if self.result is None else self.result
-        return ErrorBars.of(self.evaluator, result, self._benchmark, self._tracking)
+        return ErrorBars.of(self.evaluator, result, self._benchmark, self.tracks)
 
     def tracking(self) -> TrackingResult | None:
         """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
@@ -163,7 +167,7 @@ class Validation:
                 evaluator.update(video.name, truth, found, num_frames=len(frames), class_name=name)
                 tracked.truth[name], tracked.found[name] = truth, found
             self.videos.append(tracked)
-        self._tracking = evaluator if len(evaluator) else None
+        self.tracks = evaluator if len(evaluator) else None
         return evaluator.compute() if len(evaluator) else None
 
 
@@ -171,3 +175,12 @@ def _has(found: Detections, skeleton: Skeleton) -> bool:
     """Return True for detections with all keypoints of a skeleton, by their names."""
     own = next((column.skeleton for column in found.columns if column.name == KEYPOINTS), None)
     return own is not None and set(skeleton.names) <= set(own.names)
+
+
+def figure_names(dataset: DetectionDataset, columns: Sequence[Column] = ()) -> list[str]:
+    """Return the names of the figures that a validation of a network with these columns gives on a data set."""
+    validation = Validation(dataset.class_names, dataset)
+    first = int(dataset.columns.samples()[~dataset.columns.ignore][0])  # one image with an object shows the names
+    data = {column.name: np.zeros((0, *column.shape), column.dtype) for column in columns}
+    validation.update(dataset.annotation(first), Detections([], [], [], columns=columns, data=data))
+    return list(validation.compute().stats)

@@ -22,11 +22,11 @@ from centernet.detections import NUM_DETECTIONS, Detections
 from centernet.evaluation import CocoResult, ValidationResult
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
+from centernet.inference.validation import Validation
 from centernet.lineage import recorded_lineage
 from centernet.network.network import Network
 from centernet.training.distillation import Distillation
 from centernet.training.optimization import Optimization
-from centernet.inference.validation import Validation
 
 logger = logging.getLogger(__name__)
 
