@@ -3,7 +3,7 @@
 python benchmarks/intervals.py --draws 500 --images 150 --classes 5
 
 Each draw is a new set of images; hard images have more misses, worse boxes and lower scores at once, classes are of
-unequal frequency. `covered` is the share of the draws whose interval holds the figure of 20,000 images (92–98 % is
+unequal frequency. `covered` is the share of the draws whose interval holds the figure of 8,000 images (92–98 % is
 wanted). `clear` is the share in which a paired comparison of the same model with itself (the same images, detections
 with errors of their own) finds a difference: at most about 5 % may be.
 """
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--images", type=int, default=150)
     parser.add_argument("--classes", type=int, default=5)
-    parser.add_argument("--known", type=int, default=20000, help="images that the known figure is of")
+    parser.add_argument("--known", type=int, default=8000, help="images that the known figure is of")
     given = parser.parse_args()
     known = simulate(np.random.default_rng(2**31), given.known, given.classes)[0].compute().stats
     covered: dict[str, list[bool]] = {name: [] for name in known}

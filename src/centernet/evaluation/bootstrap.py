@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .collecting import Bools, Floats, Ints
 from .matches import Matches
 
-DRAWS = 400
+DRAWS = 200
 FEW = 1000
 """Figures of fewer images than these are given with an interval."""
 _UNDERSTATED = 1.05  # draws show a little less than the spread that there is: benchmarks/intervals.py
@@ -180,7 +180,7 @@ def sums_by(values: NDArray[np.generic], label: Ints, num_classes: int) -> Float
     order = np.argsort(label, kind="stable")
     classes, starts = np.unique(label[order], return_index=True)
     if len(classes):
-        sums[:, classes] = np.add.reduceat(values[:, order], starts, axis=1)  # type: ignore[arg-type]
+        sums[:, classes] = np.add.reduceat(values[:, order], starts, axis=1)
     return sums
 
 

@@ -162,8 +162,10 @@ def evaluate_coco(
 
 
 def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
-    """Run the library; boxes are ``x y width height`` here."""
-    evaluation = run_library(collected, class_names)
+    """Run the library for the classes that have objects; boxes are ``x y width height`` here."""
+    objects = collected.count_objects(len(class_names))
+    used = np.flatnonzero(objects) if objects.any() else np.arange(min(len(class_names), 1))
+    evaluation = run_library(of_classes(collected, used, len(class_names)), [class_names[label] for label in used])
     evaluation.accumulate()
     arrays = evaluation.eval
     if arrays is None:
@@ -172,13 +174,25 @@ def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
     def stats(classes: slice) -> dict[str, float]:  # precision is 10 × 101 × C × 4 × 3, recall 10 × C × 4 × 3
         return {name: _mean(arrays[kind][iou, ..., classes, size, n]) for name, (kind, iou, size, n) in FIGURES.items()}
 
-    objects = collected.count_objects(len(class_names))
-    results = []
-    for i, name in enumerate(class_names):
+    results = [ClassResult(name, 0, dict.fromkeys(FIGURES, -1.0), (-1.0,) * 10) for name in class_names]
+    for i, label in enumerate(used.tolist()):
         ap_by_iou = tuple(map(_mean, arrays["precision"][:, :, i, 0, 2]))
-        results.append(ClassResult(name, int(objects[i]), stats(slice(i, i + 1)), ap_by_iou))
+        results[label] = ClassResult(class_names[label], int(objects[label]), stats(slice(i, i + 1)), ap_by_iou)
     counts = collected.num_images, int(objects.sum()), len(collected.score)
     return CocoResult(stats(slice(None)), tuple(results), *counts)
+
+
+def of_classes(collected: Collected, labels: NDArray[np.int64], num_classes: int) -> Collected:
+    """Return the boxes of some classes alone, whose labels become their places among `labels`: the arrays of the
+    library grow with the number of classes, a gigabyte for ten thousand."""
+    place = np.full(num_classes, -1)
+    place[labels] = np.arange(len(labels))
+    own, found = place[collected.truth_label] >= 0, place[collected.label] >= 0
+    truth = ("truth_image", "truth_boxes", "truth_ignore", "truth_area", "truth_difficulty")
+    columns = {name: getattr(collected, name)[own] for name in truth}
+    columns |= {name: getattr(collected, name)[found] for name in ("image", "boxes", "score")}
+    new = {"truth_label": place[collected.truth_label[own]], "label": place[collected.label[found]]}
+    return replace(collected, **columns, **new)
 
 
 def run_library(collected: Collected, class_names: Sequence[str]) -> hotcoco.COCOeval:

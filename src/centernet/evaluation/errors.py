@@ -103,4 +103,4 @@ class _Best:
             overlap[found[by_overlap]] = pairs.iou[by_overlap]  # the last, the largest, stays
             row[found[by_overlap]] = rows[by_overlap]
             parts += [overlap, row]
-        return cls(*parts)  # type: ignore[arg-type]
+        return cls(*parts)

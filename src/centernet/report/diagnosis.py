@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from centernet.boxes import xyxy_to_xywh
 from centernet.evaluation import CocoResult
-from centernet.evaluation.coco import run_library
+from centernet.evaluation.coco import of_classes, run_library
 from centernet.evaluation.collecting import Collected, Ints
 from centernet.evaluation.error_bars import ErrorBars
 from centernet.evaluation.errors import Errors
@@ -123,16 +123,10 @@ def _library(collected: Collected, names: Sequence[str], shown: Ints, limit: flo
     """Return what the library says: precision–recall curves, TIDE's errors, calibration."""
     number = len(names)
     collected = collected.with_a_region_for_each_class(number)
-    used = np.unique(collected.truth_label)
-    place = np.full(number, -1)
-    place[used] = np.arange(len(used))
-    other = place[collected.label] >= 0
-    columns = {name: getattr(collected, name)[other] for name in ("image", "boxes", "label", "score")}
-    small = replace(collected, **columns)
-    small = replace(
-        small, truth_label=place[small.truth_label], label=place[small.label],
-        truth_boxes=xyxy_to_xywh(small.truth_boxes), boxes=xyxy_to_xywh(small.boxes),
-    )  # fmt: skip
+    used = np.unique(collected.truth_label[~collected.truth_ignore])
+    small = of_classes(collected, used, number)
+    small = replace(small, truth_boxes=xyxy_to_xywh(small.truth_boxes), boxes=xyxy_to_xywh(small.boxes))
+    place = {label: row for row, label in enumerate(used.tolist())}
     errors = Errors.of(above(collected, limit), number)
     content: dict[str, Any] = {"errors": [], "curves": {}}
     costs: dict[str, float] = {}
@@ -144,7 +138,7 @@ def _library(collected: Collected, names: Sequence[str], shown: Ints, limit: flo
         content["curves"] = {
             "recall": np.linspace(0, 1, 101).round(2).tolist(),
             "overall": {str(limit): _curve(precision[row, :, :, 0, 2]) for row, limit in ((0, 0.5), (5, 0.75))},
-            "classes": {names[label]: _curve(precision[0, :, [place[label]], 0, 2].T) for label in shown[:8]},
+            "classes": {names[label]: _curve(precision[0, :, [place[label]], 0, 2].T) for label in shown[:8].tolist()},
         }
     counts = errors.counts()
     for kind, name in KIND_NAMES.items():

@@ -68,12 +68,11 @@ def switches(compared: Comparison) -> list[Switch]:
     order = np.lexsort((times, compared.truth_ids[own]))
     own, other = own[order], compared.found_ids[other[order]]
     track = compared.truth_ids[own]
-    places = np.flatnonzero((track[1:] == track[:-1]) & (other[1:] != other[:-1])) + 1
-    found = [
-        Switch(int(track[i]), *(int(compared.frames[own[j]]) for j in (i - 1, i)),
-               *(compared.boxes[own[j]] for j in (i - 1, i)))
-        for i in places.tolist()
-    ]  # fmt: skip
+    found = []
+    for i in np.flatnonzero((track[1:] == track[:-1]) & (other[1:] != other[:-1])).tolist():
+        before, after = int(own[i]), int(own[i + 1])
+        frames = int(compared.frames[before]), int(compared.frames[after])
+        found.append(Switch(int(track[i]), *frames, compared.boxes[before], compared.boxes[after]))
     return sorted(found, key=lambda one: (one.after, one.track))
 
 
