@@ -20,7 +20,7 @@ EPILOG = """examples:
 MODEL: a model of the package, a folder of save_pretrained, a Hub id, a checkpoint (.ckpt) or an exported file."""
 
 WIDTH = 100
-TIMED = "ONNX Runtime, decode included"
+TIMED = "ONNX Runtime, decode included, the lowest of 22 on a busy machine"
 
 
 def main(arguments: Sequence[str]) -> int:
