@@ -123,7 +123,7 @@ def markdown_table() -> str:
         figures, intervals = facts.get("figures") or {}, about.get("intervals") or {}
         rows.append([
             f"`{name}`", str(len(facts["model"]["class_names"])),
-            f"{figures['AP']:.3f}{_within(intervals.get('AP'))}".replace("0.", ".", 1),
+            f"{figures['AP']:.3f}{_within(intervals.get('AP'))}".replace("0.", ".", 1) if "AP" in figures else "–",
             f"{(about.get('tracking') or {}).get('HOTA', 0):.3f}".replace("0.", ".") if about.get("tracking") else "–",
             str(about.get("milliseconds", "–")), f"{facts['bytes'] / 1e6:.1f}",
             lineage.licence if lineage else "unknown", "; ".join(about.get("bad_at") or ())[:400],

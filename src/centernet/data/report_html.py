@@ -64,7 +64,9 @@ def figure(
     present = [class_names[label] for label in np.unique(labels[labels >= 0])]
     heat = "" if heatmap is None else _heat(heatmap)
     limbs, joints = _pose(keypoints, skeleton) if keypoints is not None and skeleton is not None else ([], [])
-    return Figure(jpeg_source(image, width), image.shape[1], image.shape[0], shapes, present, caption, heat, limbs, joints)
+    return Figure(
+        jpeg_source(image, width), image.shape[1], image.shape[0], shapes, present, caption, heat, limbs, joints
+    )
 
 
 def _pose(keypoints: Floats, skeleton: Skeleton) -> tuple[list[Any], list[Any]]:
