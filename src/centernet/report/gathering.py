@@ -46,8 +46,8 @@ def open_subject(given: str) -> Subject:
     path = Path(given)
     if path.is_dir() and is_run(path):
         run = Run.read(path)
-    elif path.suffix == ".ckpt" and path.is_file() and is_run(folder := path.resolve().parent.parent):
-        run = replace(Run.read(folder), checkpoint=path)
+    elif path.suffix == ".ckpt" and path.is_file() and path.resolve().parent.name == "checkpoints":
+        run = replace(Run.read(path.resolve().parent.parent), checkpoint=path)
     elif path.is_dir() and not any(path.iterdir()):
         raise ValueError(f"{given}: an empty folder; give a run of `centernet fit`, a model file or a model's name")
     else:
