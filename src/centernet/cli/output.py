@@ -97,7 +97,7 @@ def add_output_options(
 
 
 def use_model(given: argparse.Namespace, task: str) -> None:
-    """Where no --model is given take that of the package for the task and the classes asked for, and say so."""
+    """Take, where no --model is given, that of the package for the task and the classes asked for, and say so."""
     if given.model is None:
         given.model, why = choose_model(task, getattr(given, "classes", None) or ())
         say(f"model: {given.model} ({why}); --model takes another")

@@ -1,4 +1,4 @@
-"""What a validation says of a model, as plain values: the page is drawn from them, and `report.json` holds them."""
+"""The findings of a validation, as plain values: the page is drawn from them, and `report.json` holds them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _FORMS = tuple(suffix for suffix in RUNTIMES if suffix not in (".ckpt", ".param"
 
 @dataclass
 class Subject:
-    """What a report is on.
+    """The subject of a report.
 
     Attributes:
         name: as given.
