@@ -165,7 +165,9 @@ def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
     """Run the library for the classes that have objects; boxes are ``x y width height`` here."""
     objects = collected.count_objects(len(class_names))
     used = np.flatnonzero(objects) if objects.any() else np.arange(min(len(class_names), 1))
-    evaluation = run_library(of_classes(collected, used, len(class_names)), [class_names[label] for label in used])
+    evaluation = run_library(
+        of_classes(collected, used, len(class_names)), [class_names[label] for label in used.tolist()]
+    )
     evaluation.accumulate()
     arrays = evaluation.eval
     if arrays is None:
@@ -189,10 +191,10 @@ def of_classes(collected: Collected, labels: NDArray[np.int64], num_classes: int
     place[labels] = np.arange(len(labels))
     own, found = place[collected.truth_label] >= 0, place[collected.label] >= 0
     truth = ("truth_image", "truth_boxes", "truth_ignore", "truth_area", "truth_difficulty")
-    columns = {name: getattr(collected, name)[own] for name in truth}
+    columns: dict[str, Any] = {name: getattr(collected, name)[own] for name in truth}
     columns |= {name: getattr(collected, name)[found] for name in ("image", "boxes", "score")}
-    new = {"truth_label": place[collected.truth_label[own]], "label": place[collected.label[found]]}
-    return replace(collected, **columns, **new)
+    columns |= {"truth_label": place[collected.truth_label[own]], "label": place[collected.label[found]]}
+    return replace(collected, **columns)
 
 
 def run_library(collected: Collected, class_names: Sequence[str]) -> hotcoco.COCOeval:

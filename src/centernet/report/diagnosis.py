@@ -131,7 +131,7 @@ def _library(collected: Collected, names: Sequence[str], shown: Ints, limit: flo
     content: dict[str, Any] = {"errors": [], "curves": {}}
     costs: dict[str, float] = {}
     if len(small.label) and len(small.truth_label):
-        evaluation = run_library(small, [names[label] for label in used])
+        evaluation = run_library(small, [names[label] for label in used.tolist()])
         evaluation.accumulate()
         precision = evaluation.eval["precision"] if evaluation.eval else np.zeros((10, 101, 0, 4, 3))
         costs = evaluation.tide_errors()["delta_ap"]
@@ -179,7 +179,7 @@ def _confusions(collected: Collected, names: Sequence[str], limit: float) -> dic
     rest = bool((seen > 0).sum() > len(order))
     place = np.full(len(names), len(order))
     place[order] = np.arange(len(order))
-    headings = [names[label] for label in order] + ["other classes"] * rest
+    headings = [names[label] for label in order.tolist()] + ["other classes"] * rest
     counting = ~kept.truth_ignore
     if not len(headings):
         return {"classes": [], "matrix": [], "pairs": []}
