@@ -149,7 +149,7 @@ def _library(collected: Collected, names: Sequence[str], shown: Ints, limit: flo
 def _curve(values: NDArray[np.float64]) -> list[float]:
     """Return 101 precisions, the mean over the classes that have objects."""
     there = values[:, (values > -1).all(axis=0)]
-    return there.mean(axis=1).round(4).tolist() if there.shape[1] else []  # type: ignore[no-any-return]
+    return there.mean(axis=1).round(4).tolist() if there.shape[1] else []
 
 
 def _calibration(validation: Validation) -> dict[str, Any]:
