@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centernet.evaluation.bootstrap import FEW, CocoDraws, Interval, draw, interval
-from centernet.evaluation.collecting import text_table
+from centernet.evaluation.collecting import Collected, text_table
 from centernet.evaluation.errors import RIGHT, Errors
 from centernet.evaluation.figures import tracking_stats
 from centernet.evaluation.matches import Matches
 from centernet.inference.validation import Validation
-from centernet.report.pictures import Picture, above, pair_picture, places
+from centernet.report.diagnosis import above
+from centernet.report.pictures import Picture, pair_picture, places
 from centernet.whole import write_json, write_text
 
 _SHOWN = 6  # images on each side
@@ -127,7 +128,7 @@ def compare(names: tuple[str, str], first: Validation, second: Validation) -> Co
     by_image = [{ids[place]: int(counts[place]) for place in np.flatnonzero(counts).tolist()} for counts in only]
     classes.sort(key=lambda one: -abs(one.value))
     return Comparison(
-        names, len(ids), figures, classes, *by_image, validations=(first, second), thresholds=(limits[0], limits[1])
+        names, len(ids), figures, classes, by_image[0], by_image[1], (first, second), (limits[0], limits[1])
     )
 
 
@@ -155,10 +156,11 @@ def _threshold(matches: Matches) -> float:
     return best_f1(matches.score[keep], matches.true[0, 0][keep], int(matches.objects[0].sum()))[0]
 
 
-def _found(collected: Any, limit: float, num_classes: int) -> NDArray[np.bool_]:
+def _found(collected: Collected, limit: float, num_classes: int) -> NDArray[np.bool_]:
     """Return which true boxes of a class of their own are found."""
     errors = Errors.of(above(collected, limit), num_classes)
-    return errors.truth[: int((collected.truth_label != -1).sum())] == RIGHT
+    own = int((collected.truth_label != -1).sum())
+    return np.equal(errors.truth[:own], RIGHT)
 
 
 def write_comparison(folder: Path, comparison: Comparison, *, notes: Sequence[str] = ()) -> Path:

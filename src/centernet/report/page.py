@@ -91,17 +91,19 @@ def _charts(content: Mapping[str, Any]) -> dict[str, list[Chart]]:
     for group, title in (("losses", "losses"), ("figures", "figures of validation")):
         series = (content.get("run") or {}).get(group, {})
         charts["run"].append(chart(title, "step", {name: (xs, ys) for name, (xs, ys) in series.items()}))
-    unit = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
+    unit = (0.0, 1.0)
     if curves := content.get("curves"):
         recall = curves["recall"]
         overall = {f"IoU {limit}": (recall, values) for limit, values in curves["overall"].items() if values}
         classes = {name: (recall, values) for name, values in curves["classes"].items() if values}
-        charts["curves"] = [chart("precision over all classes", "recall", overall, **unit),
-                            chart("precision of classes, IoU 0.5", "recall", classes, **unit)]  # fmt: skip
+        charts["curves"] = [chart("precision over all classes", "recall", overall, x=unit, y=unit),
+                            chart("precision of classes, IoU 0.5", "recall", classes, x=unit, y=unit)]  # fmt: skip
     if by_iou := content.get("by_iou"):
         limits, values = zip(*by_iou, strict=True)
         charts["iou"].append(chart("AP by IoU", "IoU from which on a box is right", {"AP": (limits, values)}, y=(0, 1)))
     if bins := (content.get("calibration") or {}).get("bins"):
         points = [row["score"] for row in bins], [row["right"] for row in bins]
-        charts["calibration"].append(chart("share that is right", "score", {"share": points}, **unit, diagonal=True))
+        charts["calibration"].append(
+            chart("share that is right", "score", {"share": points}, x=unit, y=unit, diagonal=True)
+        )
     return {name: [one for one in of_section if one is not None] for name, of_section in charts.items()}

@@ -102,7 +102,7 @@ def changes_of_identity(validation: Validation, switches: Sequence[Mapping[str, 
             with suppress(ImageError):
                 image = dataset.image(index).read()[0]
                 caption = f"{one['sequence']}, frame {frame + 1}"
-                boxes = [Box(*_sides(np.array([box]))[0], "Miss", one["class"])]
+                boxes = [_box(box, "Miss", one["class"])]
                 shown.append(_reduced(image, boxes, caption))
         if len(shown) == 2:
             pairs.append((shown[0], shown[1]))
@@ -115,7 +115,7 @@ def pair_picture(
     """Draw boxes (x1 y1 x2 y2, kind, text) on an image; None where it cannot be read."""
     with suppress(ImageError):
         image = dataset.image(index).read()[0]
-        shown = [Box(*_sides(np.array([corners]))[0], kind, text) for corners, kind, text in boxes]
+        shown = [_box(corners, kind, text) for corners, kind, text in boxes]
         return _reduced(image, shown, caption)
     return None
 
@@ -130,17 +130,17 @@ def _picture(errors: Errors, names: Sequence[str], dataset: DetectionDataset, in
         name = names[collected.truth_label[row]]
         text = f"{name}, missed" if kind == MISSED else f"{name}, to be ignored" if kind == IGNORED else f"true: {name}"
         label = KINDS[kind] if kind in (MISSED, IGNORED) else "true"
-        boxes.append(Box(*_sides(collected.truth_boxes[row : row + 1])[0], label, text))
+        boxes.append(_box(collected.truth_boxes[row], label, text))
     for row in np.flatnonzero(collected.image == image).tolist():
-        kind = KINDS[int(errors.found[row])]
+        found = KINDS[int(errors.found[row])]
         text = f"{names[collected.label[row]]} {collected.score[row]:.2f}"
-        if kind in KIND_NAMES:
-            text += f", {KIND_NAMES[kind]}"
+        if found in KIND_NAMES:
+            text += f", {KIND_NAMES[found]}"
         if (meant := int(errors.meant[row])) >= 0:
             text += f": {names[collected.truth_label[meant]]} (IoU {errors.overlap[row]:.2f})"
-        boxes.append(Box(*_sides(collected.boxes[row : row + 1])[0], kind, text))
-    kinds = [box.kind for box in boxes if box.kind in KIND_NAMES]
-    counts = [f"{kinds.count(kind)} {name}" for kind, name in KIND_NAMES.items() if kind in kinds]
+        boxes.append(_box(collected.boxes[row], found, text))
+    kinds = [box.kind for box in boxes]
+    counts = [f"{kinds.count(name)} {words}" for name, words in KIND_NAMES.items() if name in kinds]
     with suppress(ImageError):
         return _reduced(dataset.image(index).read()[0], boxes, f"{dataset.path(index).name}: {', '.join(counts)}")
     return None
@@ -150,5 +150,6 @@ def _reduced(image: Pixels, boxes: list[Box], caption: str) -> Picture:
     return Picture(jpeg_source(image, _WIDTH), image.shape[1], image.shape[0], boxes, caption)
 
 
-def _sides(corners: Any) -> list[list[float]]:
-    return [[round(float(value), 1) for value in row] for row in xyxy_to_xywh(corners)]
+def _box(corners: Any, kind: str, text: str) -> Box:
+    x, y, width, height = (round(float(value), 1) for value in xyxy_to_xywh(np.array([corners], np.float64))[0])
+    return Box(x, y, width, height, kind, text)
