@@ -86,6 +86,12 @@ def figures(folder: Path, out: str) -> Any:
     return json.loads(path.read_text())
 
 
+def page_values(folder: Path, out: str) -> Any:
+    """The values of a report."""
+    (path,) = folder.rglob("report.json")
+    return json.loads(path.read_text())
+
+
 def said(folder: Path, out: str) -> Any:
     """The words of the command."""
     return out
@@ -197,6 +203,10 @@ OPTIONS = [
     Row("label", "--teacher", f"photos {LABELLED} --threshold 0.001 --output out", "first.ckpt", "second.ckpt"),
     Row("label", "--threshold", f"photos {LABELLED} --output out", "0.15", "0.35"),
     Row("models", "--licences", "first.ckpt", "", None, said),
+    Row("report", "--data", "first.ckpt --output page", "voc1", "voc2", page_values),
+    Row("report", "--fail-below", "first.ckpt second.ckpt --data voc1 --split train", "AP=0", "AP=1", said, (0, 1)),
+    Row("report", "--output", "first.ckpt --data voc1 --split train", "one", "other"),
+    Row("report", "--split", "first.ckpt --data voc1 --output page", "train", "val", page_values),
     Row("track", "--classes", "photos --model first.ckpt --format mot --score-threshold 0.001", "disc", "square"),
     Row("track", "--class-column", TRACKED, "", None),
     Row("track", "--detections", "--format mot", "det.txt", "fewer.txt"),

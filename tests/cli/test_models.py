@@ -11,8 +11,10 @@ import pytest
 
 import centernet
 from centernet.cli.main import main
+from centernet.cli.models import markdown_table
 from centernet.configuration import PACKAGED, read_yaml
 from centernet.lineage import Lineage
+from centernet.packaged import choose_model
 
 SOURCES = str(Path(centernet.__file__).parents[1])
 
@@ -84,3 +86,28 @@ def test_the_packaged_models_are_listed_without_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": SOURCES}, stdout=subprocess.DEVNULL)
+
+
+def test_the_documentation_has_the_table_of_the_models() -> None:
+    """`python tools/model_table.py` writes it."""
+    for page in ("README.md", "docs/report.md"):
+        text = (Path(__file__).resolve().parents[2] / page).read_text(encoding="utf-8")
+        assert f"-->\n{markdown_table()}\n<!-- /models -->" in text, page
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "chosen"),
+    [
+        ("detection", [], "coco-lite"),
+        ("detection", ["person"], "coco-lite"),
+        ("detection", ["aeroplane"], "voc-lite"),
+        ("detection", ["unicorn"], "coco-lite"),  # the detector then says what it knows
+        ("tracking", ["person"], "coco-lite"),
+    ],
+)
+def test_a_model_is_chosen_by_task_and_classes(task: str, classes: list[str], chosen: str) -> None:
+    name, why = choose_model(task, classes)
+    assert (
+        name == chosen and f"{len(read_yaml(PACKAGED / name / 'config.yaml')['model']['class_names'])} classes" in why
+    )
+    assert ("it knows aeroplane" in why) == (classes == ["aeroplane"])

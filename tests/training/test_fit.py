@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import subprocess
@@ -233,3 +234,23 @@ def test_two_processes_one_with_empty_batches(tiny: Any, tmp_path: Path) -> None
     assert totals["0"] == totals["1"]
     figures = re.findall(r"images 8 AP (\d+\.\d{10})", done.stdout)
     assert len(figures) == 2 and len(set(figures)) == 1  # both processes have the figures of all images
+
+
+def test_a_run_ends_with_a_page_and_report_says_what_validate_says(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = tiny(data__val__init_args__num_images=6, data__train__init_args__num_images=8)
+    assert main(["fit", "--config", config]) == 0
+    (folder,) = tmp_path.glob("runs/tiny/version_0")
+    page = json.loads((folder / "report.json").read_text())
+    best = folder / "checkpoints/best.ckpt"
+    assert page["images"] == 6 and list(page["run"]["figures"]) == ["val/AP", "val/AP50", "val/AP75"]
+    assert main(["validate", "--config", config, "--ckpt_path", str(best)]) == 0
+    figures = json.loads((tmp_path / "runs/tiny/version_1/figures.json").read_text())
+    assert (tmp_path / "runs/tiny/version_1/report.html").is_file()
+    assert page["figures"]["AP"] == pytest.approx(figures["AP"], abs=1e-6)
+    assert main(["report", str(folder), "--output", "page"]) == 0
+    report = json.loads((tmp_path / "page/report.json").read_text())
+    assert report["figures"]["AP"] == pytest.approx(figures["AP"], abs=1e-3)
+    assert report["intervals"]["figures"].keys() == figures["intervals"]["figures"].keys()

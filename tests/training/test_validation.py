@@ -16,8 +16,8 @@ from centernet.cli.main import main
 from centernet.column import Column
 from centernet.data import Concatenated, CrowdHuman, KITTITracking, MapClasses, RandomSubset
 from centernet.detections import Detections
+from centernet.inference.validation import Validation
 from centernet.skeleton import Skeleton
-from centernet.training.validation import Validation
 
 
 def dataset(benchmark: str | None) -> Any:

@@ -28,6 +28,7 @@ from centernet.cli.output import (
     drawing_options,
     output_folder,
     source_argument,
+    use_model,
 )
 from centernet.cli.show import WindowWriter
 from centernet.column import Column
@@ -85,6 +86,7 @@ and seen from above in birds_eye."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command; 1 where an image could not be read: the others are written all the same."""
     given = _parser().parse_args(arguments)
+    use_model(given, "detection")
     named = [source_argument(text) for text in given.source]
     sources = open_sources(named, recursive=given.recursive, every=given.every)
     if len(sources) > 1:  # names of frames that tell which source they are of

@@ -28,11 +28,15 @@ from centernet.cli.log import quiet_lightning, tell
 from centernet.configuration import RENAMED, make_parser, plain
 from centernet.data import DataModule
 from centernet.data.audit_subject import parts
+from centernet.evaluation.error_bars import ErrorBars
+from centernet.inference.validation import Validation
 from centernet.models import CenterNet
 from centernet.network.build import PARTS
+from centernet.report import write_report
+from centernet.report.runs import Run as ReadRun
 from centernet.training import EMA, Distillation, Optimization, Trainer, start_from
 from centernet.training.batch_size import measured_batch_size
-from centernet.training.callbacks import EpochSummary, LogDetections, SaveConfig
+from centernet.training.callbacks import EpochSummary, KeepValidation, LogDetections, SaveConfig
 from centernet.training.display import Display, Introduction
 from centernet.training.files import ContinuedLog, RunLog
 from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
@@ -124,6 +128,7 @@ class Run:
         save = SaveConfig("")
         self.monitor: str | None = None
         self.unvalidated: str | None = None
+        self.kept = KeepValidation()
         self.checkpoint = ""
         self.step = None if begin.checkpoint is None else int(begin.checkpoint.get("global_step", 0))
         self.trainer = self._trainer(dict(made.trainer), [made.log_images, save])
@@ -151,9 +156,25 @@ class Run:
             logger.info("best %s %.4f", best.monitor, float(best.best_model_score or 0))
         elif self.monitor is None or self.model.validated is None:
             logger.info("%s: the last weights are the result", self.unvalidated or "no validation ran before the end")
+        if folder is not None and self.kept.validation is not None:
+            self._report(Path(folder), self.kept.validation, f"the figures are those of epoch {self.kept.epoch}")
         if self.checkpoint:
             logger.info("log, configuration and images: %s", folder)
             logger.info("checkpoint: %s", self.checkpoint)
+
+    def _report(self, folder: Path, validation: Validation, *notes: str, bars: ErrorBars | None = None) -> None:
+        """Write the page on a validation to the folder of the run, and say so; a run does not fail by it."""
+        calibration = self.model.network.calibration
+        threshold = None if calibration is None else calibration.score_threshold
+        run = ReadRun.read(folder) if self.command == "fit" else None
+        title = f"{run_name(self.config)}, {folder.name}"
+        options: dict[str, Any] = {"bars": bars, "run": run, "threshold": threshold, "notes": notes}
+        try:
+            page = write_report(folder, title, validation=validation, subtitle=f"{validation.dataset!r}", **options)
+        except (OSError, ValueError) as error:
+            logger.warning("no page on the figures was written: %s", error)
+        else:
+            logger.info("page: %s", page)
 
     def _start_from(self, source: str) -> list[str]:
         """Take over the weights of a trained model; new classes begin from what answers in the training images."""
@@ -187,12 +208,18 @@ class Run:
             return
         if figures is None:
             raise DataError("no image was evaluated: trainer.limit_val_batches leaves none")
-        path = folder / "figures.json"
-        content = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
+        assert self.model.validation is not None
+        path, bars = folder / "figures.json", self.model.validation.error_bars()
+        content: dict[str, Any] = {**figures.stats, "per_class": {c.name: c.ap for c in figures.coco.per_class}}
+        if bars.figures:
+            content["intervals"] = bars.to_dict()
         write_json(path, content, indent=1)
         tell(figures.table())
+        if bars.figures:
+            tell(f"\n{bars.table()}")
         by_name = {name: figures.stats[name] for name in MAIN_FIGURES if name in figures.stats}
         tell("\n" + ", ".join(f"val/{name} {value:.4f}" for name, value in by_name.items()))  # as `--monitor` has them
+        self._report(folder, self.model.validation, bars=bars)
         tell(f"figures: {path}")
         if self.config.calibrate is not None:
             self._save_calibrated(Path(self.config.calibrate))
@@ -270,6 +297,8 @@ class Run:
         self.unvalidated = without_validation(self.datamodule, settings)
         if self.unvalidated is None:
             self.monitor = monitored(self.model.network, self.datamodule.datasets["val"], self.config.monitor)
+            self.kept = KeepValidation(self.monitor)
+            added.append(self.kept)
         elif self.config.monitor or self.config.patience:
             raise ValueError(f"--monitor and --patience need figures of a validation: {self.unvalidated}")
         else:

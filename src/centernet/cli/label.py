@@ -100,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_parser("label", DESCRIPTION, EPILOG)
     text = "image, folder, quoted pattern, video, or several of these"
     parser.add_argument("images", nargs="+", metavar="IMAGES", help=text)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"{MODEL}; or a file or folder of detections")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"{MODEL}, or a file or folder of detections; default: %(default)s"
+    )
     text = "a further model or file of detections; may be given several times"
     parser.add_argument("--teacher", action="append", default=[], metavar="MODEL", help=text)
     parser.add_argument("--output", type=Path, required=True, metavar="DATASET", help="a new or empty folder")

@@ -33,6 +33,7 @@ COMMANDS = {
     "track": "follow objects through a video, a folder of frames or a camera's images",
     "evaluate": "compute the figures of detections that are in files: COCO, VOC, CrowdHuman, KITTI, tracks",
     "evaluate-tracking": "compare tracks with the truth: HOTA, MOTA, IDF1, of MOTChallenge and KITTI",
+    "report": "a page on a model: how good it is and where it fails; of two, what sets them apart",
     "benchmark": "measure how fast models are on this machine, from JPEG files to boxes",
     "export": "write a trained model as ONNX, TorchScript, torch.export or OpenVINO, also in int8",
     "serve": "put a detector behind an address: images in, objects as JSON out",

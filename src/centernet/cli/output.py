@@ -29,7 +29,6 @@ from centernet.cli.journal import NAME, Finished, Journal
 from centernet.cli.log import tell
 from centernet.cli.progress import Progress, say
 from centernet.cli.show import WindowClosed, WindowWriter
-from centernet.configuration import DEFAULT_MODEL
 from centernet.detections import Detections
 from centernet.drawing import Label, draw
 from centernet.ending import Ended, held
@@ -39,11 +38,12 @@ from centernet.inference import Detector, Frame, SourceError, Writer
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
+from centernet.packaged import choose_model
 from centernet.text import shown
 
 MODEL = (
     "checkpoint (.ckpt) that `centernet fit` wrote, a file of `centernet export` (.onnx, .xml, .pt2, .pt), a folder, "
-    "or a model of the package; default: %(default)s"
+    "or a model of the package"
 )
 DRAWING = ("labels", "line_width", "font")
 RESULTS = (
@@ -75,7 +75,7 @@ def add_output_options(
 ) -> None:
     """Add --model, --output, --format, which also takes the former name of images, --no-audio, and of drawings."""
     known = choice_list(formats)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=MODEL)
+    parser.add_argument("--model", help=f"{MODEL}; default: the one for the task (`centernet models`)")
     text = f"folder of the results; default: {folder}, or {folder}2, … where that is there already"
     parser.add_argument("--output", type=Path, metavar="DIR", help=text)
     parser.add_argument(
@@ -94,6 +94,13 @@ def add_output_options(
     for name, (kind, metavar) in kinds.items():
         option, help = f"--{name.replace('_', '-')}", texts[name].replace("%", "%%")
         parser.add_argument(option, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=help)
+
+
+def use_model(given: argparse.Namespace, task: str) -> None:
+    """Take, where no --model is given, that of the package for the task and the classes asked for, and say so."""
+    if given.model is None:
+        given.model, why = choose_model(task, getattr(given, "classes", None) or ())
+        say(f"model: {given.model} ({why}); --model takes another")
 
 
 def drawing_options(given: argparse.Namespace) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from centernet.cli.output import (
     drawing_options,
     output_folder,
     source_argument,
+    use_model,
 )
 from centernet.cli.show import WindowWriter
 from centernet.detections import Detections
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         detector = StoredDetections(given.detections, source, class_name=classes[0] if classes else None)
         output = Output(sources.values(), "frame", detector.length, inputs=[given.detections])
     else:
+        use_model(given, "tracking")
         output = Output(sources.values(), "frame", inputs=[given.model])
         detector = Detector(score_threshold=0.0, **given_options(given, Detector))  # the tracker has its own
     with output_folder(given.output, "tracks", sources, resume=given.resume) as folder:

@@ -64,7 +64,9 @@ def figure(
     present = [class_names[label] for label in np.unique(labels[labels >= 0])]
     heat = "" if heatmap is None else _heat(heatmap)
     limbs, joints = _pose(keypoints, skeleton) if keypoints is not None and skeleton is not None else ([], [])
-    return Figure(_jpeg(image, width), image.shape[1], image.shape[0], shapes, present, caption, heat, limbs, joints)
+    return Figure(
+        jpeg_source(image, width), image.shape[1], image.shape[0], shapes, present, caption, heat, limbs, joints
+    )
 
 
 def _pose(keypoints: Floats, skeleton: Skeleton) -> tuple[list[Any], list[Any]]:
@@ -149,11 +151,11 @@ def _crops(report: DatasetReport, class_name: str) -> list[str]:
             with suppress(ImageError):
                 image = split.dataset.image(index).read()[0]
                 crop = image[top : int(y2 + margin) + 1, left : int(x2 + margin) + 1]
-                found += [_jpeg(crop, 96, 64)] if crop.size else []
+                found += [jpeg_source(crop, 96, 64)] if crop.size else []
     return found
 
 
-def _jpeg(image: Pixels, width: int, height: int = 100_000) -> str:
+def jpeg_source(image: Pixels, width: int, height: int = 100_000) -> str:
     """Return an image reduced into width×height, as the source of an <img>."""
     small = Image.fromarray(image)
     small.thumbnail((width, height))

@@ -162,17 +162,12 @@ def evaluate_coco(
 
 
 def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
-    """Run the library; its ids of images and categories are the indices plus 1, so that none is 0."""
-    # Boxes are x y width height here, as in COCO's files: to convert those of a file, to and fro, would round, so that
-    # an IoU of exactly .5 might come to lie below the limit.
-    images = [{"id": i + 1} for i in range(collected.num_images)]
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(class_names)]
-    truth = collected.truth_image + 1, collected.truth_label + 1, collected.truth_boxes
-    area, crowd = collected.truth_area, collected.truth_ignore
-    dataset = hotcoco.COCO.from_arrays(images, categories, *truth, area=area, iscrowd=crowd)
-    rows = np.column_stack([collected.image + 1, collected.boxes, collected.score, collected.label + 1])
-    evaluation = hotcoco.COCOeval(dataset, dataset.load_res(rows), "bbox")
-    evaluation.evaluate()
+    """Run the library for the classes that have objects; boxes are ``x y width height`` here."""
+    objects = collected.count_objects(len(class_names))
+    used = np.flatnonzero(objects) if objects.any() else np.arange(min(len(class_names), 1))
+    evaluation = run_library(
+        of_classes(collected, used, len(class_names)), [class_names[label] for label in used.tolist()]
+    )
     evaluation.accumulate()
     arrays = evaluation.eval
     if arrays is None:
@@ -181,13 +176,41 @@ def _evaluate(collected: Collected, class_names: Sequence[str]) -> CocoResult:
     def stats(classes: slice) -> dict[str, float]:  # precision is 10 × 101 × C × 4 × 3, recall 10 × C × 4 × 3
         return {name: _mean(arrays[kind][iou, ..., classes, size, n]) for name, (kind, iou, size, n) in FIGURES.items()}
 
-    objects = collected.count_objects(len(class_names))
-    results = []
-    for i, name in enumerate(class_names):
+    results = [ClassResult(name, 0, dict.fromkeys(FIGURES, -1.0), (-1.0,) * 10) for name in class_names]
+    for i, label in enumerate(used.tolist()):
         ap_by_iou = tuple(map(_mean, arrays["precision"][:, :, i, 0, 2]))
-        results.append(ClassResult(name, int(objects[i]), stats(slice(i, i + 1)), ap_by_iou))
+        results[label] = ClassResult(class_names[label], int(objects[label]), stats(slice(i, i + 1)), ap_by_iou)
     counts = collected.num_images, int(objects.sum()), len(collected.score)
     return CocoResult(stats(slice(None)), tuple(results), *counts)
+
+
+def of_classes(collected: Collected, labels: NDArray[np.int64], num_classes: int) -> Collected:
+    """Return the boxes of some classes alone, whose labels become their places among `labels`: the arrays of the
+    library grow with the number of classes, a gigabyte for ten thousand."""
+    place = np.full(num_classes, -1)
+    place[labels] = np.arange(len(labels))
+    own, found = place[collected.truth_label] >= 0, place[collected.label] >= 0
+    truth = ("truth_image", "truth_boxes", "truth_ignore", "truth_area", "truth_difficulty")
+    columns: dict[str, Any] = {name: getattr(collected, name)[own] for name in truth}
+    columns |= {name: getattr(collected, name)[found] for name in ("image", "boxes", "score")}
+    columns |= {"truth_label": place[collected.truth_label[own]], "label": place[collected.label[found]]}
+    return replace(collected, **columns)
+
+
+def run_library(collected: Collected, class_names: Sequence[str]) -> hotcoco.COCOeval:
+    """Return the library's evaluation after its matching; its ids of images and categories are the indices plus 1, so
+    that none is 0. The boxes of `collected` are ``x y width height``."""
+    # As in COCO's files: to convert those of a file, to and fro, would round, so that an IoU of exactly .5 might come
+    # to lie below the limit.
+    images = [{"id": i + 1} for i in range(collected.num_images)]
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(class_names)]
+    truth = collected.truth_image + 1, collected.truth_label + 1, collected.truth_boxes
+    area, crowd = collected.truth_area, collected.truth_ignore
+    dataset = hotcoco.COCO.from_arrays(images, categories, *truth, area=area, iscrowd=crowd)
+    rows = np.column_stack([collected.image + 1, collected.boxes, collected.score, collected.label + 1])
+    evaluation = hotcoco.COCOeval(dataset, dataset.load_res(rows), "bbox")
+    evaluation.evaluate()
+    return evaluation
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -195,6 +195,10 @@ class Evaluator(ABC):
         """Return all images, by rising id, as columns."""
         return Collected.of([self._images[image_id] for image_id in sorted(self._images)])
 
+    def image_ids(self) -> list[int]:
+        """Return the ids of the images, in the order of `collected`."""
+        return sorted(self._images)
+
     @abstractmethod
     def compute(self) -> EvaluationResult:
         """Compute the figures of all images so far; no image at all is a ValueError."""

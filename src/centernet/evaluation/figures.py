@@ -67,7 +67,7 @@ class ValidationResult:
         keypoints as ``keypoints/AP``."""
         others = [result for result in (self.own, self.keypoints) if result is not None]
         own = {f"{one.title}/{name}": value for one in others for name, value in one.stats.items()}
-        tracking = {} if self.tracking is None else _tracking_stats(self.tracking)
+        tracking = {} if self.tracking is None else tracking_stats(self.tracking)
         return {name: float(value) for name, value in {**self.coco.stats, **self.voc.stats, **own, **tracking}.items()}
 
     def table(self) -> str:
@@ -77,7 +77,7 @@ class ValidationResult:
         return "\n\n".join([self.coco.table(), *tables, *tracks])
 
 
-def _tracking_stats(result: TrackingResult) -> dict[str, float]:
+def tracking_stats(result: TrackingResult) -> dict[str, float]:
     """Return the main figures of all videos together: their mean over the classes that occur, and those of each."""
     combined = {name: videos[COMBINED] for name, videos in result.classes.items()}
     stats = {}

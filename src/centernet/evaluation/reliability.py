@@ -44,11 +44,11 @@ def fit_calibration(evaluator: Evaluator, *, rescale: bool = True) -> Calibratio
         calibration = Calibration(temperature=round(1 / slope, 4), shift=round(shift, 4))
     scores, objects = calibration(collected.score), collected.count_objects(len(evaluator.class_names))
     of_class = {
-        name: _best_threshold(scores[collected.label == i], right[collected.label == i], int(objects[i]))
+        name: best_f1(scores[collected.label == i], right[collected.label == i], int(objects[i]))[0]
         for i, name in enumerate(evaluator.class_names)
         if objects[i] >= _ENOUGH_OF_A_CLASS
     }
-    overall = _best_threshold(scores, right, int(objects.sum()))
+    overall = best_f1(scores, right, int(objects.sum()))[0]
     return replace(calibration, score_threshold=overall, class_thresholds=of_class)
 
 
@@ -88,14 +88,19 @@ def _logistic_regression(scores: Floats, right: Bools) -> tuple[float, float]:
     return float(weights[0]), float(weights[1])
 
 
-def _best_threshold(scores: Floats, right: Bools, objects: int) -> float:
-    """Return the score from which on detections have the best F1, in the middle between the last one and the next."""
+def best_f1(scores: Floats, right: Bools, objects: int) -> tuple[float, float, float, float]:
+    """Return the score from which on detections have the best F1, in the middle between the last one and the next, and
+    that F1, the precision and the recall."""
     order = np.argsort(-scores, kind="stable")
-    ranked = np.append(scores[order], 0.0)
-    f1 = 2 * np.cumsum(right[order]) / (np.arange(1, len(order) + 1) + objects)
+    ranked, found = np.append(scores[order], 0.0), np.cumsum(right[order])
+    number = np.arange(1, len(order) + 1)
+    f1 = 2 * found / (number + objects)
     f1[ranked[:-1] == ranked[1:]] = 0  # a threshold takes all of equal scores
-    best = int(f1.argmax()) if len(f1) else 0
-    return round(float(ranked[best : best + 2].mean()), 4)
+    if not len(f1):
+        return 0.0, 0.0, 0.0, 0.0
+    best = int(f1.argmax())
+    threshold = round(float(ranked[best : best + 2].mean()), 4)
+    return threshold, float(f1[best]), float(found[best] / number[best]), float(found[best] / max(objects, 1))
 
 
 def _rows(collected: Collected, keep: Bools) -> Collected:

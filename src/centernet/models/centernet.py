@@ -22,6 +22,7 @@ from centernet.foreign import open_foreign
 from centernet.foreign.zoo import PREFIX as ZOO_PREFIX
 from centernet.inference import Detector, collect, open_source, track
 from centernet.inference.tracking import make_tracker
+from centernet.inference.validation import Validation
 from centernet.lineage import recorded_lineage
 from centernet.network.build import build_network
 from centernet.network.card import CARD
@@ -29,7 +30,6 @@ from centernet.network.network import Network
 from centernet.network.tensor_files import read_checkpoint
 from centernet.network.weights import load_network, network_of_checkpoint, save_network
 from centernet.training.module import DetectionModule
-from centernet.training.validation import Validation
 from centernet.trust import Trust
 
 

@@ -20,9 +20,11 @@ from torch import Tensor
 from centernet.data.datamodule import Batch
 from centernet.detections import Detections
 from centernet.drawing import contact_sheet, draw
+from centernet.inference.validation import Validation
 from centernet.training.display import epoch_title
 from centernet.training.loggers import log_sheet
 from centernet.training.module import DetectionModule
+from centernet.training.monitoring import is_less_better
 from centernet.whole import write_bytes, write_text
 
 logger = logging.getLogger(__name__)
@@ -97,6 +99,32 @@ class EpochSummary(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._best = state_dict["best"]
+
+
+class KeepValidation(Callback):
+    """Keeps the best validation with its detections, for the page that is written at the end.
+
+    Args:
+        monitor: the figure that decides; None keeps none.
+
+    Attributes:
+        validation: the best so far of this session.
+        epoch: of it, from 1.
+    """
+
+    def __init__(self, monitor: str | None = None) -> None:
+        self.monitor = monitor
+        self.validation: Validation | None = None
+        self.epoch = 0
+        self._best: float | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: DetectionModule) -> None:  # type: ignore[override]
+        if self.monitor is None or trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
+            return
+        value = float(trainer.callback_metrics[self.monitor])
+        value = -value if is_less_better(self.monitor) else value
+        if self._best is None or value > self._best:
+            self._best, self.validation, self.epoch = value, pl_module.validation, trainer.current_epoch + 1
 
 
 class SaveConfig(Callback):

@@ -22,11 +22,11 @@ from centernet.detections import NUM_DETECTIONS, Detections
 from centernet.evaluation import CocoResult, ValidationResult
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
+from centernet.inference.validation import Validation
 from centernet.lineage import recorded_lineage
 from centernet.network.network import Network
 from centernet.training.distillation import Distillation
 from centernet.training.optimization import Optimization
-from centernet.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class DetectionModule(pl.LightningModule):
         optimization: says how; to be set before `trainer.fit`.
         distillation: a teacher to learn from beside the data, set before `trainer.fit`; None for none.
         validated: the figures of the last validation; None before the first.
+        validation: the last validation itself, with its detections.
         calibrating: fit the calibration of scores anew in each validation, not only in those of a training.
     """
 
@@ -50,6 +51,7 @@ class DetectionModule(pl.LightningModule):
         self.optimization: Optimization | None = None
         self.distillation: Distillation | None = None
         self.validated: ValidationResult | None = None
+        self.validation: Validation | None = None
         self.calibrating = False
         self._validating: Validation | None = None
         self._resumed: dict[str, Any] = {}
@@ -224,7 +226,7 @@ class DetectionModule(pl.LightningModule):
         if len(validation):
             result = validation.compute()
             if not self.trainer.sanity_checking:  # its figures are of some images, before training
-                self.validated = result
+                self.validated, self.validation = result, validation
                 if validation.calibration is not self.network.calibration:
                     self._decide(calibration=validation.calibration)
             self.log_dict({f"val/{name}": value for name, value in result.stats.items()})

@@ -7,16 +7,14 @@ from difflib import get_close_matches
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from centernet.annotations.keypoints import KEYPOINTS
 from centernet.column import Column
 from centernet.data import DataModule, DetectionDataset
 from centernet.data.fields import keypoint_field
-from centernet.detections import Detections
+from centernet.inference.validation import figure_names
 from centernet.network.network import Network
-from centernet.training.validation import Validation
 
 _LESS_IS_BETTER = ("loss", "IDSW", "MR-2", "FP", "FN", "Frag", "ML")
 
@@ -39,11 +37,7 @@ def follows_keypoints(network: Network, dataset: DetectionDataset) -> bool:
 
 def figures(dataset: DetectionDataset, columns: Sequence[Column] = ()) -> list[str]:
     """Return the names of the figures that a validation of a network with these columns logs on a data set."""
-    validation = Validation(dataset.class_names, dataset)
-    first = int(dataset.columns.samples()[~dataset.columns.ignore][0])  # one image with an object shows the names
-    data = {column.name: np.zeros((0, *column.shape), column.dtype) for column in columns}
-    validation.update(dataset.annotation(first), Detections([], [], [], columns=columns, data=data))
-    return ["val/loss", *(f"val/{name}" for name in validation.compute().stats)]
+    return ["val/loss", *(f"val/{name}" for name in figure_names(dataset, columns))]
 
 
 def monitored(network: Network, dataset: DetectionDataset, name: str | None = None) -> str:

@@ -7,10 +7,11 @@ were together in the frame before, then the largest sum of IoU. The figures are 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from ..collecting import Ints
+from ..collecting import Floats, Ints
 from ..pairs import EPSILON, best_assignment
 from .matching import Comparison
 
@@ -25,7 +26,9 @@ def clear_sums(compared: Comparison) -> dict[str, float]:
     As with TrackEval, frames of a sequence without any true or any found box are not in CLR_Frames.
     """
     num_truth, num_found = len(compared.truth_ids), len(compared.found_ids)
-    times, truth, found, overlap = _matches(compared)
+    times, rows = _matches(compared)
+    truth, found = compared.truth_ids[compared.pairs.truth[rows]], compared.found_ids[compared.pairs.found[rows]]
+    overlap = float(compared.pairs.iou[rows].sum())
     hits = len(truth)
     length = np.bincount(compared.truth_ids, minlength=compared.num_truth_ids)
     share = np.bincount(truth, minlength=compared.num_truth_ids) / np.maximum(length, 1)
@@ -48,10 +51,36 @@ def clear_sums(compared: Comparison) -> dict[str, float]:
     }
 
 
-def _matches(compared: Comparison) -> tuple[Ints, Ints, Ints, float]:
-    """Return the matches of all frames: time, true track and found track of each; and the sum of their IoU."""
+class Switch(NamedTuple):
+    """A true track that another found track goes on with: the frames and true boxes before and after."""
+
+    track: int  # of the true ones, in the order of their identities
+    before: int
+    after: int
+    box_before: Floats
+    box_after: Floats
+
+
+def switches(compared: Comparison) -> list[Switch]:
+    """Return the changes of identity that IDSW counts, by the frame after."""
+    times, rows = _matches(compared)
+    own, other = compared.pairs.truth[rows], compared.pairs.found[rows]
+    order = np.lexsort((times, compared.truth_ids[own]))
+    own, other = own[order], compared.found_ids[other[order]]
+    track = compared.truth_ids[own]
+    found = []
+    for i in np.flatnonzero((track[1:] == track[:-1]) & (other[1:] != other[:-1])).tolist():
+        before, after = int(own[i]), int(own[i + 1])
+        frames = int(compared.frames[before]), int(compared.frames[after])
+        found.append(Switch(int(track[i]), *frames, compared.boxes[before], compared.boxes[after]))
+    return sorted(found, key=lambda one: (one.after, one.track))
+
+
+def _matches(compared: Comparison) -> tuple[Ints, Ints]:
+    """Return the matches of all frames: the time of each, and its place among the pairs."""
     # Time counts only frames that have boxes of both: others neither end a match nor interrupt a track.
-    pairs = compared.pairs.where(compared.pairs.iou >= 0.5 - EPSILON)
+    fits = compared.pairs.iou >= 0.5 - EPSILON
+    near, pairs = np.flatnonzero(fits), compared.pairs.where(fits)
     truth, found = compared.truth_ids[pairs.truth], compared.found_ids[pairs.found]
     before = np.full(compared.num_truth_ids, -1)  # the found track that each true track had a frame ago
     times, chosen = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -63,8 +92,7 @@ def _matches(compared: Comparison) -> tuple[Ints, Ints, Ints, float]:
         before[true_here[matched]] = found_here[matched]
         times.append(np.full(len(matched), time))
         chosen.append(matched + here.start)
-    rows = np.concatenate(chosen)
-    return np.concatenate(times), truth[rows], found[rows], float(pairs.iou[rows].sum())
+    return np.concatenate(times), near[np.concatenate(chosen)]
 
 
 def clear_figures(sums: Mapping[str, float]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..collecting import text_table
+from ..collecting import Ints, text_table
 from .clear import clear_figures, clear_sums
 from .hota import hota_figures, hota_sums
 from .identity import identity_figures, identity_sums
@@ -144,6 +144,22 @@ class TrackingEvaluator:
             total = {key: sum((other[key] for other in others), value) for key, value in first.items()}
             classes[name][COMBINED] = _figures(total)
         return TrackingResult(classes)
+
+    def draws(self, weights: Ints) -> list[TrackingResult]:
+        """Compute the figures of draws of sequences; `weights` is B×sequences, how often each is in a draw, by name.
+
+        Every result has the figures of all drawn sequences together alone, under COMBINED.
+        """
+        totals = {name: [sums[sequence] for sequence in sorted(sums)] for name, sums in self._sums.items()}
+        results = []
+        for often in weights.tolist():
+            classes = {}
+            for name, parts in totals.items():
+                drawn = [(number, part) for number, part in zip(often, parts, strict=True) if number]
+                total = {key: sum(number * part[key] for number, part in drawn) for key in parts[0]}
+                classes[name] = {COMBINED: _figures(total)}
+            results.append(TrackingResult(classes))
+        return results
 
 
 def _count(compared: Comparison) -> Sums:

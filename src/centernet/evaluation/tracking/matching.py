@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..collecting import Ints
+from ..collecting import Floats, Ints
 from ..pairs import EPSILON, Pairs, largest_share_inside
 from .tracks import Role, Tracks
 
@@ -21,6 +21,8 @@ class Comparison:
 
     truth_ids: Ints  # N, 0 … num_truth_ids - 1
     found_ids: Ints  # M, 0 … num_found_ids - 1
+    frames: Ints  # N, of the true boxes
+    boxes: Floats  # N×4, the true ones
     pairs: Pairs
     num_truth_ids: int
     num_found_ids: int
@@ -49,4 +51,6 @@ class Comparison:
         truth_names, truth_ids = np.unique(truth.ids[present][counted], return_inverse=True)
         found_names, found_ids = np.unique(ids[keep], return_inverse=True)
         pairs = pairs.without(counted, keep)
-        return cls(truth_ids, found_ids, pairs, len(truth_names), len(found_names), num_frames)
+        own_frames, own_boxes = truth.frames[present][counted], truth.boxes[present][counted]
+        sizes = len(truth_names), len(found_names), num_frames
+        return cls(truth_ids, found_ids, own_frames, own_boxes, pairs, *sizes)

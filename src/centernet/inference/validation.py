@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from centernet.annotations.keypoints import KEYPOINTS
 from centernet.calibration import Calibration
+from centernet.column import Column
 from centernet.data import Annotation, DetectionDataset
 from centernet.data.fields import keypoint_field
 from centernet.detections import Detections
 from centernet.evaluation import EVALUATORS, CocoEvaluator, KeypointEvaluator, ValidationResult
+from centernet.evaluation.error_bars import ErrorBars
 from centernet.evaluation.reliability import LEAST_SCORE, fit_calibration
 from centernet.evaluation.tracking import TrackingEvaluator, TrackingResult, Tracks
 from centernet.inference.thresholds import TRACKER_SCORES, suited
@@ -21,6 +25,15 @@ from centernet.tracking import Tracker
 
 Collected: TypeAlias = tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]], KeypointEvaluator | None]
 """What one device has."""
+
+
+class TrackedVideo(NamedTuple):
+    """A video after it was tracked: N frames that were evaluated, and tracks by the name of each class."""
+
+    name: str
+    indices: Sequence[int]  # N, in the data set
+    truth: dict[str, Tracks]  # frames are places in `indices`
+    found: dict[str, Tracks]
 
 
 class Validation:
@@ -44,6 +57,11 @@ class Validation:
 
     Attributes:
         calibration: that given, or the one that `compute` has fitted; None where the scores were too few.
+        evaluator: has the detections, in their images' pixels.
+        dataset: that given.
+        result: the figures that `compute` gave last.
+        videos: as `compute` has tracked them.
+        tracks: the evaluator of these; None without videos.
     """
 
     def __init__(
@@ -55,7 +73,10 @@ class Validation:
         *,
         calibrate: bool = False,
     ) -> None:
-        self._coco = CocoEvaluator(class_names)
+        self.evaluator, self.dataset = CocoEvaluator(class_names), dataset
+        self.result: ValidationResult | None = None
+        self.videos: list[TrackedVideo] = []
+        self.tracks: TrackingEvaluator | None = None
         self._benchmark = None if dataset is None else dataset.benchmark
         if self._benchmark is not None and self._benchmark not in EVALUATORS:
             names = ", ".join(EVALUATORS)
@@ -74,22 +95,22 @@ class Validation:
 
     def update(self, truth: Annotation, found: Detections) -> None:
         """Add an image, whose detections are in its own pixels."""
-        self._coco.update(truth, found)
+        self.evaluator.update(truth, found)
         if self._skeleton is not None and _has(found, self._skeleton):
-            self._poses = self._poses or KeypointEvaluator(self._coco.class_names, self._skeleton)
+            self._poses = self._poses or KeypointEvaluator(self.evaluator.class_names, self._skeleton)
             self._poses.update(truth, found)
         if self._videos is not None:
             self._frames[truth.path] = truth, found.filter(score_threshold=self._least_score)
 
     def collected(self) -> Collected:
         """Return what one device has, to be sent to the others."""
-        return self._coco, self._frames, self._poses
+        return self.evaluator, self._frames, self._poses
 
     def join(self, parts: Sequence[Collected]) -> None:
         """Take what all devices have in place of this one's: in one order, so that all come to the same figures."""
-        self._coco, self._frames, self._poses = CocoEvaluator(self._coco.class_names), {}, None
+        self.evaluator, self._frames, self._poses = CocoEvaluator(self.evaluator.class_names), {}, None
         for coco, frames, poses in parts:
-            self._coco.merge(coco)
+            self.evaluator.merge(coco)
             self._frames |= frames
             if poses is not None:
                 self._poses = self._poses or KeypointEvaluator(poses.class_names, poses.skeleton)
@@ -97,14 +118,21 @@ class Validation:
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._coco)
+        return len(self.evaluator)
 
     def compute(self) -> ValidationResult:
         """Return the figures of all that was collected."""
         if self._calibrate:
             rescale = not self._tracker.keys() & set(TRACKER_SCORES)
-            self.calibration = fit_calibration(self._coco, rescale=rescale)
-        return ValidationResult.of(self._coco, self._benchmark, tracking=self.tracking(), keypoints=self._poses)
+            self.calibration = fit_calibration(self.evaluator, rescale=rescale)
+        tracking = self.tracking()
+        self.result = ValidationResult.of(self.evaluator, self._benchmark, tracking=tracking, keypoints=self._poses)
+        return self.result
+
+    def error_bars(self) -> ErrorBars:
+        """Return the intervals of the figures that `compute` gave; of as many images as 1,000 there are none."""
+        result = self.compute() if self.result is None else self.result
+        return ErrorBars.of(self.evaluator, result, self._benchmark, self.tracks)
 
     def tracking(self) -> TrackingResult | None:
         """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
@@ -113,8 +141,9 @@ class Validation:
         """
         if self._videos is None:
             return None
-        names = self._coco.class_names
+        names = self.evaluator.class_names
         evaluator = TrackingEvaluator(names)
+        self.videos = []
         for video in self._videos.sequences:
             indices = [i for i in range(video.start, video.stop) if self._videos.path(i) in self._frames]
             if not indices:
@@ -128,6 +157,7 @@ class Validation:
                 tracker.update(found, self._videos.image(index).read()[0] if tracker.options.camera_motion else None)
                 for index, (_, found) in zip(indices, frames, strict=True)
             ]
+            tracked = TrackedVideo(video.name, indices, {}, {})
             for label, name in enumerate(names):
                 try:
                     truth = Tracks.from_annotations((truth for truth, _ in frames), label)
@@ -135,6 +165,9 @@ class Validation:
                     raise ValueError(f"validation, video {video.name}: {error}") from error
                 found = Tracks.from_detections(tracks, label)
                 evaluator.update(video.name, truth, found, num_frames=len(frames), class_name=name)
+                tracked.truth[name], tracked.found[name] = truth, found
+            self.videos.append(tracked)
+        self.tracks = evaluator if len(evaluator) else None
         return evaluator.compute() if len(evaluator) else None
 
 
@@ -142,3 +175,12 @@ def _has(found: Detections, skeleton: Skeleton) -> bool:
     """Return True for detections with all keypoints of a skeleton, by their names."""
     own = next((column.skeleton for column in found.columns if column.name == KEYPOINTS), None)
     return own is not None and set(skeleton.names) <= set(own.names)
+
+
+def figure_names(dataset: DetectionDataset, columns: Sequence[Column] = ()) -> list[str]:
+    """Return the names of the figures that a validation of a network with these columns gives on a data set."""
+    validation = Validation(dataset.class_names, dataset)
+    first = int(dataset.columns.samples()[~dataset.columns.ignore][0])  # one image with an object shows the names
+    data = {column.name: np.zeros((0, *column.shape), column.dtype) for column in columns}
+    validation.update(dataset.annotation(first), Detections([], [], [], columns=columns, data=data))
+    return list(validation.compute().stats)
