@@ -147,6 +147,7 @@ OPTIONS = [
         "other.json",
     ),
     Row("detect", "--every", f"photos --model first.ckpt {ALL}", "2", "3"),
+    Row("detect", "--flip", f"photos --model first.ckpt {ALL}", "", None),
     Row("detect", "--font", f"photos {DRAWN}", "own.ttf", None),
     Row("detect", "--labels", f"photos {DRAWN}", "name", "none"),
     Row("detect", "--line-width", f"photos {DRAWN}", "1", "4"),
@@ -155,9 +156,11 @@ OPTIONS = [
     Row("detect", "--model", f"photos {ALL}", "first.ckpt", "second.ckpt"),
     Row("detect", "--output", "photos --model first.ckpt --format json", "one", "other"),
     Row("detect", "--recursive", "nested --model first.ckpt --format json --score-threshold 0", "", None),
+    Row("detect", "--scales", f"photos --model kept.ckpt {ALL}", "1,0.5", "1"),
     Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "0", "0.999"),
     Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "disc=0", "disc=0,other=0"),
     Row("detect", "--show", f"photos --model first.ckpt {ALL}", "", None, on_screen),
+    Row("detect", "--soft-nms", f"photos --model first.ckpt {ALL}", "", None),
     Row("detect", "--tile", f"photos --model first.ckpt {ALL}", "32", None),
     Row("evaluate", "--output", "voc1 found --split train", "one", "other"),
     Row("evaluate", "--split", "voc1 found --output out", "train", "val"),
@@ -212,10 +215,14 @@ OPTIONS = [
     Row("track", "--tile", TRACKED, "32", None),
     Row("validate", "--ckpt_path", FIT, "first.ckpt", "second.ckpt", figures),
     Row("validate", "--config", "--ckpt_path first.ckpt", "tiny.yaml", "other.yaml", figures),
+    Row("validate", "--flip", VALIDATE, "", None, figures),
     Row("validate", "--model.nms_iou", VALIDATE, "0.99", "0.01", figures),
     Row("validate", "--model.preprocessing.size", VALIDATE, "'[64, 64]'", "'[96, 96]'", figures),
     Row("validate", "--model.tracker", TRACKS, LOW, HIGH, figures),
+    Row("validate", "--scales", "--config tiny.yaml --ckpt_path kept.ckpt", "'[1, 0.5]'", "null", figures),
+    Row("validate", "--soft-nms", VALIDATE, "", None, figures),
     Row("validate", "--split", VALIDATE, "val", "test", figures),
+    Row("validate", "--start_from", "--config tiny.yaml", "first.ckpt", "second.ckpt", figures),
 ]
 
 NOT_TRIED = {
@@ -356,6 +363,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, clip_with_sound: Callable[.
         shutil.copy(path, folder / f"{name}.ckpt")
         if name == "first":
             shutil.copytree(work / "runs", folder / "earlier")
+    kept = torch.load(folder / "first.ckpt", weights_only=True)
+    kept["hyper_parameters"]["preprocessing"]["resize"] = "keep_res"
+    torch.save(kept, folder / "kept.ckpt")
     return folder
 
 

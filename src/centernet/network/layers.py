@@ -97,12 +97,14 @@ class DeformableConv(nn.Module):
         nn.init.zeros_(self.conv_offset_mask.weight)
         nn.init.zeros_(self.conv_offset_mask.bias)  # type: ignore[arg-type]
         self.taps = kernel * kernel
+        self.as_operator = False  # in graphs; see `deform_conv2d`
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             moves = self.conv_offset_mask(x.to(self.weight.dtype)).float()
             offset, mask = moves[:, : 2 * self.taps], moves[:, 2 * self.taps :].sigmoid()
-            return deform_conv2d(x.float(), offset, mask, self.weight.float()).to(x.dtype)
+            weight = self.weight.float()
+            return deform_conv2d(x.float(), offset, mask, weight, as_operator=self.as_operator).to(x.dtype)
 
 
 class OutputConv(nn.Conv2d):

@@ -1,0 +1,189 @@
+"""One network of each family all the way: converted, in three runtimes, by the commands that people run.
+
+Weights by rule find noise: that the maps are equal, and that each command goes through, is what this shows. The figures
+are printed (`pytest -m slow -s`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from centernet import CenterNet, Detector
+from centernet.cli.main import main
+from centernet.export import ExportOptions, export
+from centernet.export.comparison import trial_images
+from centernet.inference.exported import network_input
+from centernet.inference.opening import open_file
+from centernet.network import Network
+from tests.foreign import published
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*instantiate_classes.*"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*treespec.*"),
+    pytest.mark.filterwarnings("ignore:.*in eval mode at the start.*"),
+    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
+    pytest.mark.filterwarnings("ignore:.*not supported by the model summary.*"),
+]
+
+FAMILIES = {
+    "original": "centernet_dla_34",
+    "better-plus": "better_plus_r18",
+    "Simple": "simple_centernet_r18",
+    "mmdetection": "mmdet_centernet_r18_dcnv2",
+    "TTFNet": "ttfnet_r18",
+    "FairMOT": "fairmot_dla_34",
+    "TensorFlow": "mobilenetv2fpn_kpts",
+}
+SIZES = ((256, 256), (192, 320), (149, 230))
+COUNT = 100
+STEPS = 10
+Arrays = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def folder(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of each family, converted by the command."""
+    place, name = tmp_path_factory.mktemp("family"), FAMILIES[request.param]
+    source = shared / f"data/oracles/tensorflow/checkpoints/{name}"
+    if request.param != "TensorFlow":
+        source = place / "weights.pth"
+        torch.save({"state_dict": published.state_dict(shared, name), "epoch": 140}, source)
+    assert main(["convert", str(source), "--output", str(place / request.param)]) == 0
+    return place / request.param
+
+
+def places(network: Network, heatmap: np.ndarray) -> list[list[tuple[int, int]]]:
+    """Class and cell of the peaks of each image, best first, as they are decoded."""
+    find: Any = network.heads[network.finder]
+    peaks = find.find_peaks(torch.from_numpy(heatmap), COUNT)
+    cells = zip(peaks.labels.tolist(), peaks.cells.tolist(), strict=True)
+    return [list(zip(labels, at, strict=True)) for labels, at in cells]
+
+
+def eager(network: Network, images: np.ndarray) -> Arrays:
+    with torch.inference_mode():
+        encoded = network(network.normalize(torch.from_numpy(images).permute(0, 3, 1, 2)))
+        found = network.decode_detections(encoded, COUNT)
+    high, wide = images.shape[1:3]
+    found["bboxes"] = found["bboxes"].clamp(min=0).minimum(torch.tensor([wide, high, wide, high]))  # as files have it
+    return {name: value.numpy() for name, value in (found | network.named_maps(encoded)).items()}
+
+
+def test_maps_and_boxes_are_equal_in_every_runtime(folder: Path, tmp_path: Path) -> None:
+    network = CenterNet.from_pretrained(folder).network
+    network.preprocessing = replace(network.preprocessing, size=SIZES[0])  # of the trial images of an export
+    options = ExportOptions(raw_maps=True, num_detections=COUNT)
+    runtimes: dict[str, Any] = {
+        suffix: open_file(export(network, tmp_path / f"model{suffix}", options)) for suffix in (".onnx", ".xml")
+    }
+    for size in SIZES:
+        images = trial_images(2, size).numpy()
+        expected = eager(network, images)
+        cells = places(network, expected[network.finder])
+        for suffix, runtime in runtimes.items():
+            got = runtime.run(network_input(images, runtime.metadata))
+            gaps = {name: apart(got[name], expected[name]) for name in network.map_names}
+            assert max(gaps.values()) <= 1e-3, f"{suffix} at {size}: {gaps}"
+            theirs = places(network, got[network.finder])
+            matched, largest = 0, 0.0
+            for i, (mine, other) in enumerate(zip(cells, theirs, strict=True)):
+                assert np.array_equal(got["labels"][i], [label for label, _ in other])  # rows are those of its own map
+                rows = [(mine.index(place), row) for row, place in enumerate(other) if place in mine]
+                boxes = np.abs([expected["bboxes"][i][a] - got["bboxes"][i][b] for a, b in rows])
+                matched, largest = matched + len(rows), max(largest, float(boxes.max()))
+            total = sum(map(len, cells))
+            print(
+                f"{folder.name} {suffix[1:]} {size[0]}×{size[1]}: maps {max(gaps.values()):.1e} of their deviation, "
+                f"{matched} of {total} boxes matched, {largest:.1e} px"
+            )
+            # At the lower end of the list, rounding decides which of two equal scores is kept.
+            assert matched >= total - 2 * len(images) and largest <= 0.05
+
+
+def apart(got: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(got - expected).max() / expected.std())
+
+
+def test_detect(folder: Path, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = sorted((shared / "data/coco/images").glob("*.jpg"))[0]
+    arguments = ["detect", str(photo), "--model", str(folder), "--score-threshold", "0"]
+    assert main([*arguments, "--output", str(tmp_path / "found")]) == 0
+    content = json.loads((tmp_path / "found/detections.json").read_text())
+    assert content["images"][0]["file_name"] == photo.name and len(content["annotations"]) >= 50
+    assert (tmp_path / f"found/images/{photo.name}").is_file()
+
+
+def coco_data(shared: Path, folder: Path) -> list[str]:
+    """The data of a short training: twenty photographs to train on, four to validate on."""
+    content = json.loads((shared / "data/coco/annotations.json").read_text())
+    with_boxes = {a["image_id"] for a in content["annotations"]}
+    images = [image for image in content["images"] if image["id"] in with_boxes]
+    for name, part in (("train", images[: 2 * STEPS]), ("val", images[2 * STEPS : 2 * STEPS + 4])):
+        ids = {image["id"] for image in part}
+        kept = [a for a in content["annotations"] if a["image_id"] in ids]
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps({**content, "images": part, "annotations": kept}))
+    splits = ["--splits", f"train={folder}/train.json", f"val={folder}/val.json"]
+    return [str(folder / "train.json"), "--images", str(shared / "data/coco/images"), *splits]
+
+
+def mot_data(shared: Path, folder: Path) -> list[str]:
+    """The first frames of a video with identities, of which a part is set aside to validate on."""
+    place = folder / "video/train/TUD-Campus"
+    shutil.copytree(shared / "data/mot/TUD-Campus", place)
+    for i, image in enumerate(sorted((place / "img1").iterdir())):
+        if i >= 2 * STEPS:
+            image.unlink()
+    lines = (place / "gt/gt.txt").read_text().splitlines()
+    (place / "gt/gt.txt").write_text("".join(f"{x}\n" for x in lines if int(x.split(",")[0]) <= 2 * STEPS))
+    info = (place / "seqinfo.ini").read_text()
+    (place / "seqinfo.ini").write_text(info.replace("seqLength=71", f"seqLength={2 * STEPS}"))
+    return [str(folder / "video")]
+
+
+def test_finetune(folder: Path, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = (mot_data if folder.name == "FairMOT" else coco_data)(shared, tmp_path)
+    arguments = ["finetune", *data, "--model", str(folder), "--size", "128", "--batch-size", "2", "--workers", "0"]
+    assert main([*arguments, "--epochs", "1", "--output", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    checkpoint = Path(said.strip().rsplit("--model ", 1)[1])
+    trained, start = CenterNet.load_from_checkpoint(checkpoint), CenterNet.from_pretrained(folder)
+    steps = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert steps >= STEPS - 2 * (folder.name == "FairMOT")  # a part of its frames was set aside
+    before, after = start.network.neck.state_dict(), trained.network.neck.state_dict()
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert any(not torch.equal(value, after[name]) for name, value in before.items() if value.is_floating_point())
+    written = yaml.safe_load((tmp_path / "out/finetune.yaml").read_text())["model"]["preprocessing"]
+    assert written["resize"] == start.preprocessing.resize and written["channels"] == start.preprocessing.channels
+
+
+def test_fairmot_tracks(shared: Path, tmp_path: Path) -> None:
+    torch.save(published.state_dict(shared, "fairmot_dla_34"), tmp_path / "weights.pth")
+    assert main(["convert", str(tmp_path / "weights.pth"), "--output", str(tmp_path / "model")]) == 0
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for path in sorted((shared / "data/mot/TUD-Campus/img1").iterdir())[:4]:
+        shutil.copy(path, frames)
+    arguments = ["track", str(frames), "--format", "json", "--score-threshold", "0.01", "--det-threshold", "0.01"]
+    assert main([*arguments[:4], "--model", str(tmp_path / "model"), "--output", str(tmp_path / "tracks")]) == 0
+    assert len(json.loads((tmp_path / "tracks/tracks.json").read_text())["images"]) == 4
+    network = CenterNet.from_pretrained(tmp_path / "model").network
+    path = export(network, tmp_path / "fairmot.onnx", ExportOptions(letterbox=True))
+    found, expected = (Detector(m, score_threshold=0.0)(frames.iterdir().__next__()) for m in (path, network))
+    assert found.embeddings is not None and expected.embeddings is not None
+    assert found.embeddings.shape == (len(found), 128)
+    np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-4)
+    both = (np.abs(found.scores[:20] - expected.scores[:20]) < 1e-4).mean()
+    assert both > 0.9 and np.abs(found.embeddings[:20] - expected.embeddings[:20]).max(axis=1).mean() < 0.02
