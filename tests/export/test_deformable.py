@@ -32,7 +32,7 @@ def model(convolution: str) -> Any:
 
 
 def test_both_forms_find_the_same(tmp_path: Path) -> None:
-    """Each file is compared with the network as it is written; here the two are compared on an image of another size."""
+    """Each file is compared with the network as it is written; here the two, on an image of another size."""
     built = model("deformable")
     image = np.random.default_rng(0).integers(0, 256, (1, 75, 110, 3), dtype=np.uint8)
     found, used = [], []

@@ -38,13 +38,13 @@ pytestmark = [
 ]
 
 FAMILIES = {
-    "original": "centernet_dla_34",
+    "mmdetection": "mmdet_centernet_r18_dcnv2",
+    "TensorFlow": "mobilenetv2fpn_kpts",
+    "TTFNet": "ttfnet_r18",
     "better-plus": "better_plus_r18",
     "Simple": "simple_centernet_r18",
-    "mmdetection": "mmdet_centernet_r18_dcnv2",
-    "TTFNet": "ttfnet_r18",
+    "original": "centernet_dla_34",
     "FairMOT": "fairmot_dla_34",
-    "TensorFlow": "mobilenetv2fpn_kpts",
 }
 SIZES = ((256, 256), (192, 320), (149, 230))
 COUNT = 100
