@@ -166,6 +166,7 @@ OPTIONS = [
     Row("evaluate", "--split", "voc1 found --output out", "train", "val"),
     Row("evaluate-tracking", "--output", "video tracks.txt", "one", "other"),
     Row("export", "--classes", "first.ckpt --output model.onnx", "disc", "square"),
+    Row("export", "--deform-conv", "deformable.ckpt --output model.onnx", "", None),
     Row("export", "--format", "first.ckpt", "torchscript", "pt2"),
     Row("export", "--input-type", "first.ckpt --output model.onnx", "uint8", "float32"),
     Row("export", "--letterbox", "first.ckpt --output model.onnx", "", None),
@@ -295,6 +296,19 @@ def run(folder: Path, inputs: Path, line: str, exits: tuple[int, ...] = (0,)) ->
     return out.getvalue()
 
 
+def _with_deformable_neck(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, with another neck that has learned nothing."""
+    import torch
+
+    from centernet import build_centernet
+
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    section = content["hyper_parameters"]
+    section["neck"] = {"class_path": "FPN", "init_args": {"width": 64, "convolution": "deformable"}}
+    content["state_dict"] = build_centernet({"model": section}).state_dict()
+    return content
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory, clip_with_sound: Callable[..., None]) -> Path:
     """The files that the rows speak of."""
@@ -366,6 +380,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, clip_with_sound: Callable[.
     kept = torch.load(folder / "first.ckpt", weights_only=True)
     kept["hyper_parameters"]["preprocessing"]["resize"] = "keep_res"
     torch.save(kept, folder / "kept.ckpt")
+    torch.save(_with_deformable_neck(folder / "first.ckpt"), folder / "deformable.ckpt")
     return folder
 
 

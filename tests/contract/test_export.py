@@ -51,12 +51,14 @@ NECKS: dict[str, Part] = {
     "dla-up-v0": ("DLAUp", {"convolution": "normal", "fusion": "concatenation"}),
     "shortcut": ("ShortcutNeck", {"channels": [48, 32], "shortcuts": [1, 2]}),
     "direct": ("Direct", {}),
+    "bifpn": ("BiFPN", {"width": 16, "rounds": 2}),
 }
 HEADS: dict[str, Part] = {
     "ltrb-exponential": ("LTRBHead", {"form": "exponential"}),
     "ltrb-softplus": ("LTRBHead", {"form": "softplus", "norm": True, "depth": 2}),
     "ltrb-distribution": ("LTRBHead", {"form": "distribution", "bins": 6}),
     "ltrb-quality": ("LTRBHead", {"quality": 1.0}),
+    "ltrb-class-specific": ("LTRBHead", {"class_specific": True}),
     "ltrb-relu-corner": ("LTRBHead", {"form": "relu", "origin": "corner"}),
     "size-offset": ("SizeOffsetHead", {}),
     "size-of-sides": ("SizeOffsetHead", {"size": "sides"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,14 @@ class Runs:
         return (print, ("it ran",))
 
 
+def yolo_model() -> Any:
+    """An object of a class that a checkpoint of YOLO asks for, as such files hold them in place of tensors."""
+    module = types.ModuleType("ultralytics.nn.tasks")
+    module.DetectionModel = type("DetectionModel", (), {"__module__": module.__name__})  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module  # where pickle looks for it
+    return module.DetectionModel()
+
+
 def bad_files(state: State) -> dict[str, tuple[Any, str]]:
     other = {**state, "layer1.0.conv1.weight": torch.zeros(64, 64, 5, 5)}
     lacking = {key: value for key, value in state.items() if key != "layer2.1.bn1.bias"}
@@ -111,6 +121,7 @@ def bad_files(state: State) -> dict[str, tuple[Any, str]]:
         "page": (b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", "HTML"),
         "cut": (state, "whole"),
         "code": (Runs(), "print"),
+        "pickled yolo": ({"epoch": 3, "model": yolo_model()}, r"needs ultralytics\.nn\.tasks\.DetectionModel"),
         "list": ([1, 2], "list"),
         "nothing": ({"epoch": 3}, "no tensors"),
         "shape": (other, r"layer1\.0\.conv1\.weight has the shape \[64, 64, 5, 5\], expected \[64, 64, 3, 3\]"),

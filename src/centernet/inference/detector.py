@@ -51,7 +51,8 @@ class Detector:
 
     Args:
         model: a `CenterNet`; the path of a model file: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.pt``, ``.ckpt``; a
-            folder of `save_pretrained`; a name ("coco-lite", "voc-lite"); or a `Runtime`.
+            folder of `save_pretrained`; a name ("coco-lite", "voc-lite"); a published network of another project
+            ("zoo:mmdet/centernet-r18-dcn"), which is downloaded and converted once; or a `Runtime`.
         score_threshold: leave out objects that score less, in calls and `stream`: a number for all classes, or numbers
             by class name, with ``other`` for the rest; default: the model's own (those of its calibration, by class, or
             the one in its file), else 0.3.
