@@ -3,8 +3,8 @@
 OMP_NUM_THREADS=1 python benchmarks/deformable.py --model dla34 --size 512 --rounds 10
 
 `--model` is a folder of `centernet convert`, or a configuration, whose offsets are then drawn at random. The files have
-the raw maps alone, so that programs without the operators of the decode can take them. Both forms and PyTorch take turns on
-one thread; times are the processor's own, and ratios those within a round (median).
+the raw maps alone, so that programs without the operators of the decode can take them. Both forms and PyTorch take
+turns on one thread; times are the processor's own, and ratios those within a round (median).
 """
 
 from __future__ import annotations

@@ -102,12 +102,8 @@ class Runs:
         return (print, ("it ran",))
 
 
-def yolo_model() -> Any:
-    """An object of a class that a checkpoint of YOLO asks for, as such files hold them in place of tensors."""
-    module = types.ModuleType("ultralytics.nn.tasks")
-    module.DetectionModel = type("DetectionModel", (), {"__module__": module.__name__})  # type: ignore[attr-defined]
-    sys.modules[module.__name__] = module  # where pickle looks for it
-    return module.DetectionModel()
+class Yolo:
+    """Stands for the class of a checkpoint of YOLO, as such files hold objects in place of tensors."""
 
 
 def bad_files(state: State) -> dict[str, tuple[Any, str]]:
@@ -121,7 +117,7 @@ def bad_files(state: State) -> dict[str, tuple[Any, str]]:
         "page": (b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", "HTML"),
         "cut": (state, "whole"),
         "code": (Runs(), "print"),
-        "pickled yolo": ({"epoch": 3, "model": yolo_model()}, r"needs ultralytics\.nn\.tasks\.DetectionModel"),
+        "pickled yolo": ({"epoch": 3, "model": Yolo()}, r"needs ultralytics\.nn\.tasks\.DetectionModel"),
         "list": ([1, 2], "list"),
         "nothing": ({"epoch": 3}, "no tensors"),
         "shape": (other, r"layer1\.0\.conv1\.weight has the shape \[64, 64, 5, 5\], expected \[64, 64, 3, 3\]"),
@@ -137,9 +133,14 @@ CASES = list(bad_files({}))
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_no_such_file_is_told_in_a_line(
-    state: State, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
+    state: State, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content, expected = bad_files(state)[case]
+    for name in ("ultralytics", "ultralytics.nn", "ultralytics.nn.tasks"):  # where pickle looks for what it writes
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setattr(sys.modules["ultralytics.nn.tasks"], "DetectionModel", Yolo, raising=False)
+    for key, value in {"__module__": "ultralytics.nn.tasks", "__qualname__": "DetectionModel"}.items():
+        monkeypatch.setattr(Yolo, key, value)
     path, output = tmp_path / f"{case}.pth", tmp_path / "output"
     if isinstance(content, bytes):
         path.write_bytes(content)
