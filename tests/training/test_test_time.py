@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from centernet import Detector
+from centernet import Detector, build_centernet
 from centernet.cli import fit
 from centernet.data import Synthetic
 from centernet.training.test_time import TestTimeLook
@@ -55,3 +55,18 @@ def test_the_command_looks_again(tiny: Any, tmp_path: Any, monkeypatch: pytest.M
     assert detector.runtime.flip and detector.scales == (1.0, 0.5) and detector.soft_nms
     fit.run(command, "validate")
     assert len(seen) == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*treespec.*", "ignore:.*many workers.*")
+def test_weights_of_a_model_without_class_names_in_the_configuration(tiny: Any, tmp_path: Any) -> None:
+    """The names of the data say which channel is which, as those of a converted model of COCO's classes do."""
+    config = tiny()
+    given = build_centernet(config)
+    given.network.class_names = Synthetic(8, size=(64, 64), seed=1).class_names
+    given.network.hyper_parameters["class_names"] = list(given.network.class_names)
+    given.save_pretrained(tmp_path / "given")
+    run = fit.Run(["--config", config, "--output", str(tmp_path), "--start_from", str(tmp_path / "given")], "validate")
+    run.validate()
+    assert run.model.validated is not None
+    for name, value in given.network.heads.state_dict().items():
+        np.testing.assert_allclose(run.model.network.heads.state_dict()[name], value, atol=1e-3)

@@ -176,6 +176,8 @@ class Run:
                 "to compare detections with; `centernet check` shows what was read"
             )
         start = self.config.start_from if self.config.ckpt_path is None else None
+        if start is not None and self.model.class_names is None:  # those of the data, by which it finds its channels
+            self.model.class_names = self.datamodule.class_names
         if start is not None and (anew := self._start_from(start)):
             raise ValueError(
                 f"validate: the weights of {start} do not fit the model wholly ({anew[0]} would be untrained); give a "
