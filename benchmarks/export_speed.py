@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from centernet import CenterNet, build_centernet
 from centernet.export import ExportOptions, export
 from centernet.export.comparison import trial_images
-from centernet.export.graph import quietly
+from centernet.inference.exported_torch_runtime import quietly
 
 Run = Callable[[], Any]
 CONVOLUTIONS = ((64, 128), (128, 64), (256, 32), (512, 16))  # channels and side of the map, as ResNet-34 has them

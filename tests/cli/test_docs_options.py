@@ -153,6 +153,7 @@ OPTIONS = [
         "other.json",
     ),
     Row("detect", "--every", f"photos --model first.ckpt {ALL}", "2", "3"),
+    Row("detect", "--flip", f"photos --model first.ckpt {ALL}", "", None),
     Row("detect", "--font", f"photos {DRAWN}", "own.ttf", None),
     Row("detect", "--labels", f"photos {DRAWN}", "name", "none"),
     Row("detect", "--line-width", f"photos {DRAWN}", "1", "4"),
@@ -161,14 +162,17 @@ OPTIONS = [
     Row("detect", "--model", f"photos {ALL}", "first.ckpt", "second.ckpt"),
     Row("detect", "--output", "photos --model first.ckpt --format json", "one", "other"),
     Row("detect", "--recursive", "nested --model first.ckpt --format json --score-threshold 0", "", None),
+    Row("detect", "--scales", f"photos --model kept.ckpt {ALL}", "1,0.5", "1"),
     Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "0", "0.999"),
     Row("detect", "--score-threshold", "photos --model first.ckpt --format json", "disc=0", "disc=0,other=0"),
     Row("detect", "--show", f"photos --model first.ckpt {ALL}", "", None, on_screen),
+    Row("detect", "--soft-nms", f"photos --model first.ckpt {ALL}", "", None),
     Row("detect", "--tile", f"photos --model first.ckpt {ALL}", "32", None),
     Row("evaluate", "--output", "voc1 found --split train", "one", "other"),
     Row("evaluate", "--split", "voc1 found --output out", "train", "val"),
     Row("evaluate-tracking", "--output", "video tracks.txt", "one", "other"),
     Row("export", "--classes", "first.ckpt --output model.onnx", "disc", "square"),
+    Row("export", "--deform-conv", "deformable.ckpt --output model.onnx", "", None),
     Row("export", "--format", "first.ckpt", "torchscript", "pt2"),
     Row("export", "--input-type", "first.ckpt --output model.onnx", "uint8", "float32"),
     Row("export", "--letterbox", "first.ckpt --output model.onnx", "", None),
@@ -222,10 +226,14 @@ OPTIONS = [
     Row("track", "--tile", TRACKED, "32", None),
     Row("validate", "--ckpt_path", FIT, "first.ckpt", "second.ckpt", figures),
     Row("validate", "--config", "--ckpt_path first.ckpt", "tiny.yaml", "other.yaml", figures),
+    Row("validate", "--flip", VALIDATE, "", None, figures),
     Row("validate", "--model.nms_iou", VALIDATE, "0.99", "0.01", figures),
     Row("validate", "--model.preprocessing.size", VALIDATE, "'[64, 64]'", "'[96, 96]'", figures),
     Row("validate", "--model.tracker", TRACKS, LOW, HIGH, figures),
+    Row("validate", "--scales", "--config tiny.yaml --ckpt_path kept.ckpt", "'[1, 0.5]'", "null", figures),
+    Row("validate", "--soft-nms", VALIDATE, "", None, figures),
     Row("validate", "--split", VALIDATE, "val", "test", figures),
+    Row("validate", "--start_from", "--config tiny.yaml", "first.ckpt", "second.ckpt", figures),
 ]
 
 NOT_TRIED = {
@@ -298,6 +306,19 @@ def run(folder: Path, inputs: Path, line: str, exits: tuple[int, ...] = (0,)) ->
     return out.getvalue()
 
 
+def _with_deformable_neck(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, with another neck that has learned nothing."""
+    import torch
+
+    from centernet import build_centernet
+
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    section = content["hyper_parameters"]
+    section["neck"] = {"class_path": "FPN", "init_args": {"width": 64, "convolution": "deformable"}}
+    content["state_dict"] = build_centernet({"model": section}).state_dict()
+    return content
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory, clip_with_sound: Callable[..., None]) -> Path:
     """The files that the rows speak of."""
@@ -366,6 +387,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, clip_with_sound: Callable[.
         shutil.copy(path, folder / f"{name}.ckpt")
         if name == "first":
             shutil.copytree(work / "runs", folder / "earlier")
+    kept = torch.load(folder / "first.ckpt", weights_only=True)
+    kept["hyper_parameters"]["preprocessing"]["resize"] = "keep_res"
+    torch.save(kept, folder / "kept.ckpt")
+    torch.save(_with_deformable_neck(folder / "first.ckpt"), folder / "deformable.ckpt")
     return folder
 
 

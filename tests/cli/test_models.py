@@ -13,6 +13,7 @@ import centernet
 from centernet.cli.main import main
 from centernet.cli.models import markdown_table
 from centernet.configuration import PACKAGED, read_yaml
+from centernet.foreign.zoo import ZOO
 from centernet.lineage import Lineage
 from centernet.packaged import choose_model
 
@@ -32,6 +33,14 @@ def test_the_list_says_what_each_packaged_model_is_and_is_bad_at(capsys: pytest.
             assert text in said
         assert f"AP {content['figures']['AP']:.3f}" in said
         assert f"{(config.parent / 'model.safetensors').stat().st_size / 1e6:.1f} MB" in said
+
+
+def test_the_list_has_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    said = capsys.readouterr().out
+    for name, file in ZOO.items():
+        (line,) = (line for line in said.splitlines() if f"zoo:{name} " in line)
+        assert file.network in line and file.licence in line
 
 
 def test_licences_prints_sources_notices_limits_and_texts_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from centernet.network import backbones, heads, necks
 pytestmark = pytest.mark.slow
 
 Part = tuple[str, dict[str, Any]]
+SIDE = 256
 BACKBONES: dict[str, Part] = {
     **{name: ("ResNet", {"name": name}) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
     "resnet18-same": ("ResNet", {"name": "resnet18", "padding": "same"}),
@@ -50,12 +51,14 @@ NECKS: dict[str, Part] = {
     "dla-up-v0": ("DLAUp", {"convolution": "normal", "fusion": "concatenation"}),
     "shortcut": ("ShortcutNeck", {"channels": [48, 32], "shortcuts": [1, 2]}),
     "direct": ("Direct", {}),
+    "bifpn": ("BiFPN", {"width": 16, "rounds": 2}),
 }
 HEADS: dict[str, Part] = {
     "ltrb-exponential": ("LTRBHead", {"form": "exponential"}),
     "ltrb-softplus": ("LTRBHead", {"form": "softplus", "norm": True, "depth": 2}),
     "ltrb-distribution": ("LTRBHead", {"form": "distribution", "bins": 6}),
     "ltrb-quality": ("LTRBHead", {"quality": 1.0}),
+    "ltrb-class-specific": ("LTRBHead", {"class_specific": True}),
     "ltrb-relu-corner": ("LTRBHead", {"form": "relu", "origin": "corner"}),
     "size-offset": ("SizeOffsetHead", {}),
     "size-of-sides": ("SizeOffsetHead", {"size": "sides"}),
@@ -108,7 +111,7 @@ def build(parts: dict[str, Part]) -> CenterNet:
                 "backbone": section(parts.get("backbone", default)),
                 "neck": section(neck),
                 "heads": heads,
-                "preprocessing": {"size": [512, 512]},
+                "preprocessing": {"size": [SIDE, SIDE]},
             }
         }
     )
@@ -138,12 +141,12 @@ def test_every_part(name: str, suffix: str, tmp_path: Path) -> None:
         open_runtime(export(model.network, tmp_path / f"{boxed}{suffix}", ExportOptions(letterbox=boxed)))
         for boxed in (False, True)
     )
-    for count, size in ((1, (512, 512)), (3, (384, 640))):
+    for count, size in ((1, (SIDE, SIDE)), (3, (192, 320))):
         images = trial_images(count, size).numpy()
         found = dict(eager(images, 100))
         found["bboxes"] = found["bboxes"].clip(0, [*size[::-1], *size[::-1]])
         compare(found, plain(images, 100))
-    for size in ((333, 499), (701, 515), (1024, 1024), (1152, 1536)):
+    for size in ((167, 250), (351, 259), (2 * SIDE, 2 * SIDE), (576, 768)):
         image = trial_images(1, size).numpy()
         found = eager(model.preprocessing(image[0])[None], 100)
         found["bboxes"] = model.preprocessing.to_original(found["bboxes"], size)

@@ -52,6 +52,8 @@ NECKS: dict[str, Any] = {
     "dla-up-v0": partial(necks.DLAUp, convolution="normal", fusion="concatenation"),
     "shortcut": necks.ShortcutNeck,
     "direct": necks.Direct,
+    "bifpn": necks.BiFPN,
+    "bifpn-once": partial(necks.BiFPN, rounds=1, convolution="normal"),
 }
 SEARCHES = ("gaussian", "movenet", "original", "tensorflow")
 HEADS: dict[str, Any] = {
@@ -71,6 +73,7 @@ HEADS: dict[str, Any] = {
         for loss in ("cross_entropy", "focal", "triplet", "supervised_contrastive")
     },
     "embedding-separable": partial(heads.EmbeddingHead, convolution="separable", norm=True),
+    "ltrb-class-specific": partial(heads.LTRBHead, form="distribution", class_specific=True, quality=1.0),
     "ltrb-relu-corner": partial(heads.LTRBHead, form="relu", origin="corner"),
     "size-offset": heads.SizeOffsetHead,
     "size-clamped": partial(heads.SizeOffsetHead, clamp=True, convolution="linear_separable"),

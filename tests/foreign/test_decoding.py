@@ -145,11 +145,12 @@ def test_centernet_lightning(arrays: Any) -> None:
     np.testing.assert_allclose(found, arrays["lightning.K100"], atol=1e-4)
 
 
-@pytest.mark.parametrize("threshold", [0.01, 0.75])
-def test_ttfnet(arrays: Any, threshold: float) -> None:
-    name = "ttf" if threshold == 0.01 else "ttf_thr0p75"
-    box = partial(LTRBHead, form="relu", origin="corner", multiplier=4.0)
-    found = rows(maps(arrays, "input.hm_logits"), box, maps(arrays, "ttf.input.wh") / 16, 100, 4)
+@pytest.mark.parametrize(("name", "threshold"), [("ttf", 0.01), ("ttf_thr0p75", 0.75), ("ttf_aware", 0.01)])
+def test_ttfnet(arrays: Any, name: str, threshold: float) -> None:
+    specific = name == "ttf_aware"
+    box = partial(LTRBHead, form="relu", origin="corner", multiplier=4.0, class_specific=specific)
+    output = maps(arrays, "ttf.input.wh_aware" if specific else "ttf.input.wh") / 16
+    found = rows(maps(arrays, "input.hm_logits"), box, output, 100, 4)
     height, width = arrays["ttf.pad_shape_hw"] - 1  # the last pixel, as that project counts
     found[..., :4] = found[..., :4].clip(0, [width, height, width, height])
     for image in range(2):

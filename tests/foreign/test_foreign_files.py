@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,13 @@ class Runs:
         return (print, ("it ran",))
 
 
+class Yolo:
+    """Stands for the class of a checkpoint of YOLO, as such files hold objects in place of tensors."""
+
+    __module__ = "ultralytics.nn.tasks"
+    __qualname__ = "DetectionModel"
+
+
 def bad_files(state: State) -> dict[str, tuple[Any, str]]:
     other = {**state, "layer1.0.conv1.weight": torch.zeros(64, 64, 5, 5)}
     lacking = {key: value for key, value in state.items() if key != "layer2.1.bn1.bias"}
@@ -111,6 +120,7 @@ def bad_files(state: State) -> dict[str, tuple[Any, str]]:
         "page": (b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", "HTML"),
         "cut": (state, "whole"),
         "code": (Runs(), "print"),
+        "pickled yolo": ({"epoch": 3, "model": Yolo()}, r"needs ultralytics\.nn\.tasks\.DetectionModel"),
         "list": ([1, 2], "list"),
         "nothing": ({"epoch": 3}, "no tensors"),
         "shape": (other, r"layer1\.0\.conv1\.weight has the shape \[64, 64, 5, 5\], expected \[64, 64, 3, 3\]"),
@@ -126,9 +136,12 @@ CASES = list(bad_files({}))
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_no_such_file_is_told_in_a_line(
-    state: State, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
+    state: State, tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content, expected = bad_files(state)[case]
+    for name in ("ultralytics", "ultralytics.nn", "ultralytics.nn.tasks"):  # where pickle looks for what it writes
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setattr(sys.modules["ultralytics.nn.tasks"], "DetectionModel", Yolo, raising=False)
     path, output = tmp_path / f"{case}.pth", tmp_path / "output"
     if isinstance(content, bytes):
         path.write_bytes(content)

@@ -120,3 +120,50 @@ def test_archives_are_unpacked_by_name_alone(server: type[Server], tmp_path: Pat
     folder.rmdir()
     with pytest.raises(ValueError, match="no whole archive"):
         zoo.fetch("packed")
+
+
+def test_a_name_is_a_model_everywhere_and_its_terms_go_with_it(
+    server: type[Server], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Downloaded and converted once; the lineage is in checkpoints, in files and in what starts from it."""
+    import torch
+
+    from centernet import CenterNet, Detector
+    from centernet.lineage import started_from
+    from centernet.network.weights import load_network
+    from tests.foreign import published
+
+    keys = published.description(shared, "centernet_res_18")["keys"]
+    torch.save({key: torch.zeros(shape) for key, shape in keys.items()}, tmp_path / "w.pth")
+    server.files["/w.pth"] = (tmp_path / "w.pth").read_bytes()
+    entry = replace(zoo.ZOO["one"], sha256="", notice="Copyright somebody")
+    monkeypatch.setattr(zoo, "ZOO", {"some/net": entry})
+    detector = Detector("zoo:some/net")
+    assert detector.class_names[0] == "person" and detector.lineage is not None
+    lineage = detector.lineage
+    assert lineage.name == "zoo:some/net" and lineage.licence == "MIT" and lineage.notices == ("Copyright somebody",)
+    assert entry.address in lineage.sources and any("COCO" in source for source in lineage.sources)
+    monkeypatch.setenv(zoo.OFFLINE, "1")
+    model = CenterNet.from_pretrained("zoo:some/net")
+    assert model.lineage == load_network("zoo:some/net").lineage == lineage and len(server.asked) == 1
+    checkpoint: dict[str, object] = {}
+    model.on_save_checkpoint(checkpoint)
+    assert checkpoint["lineage"] == lineage.to_dict()
+    assert started_from("zoo:some/net", lineage).licences == ("MIT",)
+    assert "Copyright somebody" in (tmp_path / "cache/some/net/model/README.md").read_text()
+    with pytest.raises(ValueError, match="has no such model"):
+        Detector("zoo:some/../net")
+
+
+def test_a_file_of_somebody_states_no_terms(shared: Path, tmp_path: Path) -> None:
+    import torch
+
+    from centernet.foreign import open_foreign
+    from tests.foreign import published
+
+    keys = published.description(shared, "centernet_res_18")["keys"]
+    torch.save({key: torch.zeros(shape) for key, shape in keys.items()}, tmp_path / "mine.pth")
+    found = open_foreign(tmp_path / "mine.pth")
+    lineage = found.network.lineage
+    assert lineage is not None and lineage.name == "mine.pth" and not lineage.licence and lineage.limits
+    assert "licence: no licence stated" in found.notes

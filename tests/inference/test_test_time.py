@@ -38,6 +38,15 @@ def test_scales_are_merged_into_one_answer(model: Any, image: Any, monkeypatch: 
     assert (found.bboxes >= 0).all() and (found.bboxes <= [128, 96, 128, 96]).all()
 
 
+def test_soft_suppression_lowers_what_overlaps_at_one_scale_too(model: Any, image: Any) -> None:
+    options = {"score_threshold": 0.0, "num_detections": 30}
+    plain, soft = Detector(model, **options)(image), Detector(model, soft_nms=True, **options)(image)
+    assert len(soft) == len(plain) == 30 and soft.scores[0] == plain.scores[0]
+    assert (soft.scores <= plain.scores).all() and soft.scores[-1] < plain.scores[-1]
+    with pytest.raises(ValueError, match="tile: expected False with soft_nms"):
+        Detector(model, soft_nms=True, tile=True)
+
+
 def test_what_cannot_be_is_refused(model: Any) -> None:
     with pytest.raises(ValueError, match=r"preprocessing\.scale"):
         Detector(model, scales=(1.0, 2.0))

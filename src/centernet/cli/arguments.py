@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
 import os
 import re
 import sys
@@ -83,6 +84,14 @@ def split_list(text: str) -> dict[str, str]:
     if wrong:
         raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not NAME=WHAT, such as train=annotations/first.json")
     return {split.strip(): value.strip() for split, _, value in pairs}
+
+
+def number_list(text: str) -> list[float]:
+    """Read numbers above 0 with commas between them, `0.5,1,1.5`."""
+    numbers = [float(part) for part in text.strip("[]").split(",")]
+    if wrong := [number for number in numbers if not 0 < number < math.inf]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]:g} is no number above 0")
+    return numbers
 
 
 DATA_OPTIONS = ("format", "root", "images", "splits")
@@ -239,6 +248,7 @@ def _settings(annotation: Any, read: OptionType | None) -> dict[str, Any]:
     if read is None:
         read = name_list if get_origin(kind) in (list, Sequence) else kind
     metavar = {int: "N", float: "X", str: "TEXT", positive: "N", fraction: "X", name_list: "LIST", size: "SIZE"}
+    metavar[number_list] = "X,X"
     metavar[score_thresholds] = "X|CLASS=X,…"
     return {"type": _or_none(read) if optional else read, "metavar": metavar.get(read, "VALUE")}
 

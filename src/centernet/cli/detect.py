@@ -68,6 +68,7 @@ EPILOG = """examples:
   centernet detect 0 --model best.onnx --format csv              the first camera, until Ctrl-C
   centernet detect aerial.tif --model best.onnx --tile           small objects of a big image
   centernet detect image_2 --model best.ckpt --calib calib       boxes in space, of a model that finds them
+  centernet detect val2017 --model dla34 --flip --scales 0.5,0.75,1,1.25,1.5 --format json
   centernet detect val2017 --model best.ckpt --format json --annotations instances_val2017.json --score-threshold 0
 
 images: drawings. video: one for each source, with the drawings. json: one file in COCO's form (images, categories from
@@ -210,5 +211,5 @@ def _parser() -> argparse.ArgumentParser:
         "--calib", type=Path, metavar="PATH",
         help="KITTI's calibration file of the camera, or a folder with one for each image or sequence: boxes in space",
     )  # fmt: skip
-    add_detector_options(parser, "score_threshold")
+    add_detector_options(parser, "score_threshold", "flip", "scales", "soft_nms")
     return parser

@@ -136,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     add_options(precision, ExportOptions, ("precision",))
     short: dict[str, Any] = {"action": "store_const", "const": "int8", "default": argparse.SUPPRESS}
     precision.add_argument("--int8", dest="precision", help="short for --precision int8", **short)
-    add_options(parser, ExportOptions, ("calibrate", "calibration_images", "opset", "compile"), types=kinds)
+    add_options(
+        parser, ExportOptions, ("calibrate", "calibration_images", "opset", "deform_conv", "compile"), types=kinds
+    )
     add_old_name(parser, "--calibration-pictures", dest="calibration_images", type=positive)
     parser.add_argument("--annotations", metavar="FILE", help="COCO file: report the AP that the written file loses")
     parser.add_argument("--images", metavar="DIR", help="images of --annotations")

@@ -41,6 +41,7 @@ from centernet.training.display import Display, Introduction
 from centernet.training.files import ContinuedLog, RunLog
 from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
 from centernet.training.resuming import Interrupted, NothingLeft, checkpoints, command_to_go_on
+from centernet.training.test_time import TestTimeLook
 from centernet.trust import through
 from centernet.whole import write_json
 
@@ -59,6 +60,8 @@ TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,
     "enable_model_summary": False,
 }
+TEST_TIME = ("flip", "scales", "soft_nms")
+"""Options of `validate` that are those of `Detector`."""
 MAIN_FIGURES = ("AP", "AP50", "HOTA", "MOTA", "IDF1")
 NOISE = (  # of Lightning, about what is meant to be so
     "does not have many workers",
@@ -194,12 +197,17 @@ class Run:
                 "to compare detections with; `centernet check` shows what was read"
             )
         start = self.config.start_from if self.config.ckpt_path is None else None
+        if start is not None and self.model.class_names is None:  # those of the data, by which it finds its channels
+            self.model.class_names = self.datamodule.class_names
         if start is not None and (anew := self._start_from(start)):
             raise ValueError(
                 f"validate: the weights of {start} do not fit the model wholly ({anew[0]} would be untrained); give a "
                 "checkpoint of this model by --ckpt_path"
             )
         self.model.calibrating = self.config.calibrate is not None
+        options = {name: self.config[name] for name in TEST_TIME if self.config[name]}
+        if options:
+            self.model.looking_again = TestTimeLook(self.model.network, dataset, **options)
         with self._interruption():
             self.trainer.validate(self.model, self.datamodule, **self._method_arguments())
         folder = Path(self.trainer.log_dir or ".")  # asks all devices
@@ -360,6 +368,13 @@ def _parser(command: Command) -> Any:
     if command == "validate":
         text = "Folder for the model with its scores calibrated on this split, which should not have trained it."
         parser.add_argument("--calibrate", type=str | None, default=None, help=text)
+        text = "Look at the mirror images too, and average."
+        parser.add_argument("--flip", action="store_true", help=text)
+        text = "Look at images resized by each of these, such as [0.5, 1, 1.5], and merge by soft suppression; for "
+        text += "models whose preprocessing.resize is fix_res or keep_res."
+        parser.add_argument("--scales", type=list[PositiveFloat] | None, default=None, help=text)
+        text = "Lower the scores of objects that overlap better ones of their class, at one scale too."
+        parser.add_argument("--soft-nms", action="store_true", help=text)
         parser.set_defaults(verbose=False)  # Lightning's table of what is printed anyway
     return parser
 

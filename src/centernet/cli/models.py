@@ -9,6 +9,7 @@ from typing import Any
 
 from centernet.cli.arguments import command_parser
 from centernet.configuration import PACKAGED, read_yaml
+from centernet.foreign.zoo import PREFIX, ZOO
 from centernet.lineage import Lineage, licence_text, recorded_lineage
 from centernet.packaged import packaged_facts
 
@@ -17,7 +18,8 @@ EPILOG = """examples:
   centernet models --licences
   centernet models --licences best.ckpt model.onnx
 
-MODEL: a model of the package, a folder of save_pretrained, a Hub id, a checkpoint (.ckpt) or an exported file."""
+MODEL: a model of the package, a folder of save_pretrained, a Hub id, a name of the zoo (zoo:…), a checkpoint (.ckpt) or
+an exported file."""
 
 WIDTH = 100
 TIMED = "ONNX Runtime, decode included, the lowest of 22 on a busy machine"
@@ -37,8 +39,16 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     print("\n\n".join(_entry(name, facts) for name, facts in found))
     if not given.models:
+        print(f"\n{_zoo()}")
         print("\n`centernet models --licences` prints sources, notices, limits of use and the licences.")
     return 0
+
+
+def _zoo() -> str:
+    """Return the list of the zoo: what other projects publish, as they state it."""
+    rows = [(f"{PREFIX}{name}", file) for name, file in ZOO.items()]
+    lines = [f"  {name:<36} {f.network}; {f.task}; {f.figure} (theirs); {f.licence}" for name, f in rows]
+    return "\n".join(["published by other projects, downloaded and converted when one is named (docs/zoo.md)", *lines])
 
 
 def _facts(model: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from centernet.cli.arguments import (
     add_trust,
     choice_list,
     fraction,
+    number_list,
     parameter_texts,
     positive,
     score_thresholds,
@@ -57,7 +58,11 @@ BY_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)
 
 def add_detector_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add the options of `centernet.Detector` that have these names, and its region and tiles."""
-    types: dict[str, OptionType] = {"score_threshold": score_thresholds, "tile_overlap": fraction}
+    types: dict[str, OptionType] = {
+        "score_threshold": score_thresholds,
+        "tile_overlap": fraction,
+        "scales": number_list,
+    }
     types |= {name: positive for name in ("num_detections", "batch_size", "threads")}
     texts = parameter_texts(Detector)
     add_options(parser, Detector, [*names, "num_detections", "batch_size", "classes"], types=types)

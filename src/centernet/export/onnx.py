@@ -12,11 +12,12 @@ from torch import Tensor
 
 from centernet.export.graph import DetectionGraph, Prepared, lower
 from centernet.export.opset import lower_opset, set_ir_version
-from centernet.export.options import OPSET
+from centernet.export.options import DEFORM_OPSET, OPSET
 from centernet.export.quantize import quantize
 from centernet.extras import require
 from centernet.inference.exported_torch_runtime import quietly
 from centernet.inference.model_metadata import INPUT, KEY
+from centernet.network.layers import DeformableConv
 
 
 def write(prepared: Prepared, path: Path) -> None:
@@ -47,7 +48,10 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
 
     With `branches` small images pass by what shrinks large ones.
     """
-    metadata, opset = prepared.metadata, prepared.options.opset or OPSET
+    metadata, as_operator = prepared.metadata, prepared.options.deform_conv
+    opset = prepared.options.opset or (DEFORM_OPSET if as_operator else OPSET)
+    if as_operator:
+        _keep_deformable(prepared)
     height, width = (1, 2) if metadata.layout == "NHWC" else (2, 3)
     open_dims = {axis: torch.export.Dim.DYNAMIC for axis in (0, height, width)}
     shrink = _shrink_large if branches else _shrink
@@ -60,7 +64,7 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
             output_names=list(metadata.outputs),
             dynamic_shapes=(open_dims,),
             opset_version=max(opset, OPSET),
-            custom_translation_table={torch.ops.centernet.shrink.default: _onnx_shrink},
+            custom_translation_table=_translations(as_operator),
             dynamo=True,
             verbose=False,
         )
@@ -75,6 +79,35 @@ def graph_of(prepared: Prepared, *, branches: bool = True) -> Any:
         lower_opset(model, opset)
     _name_axes(model, {0: "batch", height: "height", width: "width"}, metadata.maps)
     return model
+
+
+def _keep_deformable(prepared: Prepared) -> None:
+    """Let the deformable convolutions of a network be one operator in its graph."""
+    layers = [layer for layer in prepared.network.modules() if isinstance(layer, DeformableConv)]
+    if not layers:
+        raise ValueError("deform_conv: the model has no deformable convolution; leave it out")
+    for layer in layers:
+        layer.as_operator = True
+
+
+def _translations(deformable: bool) -> dict[Any, Any]:
+    """Return the operators of torch's graphs that are said in ONNX's here."""
+    table: dict[Any, Any] = {torch.ops.centernet.shrink.default: _onnx_shrink}
+    if deformable:
+        import torchvision.ops  # noqa: F401 - registers the operator
+
+        table[torch.ops.torchvision.deform_conv2d.default] = _onnx_deform_conv
+    return table
+
+
+def _onnx_deform_conv(x: Any, weight: Any, offset: Any, mask: Any, bias: Any, *numbers: Any) -> Any:
+    """Say torchvision's deformable convolution in ONNX's: both have (dy, dx) of each tap, row by row."""
+    stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x, groups, offset_groups, _ = numbers
+    op = require("onnxscript", "ONNX export").opset19
+    return op.DeformConv(
+        x, weight, offset, bias, mask, strides=[stride_y, stride_x], pads=[pad_y, pad_x, pad_y, pad_x],
+        dilations=[dilation_y, dilation_x], group=groups, offset_group=offset_groups,
+    )  # fmt: skip
 
 
 def _name_axes(model: Any, of_input: Mapping[int, str], maps: Sequence[str]) -> None:

@@ -15,6 +15,9 @@ OPSETS = range(13, 24)
 OPSET = 18
 """The version that is written unless another is asked for: onnxruntime since 1.14 reads it."""
 
+DEFORM_OPSET = 19
+"""The version that DeformConv came with."""
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -36,6 +39,8 @@ class ExportOptions:
             are not needed.
         calibration_images: at most so many of them are used; ranges settle after one or two hundred.
         opset: of onnx: version of its operators, 13 to 23, older ones for older programs; default: 18.
+        deform_conv: of onnx: write deformable convolutions as its operator DeformConv, which few programs have (opset
+            19); default: by GridSample, which gives the same numbers everywhere.
         compile: of pt2: compile for this machine by AOTInductor; needs a C++ compiler.
         figures: stand in the file, such as ``{"AP": 0.37}``.
 
@@ -53,6 +58,7 @@ class ExportOptions:
     calibrate: str | Path | None = None
     calibration_images: int = 200
     opset: int | None = None
+    deform_conv: bool = False
     compile: bool = False
     figures: Mapping[str, float] | None = None
 
@@ -65,6 +71,8 @@ class ExportOptions:
             raise ValueError(f"score_threshold: expected 0..1, got {self.score_threshold}")
         if self.opset is not None and self.opset not in OPSETS:
             raise ValueError(f"opset={self.opset}: expected one from {OPSETS.start} to {OPSETS.stop - 1}")
+        if self.deform_conv and self.opset is not None and self.opset < DEFORM_OPSET:
+            raise ValueError(f"opset={self.opset}: DeformConv came with {DEFORM_OPSET}; leave out one of the two")
         if self.raw_maps == "only" and self.letterbox:
             raise ValueError(
                 "letterbox: it takes boxes back to the image's pixels, and raw_maps='only' leaves no boxes"
@@ -88,7 +96,7 @@ class Format:
 FLOATS = ("float32", "float16", "bfloat16")
 ONNX = ("onnx", "onnxscript", "onnxruntime")
 FORMATS = {
-    "onnx": Format(".onnx", "onnx", ("float32", "float16", "int8"), ("letterbox", "opset"), ONNX),
+    "onnx": Format(".onnx", "onnx", ("float32", "float16", "int8"), ("letterbox", "opset", "deform_conv"), ONNX),
     "torchscript": Format(".pt", "torchscript", FLOATS, ("letterbox",)),
     "pt2": Format(".pt2", "pt2", FLOATS, ("compile",)),
     "openvino": Format(".xml", "openvino", (*FLOATS, "int8"), ("letterbox",), (*ONNX, "openvino"), (".bin",)),

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from centernet.foreign import original, others, tensorflow, zoo
@@ -16,9 +17,12 @@ from centernet.foreign.description import Description, Family
 from centernet.foreign.names import PUBLISHED
 from centernet.foreign.reading import ForeignFile, read_file
 from centernet.foreign.tensors import Tensors
+from centernet.lineage import Lineage
 from centernet.network.build import network_of_section
 from centernet.network.network import Network
+from centernet.network.weights import CONFIG, save_network
 
+TERMS = "the file states no terms: those of its project, and of the data that it learned on, may apply"
 FAMILIES: tuple[Family, ...] = (*original.FAMILIES, *others.FAMILIES, *tensorflow.FAMILIES)
 
 
@@ -54,8 +58,9 @@ def open_foreign(source: str | PathLike[str], *, class_names: Sequence[str] | No
         FileNotFoundError: there is no such file.
         ValueError: what the file is, or lacks, or has too much.
     """
+    lineage = None
     if str(source).startswith(zoo.PREFIX):
-        source = zoo.fetch(str(source))
+        lineage, source = zoo.lineage(str(source)), zoo.fetch(str(source))
     index = tensorflow.find_index(Path(source))
     file = read_file(Path(source)) if index is None else tensorflow.read_checkpoint(index)
     tensors = Tensors(file.state)
@@ -74,13 +79,26 @@ def open_foreign(source: str | PathLike[str], *, class_names: Sequence[str] | No
     names = _class_names(found, file, class_names)
     network = _build(found, names, file.path)
     _fill(network, tensors, f"{file.path} ({family.project}: {found.network})")
-    notes = [*file.notes, *found.notes]
+    network.lineage = lineage or Lineage(
+        Path(source).name, (f"read from a file in the form of {family.project}",), limits=(TERMS,)
+    )
+    notes = [*file.notes, *found.notes, f"licence: {network.lineage.summary()}"]
     if tensors.unused:
         notes.append(f"left: {len(tensors.unused)} tensors that its own network does not use ({_some(tensors.unused)})")
     if tensors.left:
         left = f"left: {len(tensors.left)} tensors that {family.project} does not have ({_some(list(tensors.left))})"
         notes.append(left)
     return Converted(network.eval(), family.project, found.network, notes, file.half)
+
+
+def zoo_folder(name: str) -> Path:
+    """Return the folder of the model behind a name of the zoo; it is downloaded and converted where it is not there."""
+    zoo.published(name)
+    folder = zoo.cache_folder() / name.removeprefix(zoo.PREFIX) / "model"
+    if not (folder / CONFIG).is_file():
+        found = open_foreign(name)
+        save_network(found.network, folder, dtype=torch.float16 if found.half else torch.float32)
+    return folder
 
 
 def recognise(state: Mapping[str, Tensor], path: Path) -> Family:

@@ -102,7 +102,11 @@ def _ttfnet(tensors: Tensors) -> Description:
         neck = _shortcut_neck(tensors)
     towers = [tensors.chain(rf"bbox_head\.{name}(?:\.\d)?(?:\.conv|\.\d)") for name in ("hm", "wh")]
     found = _detector(tensors, kind, backbone, neck, towers[:1], {**RGB, "resize": "stretch"}, {"logit_clamp": 1e-4})
-    sides = {"form": "relu", "origin": "corner", "multiplier": 4.0}
+    sides: dict[str, Any] = {"form": "relu", "origin": "corner", "multiplier": 4.0}
+    if (channels := tensors.channels(towers[1][-1])) != 4:
+        if channels != 4 * found.num_classes:
+            raise ValueError(f"its head wh has {channels} channels: expected 4, or {4 * found.num_classes} by class")
+        sides["class_specific"] = True
     found.heads["box"] = Part("LTRBHead", sides | tensors.head("heads.box.layers", towers[1]))
     return found
 

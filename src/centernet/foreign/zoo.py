@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from centernet.lineage import Lineage
+
 PREFIX = "zoo:"
 OFFLINE = "CENTERNET_OFFLINE"
 """Environment variable that forbids downloads when it is 1."""
@@ -34,6 +36,7 @@ class Published:
         task: boxes, or boxes and joints.
         figure: as its project states it.
         licence: of the weights, as their project states it.
+        notice: that the licence wants to be handed on with them.
         data: what it was trained on.
         sha256: the first digits of the file's hash, where its name says them.
     """
@@ -43,6 +46,7 @@ class Published:
     task: str
     figure: str
     licence: str
+    notice: str = ""
     data: str = "COCO 2017"
     sha256: str = ""
 
@@ -54,12 +58,14 @@ class Published:
 
 def _mmdetection(name: str, stamp: str, digits: str, network: str, figure: str) -> Published:
     address = f"{_OPENMMLAB}/{name}/{name}_{stamp}-{digits}.pth"
-    return Published(address, network, "boxes", figure, "Apache-2.0", sha256=digits)
+    notice = "MMDetection: Copyright 2018-2023 OpenMMLab. All rights reserved."
+    return Published(address, network, "boxes", figure, "Apache-2.0", notice, sha256=digits)
 
 
 def _tensorflow(path: str, network: str, figure: str) -> Published:
     task = "boxes, joints" if "kpts" in path else "boxes"
-    return Published(f"{_TENSORFLOW}/{path}.tar.gz", network, task, figure, "Apache-2.0")
+    notice = "TensorFlow Model Garden: Copyright The TensorFlow Authors. All rights reserved."
+    return Published(f"{_TENSORFLOW}/{path}.tar.gz", network, task, figure, "Apache-2.0", notice)
 
 
 ZOO = {
@@ -110,6 +116,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CENTERNET_CACHE") or Path(base) / "centernet")
 
 
+def published(name: str) -> Published:
+    """Return the file of a name of the zoo, with or without `zoo:`; a ValueError where there is no such name."""
+    if (name := name.removeprefix(PREFIX)) not in ZOO:
+        raise ValueError(f"{PREFIX}{name}: the zoo has no such model; it has {', '.join(ZOO)}")
+    return ZOO[name]
+
+
+def lineage(name: str) -> Lineage:
+    """Return origin and terms of the weights behind a name of the zoo."""
+    file = published(name)
+    sources = (file.address, f"trained on {file.data}, whose terms may apply too")
+    notices = (file.notice,) if file.notice else ()
+    return Lineage(f"{PREFIX}{name.removeprefix(PREFIX)}", sources, file.licence, notices)
+
+
 def fetch(name: str, *, progress: Callable[[int, int | None], Any] | None = None) -> Path:
     """Return the file, or the unpacked folder, of a name of the zoo; it is downloaded where it is not there yet.
 
@@ -121,15 +142,12 @@ def fetch(name: str, *, progress: Callable[[int, int | None], Any] | None = None
         ValueError: no such name; or the file is not the one that its project has published.
         FileNotFoundError: it could not be downloaded; the message has the address.
     """
-    name = name.removeprefix(PREFIX)
-    if name not in ZOO:
-        raise ValueError(f"{PREFIX}{name}: the zoo has no such model; it has {', '.join(ZOO)}")
-    published = ZOO[name]
-    path = cache_folder() / name / published.file
+    name, entry = name.removeprefix(PREFIX), published(name)
+    path = cache_folder() / name / entry.file
     if not path.is_file():
         if os.environ.get(OFFLINE) == "1":
             raise FileNotFoundError(f"{PREFIX}{name}: {path} is not there, and {OFFLINE}=1 forbids to download it")
-        _download(published, path, progress or _tell)
+        _download(entry, path, progress or _tell)
     return _unpacked(path) if path.name.endswith(".tar.gz") else path
 
 

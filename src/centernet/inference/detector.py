@@ -51,7 +51,8 @@ class Detector:
 
     Args:
         model: a `CenterNet`; the path of a model file: ``.onnx``, ``.xml`` (OpenVINO), ``.pt2``, ``.pt``, ``.ckpt``; a
-            folder of `save_pretrained`; a name ("coco-lite", "voc-lite"); or a `Runtime`.
+            folder of `save_pretrained`; a name ("coco-lite", "voc-lite"); a published network of another project
+            ("zoo:mmdet/centernet-r18-dcn"), which is downloaded and converted once; or a `Runtime`.
         score_threshold: leave out objects that score less, in calls and `stream`: a number for all classes, or numbers
             by class name, with ``other`` for the rest; default: the model's own (those of its calibration, by class, or
             the one in its file), else 0.3.
@@ -71,7 +72,9 @@ class Detector:
         tile_overlap: neighbouring tiles share at least this part of their sides; objects that large are whole in one.
         flip: look at the mirror image too, and average: the original's flip test. For models of PyTorch alone.
         scales: look at images resized by each of these, and merge by soft suppression: the original's multi-scale test,
-            of models whose `preprocessing.resize` is `fix_res` or `keep_res`.
+            of models whose `preprocessing.resize` is `fix_res` or `keep_res`; default: 1.
+        soft_nms: lower the scores of objects that overlap better ones of their class, at one scale too; several are
+            merged so in any case.
         max_memory: gigabytes that one large image may take with `tile` or `region`, where the whole has to be decoded
             or is drawn on.
         trust: run what the model file brings: the modules of classes of its own that it names, machine code (a compiled
@@ -103,6 +106,7 @@ class Detector:
         tile_overlap: float = 0.25,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
+        soft_nms: bool = False,
         max_memory: float = 4.0,
         trust: Trust = False,
     ) -> None:
@@ -112,6 +116,7 @@ class Detector:
             ("tile_overlap", tile_overlap, 0 <= tile_overlap < 1, "at least 0 and less than 1"),
             ("scales", scales, len(scales) > 0, "at least one"),
             ("tile", tile, tile is False or tuple(scales) == (1.0,), "False with other scales than 1"),
+            ("tile", tile, tile is False or not soft_nms, "False with soft_nms, as tiles are merged otherwise"),
             ("max_memory", max_memory, max_memory > 0, "gigabytes, above 0"),
         ):
             if not right:
@@ -124,7 +129,7 @@ class Detector:
             raise ValueError(f"flip: {self.name} is no model of PyTorch, whose maps alone can be averaged")
         if flip:
             self.runtime.flip = True  # type: ignore[attr-defined]
-        self.scales = tuple(scales)
+        self.scales, self.soft_nms = tuple(scales), soft_nms
         for scale in self.scales if self.scales != (1.0,) else ():
             replace(self.runtime.preprocessing, scale=scale)  # the rule has scales
         self.score_threshold = thresholds(score_threshold, self.runtime)
@@ -356,7 +361,8 @@ class Detector:
         """Take the images at the front whose views have all been seen."""
         while waiting and len(waiting[0].found) == len(waiting[0].views):
             image = waiting.popleft()
-            detections = image.found[0] if len(image.views) == 1 else self._joined(image)
+            alone = len(image.views) == 1 and not self.soft_nms
+            detections = image.found[0] if alone else self._joined(image)
             if self.labels is not None:
                 detections = detections.filter(labels=self.labels)
                 self._warn_of_lost(image, len(detections) < num_detections)

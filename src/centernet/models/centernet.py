@@ -19,7 +19,6 @@ from centernet.export import ExportOptions, export
 from centernet.export.torchscript import read_script
 from centernet.extras import require
 from centernet.foreign import open_foreign
-from centernet.foreign.zoo import PREFIX as ZOO_PREFIX
 from centernet.inference import Detector, collect, open_source, track
 from centernet.inference.tracking import make_tracker
 from centernet.inference.validation import Validation
@@ -256,8 +255,6 @@ class CenterNet(DetectionModule):
             FileNotFoundError: there is no such model; the message lists the names.
             ValueError: what is wrong with it; a class that it may not name.
         """
-        if str(name).startswith(ZOO_PREFIX):
-            return cls.from_foreign(name)
         return cls.of(load_network(name, revision=revision, trust=trust)).eval()
 
     @classmethod

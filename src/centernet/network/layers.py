@@ -97,12 +97,14 @@ class DeformableConv(nn.Module):
         nn.init.zeros_(self.conv_offset_mask.weight)
         nn.init.zeros_(self.conv_offset_mask.bias)  # type: ignore[arg-type]
         self.taps = kernel * kernel
+        self.as_operator = False  # in graphs; see `deform_conv2d`
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             moves = self.conv_offset_mask(x.to(self.weight.dtype)).float()
             offset, mask = moves[:, : 2 * self.taps], moves[:, 2 * self.taps :].sigmoid()
-            return deform_conv2d(x.float(), offset, mask, self.weight.float()).to(x.dtype)
+            weight = self.weight.float()
+            return deform_conv2d(x.float(), offset, mask, weight, as_operator=self.as_operator).to(x.dtype)
 
 
 class OutputConv(nn.Conv2d):
@@ -150,16 +152,19 @@ class _Deconvolution3(nn.ConvTranspose2d):
 
 
 class WeightedSum(nn.Module):
-    """Sum of two maps, each times a learned non-negative share: EfficientDet's fast fusion.
+    """Sum of maps, each times a learned non-negative share: EfficientDet's fast fusion.
 
     Source: https://arxiv.org/abs/1911.09070, section 3.3.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 2) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.ones(2))
+        self.weights = nn.Parameter(torch.ones(count))
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
         weights = self.weights.relu()
         weights = weights / (weights.sum() + 1e-4)
-        return weights[0] * first + weights[1] * second
+        result = weights[0] * first
+        for i, other in enumerate(others, start=1):
+            result = result + weights[i] * other
+        return result

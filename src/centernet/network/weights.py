@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from centernet.trust import Door, Trust
 from centernet.whole import whole_files
 
 CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+ELSEWHERE = {"zoo:": ("centernet.foreign.converting", "zoo_folder")}
+"""Beginning of a name → the function that returns the folder of such a model: by name, as that room is behind this."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -150,13 +153,19 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
     Args:
         name: a folder that `save_network` wrote, a name of `packaged_models`, or the id of a Hugging Face Hub
             repository (`user/model`), which is fetched, or taken from the Hub's local cache; this needs the extra
-            `hub`.
+            `hub`; or a published network of another project, as `zoo:mmdet/centernet-r18-dcn`, which is downloaded and
+            converted once.
         revision: branch, tag or commit of a repository on the Hub.
 
     Raises:
         FileNotFoundError: none of these; the message lists the names.
         ImportError: a Hub id without the extra.
     """
+    words = str(name).replace("\\", "/")  # of a path on Windows
+    for beginning, (module, function) in ELSEWHERE.items():
+        if words.startswith(beginning):
+            folder: Path = getattr(import_module(module), function)(words)
+            return folder
     for folder in (Path(name), PACKAGED / str(name)):
         if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
             return folder

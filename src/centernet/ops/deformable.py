@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, *, as_operator: bool = False) -> Tensor:
     """Convolve with stride 1, the map's size kept; each tap is moved by an offset and weighted by a mask.
 
     Args:
@@ -15,11 +15,14 @@ def deform_conv2d(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Te
         offset: N×2kk×H×W, (dy, dx) of each tap of the k×k kernel, row by row, in cells.
         mask: N×kk×H×W, the share of each tap.
         weight: O×C×k×k, k odd.
+        as_operator: leave it one operator in a graph, too.
 
     Returns:
-        N×O×H×W. A graph that is traced or exported gets the same numbers from operators that every runtime has.
+        N×O×H×W. A graph that is traced or exported gets the same numbers from operators that every runtime has, unless
+        it is to have this one.
     """
-    if torch.jit.is_tracing() or torch.compiler.is_exporting():  # type: ignore[attr-defined, no-untyped-call]
+    exported = torch.jit.is_tracing() or torch.compiler.is_exporting()  # type: ignore[attr-defined, no-untyped-call]
+    if exported and not as_operator:
         return sampled_deform_conv2d(x, offset, mask, weight)
     from torchvision.ops import deform_conv2d as compiled
 

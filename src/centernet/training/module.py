@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from centernet.annotations.problems import DataWarning
 from centernet.configuration import plain
-from centernet.data import DetectionDataset
+from centernet.data import Annotation, DetectionDataset
 from centernet.data.batch import Batch
 from centernet.detections import NUM_DETECTIONS, Detections
 from centernet.evaluation import CocoResult, ValidationResult
@@ -43,6 +43,8 @@ class DetectionModule(pl.LightningModule):
         validated: the figures of the last validation; None before the first.
         validation: the last validation itself, with its detections.
         calibrating: fit the calibration of scores anew in each validation, not only in those of a training.
+        looking_again: how validation finds the objects of its images, where it is not by their maps alone, such as a
+            `TestTimeLook`; None for that.
     """
 
     def __init__(self, network: Network) -> None:
@@ -53,6 +55,7 @@ class DetectionModule(pl.LightningModule):
         self.validated: ValidationResult | None = None
         self.validation: Validation | None = None
         self.calibrating = False
+        self.looking_again: Callable[[Sequence[Annotation]], list[Detections]] | None = None
         self._validating: Validation | None = None
         self._resumed: dict[str, Any] = {}
         self.register_load_state_dict_pre_hook(_into_network)  # type: ignore[no-untyped-call]
@@ -210,7 +213,11 @@ class DetectionModule(pl.LightningModule):
         encoded = self(network.normalize(batch.images))
         terms = network.losses(encoded, batch)
         self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.images), sync_dist=True)
-        found = self.to_detections(network.decode_detections(encoded), [(a.height, a.width) for a in batch.annotations])
+        if self.looking_again is not None:
+            found = self.looking_again(batch.annotations)
+        else:
+            sizes = [(a.height, a.width) for a in batch.annotations]
+            found = self.to_detections(network.decode_detections(encoded), sizes)
         assert self._validating is not None
         for annotation, detections in zip(batch.annotations, found, strict=True):
             self._validating.update(annotation, detections)

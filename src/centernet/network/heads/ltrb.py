@@ -30,6 +30,7 @@ class LTRBHead(Head):
         bins: of a distribution.
         origin: the point of a cell that distances count from: its `center`, or its `corner` at the top left (TTFNet's).
         multiplier: strides that a distance of 1 stands for; None: 1 for a distribution, else 4.
+        class_specific: a box for each class; TTFNet's `wh_agnostic=False`.
         sampling: the cells that train a box: `center`, `center3x3`, or `ellipse` (Gaussian weights).
         beta: share of the box that the ellipse spans.
         loss: `iou`, `giou`, `diou` or `ciou`.
@@ -51,6 +52,7 @@ class LTRBHead(Head):
         bins: int = 8,
         origin: Literal["center", "corner"] = "center",
         multiplier: float | None = None,
+        class_specific: bool = False,
         sampling: Sampling = "ellipse",
         beta: float = 0.54,
         loss: IoUKind = "giou",
@@ -59,7 +61,9 @@ class LTRBHead(Head):
         **layers: Any,
     ) -> None:
         super().__init__()
-        self.channels = 4 * bins if form == "distribution" else 4  # of the distances
+        self.numbers = 4 * bins if form == "distribution" else 4  # of the distances of a box
+        self.sizes = num_classes if class_specific else 1
+        self.channels = self.numbers * self.sizes
         self.layers = tower(in_channels, self.channels + (quality > 0), **layers)
         last: Any = self.layers[-1]
         nn.init.normal_(last.weight, std=0.01)
@@ -106,13 +110,14 @@ class LTRBHead(Head):
         height, width = targets.grid
         raw = output.permute(0, 2, 3, 1).flatten(0, 2)[samples.cells]
         x, y = samples.cells % width, samples.cells // width % height
-        boxes = self.boxes(raw[:, : self.channels], x, y)
+        own = self._of_class(raw, targets.object_labels[samples.objects])
+        boxes = self.boxes(own, x, y)
         truth = targets.object_boxes[samples.objects]
         terms = {"box": self.weight * weighted_iou_loss(boxes, truth, samples.weights, kind=self.loss_name)}
         if self.form == "distribution":
             center = torch.stack([x + self.shift, y + self.shift], dim=-1) * self.stride
             distances = torch.cat([center - truth[:, :2], truth[:, 2:] - center], dim=-1)
-            logits = raw[:, : self.channels].reshape(-1, 4, self.bins)
+            logits = own.reshape(-1, 4, self.bins)
             term = distribution_loss(logits, distances / (self.multiplier * self.stride), samples.weights)
             terms["distribution"] = self.weight / 8 * term
         if self.quality:
@@ -122,7 +127,16 @@ class LTRBHead(Head):
 
     def decode(self, output: Tensor, peaks: Peaks) -> dict[str, Tensor]:
         raw = gather_at(output, peaks.cells)
-        detections = {"bboxes": self.boxes(raw[..., : self.channels], peaks.x, peaks.y)}
+        detections = {"bboxes": self.boxes(self._of_class(raw, peaks.labels), peaks.x, peaks.y)}
         if self.quality:
             detections["scores"] = peaks.scores * raw[..., -1].float().sigmoid().sqrt()
         return detections
+
+    def _of_class(self, raw: Tensor, labels: Tensor) -> Tensor:
+        """Values …×C and labels … → the distances of the boxes of those classes."""
+        distances = raw[..., : self.channels]
+        if self.sizes == 1:
+            return distances
+        distances = distances.reshape(*labels.shape, self.sizes, self.numbers)
+        index = labels[..., None, None].expand(*labels.shape, 1, self.numbers)
+        return distances.gather(-2, index).squeeze(-2)

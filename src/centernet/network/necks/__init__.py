@@ -1,5 +1,6 @@
 """Necks: modules that make one map, or one a level, for the heads of the backbone's maps."""
 
+from centernet.network.necks.bifpn import BiFPN
 from centernet.network.necks.direct import Direct
 from centernet.network.necks.dla_up import DLAUp
 from centernet.network.necks.fpn import FPN
@@ -10,4 +11,4 @@ from centernet.network.necks.shortcut import ShortcutNeck
 from centernet.network.necks.simple import SimpleNeck
 from centernet.network.necks.tapered_fpn import TaperedFPN
 
-__all__ = ["FPN", "DLAUp", "Direct", "GhostPAN", "LiteFPN", "Neck", "ShortcutNeck", "SimpleNeck", "TaperedFPN"]
+__all__ = ["FPN", "BiFPN", "DLAUp", "Direct", "GhostPAN", "LiteFPN", "Neck", "ShortcutNeck", "SimpleNeck", "TaperedFPN"]
