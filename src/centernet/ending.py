@@ -5,6 +5,8 @@ Each is a `KeyboardInterrupt` in the main thread, which `held` puts off until so
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -100,3 +102,15 @@ def _raise(number: int, _frame: Any = None) -> None:
         return
     _State.received, _State.time = _State.received or number, now
     raise KeyboardInterrupt if number == signal.SIGINT else Ended(signal.Signals(number).name)
+
+
+def end_with_parent() -> None:
+    """End this process of `multiprocessing` once the one that started it is gone, also where that was killed."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    time.sleep(0.5)  # in a forked child the parent is known when it has begun
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -46,7 +46,8 @@ class Server:
         command = [sys.executable, "-m", "centernet", "serve", "voc-lite", "--port", str(self.port), *options]
         environment = os.environ | ({} if key is None else {"CENTERNET_API_KEY": key})
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - `output` closes it
-        self.process = subprocess.Popen(command, stdout=self._said, stderr=subprocess.STDOUT, env=environment)
+        apart: dict[str, Any] = {"env": environment, "start_new_session": True}
+        self.process = subprocess.Popen(command, stdout=self._said, stderr=subprocess.STDOUT, **apart)
         for _ in range(600):
             if self.process.poll() is not None:
                 raise AssertionError(self.output())
@@ -225,6 +226,30 @@ def test_a_key_a_batch_and_the_end(photo: Any) -> None:
         server.process.kill()
     output = server.output()
     assert "Traceback" not in output and "the server has ended" in output
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="children are counted in /proc")
+def test_nothing_outlives_a_server_that_was_killed() -> None:
+    server = Server()
+
+    def of_group() -> list[str]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = entry.read_text().rpartition(")")[2].split()
+                if int(fields[2]) == group and fields[0] != "Z":
+                    found.append(entry.parent.name)
+        return found
+
+    group = os.getpgid(server.process.pid)
+    assert group == server.process.pid and len(of_group()) > 2
+    server.end(signal.SIGKILL)
+    for _ in range(150):
+        if not of_group():
+            break
+        time.sleep(0.1)
+    assert not of_group()
+    assert server.output()
 
 
 def test_a_model_that_is_none(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from centernet.data import COCO, DataModule
 from centernet.evaluation import CocoEvaluator
 from centernet.evaluation.reliability import calibration_error, judged
 from centernet.export import ExportOptions, export
+from centernet.inference import validation
 from centernet.inference.model_metadata import ModelMetadata
 from centernet.network import load_network
-from centernet.training import validation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),

@@ -137,7 +137,7 @@ def test_it_travels_with_the_model(trained: Path, tmp_path: Path, caplog: pytest
     script = export(model.network, tmp_path / "model.pt", ExportOptions())
     for source in (trained, folder, script, model, model.network):
         detector = Detector(source, score_threshold=0)
-        assert detector.num_detections == 200 and len(detector(image)) == 200
+        assert detector.num_detections == 200 and 20 < len(detector(image)) <= 200  # rows without objects are left out
     assert model.inference_detection([image])["scores"].shape == (1, 200)
     assert len(model.decode_detections(model(torch.zeros(1, 3, 64, 64)))["scores"][0]) == 200
     assert len(Detector(trained, score_threshold=0, num_detections=7)(image)) == 7
@@ -172,5 +172,5 @@ def test_the_packaged_model_and_one_without_a_value_give_100() -> None:
 
 @pytest.mark.parametrize("value", [0, -5])
 def test_no_detections_are_an_error(config: dict[str, Any], value: int) -> None:
-    with pytest.raises(ValueError, match="num_detections: expected at least 1"):
+    with pytest.raises(ValueError, match="num_detections: expected 1 to 100000"):
         build_centernet(config, overrides=[f"model.num_detections={value}"])

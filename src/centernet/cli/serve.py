@@ -28,6 +28,7 @@ from centernet.cli.arguments import (
 from centernet.cli.log import tell
 from centernet.configuration import DEFAULT_MODEL
 from centernet.drawing import html_colours
+from centernet.ending import end_with_parent
 from centernet.extras import require
 from centernet.inference.detector import Detector
 
@@ -91,6 +92,7 @@ def _plain_signals() -> None:
     """Leave the signals of a child of the server to uvicorn, which gives them back when it has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
 
 
 def _opened(model: str, options: dict[str, Any]) -> dict[str, Any]:

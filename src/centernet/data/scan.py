@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..annotations.problems import DataError, Problem
+from ..ending import end_with_parent
 from ..images import ImageError
 from ..images.depth import unstated_range
 from ..images.kinds import left_unread
@@ -88,15 +87,8 @@ def _start(dataset: DetectionDataset) -> None:
     _opened = dataset
     cv2.setNumThreads(0)  # the processes are the threads
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     warnings.simplefilter("ignore")  # of damaged EXIF blocks and the like; what matters is a problem
-
-
-def _end_with_parent() -> None:
-    """End this process once the one that started it is gone, also where that was killed."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _read(index: int, dataset: DetectionDataset | None = None) -> _Read:

@@ -18,6 +18,7 @@ from centernet.export.graph import Prepared, detached
 from centernet.images import Preprocessing
 from centernet.inference import Detector
 from centernet.inference.exported import network_input
+from centernet.inference.model_metadata import OUTPUTS
 from centernet.inference.opening import open_file
 from centernet.inference.torch_runtime import TorchRuntime
 from centernet.network import Network
@@ -142,12 +143,18 @@ def _eager(reference: TorchRuntime, images: NDArray[np.uint8], prepared: Prepare
     if prepared.metadata.letterbox:
         detector = Detector(reference, score_threshold=0.0, num_detections=count, classes=classes)
         each = detector([*images])
-        found = {name: np.stack([getattr(one, name) for one in each]) for name in ("bboxes", "labels", "scores")}
-        found |= {name: np.stack([one.data[name] for one in each]) for name in each[0].data}
+        columns = [*OUTPUTS, *each[0].data]
+        rows = [{name: getattr(one, name) if name in OUTPUTS else one.data[name] for name in columns} for one in each]
+        found = {name: np.stack([_filled(one[name], count) for one in rows]) for name in columns}
     else:
         found = dict(reference(images, count, labels=labels))
         found["bboxes"] = Preprocessing(resize="keep").to_original(found["bboxes"], images.shape[1:3])
     return found if labels is None else found | {"labels": np.searchsorted(labels, found["labels"])}
+
+
+def _filled(values: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return as many rows, with zeros where there are fewer, as files have them."""
+    return np.pad(values, [(0, count - len(values)), *[(0, 0)] * (values.ndim - 1)])
 
 
 def _check_maps(path: Path, runtime: Any, network: Network, images: NDArray[np.uint8]) -> None:

@@ -24,7 +24,7 @@ class ExportOptions:
     """The way in which a detector is written to a file.
 
     Attributes:
-        num_detections: rows an image, fewer where the map has fewer cells; default: the model's own.
+        num_detections: rows an image; default: the model's own.
         score_threshold: stands in the file, for programs that show detections, and is the default there of
             `centernet detect`; default: that of the model's calibration, by class, else 0.3.
         letterbox: resize and pad inside the graph: images of any size in, boxes in their own pixels out.

@@ -41,7 +41,7 @@ class ModelMetadata:
         class_names: by label; empty where the model has none.
         preprocessing: how an image becomes the network's input.
         stride: input pixels a cell of the raw maps.
-        num_detections: K, rows an image; a map of fewer cells gives fewer.
+        num_detections: K, rows an image; files of earlier releases give fewer where the map has fewer cells.
         dtype: of the input: `uint8` RGB values as an image has them (normalised in the graph), or `float32` ones that
             `preprocessing.normalize` has made.
         layout: of the input, N×H×W×3 or N×3×H×W.

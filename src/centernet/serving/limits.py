@@ -1,10 +1,11 @@
-"""What one client may ask of a server, and the door that requests come in by: bytes, images and time are bounded."""
+"""Limits of what one client may ask of a server, and the door that requests come in by."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
@@ -55,17 +56,15 @@ class Door:
 
     async def __call__(self, request: Request, score_threshold: float | None = None) -> AsyncIterator[Upload]:
         """Yield what a worker needs of a request; an HTTPException says what is wrong with it."""
-        key = request.headers.get("x-api-key", "")
-        if self.api_key is not None and not secrets.compare_digest(key.encode("latin-1"), self.api_key.encode()):
-            raise HTTPException(401, "give the key of this server in the header X-API-Key")
-        if score_threshold is not None and not 0 <= score_threshold <= 1:
-            raise HTTPException(422, f"score_threshold: expected 0..1, got {score_threshold}")
-        if self.inside >= self.limits.requests:
-            raise HTTPException(503, f"{self.inside} requests are waiting already; try again", headers=RETRY)
+        problem = self._refusal(request, score_threshold)
+        if problem is not None:
+            with suppress(asyncio.TimeoutError, ClientDisconnect, HTTPException):  # it hears when it has sent all
+                await asyncio.wait_for(self._body(request, 0), self.limits.seconds)
+            raise problem
         self.inside += 1
         try:
             try:
-                body = await asyncio.wait_for(self._body(request), self.limits.seconds)
+                body = await asyncio.wait_for(self._body(request, self.limits.bytes), self.limits.seconds)
             except asyncio.TimeoutError:
                 text = f"the request was not there within {self.limits.seconds:g} s"
                 raise HTTPException(408, text, headers=CLOSE) from None
@@ -77,8 +76,20 @@ class Door:
         finally:
             self.inside -= 1
 
-    async def _body(self, request: Request) -> bytes:
-        most, body, length = self.limits.bytes, bytearray(), 0
+    def _refusal(self, request: Request, score_threshold: float | None) -> HTTPException | None:
+        """Return what is wrong with the head of a request, or with its time."""
+        key = request.headers.get("x-api-key", "")
+        if self.api_key is not None and not secrets.compare_digest(key.encode("latin-1"), self.api_key.encode()):
+            return HTTPException(401, "give the key of this server in the header X-API-Key")
+        if score_threshold is not None and not 0 <= score_threshold <= 1:
+            return HTTPException(422, f"score_threshold: expected 0..1, got {score_threshold}")
+        if self.inside >= self.limits.requests:
+            return HTTPException(503, f"{self.inside} requests are waiting already; try again", headers=RETRY)
+        return None
+
+    async def _body(self, request: Request, most: int) -> bytes:
+        """Return the body of a request; what is beyond `most` bytes is read, up to a point, and thrown away."""
+        body, length = bytearray(), 0
         async for chunk in request.stream():
             length += len(chunk)
             if length <= most:

@@ -1,4 +1,4 @@
-"""What a server has beside its service: a page to try it, metrics, and the description of a request for OpenAPI."""
+"""Pages of a server beside its service: one to try it, metrics, and the description of a request for OpenAPI."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from PIL import Image
 from starlette.responses import JSONResponse, Response
 
 from centernet.detections import Detections
+from centernet.ending import end_with_parent
 from centernet.images import ImageError, read_image
 from centernet.inference.detector import Detector
 from centernet.serving.limits import Door, Limits
@@ -44,6 +45,7 @@ class Service(litserve.LitAPI):  # type: ignore[misc]
 
     def setup(self, device: str) -> None:
         """Open the model in the worker's process."""
+        end_with_parent()
         cv2.setNumThreads(self.arguments.get("threads") or 1)
         self.detector = Detector(self.model, **self.arguments)
 

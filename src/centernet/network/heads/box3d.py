@@ -31,7 +31,7 @@ START = 20.0, (1.5, 1.6, 3.5)
 
 
 class Truth(NamedTuple):
-    """What the map is to say at the centres of N objects whose box in space is known."""
+    """Targets of the map at the centres of N objects whose box in space is known."""
 
     cells: Tensor  # N int64, flat index of the cell over batch × grid
     depth: Tensor  # N float32, metres
