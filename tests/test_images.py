@@ -400,7 +400,7 @@ def test_other_arrays_are_refused_with_their_shape(image: Any) -> None:
 
 def test_suffixes_are_lower_case_and_known_to_pillow_or_opencv(tmp_path: Path) -> None:
     Image.init()
-    others = {".hdr", ".pic", ".sr", ".heic", ".heif", ".hif"}  # OpenCV's, and pi-heif's, which comes in when it is needed
+    others = {".hdr", ".pic", ".sr", ".heic", ".heif", ".hif"}  # OpenCV's; pi-heif's, which comes when needed
     for suffix in images.IMAGE_SUFFIXES:
         assert suffix == suffix.lower()
         assert suffix in Image.EXTENSION or suffix in others, suffix
