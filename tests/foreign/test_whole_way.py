@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 import torch
 import yaml
@@ -27,6 +26,8 @@ from centernet.export.comparison import difference, trial_images
 from centernet.inference.exported import open_session
 from centernet.network import Network
 from tests.foreign import published
+
+openvino = pytest.importorskip("openvino")
 
 pytestmark = [
     pytest.mark.slow,
