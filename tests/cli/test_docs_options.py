@@ -88,8 +88,7 @@ def figures(folder: Path, out: str) -> Any:
 
 def page_values(folder: Path, out: str) -> Any:
     """The values of a report."""
-    (path,) = folder.rglob("report.json")
-    return json.loads(path.read_text())
+    return json.loads((folder / "page" / "report.json").read_text())
 
 
 def said(folder: Path, out: str) -> Any:
