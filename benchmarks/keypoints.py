@@ -69,6 +69,7 @@ def run(given: argparse.Namespace, start: str, seed: int) -> dict[str, Any]:
     train = sets["train"]
     skeleton: Any = train.fields[0].skeleton
     section["class_names"], section["num_classes"] = list(train.class_names), None
+    section.pop("calibration", None)  # of other classes
     section["heads"]["keypoints"]["init_args"]["skeleton"] = skeleton.to_dict()
     network = build_network({"model": section})
     data = DataModule(
