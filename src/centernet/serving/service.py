@@ -148,6 +148,7 @@ def make_server(
         timeout=limits.seconds,
         middlewares=[partial(Metrics, path=PATH)],
         restart_workers=True,
+        fast_queue=True,
     )
     server.app.title = "centernet"
     add_pages(server.app, about, PATH)
