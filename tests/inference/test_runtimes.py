@@ -90,7 +90,7 @@ def test_a_file_gives_the_model_s_answers(
     suffix: str, write: Callable[..., Path], model: CenterNet, photos: Path
 ) -> None:
     expected = model.inference_detection(photos, num_detections=50)
-    detector = Detector(write(suffix), batch_size=2)
+    detector = Detector(write(suffix), batch_size=2, trust="compiled" in suffix)
     found = detector.stacked(photos, num_detections=50)
     assert found["paths"] == expected["paths"] and detector.class_names == ("cat", "dog", "bird")
     np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-4)
@@ -109,7 +109,7 @@ def test_what_was_suppressed_is_no_detection(suffix: str, model: CenterNet, phot
     source: Any = suppressing
     if suffix:
         source = export(suppressing.network, tmp_path / f"model{suffix}", ExportOptions(compile="compiled" in suffix))
-    detector = Detector(source, score_threshold=0)
+    detector = Detector(source, score_threshold=0, trust="compiled" in suffix)
     photo = sorted(photos.iterdir())[0]
     found = detector(photo)
     assert 0 < len(found) < detector.num_detections and found.scores.min() > 0
@@ -308,7 +308,7 @@ def test_openvino_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("suffix", FILES)
 def test_the_tracker_s_settings_are_the_file_s(suffix: str, write: Callable[..., Path], model: CenterNet) -> None:
-    assert Detector(write(suffix)).tracker == Detector(model).tracker == model.tracker
+    assert Detector(write(suffix), trust="compiled" in suffix).tracker == Detector(model).tracker == model.tracker
     assert model.tracker == CONFIG["model"]["tracker"]
 
 
