@@ -1,4 +1,4 @@
-"""Whether intervals of 95 % hold what they promise, on simulated detections whose AP over endless images is known.
+"""Check that intervals of 95 % hold what they promise, on simulated detections whose AP over endless images is known.
 
 python benchmarks/intervals.py --draws 500 --images 150 --classes 5
 

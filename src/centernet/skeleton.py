@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SIGMA = 0.05
-"""Of keypoints whose sigma nobody measured."""
+"""Sigma of keypoints for which nobody measured one."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,14 @@ def positive(text: str) -> int:
     return value
 
 
+def above_zero(text: str) -> float:
+    """Read a number above 0."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
 def fraction(text: str) -> float:
     """Read a number within 0..1."""
     value = float(text)

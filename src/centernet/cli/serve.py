@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from centernet.cli.arguments import (
+    above_zero,
     add_max_pixels,
     add_options,
     add_trust,
@@ -117,13 +118,6 @@ def _about(model: str, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
 def _port(text: str) -> int:
     value = int(text)
     if not 1024 <= value <= 65535:
@@ -137,20 +131,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", nargs="?", metavar="MODEL", default=DEFAULT_MODEL, help=text)
     parser.add_argument("--host", choices=HOSTS, default=HOSTS[0], help="default: %(default)s, this machine alone")
     parser.add_argument("--port", type=_port, default=8000, metavar="N", help="default: %(default)s")
-    text = "processes with a detector each; default: %(default)s"
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help=text)
-    text = "requests that are worked on together, for graphics cards; default: %(default)s"
-    parser.add_argument("--max-batch-size", type=positive, default=1, metavar="N", help=text)
-    text = "that a batch waits to be filled; default: %(default)s"
-    parser.add_argument("--batch-timeout", type=_seconds, default=0.005, metavar="SECONDS", help=text)
-    text = "bytes of a request; default: %(default)s"
-    parser.add_argument("--max-bytes", type=positive, default=20_000_000, metavar="N", help=text)
-    text = "images of a request; default: %(default)s"
-    parser.add_argument("--max-images", type=positive, default=16, metavar="N", help=text)
-    text = "within which a request has to be there, and to have its turn; default: %(default)s"
-    parser.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help=text)
-    text = "requests at work or waiting; more are answered with 503; default: %(default)s"
-    parser.add_argument("--max-waiting", type=positive, default=128, metavar="N", help=text)
+    for option, read, metavar, default, text in (
+        ("--workers", positive, "N", 1, "processes with a detector each"),
+        ("--max-batch-size", positive, "N", 1, "requests that are worked on together, for graphics cards"),
+        ("--batch-timeout", above_zero, "SECONDS", 0.005, "that a batch waits to be filled"),
+        ("--max-bytes", positive, "N", 20_000_000, "bytes of a request"),
+        ("--max-images", positive, "N", 16, "images of a request"),
+        ("--timeout", above_zero, "SECONDS", 30.0, "within which a request has to be there, and to have its turn"),
+        ("--max-waiting", positive, "N", 128, "requests at work or waiting; more are answered with 503"),
+    ):
+        help = f"{text}; default: %(default)s"
+        parser.add_argument(option, type=read, metavar=metavar, default=default, help=help)
     types = {"score_threshold": score_thresholds, "num_detections": positive, "classes": name_list, "threads": positive}
     add_options(parser, Detector, _DETECTOR, types=types)
     add_max_pixels(parser)

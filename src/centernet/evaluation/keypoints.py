@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FIGURES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 """The ten, in COCO's order; the best 20 detections of an image count, objects from 32² pixels on are medium."""
 PCK_SHARE = 0.2
-"""Of the longer side of its box: within it a keypoint is right."""
+"""Share of the longer side of its box within which a keypoint is right."""
 _LEAST_IOU = 0.5  # of a detection's box, to be the one whose keypoints are compared
 
 

@@ -26,7 +26,7 @@ from centernet.network import Network
 from centernet.whole import whole_folder
 
 VERSION = "1.20.1"
-"""Of onnxruntime-web from the CDN: the one that the page is tested with."""
+"""Version of onnxruntime-web that the CDN gives: the one that the page is tested with."""
 
 CDN = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/"
 

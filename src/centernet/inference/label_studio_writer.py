@@ -12,8 +12,7 @@ from centernet.detections import Detections
 from centernet.drawing import JOINT
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
-from centernet.inference.writers import counted
-from centernet.whole import Growing
+from centernet.inference.writers import JsonList, counted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,24 +32,19 @@ class LabelStudioWriter:
 
     def __init__(self, path: str | os.PathLike[str], model: str = "centernet") -> None:
         self.path, self.model = Path(path), model
-        self._images = self._objects = 0
-        self._file: Growing
+        self._objects = 0
+        self._list: JsonList
 
     def protect(self, inputs: Inputs) -> None:
         """Raise a ValueError where the file is one of the inputs."""
         inputs.check(self.path)
 
     def __enter__(self) -> Self:
-        self._file = Growing.beside(self.path)
-        self._file.add("[")
+        self._list = JsonList(self.path)
         return self
 
     def __exit__(self, *error: object) -> None:
-        try:
-            self._file.add("\n]\n")
-            self._file.finish()
-        finally:
-            self._file.discard()
+        self._list.finish()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add a frame and its objects."""
@@ -58,8 +52,7 @@ class LabelStudioWriter:
             "data": {"image": f"/data/local-files/?d={quote(frame.name, errors='surrogateescape')}"},
             "predictions": [{"model_version": self.model, "result": regions(detections, frame.size_hw)}],
         }
-        self._file.add((",\n" if self._images else "\n") + json.dumps(task, ensure_ascii=False))
-        self._images += 1
+        self._list.add([json.dumps(task, ensure_ascii=False)])
         self._objects += len(detections)
 
     def summary(self) -> str:

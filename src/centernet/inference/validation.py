@@ -24,7 +24,7 @@ from centernet.skeleton import Skeleton
 from centernet.tracking import Tracker
 
 Collected: TypeAlias = tuple[CocoEvaluator, dict[Path, tuple[Annotation, Detections]], KeypointEvaluator | None]
-"""What one device has."""
+"""Parts of a validation that one device has."""
 
 
 class TrackedVideo(NamedTuple):

@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -205,6 +205,29 @@ class CocoWriter:
         self._counts[key] += len(rows)
 
 
+class JsonList:
+    """A JSON list, a line an entry, which grows beside `path` and becomes it at the end in one step."""
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._file = Growing.beside(path)
+        self._file.add("[")
+
+    def add(self, entries: Iterable[str]) -> None:
+        """Add entries, JSON each, all or none."""
+        texts = list(entries)
+        self._file.add((",\n" if self.count else "\n") * bool(texts) + ",\n".join(texts))
+        self.count += len(texts)
+
+    def finish(self) -> None:
+        """End the list."""
+        try:
+            self._file.add("\n]\n")
+            self._file.finish()
+        finally:
+            self._file.discard()
+
+
 class CocoResultsWriter:
     """Writes COCO's list of results with the ids of a file of annotations, as pycocotools' `loadRes` takes beside it.
 
@@ -223,33 +246,25 @@ class CocoResultsWriter:
         self.path = Path(path)
         self._ids = _DatasetIds(self.path, ids, class_names)
         self.left_out, self.check = self._ids.left_out, self._ids.check
-        self._count = 0
-        self._file: Growing
+        self._list: JsonList
 
     def protect(self, inputs: Inputs) -> None:
         """Raise a ValueError where the file is one of the inputs."""
         inputs.check(self.path)
 
     def __enter__(self) -> Self:
-        self._file = Growing.beside(self.path)
-        self._file.add("[")
+        self._list = JsonList(self.path)
         return self
 
     def __exit__(self, *error: object) -> None:
-        try:
-            self._file.add("\n]\n")
-            self._file.finish()
-        finally:
-            self._file.discard()
+        self._list.finish()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add the objects of a frame; one that is not in the annotations is a DataError."""
-        rows = list(map(json.dumps, self._ids.rows(frame, detections)[1]))
-        self._file.add((",\n" if self._count else "\n") * bool(rows) + ",\n".join(rows))
-        self._count += len(rows)
+        self._list.add(map(json.dumps, self._ids.rows(frame, detections)[1]))
 
     def summary(self) -> str:
-        return f"{self.path} ({counted(self._count, 'object')})"
+        return f"{self.path} ({counted(self._list.count, 'object')})"
 
 
 def _describe(column: Column) -> str:

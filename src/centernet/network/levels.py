@@ -125,3 +125,21 @@ def only(targets: Targets, chosen: Tensor) -> Targets:
         targets.boxes, labels, targets.ignore, targets.counts, ids=targets.ids, grid=targets.grid,
         stride=targets.stride, num_classes=targets.num_classes, data=targets.data,
     )  # fmt: skip
+
+
+def loss_terms(
+    heads: nn.ModuleDict, encoded: dict[str, Any], targets: list[Targets], shares: list[float]
+) -> dict[str, dict[str, Tensor]]:
+    """Return the terms of each head."""
+    terms: dict[str, dict[str, Tensor]] = {}
+    for name, head in heads.items():
+        values = [part.loss(on_level(encoded[name], level), targets[level]) for level, part in enumerate(parts(head))]
+        if len(values) == 1:
+            terms[name] = values[0]
+        else:
+            weighted = {
+                key: [share * of_level[key] for share, of_level in zip(shares, values, strict=True)]
+                for key in values[0]
+            }
+            terms[name] = {key: torch.stack(of_levels).sum() for key, of_levels in weighted.items()}
+    return terms

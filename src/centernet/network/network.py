@@ -29,6 +29,7 @@ from centernet.network.levels import (
     by_size,
     each_decode,
     each_map,
+    loss_terms,
     on_level,
     only,
     parts,
@@ -431,11 +432,11 @@ class Network(nn.Module):
         if len(targets) > 1:
             numbers = [target.num_objects for target in targets]
             shares = [max(number, 1) / max(sum(numbers), 1) for number in numbers]
-        terms = self._terms(self.heads, encoded, targets, shares)
+        terms = loss_terms(self.heads, encoded, targets, shares)
         stacks: Any = self.intermediate if self.training else ()
         for i, heads in enumerate(stacks):
             maps = {name: encoded[f"{name}.{i}"] for name in heads}
-            for name, values in self._terms(heads, maps, targets, shares).items():
+            for name, values in loss_terms(heads, maps, targets, shares).items():
                 terms[name] = {key: terms[name][key] + value for key, value in values.items()}
         if stacks:
             count = len(stacks) + 1
@@ -443,26 +444,6 @@ class Network(nn.Module):
         if self.loss_weighting is not None:
             return self.loss_weighting(terms)  # type: ignore[no-any-return]
         return {name: value for of_head in terms.values() for name, value in of_head.items()}
-
-    @staticmethod
-    def _terms(
-        heads: nn.ModuleDict, encoded: dict[str, Any], targets: list[Targets], shares: list[float]
-    ) -> dict[str, dict[str, Tensor]]:
-        """Return the terms of each head."""
-        terms: dict[str, dict[str, Tensor]] = {}
-        for name, head in heads.items():
-            values = [
-                part.loss(on_level(encoded[name], level), targets[level]) for level, part in enumerate(parts(head))
-            ]
-            if len(values) == 1:
-                terms[name] = values[0]
-            else:
-                weighted = {
-                    key: [share * of_level[key] for share, of_level in zip(shares, values, strict=True)]
-                    for key in values[0]
-                }
-                terms[name] = {key: torch.stack(of_levels).sum() for key, of_levels in weighted.items()}
-        return terms
 
     def training_only(self) -> tuple[str, ...]:
         """Return the beginnings of the names of tensors that only losses need."""

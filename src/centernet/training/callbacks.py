@@ -108,7 +108,7 @@ class KeepValidation(Callback):
         monitor: the figure that decides; None keeps none.
 
     Attributes:
-        validation: the best so far of this session.
+        validation: the best one since `fit` began.
         epoch: of it, from 1.
     """
 

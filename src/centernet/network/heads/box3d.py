@@ -23,7 +23,7 @@ from centernet.ops import Peaks, Targets, gather_at, l1_loss
 ROTATION, DIMENSIONS, OFFSET = slice(1, 9), slice(9, 12), slice(12, 14)
 """Channels of the map behind that of the depth."""
 CENTERS = -math.pi / 2, math.pi / 2
-"""Of the two bins of alpha. Each reaches 2/3 π to both sides, so that they overlap."""
+"""Centres of the two bins of alpha. Each reaches 2/3 π to both sides, so that they overlap."""
 ONLY_WITH = {"rotation_y": True, "ruler": True, "alpha": False}
 """Fields of the data that are needed with an offset alone, or without one."""
 START = 20.0, (1.5, 1.6, 3.5)

@@ -11,7 +11,7 @@ from centernet.network.layers import ConvBlock, Convolution, LinearSeparable, Ou
 from centernet.ops import Peaks, Targets
 
 Output: TypeAlias = "Tensor | dict[str, Tensor]"
-"""What a head gives: its raw map, or its several maps by name."""
+"""Output of a head: its raw map, or its several maps by name."""
 
 
 class TrainingData(Protocol):
