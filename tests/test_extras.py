@@ -52,3 +52,20 @@ def test_the_public_names_that_need_torch_say_so(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("needs the package torch: pip install 'centernet[train]'")
+
+
+def test_opening_an_openvino_file_tells_no_address_of_it() -> None:
+    """Its package looks up an address when it is imported."""
+    pytest.importorskip("openvino")
+    program = f"""
+import sys; sys.path.insert(0, {str(ROOT / "src")!r})
+import os, socket, threading
+socket.getaddrinfo = lambda *address, **_: os.write(1, str(address).encode())  # in a child process, too
+from centernet.extras import require
+assert require("openvino", "x").Core
+for thread in threading.enumerate():
+    thread is threading.main_thread() or thread.join(2)
+import openvino_telemetry
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == "", done.stdout + done.stderr

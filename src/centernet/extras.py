@@ -6,6 +6,9 @@ around it, ``onnx`` the runtime of exported files, and so on, as in pyproject.to
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -38,6 +41,8 @@ EXTRAS = {
     "datumaro": "datumaro",
 }
 """Name of an optional package → the extra that brings it."""
+_REPORTING = {"openvino": "openvino_telemetry"}
+"""Name of an optional package → what of it tells an address that it was imported, and which it goes without."""
 
 
 def require(name: str, purpose: str) -> Any:
@@ -48,9 +53,24 @@ def require(name: str, purpose: str) -> Any:
             installs it.
     """
     try:
-        return import_module(name)
+        with _silent(name):
+            return import_module(name)
     except ModuleNotFoundError as error:
         raise explain(error, purpose) from error
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Hide the part of a package that reports its use to an address, while the package is imported."""
+    part = _REPORTING.get(name.partition(".")[0])
+    if part is None or part in sys.modules:
+        yield
+        return
+    sys.modules[part] = None  # type: ignore[assignment]  # what cannot be imported; the package has a stand-in for it
+    try:
+        yield
+    finally:
+        del sys.modules[part]
 
 
 def explain(error: ModuleNotFoundError, purpose: str = "this") -> ImportError:

@@ -51,11 +51,13 @@ def test_formats_that_are_not_listed(content: bytes, tmp_path: Path, monkeypatch
 
 def test_the_list_holds_what_is_read_and_no_more(tmp_path: Path) -> None:
     assert not {"EPS", "WMF", "PSD", "GRIB", "BUFR", "HDF5", "FITS", "MPEG", "XPM"} & set(FORMATS)
-    for format in ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "TGA", "PCX", "ICO", "JPEG2000", "SGI", "DDS"):
+    names = "JPEG PNG GIF BMP PPM TIFF WEBP TGA PCX ICO JPEG2000 SGI DDS QOI"
+    for format in names.split():
         path = tmp_path / "image"
         Image.new("RGB", (16, 16), (9, 9, 9)).save(path, format)
         with open_listed(path) as image, path.open("rb") as file, open_listed(file) as other:
             assert image.format == other.format == format and image.size == (16, 16)
+        assert image_size(path) == (16, 16) and read_image(path).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,30 @@ def test_a_checkpoint_is_whole_or_the_one_of_before(tmp_path: Path, monkeypatch:
     with pytest.raises(OSError, match=r"last\.ckpt: was not written: its disk is full"):
         WholeCheckpoints().save_checkpoint({"state_dict": {"a": torch.zeros(3)}}, path)
     assert path.read_bytes() == before and os.listdir(path.parent) == ["last.ckpt"]
+
+
+def test_the_page_of_a_resumed_run_is_that_of_one_that_was_never_stopped(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the best epoch was before the stop, and where the run was stopped before the page was written."""
+    command = ["fit", "--config", tiny(trainer__max_epochs=2), "--optimization.warmup", "0", "--ema_decay", "0"]
+    command += ["--optimization.optimizer.init_args.lr", "1", "--output"]  # it gets worse from the first epoch on
+    assert main([*command, str(tmp_path / "whole")]) == 0
+
+    def interrupt(self: Any, *_: Any) -> None:
+        if self.global_step == 8:  # in the second epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CenterNet, "on_train_batch_start", interrupt)
+        assert main([*command, str(tmp_path / "stopped")]) == 130
+    assert main([*command, str(tmp_path / "stopped"), "--resume"]) == 0
+    whole, run = (tmp_path / name / "tiny" / "version_0" for name in ("whole", "stopped"))
+    expected = (whole / "report.json").read_text()
+    assert "the figures are those of epoch 1" in expected
+    assert (run / "report.json").read_text() == expected
+    for name in ("report.json", "report.html"):
+        (run / name).unlink()
+    assert main([*command, str(tmp_path / "stopped"), "--resume"]) == 0
+    assert "nothing is left to train" in capsys.readouterr().out
+    assert (run / "report.json").read_text() == expected and (run / "report.html").is_file()

@@ -42,6 +42,7 @@ class Beginning:
         config: every value that is used: what was given, then what the checkpoint has, then defaults.
         trust: what models of this run may name: what the configuration does, or anything.
         door: that of the checkpoint; None without one.
+        done: what `--resume` says of a run that has nothing left to train; None for others.
 
     Raises:
         FileNotFoundError, ValueError: the file or the option that is wrong.
@@ -50,6 +51,8 @@ class Beginning:
     def __init__(self, parser: Any, arguments: Sequence[str], config: Any, command: str) -> None:
         self.config, self.command, self.found = config, command, list[Difference]()
         self._refuse_two(arguments)
+        self.done: resuming.NothingLeft | None = None
+        self.resumes = bool(config.resume)
         if config.resume:
             newest = resuming.newest_checkpoint(Path(config.output), run_name(config))
             config.resume = False  # a run that is trained by the saved configuration begins anew
@@ -140,7 +143,12 @@ class Beginning:
             options.check_weights(network, checkpoint, self.found, source, self.advice)
         if self.command == "fit":
             trainer = self.config.trainer
-            resuming.check_unfinished(checkpoint, source, trainer.max_epochs, trainer.max_steps)
+            try:
+                resuming.check_unfinished(checkpoint, source, trainer.max_epochs, trainer.max_steps)
+            except resuming.NothingLeft as done:
+                if not self.resumes:
+                    raise
+                self.done = done
             options.check_optimizer(network, checkpoint, self.found, source, self.advice)
         for difference in self.found:
             logger.info("%s, which is no longer used", difference)

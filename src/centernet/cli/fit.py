@@ -40,7 +40,7 @@ from centernet.training.callbacks import EpochSummary, KeepValidation, LogDetect
 from centernet.training.display import Display, Introduction
 from centernet.training.files import ContinuedLog, RunLog
 from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
-from centernet.training.resuming import Interrupted, NothingLeft, checkpoints, command_to_go_on
+from centernet.training.resuming import Interrupted, checkpoints, command_to_go_on
 from centernet.training.test_time import TestTimeLook
 from centernet.trust import through
 from centernet.whole import write_json
@@ -76,12 +76,7 @@ NOISE = (  # of Lightning, about what is meant to be so
 
 def main(arguments: Sequence[str], command: Command) -> int:
     """Run a command; errors in the user's data or files are left to `centernet.cli.main`."""
-    try:
-        run(arguments, command)
-    except NothingLeft as done:
-        if "--resume" not in arguments:
-            raise
-        logger.info("%s", done)  # what was asked for is there
+    run(arguments, command)
     return 0
 
 
@@ -133,6 +128,7 @@ class Run:
         self.unvalidated: str | None = None
         self.kept = KeepValidation()
         self.checkpoint = ""
+        self.done, self.resumed = begin.done, begin.checkpoint
         self.step = None if begin.checkpoint is None else int(begin.checkpoint.get("global_step", 0))
         self.trainer = self._trainer(dict(made.trainer), [made.log_images, save])
         if self.datamodule.automatic_batch_size and command == "fit":
@@ -142,28 +138,61 @@ class Run:
 
     def fit(self) -> None:
         """Train, and log the figures, the folder and the checkpoint that is the result."""
+        if self.done is not None:
+            logger.info("%s", self.done)  # what was asked for is there
+            self._complete()
+            return
         if self.config.start_from is not None and self.config.ckpt_path is None:  # a run that goes on has its weights
             self._start_from(self.config.start_from)
         self.datamodule.check_objects()
         with self._interruption(), self._claimed():
             self.trainer.fit(self.model, self.datamodule, **self._method_arguments())
         folder = self.trainer.log_dir  # asks all devices
+        self.checkpoint, best = result(self.trainer)
+        last, stopped = self.model.validated, stopping_reason(self.trainer)
+        self._validate_again(self.checkpoint)
         if not self.trainer.is_global_zero:
             return
-        if self.model.validated is not None and self.monitor is not None:
-            logger.info("%s", self.model.validated.table())
-        if stopped := stopping_reason(self.trainer):
+        if last is not None and self.monitor is not None:
+            logger.info("%s", last.table())
+        if stopped:
             logger.info("%s", stopped)
-        self.checkpoint, best = result(self.trainer)
         if best is not None:
             logger.info("best %s %.4f", best.monitor, float(best.best_model_score or 0))
-        elif self.monitor is None or self.model.validated is None:
+        elif self.monitor is None or last is None:
             logger.info("%s: the last weights are the result", self.unvalidated or "no validation ran before the end")
-        if folder is not None and self.kept.validation is not None:
-            self._report(Path(folder), self.kept.validation, f"the figures are those of epoch {self.kept.epoch}")
+        self._page_of_best(folder)
         if self.checkpoint:
             logger.info("log, configuration and images: %s", folder)
             logger.info("checkpoint: %s", self.checkpoint)
+
+    def _complete(self) -> None:
+        """Write the page of a run that was stopped between its last epoch and its page."""
+        folder = Path(self.trainer.log_dir or self.config.output)  # asks all devices
+        best = folder / "checkpoints" / "best.ckpt"
+        if not best.is_file():
+            return
+        self.checkpoint = str(best)
+        if all((folder / name).is_file() for name in ("report.html", "report.json")):
+            return
+        states = (self.resumed or {}).get("callbacks", {})
+        if self.kept.state_key in states:
+            self.kept.load_state_dict(states[self.kept.state_key])
+            self._validate_again(self.checkpoint)
+            if self.trainer.is_global_zero:
+                self._page_of_best(folder)
+
+    def _validate_again(self, checkpoint: str) -> None:
+        """Evaluate the best weights for the page, where they are of before the run was resumed."""
+        if not checkpoint or not self.kept.epoch or self.kept.validation is not None:
+            return
+        self.trainer.callbacks, self.trainer.loggers = [], []  # type: ignore[attr-defined]  # the log has the figures
+        self.trainer.validate(self.model, self.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
+        self.kept.validation = self.model.validation
+
+    def _page_of_best(self, folder: str | Path | None) -> None:
+        if folder is not None and self.kept.validation is not None:
+            self._report(Path(folder), self.kept.validation, f"the figures are those of epoch {self.kept.epoch}")
 
     def _report(self, folder: Path, validation: Validation, *notes: str, bars: ErrorBars | None = None) -> None:
         """Write the page on a validation to the folder of the run, and say so; a run does not fail by it."""

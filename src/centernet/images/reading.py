@@ -226,7 +226,7 @@ def _read_header(name: str, file: str | io.BytesIO) -> _Header:
 
 def _is_plain(image: Image.Image) -> bool:
     """Return True if the file holds its pixels in order, gray, RGB or RGBA of 8 bits: any reader finds the same."""
-    rules = {str(tile[3] if isinstance(tile[3], str) else tile[3][0]) for tile in getattr(image, "tile", ())}
+    rules = {str(tile[3][0] if isinstance(tile[3], tuple) else tile[3]) for tile in getattr(image, "tile", ())}
     tags: Any = getattr(image, "tag_v2", {})
     colours = tags.get(262, 2) in (1, 2) or (tags.get(262), tags.get(259)) == (6, 7)  # YCbCr by JPEG
     ordered = not {"progressive", "interlace", "transparency"} & {key for key, value in image.info.items() if value}

@@ -108,8 +108,8 @@ class KeepValidation(Callback):
         monitor: the figure that decides; None keeps none.
 
     Attributes:
-        validation: the best one since `fit` began.
-        epoch: of it, from 1.
+        validation: the best one; None before it, and where it was before the run was resumed.
+        epoch: of it, from 1; 0 before it.
     """
 
     def __init__(self, monitor: str | None = None) -> None:
@@ -117,6 +117,13 @@ class KeepValidation(Callback):
         self.validation: Validation | None = None
         self.epoch = 0
         self._best: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"monitor": self.monitor, "best": self._best, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["monitor"] == self.monitor:
+            self._best, self.epoch = state_dict["best"], state_dict["epoch"]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: DetectionModule) -> None:  # type: ignore[override]
         if self.monitor is None or trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
