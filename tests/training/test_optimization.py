@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,3 +92,11 @@ def test_average_warms_up() -> None:
         held = [torch.ones(3)]
         average(held, [torch.zeros(3)], n)
         assert held[0].tolist() == pytest.approx([kept] * 3)
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", 0.5), ("weight_decay", 0.3)])
+def test_a_rate_of_the_optimizer_itself_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name} {value:g}, which is not used.*optimization\.{name}"):
+        Optimization(partial(torch.optim.AdamW, **{name: value}))
+    Optimization(partial(torch.optim.AdamW, **{name: value}), **{name: value})
+    Optimization(partial(torch.optim.SGD, momentum=0.9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -62,6 +63,7 @@ class Optimization:
             raise ValueError(f"optimization.lr is {lr}: it must be above 0")
         if not 0 <= warmup < 1:
             raise ValueError(f"optimization.warmup is {warmup}: a share of the run, from 0 to below 1")
+        _refuse_own_settings(optimizer, lr=lr, weight_decay=weight_decay)
         self.optimizer, self.lr, self.reference_batch = optimizer, lr, reference_batch
         self.weight_decay, self.backbone_lr_factor = weight_decay, backbone_lr_factor
         self.neck_lr_factor = neck_lr_factor
@@ -153,3 +155,16 @@ class Optimization:
             return float(self.gamma**passed)
         share = (step - warmup) / max(steps - warmup, 1)
         return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def _refuse_own_settings(optimizer: Callable[[Iterable[Any]], Optimizer], **settings: float) -> None:
+    """Refuse a rate or a decay that was given to the optimiser itself: it would not be used."""
+    made = optimizer([nn.Parameter(torch.zeros(1))])
+    known = inspect.signature(type(made)).parameters
+    for name, value in settings.items():
+        own = made.defaults.get(name, value)
+        if own not in (value, getattr(known.get(name), "default", value)):
+            raise ValueError(
+                f"optimization.optimizer has {name} {own:g}, which is not used: it is that of optimization.{name} "
+                f"({value:g}); give it there"
+            )
