@@ -54,6 +54,22 @@ def test_the_public_names_that_need_torch_say_so(code: str) -> None:
     assert done.stderr.splitlines()[-1].endswith("needs the package torch: pip install 'centernet[train]'")
 
 
+@pytest.mark.parametrize("given", [None, "0"])
+def test_running_an_onnx_file_tells_no_address_of_it(given: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 1.32 on it does on Linux, unless a variable says otherwise before it is loaded."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("ORT_DISABLE_TELEMETRY", given)
+    program = (
+        f"import sys, os; sys.path.insert(0, {str(ROOT / 'src')!r}); sys.modules['onnxruntime'] = os\n"
+        "from centernet.extras import require\n"
+        "require('onnxruntime', 'x'); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{given or 1}\n", done.stderr
+
+
 def test_opening_an_openvino_file_tells_no_address_of_it() -> None:
     """Its package looks up an address when it is imported."""
     pytest.importorskip("openvino")

@@ -6,6 +6,7 @@ around it, ``onnx`` the runtime of exported files, and so on, as in pyproject.to
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ EXTRAS = {
 """Name of an optional package → the extra that brings it."""
 _REPORTING = {"openvino": "openvino_telemetry"}
 """Name of an optional package → what of it tells an address that it was imported, and which it goes without."""
+_QUIET = {"onnxruntime": ("ORT_DISABLE_TELEMETRY", "1"), "ray": ("RAY_USAGE_STATS_ENABLED", "0")}
+"""Name of an optional package → the variable by which it reports its use to no address, where nobody has set it."""
 
 
 def require(name: str, purpose: str) -> Any:
@@ -61,8 +64,11 @@ def require(name: str, purpose: str) -> Any:
 
 @contextmanager
 def _silent(name: str) -> Iterator[None]:
-    """Hide the part of a package that reports its use to an address, while the package is imported."""
-    part = _REPORTING.get(name.partition(".")[0])
+    """Import a package so that it reports its use to no address."""
+    package = name.partition(".")[0]
+    if package in _QUIET:
+        os.environ.setdefault(*_QUIET[package])  # read once, when the package is loaded
+    part = _REPORTING.get(package)
     if part is None or part in sys.modules:
         yield
         return

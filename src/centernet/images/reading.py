@@ -374,11 +374,8 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
         text = f"{width}×{height} pixels are more than the {most:.0f} that a file of floats may have"
         raise ImageError(f"{name}: {text}; {LIMIT_ADVICE}")
     flags, image = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, None
-    with suppress(cv2.error, UnicodeError):
-        # Radiance from memory goes through a file in the temporary folder.
-        image = cv2.imread(file, flags) if isinstance(file, str) and head.startswith(b"#?") else None
     with suppress(cv2.error):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if image is None else image
+        image = _by_opencv(file, data, flags)
     if image is None and form is not None:
         text = "cannot be read in this form; is it whole? Save three of its bands as RGB, with 8 or 16 bits"
         raise ImageError(f"{name}: {form}, which {text}")
@@ -391,6 +388,13 @@ def _read_with_opencv(name: str, file: str | io.BytesIO) -> NDArray[np.uint8]:
         return rgb.astype(np.uint8, copy=False) if rgb.dtype == np.uint8 else to_8_bits(rgb)
     except RangeError as error:
         raise ImageError(f"{name}: {error}") from error
+
+
+def _by_opencv(file: str | io.BytesIO, data: bytes, flags: int) -> NDArray[Any] | None:
+    if isinstance(file, str) and data.startswith(b"#?"):
+        with suppress(UnicodeError):  # of a name that OpenCV cannot be given
+            return cv2.imread(file, flags)  # Radiance from memory goes through a file in the temporary folder
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
 
 
 def _explain(name: str, error: BaseException) -> ImageError:
