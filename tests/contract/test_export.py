@@ -11,7 +11,7 @@ import torch
 
 from centernet import CenterNet, build_centernet
 from centernet.export import ExportOptions, export
-from centernet.export.comparison import UNMATCHED, difference, trial_images
+from centernet.export.comparison import PLACE, UNMATCHED, difference, trial_images
 from centernet.inference.opening import open_runtime
 from centernet.inference.torch_runtime import TorchRuntime
 from centernet.network import backbones, heads, necks
@@ -154,7 +154,7 @@ def test_every_part(name: str, suffix: str, tmp_path: Path) -> None:
 
 
 def compare(expected: dict[str, Any], got: Mapping[str, Any]) -> None:
-    found = difference(expected, got)
+    found = difference(expected, got, place_tolerance=PLACE)
     assert found.scores <= 1e-4 and found.boxes <= 0.05 and found.unmatched <= UNMATCHED * found.total, str(found)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from centernet import CenterNet
 from centernet.export import FORMATS, ExportOptions, export, exporting
-from centernet.export.comparison import check_file, difference, trial_images
+from centernet.export.comparison import PLACE, check_file, difference, trial_images
 from centernet.export.graph import prepare
 from centernet.inference.model_metadata import ModelMetadata
 from centernet.inference.torch_runtime import TorchRuntime
@@ -52,6 +52,15 @@ def test_equal_scores_may_come_in_any_order() -> None:
         found["scores"][0, :3] = 0.9
     other["bboxes"][0, :3] = other["bboxes"][0, [2, 0, 1]]
     assert difference(one, other).boxes == 0
+
+
+def test_a_peak_beside_the_other_is_no_partner_where_places_count() -> None:
+    """Of two neighbouring cells with nearly equal values, rounding decides which is a peak."""
+    other = detections()
+    other["bboxes"][0, 1] += 4
+    found = difference(detections(), other, place_tolerance=PLACE)
+    assert found.unmatched == 2 and found.boxes == 0
+    assert difference(detections(), other).boxes == 4
 
 
 def test_other_shapes_are_refused() -> None:

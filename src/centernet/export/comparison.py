@@ -31,6 +31,9 @@ SCORES, BOXES, COLUMNS = 1e-4, 0.05, 1e-3
 """Largest differences that a float32 file may have: of scores, of places in pixels, and of other columns as a share of
 their largest value. Files of other precisions are only reported on."""
 
+PLACE = 1.0
+"""Pixels from which on a box is that of another peak."""
+
 UNMATCHED = 0.05
 """Share of the detections that may lack a partner: of two neighbouring cells with equal values, rounding decides which
 is a peak. An untrained network has some such; a file that computes something else loses most of its partners."""
@@ -39,7 +42,7 @@ is a peak. An untrained network has some such; a file that computes something el
 @dataclass(frozen=True)
 class Difference:
     """The largest differences of two lists of detections: of scores, corners in pixels, and each further output; how
-    many lack a partner of the same class and score in the other list, and how many were compared."""
+    many lack a partner of the same class, score and place in the other list, and how many were compared."""
 
     scores: float
     boxes: float
@@ -71,16 +74,19 @@ def accuracy(model: Any, dataset: DetectionDataset, *, trust: bool = False) -> C
     return evaluator.compute()
 
 
-def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES) -> Difference:
+def difference(
+    expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES, place_tolerance: float = np.inf
+) -> Difference:
     """Compare detections of the same images.
 
-    A detection's partner has its label and a score that differs by no more than `score_tolerance`; of several the one
-    with the nearest box. At the lower end of the lists it is chance which of equal scores are kept: what counts is from
+    A detection's partner has its label, a score that differs by no more than `score_tolerance` and a box whose corners
+    are within `place_tolerance`; of several the one with the nearest box. At the lower end of the lists it is chance which of equal scores are kept: what counts is from
     there up, in either list.
 
     Args:
         expected, got: `bboxes` N×K×4, `labels` N×K, `scores` N×K, best first, and columns N×K×….
         score_tolerance: scores of partners are this near.
+        place_tolerance: boxes of partners are this near, in pixels.
 
     Raises:
         ValueError: an output is missing or has another shape.
@@ -97,8 +103,9 @@ def difference(expected: Arrays, got: Arrays, *, score_tolerance: float = SCORES
             scores = mine["scores"][i]
             rows = (scores > scores.min(initial=np.inf) + 2 * score_tolerance).nonzero()[0]
             apart = np.abs(scores[rows, None].astype(np.float64) - theirs["scores"][i])
-            near = (apart <= score_tolerance) & (mine["labels"][i][rows, None] == theirs["labels"][i])
             distance = np.abs(mine["bboxes"][i][rows, None].astype(np.float64) - theirs["bboxes"][i]).max(-1)
+            near = (apart <= score_tolerance) & (mine["labels"][i][rows, None] == theirs["labels"][i])
+            near &= distance <= place_tolerance
             found = near.any(axis=1)
             partners = np.where(near, distance, np.inf)[found].argmin(axis=1)
             unmatched, total = unmatched + int((~found).sum()), total + len(rows)
@@ -123,7 +130,8 @@ def check_file(path: Path, network: Network, prepared: Prepared) -> None:
             continue
         expected = _eager(reference, images, prepared)
         got = runtime(images, metadata.num_detections)
-        found = difference(expected, got, score_tolerance=SCORES if exact else 0.05)
+        tolerances = (SCORES, PLACE) if exact else (0.05, np.inf)
+        found = difference(expected, got, score_tolerance=tolerances[0], place_tolerance=tolerances[1])
         where = f"on {count} trial {'image' if count == 1 else 'images'} of {size[0]}×{size[1]}"
         limits = {name: COLUMNS * max(1, float(np.abs(expected[name]).max(initial=0))) for name in found.columns}
         limits |= {column.name: BOXES for column in metadata.columns if column.kind in ("points", "boxes")}
