@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from centernet import whole
 from centernet.annotations.found_boxes import read_found
 from centernet.annotations.image_names import ImageNames
 from centernet.data import read_mot_detections
@@ -311,3 +312,12 @@ def test_keypoints_in_every_file(tmp_path: Path) -> None:
     (tmp_path / "l.json").write_text(json.dumps([task]))
     again = read_label_studio(tmp_path / "l.json", Reports(strict=False))
     assert again.names[0][0] == "/data/local-files/?d=a%20b.jpg"
+
+
+@pytest.mark.parametrize("place", [".", "kite"])
+def test_what_a_killed_process_left_among_crops_goes(place: str, tmp_path: Path) -> None:
+    left = tmp_path / "crops" / place / f".centernet-{whole._HOST}-{2**22 + 1}-3.part"  # more than a process's number
+    left.parent.mkdir(parents=True)
+    left.touch()
+    with CropWriter(tmp_path / "crops"):
+        assert not left.exists()

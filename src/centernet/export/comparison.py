@@ -80,8 +80,8 @@ def difference(
     """Compare detections of the same images.
 
     A detection's partner has its label, a score that differs by no more than `score_tolerance` and a box whose corners
-    are within `place_tolerance`; of several the one with the nearest box. At the lower end of the lists it is chance which of equal scores are kept: what counts is from
-    there up, in either list.
+    are within `place_tolerance`; of several the one with the nearest box. At the lower end of the lists it is chance
+    which of equal scores are kept: what counts is from there up, in either list.
 
     Args:
         expected, got: `bboxes` N×K×4, `labels` N×K, `scores` N×K, best first, and columns N×K×….

@@ -154,6 +154,13 @@ class CropWriter(_FolderWriter):
         super().__init__(folder)
         self.quality = quality
 
+    def __enter__(self) -> Self:
+        super().__enter__()
+        for folder in self.folder.iterdir():  # of the classes
+            if folder.is_dir():
+                clear_parts(folder)
+        return self
+
     def write(self, frame: Frame, detections: Detections) -> None:
         """Cut out and save the objects of a frame; those that lie outside of it are left out."""
         name = self._free_name(frame)
