@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 Part = tuple[str, dict[str, Any]]
 SIDE = 256
+SKELETON = {"names": ["head", "middle", "tail"]}
 BACKBONES: dict[str, Part] = {
     **{name: ("ResNet", {"name": name}) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
     "resnet18-same": ("ResNet", {"name": "resnet18", "padding": "same"}),
@@ -72,6 +73,8 @@ HEATMAPS: dict[str, Part] = {
 EXTRA: dict[str, Part] = {
     "embedding": ("EmbeddingHead", {"dim": 16}),
     "dense": ("DenseHead", {"channels": 3}),
+    "keypoints": ("KeypointHead", {"skeleton": SKELETON}),
+    "keypoints-regressed": ("KeypointHead", {"skeleton": SKELETON, "heatmap": False}),
     "box3d": ("Box3DHead", {}),
     "box3d-original": ("Box3DHead", {"offset": False}),
 }
