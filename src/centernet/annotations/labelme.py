@@ -164,8 +164,14 @@ def annotation_text(image: str, size_hw: tuple[int, int], objects: Iterable[tupl
     shapes = []
     for (x1, y1, x2, y2), label, score in objects:
         points = [[round(x, 2), round(y, 2)] for x, y in ((x1, y1), (x2, y2))]
-        shape = {"label": label, "points": points, "group_id": None, "description": "", "shape_type": "rectangle"}
+        shape: dict[str, Any] = {
+            "label": label,
+            "points": points,
+            "group_id": None,
+            "description": "",
+            "shape_type": "rectangle",
+        }
         shapes.append(shape | {"flags": {}, "mask": None, "score": round(score, 5)})
-    content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
+    content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
     content |= {"imageHeight": size_hw[0], "imageWidth": size_hw[1]}
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
