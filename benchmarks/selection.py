@@ -2,7 +2,8 @@
 
 For each number of labels N and each seed: a model learns from N/2 random images; then N/2 more are labelled, those that
 it chooses, or random ones; two trainings from the same start, of as many image passes each, say what that brought. AP
-is that of the last checkpoint on the split val. What is finished stays finished: the same command goes on.
+is that of the last epoch on the split val, batches have 8 images. What is finished stays finished: the same command
+goes on.
 
 python benchmarks/selection.py --data SHARED/data/bccd --labels 20 40 80 --seeds 0 1 2 --size 160 --passes 4000
 """
@@ -28,6 +29,7 @@ from centernet.inference.labelling import label_images
 
 COMMAND = [sys.executable, "-W", "ignore", "-m", "centernet"]
 ARMS = ("random", "chosen")
+BATCH = 8
 
 
 def main() -> None:
@@ -88,7 +90,7 @@ def learn(images: list[str], seed: int, folder: Path, given: argparse.Namespace)
     config = yaml.safe_load((folder / "finetune.yaml").read_text(encoding="utf-8"))
     part = {"dataset": config["data"]["train"], "images": str(folder / "images.txt")}
     config["data"]["train"] = {"class_path": "ChosenImages", "init_args": part}
-    config["data"]["batch_size"] = min(config["data"]["batch_size"], len(images))
+    config["data"]["batch_size"] = BATCH
     epochs = max(1, round(given.passes / len(images)))
     config["trainer"] |= {"max_epochs": epochs, "check_val_every_n_epoch": epochs}
     config |= {"seed_everything": seed, "log_images": {"every_n_epochs": 0}}
