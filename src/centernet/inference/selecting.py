@@ -25,7 +25,7 @@ LEAST_HELD = 1000
 
 
 class Seen(NamedTuple):
-    """What was seen in an image: its annotation, labels and scores of all that models found, uncertain or not.
+    """Findings in an image: its annotation, labels and scores of all that models found, uncertain or not.
 
     `stated` are the labels of the objects that a person has drawn, None in an image that nobody has labelled.
     """
