@@ -101,6 +101,28 @@ def test_a_round_of_corrections_as_the_documentation_says(
     assert "chose 6 of 8 images" in capsys.readouterr().out
 
 
+def test_what_each_tool_gives_back_is_checked_and_trained_on(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Synthetic(8, size=(96, 128), seed=1).write("more", format="coco", split="train")
+    arguments = ["--format", "cvat,label_studio,labelme", "--model", "voc-lite", "--score-threshold", "0.05"]
+    assert main(["detect", "more/images", *arguments, "--output", "found"]) == 0
+    tasks = json.loads(Path("found/label_studio.json").read_text())
+    for task in tasks:  # submitted as they are
+        task["annotations"] = task.pop("predictions")
+    Path("export.json").write_text(json.dumps(tasks))
+    counts = set()
+    for path, name in (("found/cvat.xml", "CVAT"), ("found/labelme", "LabelMe"), ("export.json", "Label Studio")):
+        given = [path, "--images", "more/images"]
+        capsys.readouterr()
+        assert main(["check", *given]) == 0
+        said = capsys.readouterr().out
+        assert f"{path}: {name}" in said and "0 errors" in said
+        counts |= {line for line in said.splitlines() if line.startswith(("images ", "objects "))}
+        options = ["--model", "voc-lite", "--size", "64", "--dry-run", "--workers", "0", "--output", "run"]
+        assert main(["finetune", *given, *options]) == 0, capsys.readouterr().err
+        assert Path("run/finetune.yaml").is_file()
+    assert len(counts) == 3, "all of them say the same"  # images, objects, objects an image
+
+
 def test_a_bad_image_and_other_exit_codes(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "broken.jpg").write_bytes(b"no image")
     Image.new("RGB", (40, 30)).save(photos / "plain.png")
