@@ -18,6 +18,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 FENCE = re.compile(
@@ -82,12 +83,32 @@ def test_a_config_builds(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(model, centernet.CenterNet)
 
 
-LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+PROSE = re.compile(r"^[ ]*```.*?^[ ]*```\s*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)  # what is none of it
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES if page.is_file()])
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them; tests/test_site.py checks those of the site."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    shown = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in shown}
+
+
+def test_anchors_are_those_of_github() -> None:
+    text = "# A `b`: c – d\n```\n# no heading\n```\n## [Link](x.md) & more\n"
+    assert anchors(text) == {"a-b-c--d", "link--more"}
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in [*PAGES, *OTHERS] if page.is_file()])
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
-    missing = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+    text = page.read_text(encoding="utf-8")
+    missing = []
+    for link, anchor in LINK.findall(PROSE.sub("", text)):
+        target = page.parent / link if link else page
+        there = target.exists() and (
+            not anchor or target.suffix != ".md" or anchor in anchors(target.read_text("utf-8"))
+        )
+        missing += [] if there else [f"{link}#{anchor}" if anchor else link]
     assert not missing, f"links of {page.name} to what is not there: {missing}"
 
 

@@ -19,9 +19,12 @@ from centernet.annotations.content import judge
 from centernet.annotations.image_names import Endings, ImageNames
 from centernet.annotations.json_stream import opened_text, read_lists
 from centernet.annotations.problems import choose_class_names, with_nearest
+from centernet.data import Annotation
 from centernet.evaluation import VocEvaluator
 from centernet.evaluation.pairs import Pairs, best_assignment
 from centernet.evaluation.tracking import TrackingEvaluator, Tracks
+from centernet.inference import Frame
+from centernet.inference.selecting import Seen, Selection
 from centernet.inference.thresholds import class_labels
 from centernet.inference.tiling import merge, tiles
 
@@ -88,6 +91,18 @@ def regions_of_any_class(number: int) -> None:
     assert sum(result.ignored for result in evaluator.compute().per_class) == number // 20
 
 
+def selected_images(number: int) -> None:
+    selection = Selection(10, np.full(3, 0.5), lambda annotation: None)
+    rng, none = np.random.default_rng(0), np.zeros(0, np.int64)
+    for place in range(number):
+        path, pixels = Path(f"{place}.png"), rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        boxes = np.zeros((0, 4), np.float32)
+        annotation = Annotation(path, place, 16, 16, boxes, none, none, none > 0, boxes[:, 0])
+        scores = rng.uniform(0.05, 1, 3).astype(np.float32)
+        selection.add(Seen(Frame(pixels, path.name, path, place), annotation, np.arange(3), scores, None))
+    assert len(selection.choose()) == 10
+
+
 CASES: dict[Callable[[int], Any], int] = {
     names_of_images: 2_000,
     classes: 5_000,
@@ -96,6 +111,7 @@ CASES: dict[Callable[[int], Any], int] = {
     boxes_of_tiles: 5_000,
     boxes_of_an_image: 4_000,
     regions_of_any_class: 2_000,
+    selected_images: 3_000,
 }
 
 

@@ -19,7 +19,7 @@ from centernet.images import Preprocessing
 from centernet.inference import torch_runtime
 
 Stop = Callable[[], None]
-FORMATS = "images,json,csv,txt,txt_scores,voc,crops"
+FORMATS = "images,json,csv,txt,txt_scores,voc,cvat,label_studio,labelme,crops"
 
 
 class FindBright:

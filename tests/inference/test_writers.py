@@ -285,7 +285,7 @@ def test_keypoints_in_every_file(tmp_path: Path) -> None:
     """By name in CSV, in COCO's JSON with the skeleton, and as regions of Label Studio, which can be read again."""
     from centernet.annotations.label_studio import read_label_studio
     from centernet.annotations.problems import Reports
-    from centernet.inference.label_studio_writer import LabelStudioWriter
+    from centernet.inference.tool_writers import LabelStudioWriter
     from centernet.skeleton import Skeleton
 
     skeleton = Skeleton(("head", "tail"), edges=((0, 1),))

@@ -10,27 +10,28 @@ an object to ignore. Files are read as a stream.
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape, quoteattr
 
+from ..text import in_xml
+from .cvat_shapes import Shape, edges_of, geometry, moving, pose_of, whole_number
 from .keypoints import skeleton_of
 from .listed import ListedImages, ListedVideo, Pose
 from .problems import DataError, Reports, UnknownKeys, opening
-from .shapes import Box, around, around_ellipse, around_turned
-from .text import number
+from .shapes import Box, around, around_turned
 from .xml import XML_ERRORS, read_elements
 
 WITHOUT_BOX = ("polyline", "points", "tag")
 """Kinds of shapes that have no box."""
+END = "</annotations>\n"
+_EDGES = ("xtl", "ytl", "xbr", "ybr")
 _SHAPES = ("box", "polygon", "ellipse", "mask", "cuboid", "skeleton")
-_CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")  # of a cuboid
 
 
 class CvatTask(NamedTuple):
@@ -83,18 +84,6 @@ def find_subsets(path: Path) -> list[str]:
     return list(names)
 
 
-class _Shape(NamedTuple):
-    """A shape of a track; its box is None where it is outside and has no place."""
-
-    frame: int
-    place: int
-    box: Box | None
-    degrees: float  # by which the box is turned
-    outside: bool
-    keyframe: bool
-    pose: Pose
-
-
 class _Read(NamedTuple):
     """A shape as it is read: its class, its box, the angle by which that is turned, and keypoints of a skeleton."""
 
@@ -112,7 +101,7 @@ class _Reader:
         self._file = CvatFile(ListedImages("shape"))
         self._keys = UnknownKeys(["outside", "rotation", "keyframe", "label"])
         self._tasks: dict[str, CvatTask] = {}
-        self._tracks: list[tuple[str, str, str, list[_Shape]]] = []  # task, subset, class, shapes
+        self._tracks: list[tuple[str, str, str, list[Shape]]] = []  # task, subset, class, shapes
         self._left_out: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
         self._joints: dict[str, dict[str, None]] = {}  # by class: the names of its keypoints
@@ -161,7 +150,7 @@ class _Reader:
         (names, _), *others = kinds.most_common()
         label = next(label for label in self._posed if tuple(self._joints[label]) == names)
         places = {name: place for place, name in enumerate(names)}
-        edges = [(places[a], places[b]) for a, b in _edges(self._drawings.get(label, ""), names)]
+        edges = [(places[a], places[b]) for a, b in edges_of(self._drawings.get(label, ""), names)]
         listed = self._file.listed
         listed.skeleton = skeleton_of(names, edges)
         renamed = dict(zip(names, listed.skeleton.names, strict=True))
@@ -191,9 +180,9 @@ class _Reader:
                 continue
             stated = {key: task.findtext(key) or "" for key in ("id", "name", "source", "start_frame", "stop_frame")}
             filtered = (task.findtext("frame_filter") or "").replace(" ", "").removeprefix("step=")
-            start, step, size = _whole(stated["start_frame"]) or 0, _whole(filtered) or 1, _whole(task.findtext("size"))
-            stop = _whole(stated["stop_frame"])
-            height, width = (_whole(task.findtext(f"original_size/{key}")) for key in ("height", "width"))
+            start, step = whole_number(stated["start_frame"]) or 0, whole_number(filtered) or 1
+            size, stop = whole_number(task.findtext("size")), whole_number(stated["stop_frame"])
+            height, width = (whole_number(task.findtext(f"original_size/{key}")) for key in ("height", "width"))
             self._tasks[stated["id"]] = CvatTask(
                 stated["name"],
                 stated["source"],
@@ -217,7 +206,7 @@ class _Reader:
         if not name:
             self._report(self._path, "bad-row", f"image {number_of} has no name; it is left out")
             return
-        size_hw = _whole(element.get("height")), _whole(element.get("width"))
+        size_hw = whole_number(element.get("height")), whole_number(element.get("width"))
         known = len(self._file.listed.names)
         full = f"{subset}/{name}" if subset else name
         image = self._image(full, subset, -1, (size_hw[0], size_hw[1]) if size_hw[0] and size_hw[1] else None)
@@ -248,8 +237,8 @@ class _Reader:
         self._keys.look(shape.keys(), where)
         label = shape.get("label", "") if label is None else label
         try:
-            pose = _pose(shape) if shape.tag == "skeleton" else {}
-            box, degrees = (around([x, y] for x, y, _ in pose.values()), 0.0) if pose else _geometry(shape)
+            pose = pose_of(shape) if shape.tag == "skeleton" else {}
+            box, degrees = (around([x, y] for x, y, _ in pose.values()), 0.0) if pose else geometry(shape)
         except (ValueError, TypeError) as error:
             self._report(self._path, "bad-box", f"{where}: <{shape.tag}>: {error}; the box is left out")
             return None
@@ -270,7 +259,7 @@ class _Reader:
             text = f"{name}: no label; its {len(element)} shapes are left out"
             self._report(self._path, "unknown-class", text)
             return
-        shapes: dict[int, _Shape] = {}
+        shapes: dict[int, Shape] = {}
         for place, entry in enumerate(element, start=1):
             shape = self._track_shape(entry, place, f"{name}, shape {place}", label)
             if shape is not None and shape.frame in shapes:
@@ -281,9 +270,9 @@ class _Reader:
         in_order = [shapes[frame] for frame in sorted(shapes)]
         self._tracks.append((element.get("task_id", ""), element.get("subset", ""), label, in_order))
 
-    def _track_shape(self, entry: Element, place: int, where: str, label: str) -> _Shape | None:
+    def _track_shape(self, entry: Element, place: int, where: str, label: str) -> Shape | None:
         """A shape of a track; None as for `_shape`."""
-        frame, outside = _whole(entry.get("frame")), entry.get("outside", "0")
+        frame, outside = whole_number(entry.get("frame")), entry.get("outside", "0")
         pose: Pose = {}
         box, degrees = None, 0.0
         if entry.tag == "skeleton" and len(entry) and all(point.get("outside") == "1" for point in entry):
@@ -295,13 +284,13 @@ class _Reader:
             _, box, degrees, pose = read
         elif entry.tag in _SHAPES and entry.tag != "skeleton":
             with suppress(ValueError, TypeError):
-                (x1, y1, x2, y2), degrees = _geometry(entry)
+                (x1, y1, x2, y2), degrees = geometry(entry)
                 box = (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
         if frame is None or outside not in ("0", "1"):
             what = "frame is no whole number" if frame is None else f"outside is {outside!r}, expected 0 or 1"
             self._report(self._path, "bad-box", f"{where}: {what}; the box is left out")
             return None
-        return _Shape(frame, place, box, degrees, outside == "1", entry.get("keyframe") != "0", pose)
+        return Shape(frame, place, box, degrees, outside == "1", entry.get("keyframe") != "0", pose)
 
     def _add_videos(self) -> None:
         groups = dict.fromkeys((task, subset) for task, subset, _, _ in self._tracks)
@@ -331,7 +320,7 @@ class _Reader:
                 some = ", ".join(map(str, sorted(beyond)[:3]))
                 text = f"a {label} is in {len(beyond)} frames that the video does not have ({some} ...)"
                 self._report(self._path, "unknown-image", f"{text}; these boxes are left out")
-            for frame, place, box, pose in _moving(shapes, numbers):
+            for frame, place, box, pose in moving(shapes, numbers):
                 image = start + (frame - task.start) // task.step
                 listed.add(image, place, box, label, identity=identity, pose=pose)
         self._identities += len(tracks)
@@ -340,107 +329,21 @@ class _Reader:
         self._file.tasks.append(task)
 
 
-def _moving(shapes: Sequence[_Shape], frames: range) -> Iterator[tuple[int, int, Box, Pose]]:
-    """Yield (frame, place, box, keypoints) of a track in each of the frames that it is in.
-
-    It stays behind its last shape as CVAT has it, but not where the frames between are stated too (``keyframe`` is 0
-    for some), and not where its only shape is one frame before the last: to such CVAT's writer adds no end.
-    """
-    ended = any(not shape.keyframe for shape in shapes)
-    ended |= len(shapes) == 1 and len(frames) > 1 and shapes[0].frame == frames[-2]
-    for shape, after in zip(shapes, [*shapes, None][1:], strict=True):
-        if shape.outside or shape.box is None:
-            continue
-        stop = after.frame if after else shape.frame + 1 if ended else frames.stop
-        for frame in range(shape.frame, min(stop, frames.stop)):
-            if frame in frames:
-                share = (frame - shape.frame) / (after.frame - shape.frame) if after else 0.0
-                pose = _pose_between(shape.pose, after.pose if after else {}, share)
-                box = around([x, y] for x, y, _ in pose.values()) if pose else _between(shape, after, share)
-                yield frame, shape.place, box, pose
-
-
-def _between(shape: _Shape, after: _Shape | None, share: float) -> Box:
-    """The box around a shape on its way to the next, on the shorter way round."""
-    x1, y1, x2, y2 = shape.box or (0.0, 0.0, 0.0, 0.0)
-    degrees = shape.degrees
-    if share and after and after.box:
-        x1, y1, x2, y2 = (low + (high - low) * share for low, high in zip((x1, y1, x2, y2), after.box, strict=True))
-        degrees += ((after.degrees - degrees + 180) % 360 - 180) * share
-    return around_turned((x1, y1, x2, y2), degrees)
-
-
-def _pose_between(pose: Pose, after: Pose, share: float) -> Pose:
-    """Keypoints on their way to the next stated ones; those that have no place there stay."""
-    moved = {}
-    for name, (x, y, visible) in pose.items():
-        to_x, to_y, _ = after.get(name, (x, y, visible))
-        moved[name] = x + (to_x - x) * share, y + (to_y - y) * share, visible
-    return moved
-
-
-def _pose(skeleton: Element) -> Pose:
-    """The labelled points of a skeleton; a ValueError where it has none, or one has no place."""
-    pose = {}
-    for point in skeleton.iterfind("points"):
-        if point.get("outside") == "1":
-            continue
-        x, _, y = point.get("points", "").partition(",")
-        pose[point.get("label", "")] = number(x), number(y), 1.0 if point.get("occluded") == "1" else 2.0
-    if not pose:
-        raise ValueError("it has no point that is not outside")
-    return pose
-
-
-_TAG = re.compile(r"<(circle|line)\b([^>]*)>")
-_ATTRIBUTE = re.compile(r'data-([a-z-]+)="([^"]*)"')
-
-
-def _edges(svg: str, joints: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of keypoints that lines of a label's drawing join."""
-    tags: list[tuple[str, dict[str, str]]] = [(tag, dict(_ATTRIBUTE.findall(rest))) for tag, rest in _TAG.findall(svg)]
-    names = {str(place): name for place, name in enumerate(joints, start=1)}
-    for tag, attributes in tags:
-        if tag == "circle" and "label-name" in attributes:
-            names[attributes.get("node-id", attributes.get("element-id", ""))] = attributes["label-name"]
-    lines = (
-        (attributes.get("node-from", ""), attributes.get("node-to", "")) for tag, attributes in tags if tag == "line"
+def head_text(class_names: Sequence[str]) -> str:
+    """Return the beginning of a file for images, with the labels of its task; behind the images comes `END`."""
+    labels = "".join(
+        f"<label><name>{escape(in_xml(name))}</name><type>rectangle</type><attributes/></label>" for name in class_names
     )
-    pairs = [(names[a], names[b]) for a, b in lines if a in names and b in names]
-    return [(a, b) for a, b in pairs if a in joints and b in joints]
+    listed = f"<meta><task><labels>{labels}</labels></task></meta>\n" if class_names else ""
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n{listed}'
 
 
-def _geometry(shape: Element) -> tuple[Box, float]:
-    """The box of a shape, and the angle by which it is turned about its centre; a ValueError where it has none."""
-
-    def numbers(*names: str) -> list[float]:
-        missing = [name for name in names if name not in shape.attrib]
-        if missing:
-            raise ValueError(f"{', '.join(missing)} missing")
-        return [number(shape.attrib[name]) for name in names]
-
-    degrees = number(shape.get("rotation", "0"))
-    if not math.isfinite(degrees):
-        raise ValueError(f"rotation is {degrees}")
-    if shape.tag == "box":
-        x1, y1, x2, y2 = numbers("xtl", "ytl", "xbr", "ybr")
-        return (x1, y1, x2, y2), degrees
-    if shape.tag == "ellipse":
-        x, y, *radii = numbers("cx", "cy", "rx", "ry")
-        return around_ellipse((x, y), radii, degrees), 0.0
-    if shape.tag == "mask":
-        left, top, width, height = numbers("left", "top", "width", "height")
-        return (left, top, left + width, top + height), 0.0
-    if shape.tag == "cuboid":
-        values = numbers(*(f"{axis}{corner}" for corner in _CORNERS for axis in "xy"))
-        return around(zip(values[::2], values[1::2], strict=True)), 0.0
-    pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
-    if any(len(pair) != 2 for pair in pairs):
-        raise ValueError("points: expected x,y;x,y;...")
-    return around([number(value) for value in pair] for pair in pairs), 0.0
-
-
-def _whole(text: str | None) -> int | None:
-    """A whole number from 0 on below 2³¹; None for anything else."""
-    text = (text or "").strip()
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+def image_text(number: int, name: str, size_hw: tuple[int, int], objects: Iterable[tuple[Sequence[float], str]]) -> str:
+    """Return an image with its boxes; `objects` are x1 y1 x2 y2 and the class name, `number` counts from 0."""
+    height, width = size_hw
+    lines = [f'<image id="{number}" name={quoteattr(in_xml(name))} width="{width}" height="{height}">']
+    for box, class_name in objects:
+        edges = " ".join(f'{edge}="{value:.2f}"' for edge, value in zip(_EDGES, box, strict=True))
+        label = quoteattr(in_xml(class_name))
+        lines.append(f'<box label={label} source="auto" occluded="0" {edges} z_order="0"/>')
+    return "\n".join([*lines, "</image>", ""])

@@ -8,10 +8,11 @@ converters have it. X-AnyLabeling's ``difficult`` marks objects to ignore.
 
 from __future__ import annotations
 
+import json
 import math
 import posixpath
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,24 @@ def _names(folder: str, stated: str) -> list[str]:
     names = [posixpath.normpath(posixpath.join(folder, own)), own]
     leads_out = inside.startswith(("../", "/")) or inside == ".." or ":" in inside.partition("/")[0]
     return list(dict.fromkeys(names if leads_out else [inside, *names]))
+
+
+def annotation_text(image: str, size_hw: tuple[int, int], objects: Iterable[tuple[Sequence[float], str, float]]) -> str:
+    """Return the file of an image, whose path is relative to the file; `objects` are x1 y1 x2 y2, class name, score.
+
+    LabelMe keeps the key ``score`` when it saves the file again; X-AnyLabeling shows it.
+    """
+    shapes = []
+    for (x1, y1, x2, y2), label, score in objects:
+        points = [[round(x, 2), round(y, 2)] for x, y in ((x1, y1), (x2, y2))]
+        shape: dict[str, Any] = {
+            "label": label,
+            "points": points,
+            "group_id": None,
+            "description": "",
+            "shape_type": "rectangle",
+        }
+        shapes.append(shape | {"flags": {}, "mask": None, "score": round(score, 5)})
+    content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
+    content |= {"imageHeight": size_hw[0], "imageWidth": size_hw[1]}
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"

@@ -39,22 +39,27 @@ from centernet.inference import (
     CocoWriter,
     CropWriter,
     CsvWriter,
+    CvatWriter,
     Detector,
     Frame,
     ImageWriter,
     KittiWriter,
+    LabelmeWriter,
+    LabelStudioWriter,
     VideoWriter,
     VocWriter,
     Writer,
     YoloWriter,
 )
-from centernet.inference.label_studio_writer import LabelStudioWriter
 from centernet.inference.several import open_sources
 from centernet.inference.sources import Source
 from centernet.inference.writers import counted
 from centernet.text import shown
 
-FORMATS = ("images", "video", "json", "csv", "txt", "txt_scores", "voc", "label_studio", "kitti", "birds_eye", "crops")
+FORMATS = (
+    *("images", "video", "json", "csv", "txt", "txt_scores", "voc", "cvat", "label_studio", "labelme", "kitti"),
+    *("birds_eye", "crops"),
+)
 DESCRIPTION = (
     "Find objects in images, folders (by name, without subfolders), patterns, videos, or what a camera or a stream "
     "shows."
@@ -76,8 +81,8 @@ images: drawings. video: one for each source, with the drawings. json: one file 
 results.json is COCO's list of results, for pycocotools or `centernet evaluate`. csv: one row an object, with the
 corners x1 y1 x2 y2. Both are in pixels of the images themselves, and have what further heads add (values, points,
 boxes), but for vectors such as embeddings. txt: YOLO's label files (class x y width height); txt_scores: with the score
-at the end. voc: Pascal VOC's XML. label_studio: tasks with predictions to import. kitti: KITTI's result files. crops:
-the objects cut out, in a folder for each class.
+at the end. voc: Pascal VOC's XML. cvat, label_studio, labelme: what these tools open to be corrected. kitti: KITTI's
+result files. crops: the objects cut out, in a folder for each class.
 
 With --calib, a model with a head for boxes in space gives them: in the rows of kitti (which is written then unless
 --format says otherwise), in drawings, in json and csv (location: x y z in metres of the bottom's middle, rotation_y),
@@ -126,7 +131,9 @@ def _detect(
         "txt": [YoloWriter(folder / "labels", names)],
         "txt_scores": [YoloWriter(folder / "labels_with_scores", names, with_scores=True)],
         "voc": [VocWriter(folder / "Annotations")],
-        "label_studio": [LabelStudioWriter(folder / "label_studio.json", detector.name)],
+        "cvat": [CvatWriter(folder / "cvat.xml", names)],
+        "label_studio": [LabelStudioWriter(folder / "label_studio.json", detector.name, names)],
+        "labelme": [LabelmeWriter(folder / "labelme", names)],
         "kitti": [KittiWriter(folder / "kitti")],
         "birds_eye": [BirdsEyeWriter(folder / "birds_eye")],
         "crops": [CropWriter(folder / "crops")],

@@ -34,7 +34,7 @@ from centernet.data.convert import ImageFiles, Target
 from centernet.data.detect_format import find_format
 from centernet.images import ImageError
 from centernet.inference import Detector
-from centernet.inference.labelling import label_images
+from centernet.inference.labelling import LIST, RECORD, label_images
 from centernet.inference.several import open_sources
 from centernet.text import shown
 
@@ -47,6 +47,7 @@ EPILOG = """examples:
   centernet label photos --model best.ckpt --teacher other.onnx --flip --output data/photos --threshold 0.5
   centernet label "shots/**/*.jpg" --model found/detections.json --output data/shots --to yolo --image-files copy
   centernet label VOC2007/JPEGImages --keep VOC2007 --output data/voc_with_80_classes
+  centernet label photos --model best.ckpt --select 100 --output to_correct     those that most need a person
   centernet label clip.mp4 --every 30 --model best.ckpt --classes person,car --output data/clip
 
 A box that reaches --threshold is an object, one that reaches --ignore-threshold a region to ignore, which trains
@@ -82,6 +83,10 @@ def main(arguments: Sequence[str]) -> int:
         tell(f"kept {result.kept[0]:,} boxes of {result.kept[1]:,} images from {', '.join(map(str, given.keep))}")
     if given.image_files == "link" and not any(source.is_moving for source in sources):
         tell("the images are links to the source; --image-files copy makes the folder independent of it")
+    if hasattr(given, "select"):
+        chosen, candidates = result.selected
+        list_file = given.output / LIST
+        tell(f"chose {len(chosen):,} of {candidates:,} images: {list_file}, with the reasons in {RECORD} beside it")
     tell(f"wrote {', '.join(map(str, result.files))}: one split, of which nothing is set aside for validation")
     tell(result)
     return 1 if result.skipped else 0
@@ -110,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     text += parameter_texts(label_images)["keep"].partition(". ")[2].rstrip(".")
     parser.add_argument("--keep", type=Path, action="append", default=[], metavar="DATASET", help=text)
     kinds: dict[str, OptionType] = {"threshold": score_thresholds, "ignore_threshold": score_thresholds}
-    kinds |= {"classes": name_list, "fusion_iou": fraction, "annotations": Path}
-    named = ("classes", "threshold", "ignore_threshold", "annotations")
+    kinds |= {"select": positive, "classes": name_list, "fusion_iou": fraction, "annotations": Path}
+    named = ("select", "classes", "threshold", "ignore_threshold", "annotations")
     add_options(parser, label_images, named, types=kinds)
     texts = parameter_texts(label_images)
     parser.add_argument("--flip", action="store_true", help=texts["flip"].rstrip("."))

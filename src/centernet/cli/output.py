@@ -49,7 +49,7 @@ MODEL = (
 DRAWING = ("labels", "line_width", "font")
 RESULTS = (
     *("detections", "tracks", "results", "images", "crops", "labels", "labels_with_scores", "Annotations", "kitti"),
-    "birds_eye",
+    *("birds_eye", "cvat", "cvat_labels", "label_studio", "labelme"),
 )
 """Names, without suffixes, of files and folders that `detect` and `track` write."""
 BY_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR)

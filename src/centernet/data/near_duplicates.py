@@ -19,6 +19,8 @@ MIN_CORRELATION = 0.95
 _BITS = 8 * 8
 _SIDE = 16  # of a thumbnail
 FINGERPRINT = _BITS + _SIDE**2
+THUMBNAIL = slice(_BITS, None)
+"""Part of a fingerprint: 16×16 gray values."""
 _BLOCK = 1 << 22  # distances at a time
 _PAIRS = 1 << 16  # thumbnails at a time, of 1 KiB each
 _DENSE = 16  # from one pair in so many on, all are multiplied

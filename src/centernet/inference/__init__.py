@@ -7,6 +7,7 @@ from centernet.inference.image_writers import (
     CropWriter as CropWriter,
     ImageWriter as ImageWriter,
     KittiWriter as KittiWriter,
+    LabelmeWriter as LabelmeWriter,
     VocWriter as VocWriter,
     YoloWriter as YoloWriter,
 )
@@ -18,6 +19,7 @@ from centernet.inference.sources import (
     frames as frames,
     open_source as open_source,
 )
+from centernet.inference.tool_writers import CvatWriter as CvatWriter, LabelStudioWriter as LabelStudioWriter
 from centernet.inference.tracking import collect as collect, track as track
 from centernet.inference.video import VideoWriter as VideoWriter
 from centernet.inference.writers import (

@@ -1,4 +1,4 @@
-"""Writers of files for each image: drawings, cut-out objects, YOLO's and KITTI's label files and VOC's XML."""
+"""Writers of files for each image: drawings, cut-out objects, label files of YOLO, KITTI, VOC and LabelMe."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from centernet.annotations import labelme, voc
 from centernet.annotations.kitti import label_text
-from centernet.annotations.voc import annotation_text
 from centernet.annotations.yolo import label_rows
 from centernet.birds_eye import birds_eye
 from centernet.detections import Detections
@@ -241,8 +241,50 @@ class VocWriter(_FolderWriter):
     def write(self, frame: Frame, detections: Detections) -> None:
         """Write the file of a frame."""
         objects = ((one.bbox.tolist(), one.name, False) for one in detections)
-        text = annotation_text(frame.name, frame.size_hw, objects)
+        text = voc.annotation_text(frame.name, frame.size_hw, objects)
         self._save(self.folder / f"{self._free_name(frame)}.xml", text.encode("utf-8", "backslashreplace"))
+
+    def summary(self) -> str:
+        return f"{self.folder} ({counted(self._count, 'file')})"
+
+
+class LabelmeWriter(_FolderWriter):
+    """Writes LabelMe's JSON, a file an image, with the path from the file to the image; `labels.txt` has the classes.
+
+    ``labelme IMAGES --output FOLDER --labels FOLDER/labels.txt`` shows the boxes. Frames of a video are named
+    ``NAME.jpg``, as if they lay beside the file.
+
+    Args:
+        folder: made if missing.
+        class_names: by label.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], class_names: Sequence[str] = ()) -> None:
+        super().__init__(folder)
+        self.class_names = tuple(class_names)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self.class_names:
+            text = "".join(f"{shown(name)}\n" for name in self.class_names)
+            self._inputs.check(self.folder / "labels.txt")
+            write_text(self.folder / "labels.txt", text, errors="backslashreplace")
+        return self
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Write the file of a frame."""
+        image = f"{frame.name}.jpg" if frame.path is None or not frame.is_file else self._way_to(frame.path)
+        objects = ((one.bbox.tolist(), one.name, one.score) for one in detections)
+        text = labelme.annotation_text(image, frame.size_hw, objects)
+        self._save(self.folder / f"{self._free_name(frame)}.json", text.encode("utf-8", "backslashreplace"))
+
+    def _way_to(self, path: Path) -> str:
+        """Return the path of an image relative to the folder, with forward slashes."""
+        there = Path(os.path.realpath(path.parent), path.name)  # an image may be a link itself
+        try:
+            return Path(os.path.relpath(there, os.path.realpath(self.folder))).as_posix()
+        except ValueError:  # another drive
+            return there.as_posix()
 
     def summary(self) -> str:
         return f"{self.folder} ({counted(self._count, 'file')})"

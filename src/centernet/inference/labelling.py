@@ -1,6 +1,7 @@
 """Pseudo-labels: a data set of unlabelled images, its boxes found by models.
 
 Boxes that are sure become objects, uncertain ones regions to ignore, which train neither as objects nor as background.
+Of many images those that most need a person can be chosen (`selecting`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,12 +32,15 @@ from centernet.images import ImageError
 from centernet.inference.detector import MATTERS
 from centernet.inference.fusion import FUSION_IOU
 from centernet.inference.label_rules import TWO_CLASSES, Genuine, Rules, Thresholds
+from centernet.inference.selecting import Chosen, Seen, Selection
 from centernet.inference.sources import ErrorHandler, Frame, Source, SourceError, SourceLike, open_source
 from centernet.inference.teachers import Teacher, look, open_teacher
-from centernet.whole import write_json
+from centernet.whole import write_json, write_text
 
 RECORD = "labelling.json"
 """File of the data set that says how it was labelled: models, thresholds by class, counts."""
+LIST = "selected.txt"
+"""File of the data set that lists the images that were chosen, those first that need a person most."""
 _BLOCK = 1000  # images whose annotations are put together at once
 
 Split = Literal["train", "val", "test"]
@@ -53,6 +58,7 @@ class Labelled:
         ignored: regions to ignore.
         kept: boxes that are those of `keep`, and images that have some.
         skipped: images that could not be read, that no source knows or that are there twice.
+        selected: the images that were chosen, in their order, and how many there were to choose from.
         notes: what else there is to know, for people.
     """
 
@@ -63,6 +69,7 @@ class Labelled:
     ignored: int = 0
     kept: tuple[int, int] = (0, 0)
     skipped: int = 0
+    selected: tuple[Sequence[str], int] = ((), 0)
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -92,6 +99,7 @@ def label_images(
     weights: Sequence[float] | None = None,
     fusion_iou: float = FUSION_IOU,
     annotations: str | PathLike[str] | None = None,
+    select: int | None = None,
     on_error: ErrorHandler | None = None,
     on_image: Callable[[], None] | None = None,
     **options: Any,
@@ -121,6 +129,8 @@ def label_images(
         weights: of the models, one number each; default: 1.
         fusion_iou: overlap (IoU) beyond which boxes of several models or views are of one object.
         annotations: COCO's file with the names of images and classes that detections in files have numbers for.
+        select: make a data set of this many images alone, those that most need a person (`Selection`); images that
+            `keep` has are not chosen again.
         on_error: called with the error of each image that is left out; default: a warning.
         on_image: called after each image.
         options: of `Detector`: num_detections, batch_size, tile, tile_overlap, max_memory, device, threads.
@@ -136,6 +146,7 @@ def label_images(
     sources = _opened(images)
     moving = any(source.is_moving or len(source.files) < len(source.items) for source in sources)
     right = not (moving and image_files == "none")
+    check_option("select", select is None or select > 0, "at least 1", select)
     check_option("image_files", right, "link or copy, as frames of videos are no files to refer to", repr(image_files))
     datasets = [keep] if isinstance(keep, DetectionDataset) else list(keep)
     given = [value for values in (threshold, ignore_threshold) for value in _values(values)]
@@ -150,15 +161,23 @@ def label_images(
             output.absolute().parent.mkdir(parents=True, exist_ok=True)
             folder = tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f"{output.name}-frames-")
             store, image_files = Path(stack.enter_context(folder)), "copy"
-        columns = _Collected()
+        columns = _Collected() if select is None else Selection(select, rules.threshold, partial(_forget, store))
+        stopped = False
         try:
             for frame, found in _each_once(sources, teachers, skip):
-                columns.add(_label(frame, found, rules, genuine, skip, store))
+                seen = _label(frame, found, rules, genuine, skip, store)
+                try:
+                    if seen is not None:
+                        columns.add(seen)
+                except ImageError as error:  # behind its header
+                    skip(error)
                 if on_image is not None:
                     on_image()
         except KeyboardInterrupt:
-            columns.stopped = True
-        labelled = columns.joined(skip)
+            stopped = True
+        chosen = columns.choose() if isinstance(columns, Selection) else []
+        parts = columns.parts() if isinstance(columns, _Collected) else [Columns.of(one.annotation for one in chosen)]
+        labelled = _numbered(parts, skip, genuine.images, stopped)
         dataset = DetectionDataset(rules.class_names, labelled)
         conversion = convert({split: dataset}, output, to=to, images=image_files)
     numbers = np.bincount(labelled.labels[~labelled.ignore], minlength=len(rules.class_names)).tolist()
@@ -167,11 +186,16 @@ def label_images(
     notes += [f"{output}: images are copies, as some are frames"] if moving else []
     result = Labelled(rules.class_names, conversion.files, len(labelled), objects, int(labelled.ignore.sum()))
     result.kept, result.skipped, result.notes = (genuine.boxes, genuine.images), skip.number, notes
+    if isinstance(columns, Selection):
+        result.selected = [one.location for one in chosen], columns.candidates
+        lines = (one.replace("\n", "\\n").replace("\r", "\\r") for one in result.selected[0])
+        write_text(output / LIST, "".join(f"{line}\n" for line in lines), errors="surrogateescape")
     how = {"models": [teacher.name for teacher in teachers], "flip": flip, "sizes": options["sizes"]}
     how |= {"weights": weights, "fusion_iou": fusion_iou, "keep": list(map(repr, datasets))}
     how |= {name: getattr(result, name) for name in ("images", "ignored", "kept", "skipped")}
+    how |= {} if select is None else {"selected": _reasons(chosen, rules.class_names)}
     write_json(output / RECORD, how | {"classes": rules.described(objects)}, indent=1)
-    if columns.stopped:
+    if stopped:
         raise KeyboardInterrupt(f"{output} has what was labelled until then: {result}")
     return result
 
@@ -189,26 +213,50 @@ class _Collected:
     """Annotations as columns, which take far less memory than one by one."""
 
     def __init__(self) -> None:
-        self.stopped = False  # by Ctrl-C
         self._parts, self._block = list[Columns](), list[Annotation]()
 
-    def add(self, annotation: Annotation | None) -> None:
-        """Append an annotation; None is passed over."""
-        if annotation is not None:
-            self._block.append(annotation)
+    def add(self, seen: Seen) -> None:
+        """Append an annotation."""
+        self._block.append(seen.annotation)
         if len(self._block) == _BLOCK:
             self._parts.append(Columns.of(self._block))
             self._block.clear()
 
-    def joined(self, skip: _Skipped) -> Columns:
-        """Return all of them, numbered from 1; without any it is an error."""
-        parts = [*self._parts, *([Columns.of(self._block)] if self._block else [])]
-        if not parts and self.stopped:
-            raise KeyboardInterrupt
-        if not parts:
-            raise DataError(f"not one image could be labelled, {skip.number} were skipped; the first: {skip.first}")
-        columns = Columns.joined(parts)
-        return replace(columns, image_ids=np.arange(1, len(columns) + 1, dtype=np.int64))
+    def parts(self) -> list[Columns]:
+        """Return all of them."""
+        return [*self._parts, Columns.of(self._block)]
+
+
+def _numbered(parts: Sequence[Columns], skip: _Skipped, labelled: int, stopped: bool) -> Columns:
+    """Return all annotations in one, numbered from 1; without any it is an error."""
+    columns = Columns.joined(parts)
+    if not len(columns) and stopped:
+        raise KeyboardInterrupt
+    if not len(columns) and labelled:
+        raise DataError(f"all {labelled} images are labelled already in `keep`: there is none left to select")
+    if not len(columns):
+        raise DataError(f"not one image could be labelled, {skip.number} were skipped; the first: {skip.first}")
+    return replace(columns, image_ids=np.arange(1, len(columns) + 1, dtype=np.int64))
+
+
+def _forget(store: Path | None, annotation: Annotation) -> None:
+    """Remove the file of a frame of a video that was not chosen."""
+    if store is not None and store in annotation.path.parents:
+        annotation.path.unlink(missing_ok=True)
+
+
+def _reasons(chosen: Sequence[Chosen], class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return each image that was chosen with the reasons, for JSON."""
+    names = [*class_names, "nothing"]
+    return [
+        {
+            "image": one.location,
+            "doubt": round(one.doubt, 4),
+            "novelty": round(one.novelty, 4),
+            "classes": [names[label] for label in one.classes],
+        }
+        for one in chosen
+    ]
 
 
 @dataclass
@@ -267,8 +315,8 @@ def _label(
     genuine: Genuine,
     skip: _Skipped,
     store: Path | None,
-) -> Annotation | None:
-    """Return the annotation of an image; None where it is left out, which `skip` is told."""
+) -> Seen | None:
+    """Return the annotation of an image, and what was found; None where it is left out, which `skip` is told."""
     size_hw = frame.size_hw
     try:
         stated = genuine.find(frame.location, size_hw)
@@ -282,9 +330,9 @@ def _label(
     boxes = box_ops.clip(boxes, size_hw)
     wanted = (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
     wanted &= stated is None or ~np.isin(labels, stated.annotated)
-    boxes, labels, scores = boxes[wanted], labels[wanted], scores[wanted]
-    rows, ignore = rules.judge(boxes, labels, scores)
-    boxes, labels, areas = boxes[rows], labels[rows], box_ops.area(boxes[rows])
+    boxes, found_labels, scores = boxes[wanted], labels[wanted], scores[wanted]
+    rows, ignore = rules.judge(boxes, found_labels, scores)
+    boxes, labels, areas = boxes[rows], found_labels[rows], box_ops.area(boxes[rows])
     if stated is not None:
         ignore |= (box_ops.iou(boxes, stated.boxes[~stated.ignore]) > TWO_CLASSES).any(axis=1)
         boxes, labels = np.concatenate([stated.boxes, boxes]), np.concatenate([stated.labels, labels])
@@ -292,7 +340,9 @@ def _label(
     ids = np.full(len(labels), -1, np.int64)
     path = frame.path if frame.is_file else _stored(frame, store)
     assert path is not None
-    return Annotation(path, 0, *size_hw, boxes.astype(np.float32), labels, ids, ignore, areas)
+    annotation = Annotation(path, 0, *size_hw, boxes.astype(np.float32), labels, ids, ignore, areas)
+    drawn = None if stated is None else stated.labels[~stated.ignore]
+    return Seen(frame, annotation, found_labels, scores, drawn)
 
 
 def _stored(frame: Frame, folder: Path | None) -> Path:

@@ -71,7 +71,8 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None, 
 
     Args:
         model: a `CenterNet`, the path of a model file (`RUNTIMES`), a folder that `save_pretrained` wrote, the name of
-            a model that comes with the package, or a `Runtime`, which is returned as it is.
+            a model that comes with the package, the id of one on the Hugging Face Hub (``user/model``), or a `Runtime`,
+            which is returned as it is.
         device: where to run: a name ("cpu", "cuda:0", "mps", or as the runtime has it), the number of a GPU or a
             `torch.device`; None for its default.
         threads: of the network; None for OMP_NUM_THREADS or the runtime's default.
@@ -85,7 +86,7 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None, 
     """
     device = device_name(device)
     if isinstance(model, (str, os.PathLike)):
-        runtime = open_file(Path(model), device=device, threads=threads, trust=trust)
+        runtime = open_file(model, device=device, threads=threads, trust=trust)
         if not getattr(getattr(runtime, "metadata", None), "decoded", True):
             text = "has the raw maps alone, for programs that decode themselves; export it without --raw-maps only"
             raise ValueError(f"{model}: {text} to find objects with it here")
@@ -101,8 +102,11 @@ def open_runtime(model: Any, *, device: Any = None, threads: int | None = None, 
     raise TypeError(f"expected {expected}, got {type(model).__name__}")
 
 
-def open_file(path: Path, *, device: Any = None, threads: int | None = None, trust: Trust = False) -> Runtime:
+def open_file(
+    model: str | os.PathLike[str], *, device: Any = None, threads: int | None = None, trust: Trust = False
+) -> Runtime:
     """Open a model by its file, folder or name, as `open_runtime` does; also a file without a decode."""
+    path = Path(model)
     suffix = path.suffix.lower()
     graph = PACKAGED / path.name / GRAPH
     if str(path) == path.name and graph.is_file() and find_spec("torch") is None:
@@ -114,7 +118,7 @@ def open_file(path: Path, *, device: Any = None, threads: int | None = None, tru
     if path.is_dir() or not suffix:  # a folder, or the name of a model that comes with the package
         from centernet.inference.torch_runtime import load_model
 
-        return load_model(path, device=device, threads=threads, trust=trust)
+        return load_model(model, device=device, threads=threads, trust=trust)
     if path.is_file() and zipfile.is_zipfile(path):
         check_archive(path)
     if path.is_file() and (foreign := describe_foreign(path)) is not None:

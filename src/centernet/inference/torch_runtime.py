@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,17 +92,18 @@ def to_numpy(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
 
 
 def load_model(
-    path: Path, *, device: str | None = None, threads: int | None = None, trust: Trust = False
+    model: str | PathLike[str], *, device: str | None = None, threads: int | None = None, trust: Trust = False
 ) -> TorchRuntime:
-    """Open a checkpoint, a folder that `save_pretrained` wrote, or a model of the package by its name.
+    """Open a checkpoint, a folder that `save_pretrained` wrote, or a model of the package or the Hub by its name.
 
     Other arguments as of `TorchRuntime` and `load_network`, but that without a device a GPU is used where there is one.
     """
+    path = Path(model)
     require("torch", f"the model {path.name}")
     from centernet.network import load_network
 
     place = str(torch_device(device or best_device()))  # a wrong name is told before the model is read
-    network = load_network(path, trust=trust)
+    network = load_network(model, trust=trust)
     return TorchRuntime(network, device=place, threads=threads, path=path, trust=trust)
 
 
