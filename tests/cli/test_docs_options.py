@@ -238,6 +238,7 @@ OPTIONS = [
 NOT_TRIED = {
     ("detect", "--resume"): "needs a run that was stopped: tests/cli/test_resume.py",
     **{("serve", option): "asked of a server: tests/serving" for option in ("--host", "--port", "--workers")},
+    **{("detect", option): "starts Ray: tests/distributed" for option in ("--engine", "--workers", "--shard-size")},
     ("detect", "--calib"): "needs a model of boxes in space: tests/cli/test_boxes3d.py",
     ("track", "--point-cutoff"): "needs a model with points: tests/tracking/test_smoothing.py",
     ("convert", "--output"): "needs a file of another project; tests/foreign",
