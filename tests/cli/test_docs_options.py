@@ -246,6 +246,7 @@ NOT_TRIED = {
     ("convert", "--compare"): "the same",
     ("validate", "--calibrate"): "so few images fit no calibration: tests/training/test_calibration.py",
     ("fit", "--memory"): "what a batch takes depends on the machine: tests/training/test_batch_size.py",
+    **{("fit", f"--trainer.{option}"): "several processes: tests/training" for option in ("devices", "strategy")},
     ("fit", "--trainer.logger"): "the loggers are packages of their own",
 }
 """(command, option) → the reason why another value cannot be tried."""

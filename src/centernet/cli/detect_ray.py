@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,22 +81,24 @@ def _run(folder: Path, plan: Path, task: Task, workers: int | None) -> int:
         finished += _file(folder, shard.number, task).is_file()
     if finished:
         tell(f"{finished} of {counted(total, 'shard')} are finished already")
+    if finished == total:
+        return 0
     left = (shard for shard in read_plan(plan) if not _file(folder, shard.number, task).is_file())
-    found = run_shards(left, task, workers=workers) if finished < total else iter(())
     images = objects = failed = wrote = undone = 0
     progress = Progress(total - finished, unit="shards")
     progress.begin()
     try:
-        for done in found:
-            if isinstance(done, ShardError):
-                undone += 1
-                say(f"not done: {shown(done)}")
-            else:
-                with held():
-                    write_bytes(_file(folder, done.number, task), done.content)
-                wrote += 1
-                images, objects, failed = images + done.images, objects + done.objects, failed + done.failed
-            progress.advance()
+        with closing(run_shards(left, task, workers=workers)) as found:
+            for done in found:
+                if isinstance(done, ShardError):
+                    undone += 1
+                    say(f"not done: {shown(done)}")
+                else:
+                    with held():
+                        write_bytes(_file(folder, done.number, task), done.content)
+                    wrote += 1
+                    images, objects, failed = images + done.images, objects + done.objects, failed + done.failed
+                progress.advance()
     except KeyboardInterrupt as stop:
         text = f"what was finished is written ({counted(wrote, 'shard')}); to go on, give the same command with"
         raise type(stop)(f"{text} --output {folder} --resume") from stop

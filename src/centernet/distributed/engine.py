@@ -10,8 +10,7 @@ import json
 import logging
 import os
 import signal
-import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
@@ -20,6 +19,8 @@ from typing import Any
 from centernet.distributed.plan import Shard
 from centernet.distributed.worker import Done, Task, Worker
 from centernet.extras import require
+
+logger = logging.getLogger(__name__)
 
 MOST_DEATHS = 3
 """Workers that may die at one shard, as of too little memory, before it is left out."""
@@ -51,8 +52,9 @@ class Actor:
         else:
             try:
                 done = self._worker.run(shard)
-            except Exception:  # of this shard alone
-                error = traceback.format_exc()
+            except Exception as reason:  # of this shard alone
+                logger.exception("shard %d", shard.number)  # to Ray's log of the worker
+                error = f"{type(reason).__name__}: {reason}"
         row = {"error": error, **asdict(done)}
         schema = pyarrow.schema([
             *(("number", pyarrow.int64()), ("content", pyarrow.large_binary()), ("error", pyarrow.string())),
@@ -72,7 +74,7 @@ class Deaths:
         return self._begun[number]
 
 
-def run_shards(shards: Iterator[Shard], task: Task, *, workers: int | None = None) -> Iterator[Done | ShardError]:
+def run_shards(shards: Iterator[Shard], task: Task, *, workers: int | None = None) -> Generator[Done | ShardError]:
     """Run shards on workers and give their files as they come, in any order.
 
     Args:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, BinaryIO
 
 from centernet.annotations.problems import DataError
@@ -116,7 +117,7 @@ def check_plan(path: Path, about: Mapping[str, Any]) -> None:
             raise DataError(f"{path}: is no plan of a run ({error}); give another --output") from error
     here = json.loads(json.dumps(about))
     if differing := [name for name in {**there, **here} if there.get(name) != here.get(name)]:
-        texts = ", ".join(f"{name} was {there.get(name)}, is {here.get(name)}" for name in differing)
+        texts = ", ".join(f"{name} was {_short(there.get(name))}, is {_short(here.get(name))}" for name in differing)
         text = "give the command of that run, or another --output"
         raise DataError(f"--resume: {path.parent} has the results of another run ({texts}); {text}")
 
@@ -127,6 +128,10 @@ def read_plan(path: Path) -> Iterator[Shard]:
         for line in islice(file, 1, None):
             row = json.loads(line)
             yield Shard(**row | {name: tuple(row[name]) for name in ("paths", "row_groups")})
+
+
+def _short(value: Any) -> str:
+    return shorten(str(value), 80, placeholder=" …")
 
 
 def _parts(source: str, recursive: bool, size: int) -> Iterator[tuple[str, list[str], list[int]]]:
