@@ -18,7 +18,7 @@ ORDER = (
     *("packaged", "trust", "calibration", "lineage", "skeleton", "column", "fonts", "drawing", "detections", "boxes3d"),
     *("birds_eye", "images"),
     *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "foreign", "training"),
-    *("models", "serving", "report", "cli"),
+    *("models", "serving", "distributed", "report", "cli"),
 )
 """Modules and folders directly under the package: each imports only from those before it, or from within itself."""
 PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home in centernet._HOMES.items()}
@@ -42,7 +42,7 @@ WITHOUT_TORCH = (
         "tracking",
         "evaluation",
     ),
-    *("data", "inference"),
+    *("data", "inference", "distributed"),
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's
     *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading"),

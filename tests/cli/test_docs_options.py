@@ -240,6 +240,7 @@ OPTIONS = [
 NOT_TRIED = {
     ("detect", "--resume"): "needs a run that was stopped: tests/cli/test_resume.py",
     **{("serve", option): "asked of a server: tests/serving" for option in ("--host", "--port", "--workers")},
+    **{("detect", option): "starts Ray: tests/distributed" for option in ("--engine", "--workers", "--shard-size")},
     ("detect", "--calib"): "needs a model of boxes in space: tests/cli/test_boxes3d.py",
     ("track", "--point-cutoff"): "needs a model with points: tests/tracking/test_smoothing.py",
     ("convert", "--output"): "needs a file of another project; tests/foreign",
@@ -247,6 +248,7 @@ NOT_TRIED = {
     ("convert", "--compare"): "the same",
     ("validate", "--calibrate"): "so few images fit no calibration: tests/training/test_calibration.py",
     ("fit", "--memory"): "what a batch takes depends on the machine: tests/training/test_batch_size.py",
+    **{("fit", f"--trainer.{option}"): "several processes: tests/training" for option in ("devices", "strategy")},
     ("fit", "--trainer.logger"): "the loggers are packages of their own",
 }
 """(command, option) → the reason why another value cannot be tried."""

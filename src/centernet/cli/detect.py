@@ -16,7 +16,8 @@ from centernet.annotations.image_names import CocoIds
 from centernet.annotations.kitti import calibration_file, read_calibration
 from centernet.annotations.problems import DataError
 from centernet.boxes3d import IN_SPACE, MEASURED, in_space
-from centernet.cli.arguments import command_parser, given_options
+from centernet.cli import detect_ray
+from centernet.cli.arguments import command_parser, given_options, positive
 from centernet.cli.journal import Journal, can_go_on
 from centernet.cli.log import tell
 from centernet.cli.output import (
@@ -33,6 +34,7 @@ from centernet.cli.output import (
 from centernet.cli.show import WindowWriter
 from centernet.column import Column
 from centernet.detections import Detections
+from centernet.distributed.rows import FORMATS as SHARD_FORMATS
 from centernet.inference import (
     BirdsEyeWriter,
     CocoResultsWriter,
@@ -60,6 +62,7 @@ FORMATS = (
     *("images", "video", "json", "csv", "txt", "txt_scores", "voc", "cvat", "label_studio", "labelme", "kitti"),
     *("birds_eye", "crops"),
 )
+ENGINES = ("local", "ray")
 DESCRIPTION = (
     "Find objects in images, folders (by name, without subfolders), patterns, videos, or what a camera or a stream "
     "shows."
@@ -73,6 +76,7 @@ EPILOG = """examples:
   centernet detect 0 --model best.onnx --format csv              the first camera, until Ctrl-C
   centernet detect aerial.tif --model best.onnx --tile           small objects of a big image
   centernet detect image_2 --model best.ckpt --calib calib       boxes in space, of a model that finds them
+  centernet detect archive --engine ray --workers 16             a million images; s3://…, tars and Parquet files, too
   centernet detect val2017 --model dla34 --flip --scales 0.5,0.75,1,1.25,1.5 --format json
   centernet detect val2017 --model best.ckpt --format json --annotations instances_val2017.json --score-threshold 0
 
@@ -84,6 +88,8 @@ boxes), but for vectors such as embeddings. txt: YOLO's label files (class x y w
 at the end. voc: Pascal VOC's XML. cvat, label_studio, labelme: what these tools open to be corrected. kitti: KITTI's
 result files. crops: the objects cut out, in a folder for each class.
 
+With --engine ray, parquet or jsonl: files of some hundred images each, a row an image.
+
 With --calib, a model with a head for boxes in space gives them: in the rows of kitti (which is written then unless
 --format says otherwise), in drawings, in json and csv (location: x y z in metres of the bottom's middle, rotation_y),
 and seen from above in birds_eye."""
@@ -91,8 +97,12 @@ and seen from above in birds_eye."""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; 1 where an image could not be read: the others are written all the same."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    detect_ray.check_options(parser, given)
     use_model(given, "detection")
+    if given.engine == "ray":
+        return detect_ray.run(given)
     named = [source_argument(text) for text in given.source]
     sources = open_sources(named, recursive=given.recursive, every=given.every)
     if len(sources) > 1:  # names of frames that tell which source they are of
@@ -209,7 +219,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "image, folder, quoted pattern, video, several of these, a camera's number, or the address of a stream"
     parser.add_argument("source", nargs="+", metavar="SOURCE", help=text)
     add_source_options(parser)
-    add_output_options(parser, "detections", FORMATS, None, "images,json, of a video video,json")
+    formats = (*FORMATS, *SHARD_FORMATS)
+    add_output_options(parser, "detections", formats, None, "images,json, of a video video,json, of ray parquet")
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE",
         help="COCO's file of annotations of these images: json has its ids",
@@ -218,5 +229,11 @@ def _parser() -> argparse.ArgumentParser:
         "--calib", type=Path, metavar="PATH",
         help="KITTI's calibration file of the camera, or a folder with one for each image or sequence: boxes in space",
     )  # fmt: skip
+    text = "ray: many workers, on this machine or the cluster that RAY_ADDRESS names; default: %(default)s"
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=text)
+    text = "of --engine ray: processes with a detector each; default: one for each processor"
+    parser.add_argument("--workers", type=positive, metavar="N", help=text)
+    text = f"of --engine ray: images of one file of results; default: {detect_ray.SHARD_SIZE}"
+    parser.add_argument("--shard-size", type=positive, metavar="N", help=text)
     add_detector_options(parser, "score_threshold", "flip", "scales", "soft_nms")
     return parser

@@ -114,7 +114,9 @@ def drawing_options(given: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def output_folder(given: Path | None, name: str, sources: Collection[str], *, resume: bool) -> Iterator[Path]:
+def output_folder(
+    given: Path | None, name: str, sources: Collection[str], *, resume: bool, record: str = NAME
+) -> Iterator[Path]:
     """Give the folder for the results of a run, which no other run writes to meanwhile: the one given, after a word on
     those of earlier runs that are there, else the first of NAME, NAME2, … that is not there.
 
@@ -123,13 +125,14 @@ def output_folder(given: Path | None, name: str, sources: Collection[str], *, re
         name: of the folder where none is given.
         sources: their names, which files have where there are several.
         resume: take the last of NAME, NAME2, … where a run was stopped, if there is one.
+        record: name of the file by which such a run is known.
 
     Raises:
         ValueError: another run writes to it.
     """
     if given is None:
         numbered = (f"{name}{number}" for number in count(2))
-        stopped = [path.parent for path in Path().glob(f"{name}*/{NAME}")] if resume else []
+        stopped = [path.parent for path in Path().glob(f"{name}*/{record}")] if resume else []
         folder = max(stopped, key=lambda path: (len(path.name), path.name), default=None)
         folder = folder or new_folder(Path(), chain([name], numbered))
     else:

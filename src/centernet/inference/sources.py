@@ -155,8 +155,8 @@ class Source:
         """Return the name of the frame of an image."""
         if is_address(item):
             return image_name(item)
-        if isinstance(item, _Downloaded):
-            return str(item.name)
+        if isinstance(item, NamedBytes):
+            return item.name
         if not isinstance(item, (str, os.PathLike)):
             return f"image_{number:06d}"
         if self.folder is not None:
@@ -226,13 +226,13 @@ def _open_address(address: str) -> Source:
     data = download_image(address) if is_on_the_web(address) else None
     if data is None:
         return Source("stream", [address])
-    return Source("image", [_Downloaded(data, image_name(address))])
+    return Source("image", [NamedBytes(image_name(address), data)])
 
 
-class _Downloaded(io.BytesIO):
-    """The file of an image that came from the web."""
+class NamedBytes(io.BytesIO):
+    """The content of an image's file that is no file here, with a name."""
 
-    def __init__(self, data: bytes, name: str) -> None:
+    def __init__(self, name: str, data: bytes) -> None:
         super().__init__(data)
         self.name: str = name
 
@@ -331,4 +331,4 @@ def _open_item(item: Any, name: str, index: int, bgr: bool, said: set[str]) -> F
             raise ImageError(f"{getattr(file, 'name', 'the file')}: was opened as text; open it with mode 'rb'")
         return Frame(open_image(file).warn(said), name, None, index)
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
+        raise ImageError(str(error) if str(error).startswith(f"{name}: ") else f"{name}: {error}") from error

@@ -174,7 +174,9 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
         "a Hugging Face Hub id such as user/model"
     )
     if isinstance(name, str) and _HUB_ID.fullmatch(name) and not Path(name).exists():
-        return _fetch(name, revision, expected)
+        if not Path(name).parent.is_dir():  # runs/best with a slip of the pen, where there are runs, is no id
+            return _fetch(name, revision, expected)
+        expected += f", where there is no folder {Path(name).parent} here"
     raise FileNotFoundError(f"{name}: no such model; expected {expected}")
 
 

@@ -21,6 +21,7 @@ from centernet.detections import Detections
 from centernet.ending import end_with_parent
 from centernet.images import ImageError, read_image
 from centernet.inference.detector import Detector
+from centernet.inference.sources import NamedBytes
 from centernet.serving.limits import Door, Limits
 from centernet.serving.metrics import Metrics
 from centernet.serving.pages import add_pages
@@ -54,7 +55,7 @@ class Service(litserve.LitAPI):  # type: ignore[misc]
         images = []
         for number, (name, data) in enumerate(request["images"]):
             try:
-                images.append(read_image(_Named(name or f"image {number}", data)))
+                images.append(read_image(NamedBytes(name or f"image {number}", data)))
             except ImageError as error:
                 return JSONResponse({"detail": str(error)}, 400)
         if DRAWN in request["accept"] and len(images) != 1:
@@ -95,14 +96,6 @@ class BatchedService(Service):
 
     def unbatch(self, output: list[Any]) -> list[Any]:
         return output
-
-
-class _Named(io.BytesIO):
-    """An upload with its name, for messages."""
-
-    def __init__(self, name: str, data: bytes) -> None:
-        super().__init__(data)
-        self.name = name
 
 
 def _described(name: str, image: Any, found: Detections) -> dict[str, Any]:
