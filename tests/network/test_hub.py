@@ -17,6 +17,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from centernet.network import load_network
+
 SHA = "1" * 40  # of the one commit that there ever is
 
 
@@ -180,3 +182,11 @@ def test_a_model_goes_there_and_comes_back(hub: ThreadingHTTPServer, tmp_path: P
     assert {"config.yaml", "model.safetensors", "README.md"} <= Hub.repositories["somebody/cells"].keys()
     assert len(Hub.large) == 1, "weights go by Git LFS"
     assert "Bearer hf_of_somebody" in Hub.tokens
+
+
+def test_a_path_with_a_slip_of_the_pen_is_not_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(FileNotFoundError, match=r"^runs/bset: no such model.*where there is no folder runs here"):
+        load_network("runs/bset")
