@@ -37,7 +37,8 @@ class Optimization:
         milestones: shares of the run, for `step`; the original's 90 and 120 of 140 epochs.
         gamma: factor at each milestone.
         frozen_norms: batch norms keep their statistics and normalise by them, as in evaluation; their weights and
-            biases still learn. For few images, and for models whose statistics are of many more.
+            biases still learn. For few images, and for models whose statistics are of many more. Convolutions that such
+            norms were multiplied into get an ordinary scale before the first step (`unfold_norms`).
 
     Attributes:
         offset: steps by which the place in the schedule is before or behind the number of steps that were taken: where
