@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument(
-        "--lr", type=float, help="default: 1e-4 for coco, 1e-3 for animals, as `centernet finetune` has"
+        "--lr", type=float, help="default: 6e-5 for coco, 1e-3 for animals, as `centernet finetune` has"
     )
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--images", type=int, default=2000, help="drawn ones to train on")
@@ -92,7 +92,7 @@ def run(given: argparse.Namespace, start: str, seed: int) -> dict[str, Any]:
     anew = start == "none"
     model.optimization = ByClock(
         given.seconds,
-        lr=given.lr or (1e-4 if given.data == "coco" else 1e-3),
+        lr=given.lr or (6e-5 if given.data == "coco" else 1e-3),
         reference_batch=0,
         frozen_norms=not (anew or given.live_norms),
     )

@@ -235,7 +235,7 @@ def _posed(images: int, new: bool) -> Plan:
         batch_size=8,
         frozen_stages=2,
         augmentation={"class_path": "Augment", "init_args": {"scale": [0.7, 1.3], "translate": 0.2}},
-        optimization={"lr": 1.0e-3 if new else 1.0e-4, "reference_batch": 8, "frozen_norms": True},
+        optimization={"lr": 1.0e-3 if new else 6.0e-5, "reference_batch": 8, "frozen_norms": True},
     )
 
 
