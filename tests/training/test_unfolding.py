@@ -36,13 +36,16 @@ def test_a_training_begins_with_what_was_computed_and_steps_are_small() -> None:
     for optimization, scaled in ((Optimization(), False), (Optimization(frozen_norms=True), True)):
         module.optimization = optimization
         module.setup("fit")
-        assert torch.equal(module.network.neck.merge[2][0][1].weight, given.neck.merge[2][0][1].weight) != scaled
+        begun, came = (
+            dict(network.named_parameters())["neck.merge.2.0.1.weight"] for network in (module.network, given)
+        )
+        assert torch.equal(begun, came) != scaled
     state = {name: value.clone() for name, value in module.network.state_dict().items()}
     module.setup("fit")
     for name, value in module.network.state_dict().items():
         assert torch.equal(value, state[name]), f"a second time {name} changes"
     for (name, value), expected in zip(maps(module.network).items(), maps(given).values(), strict=True):
-        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        assert torch.allclose(value, expected, rtol=1e-5, atol=1e-4), name
     assert moved(module.network) < 0.1 < 1 < moved(given)
 
 
