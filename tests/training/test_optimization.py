@@ -54,15 +54,6 @@ def test_groups() -> None:
     assert found == {(0.1, 0.5): 12, (0.1, 0.0): 4 + 8, (1.0, 0.5): 8, (1.0, 0.0): 2}
 
 
-def test_the_neck_has_a_rate_of_its_own() -> None:
-    network = Network()
-    network.neck = nn.Linear(2, 3)
-    groups = Optimization(neck_lr_factor=0.5, backbone_lr_factor=0.1).groups(network, lr=1.0)
-    assert {group["lr"]: sum(p.numel() for p in group["params"]) for group in groups if group["weight_decay"]} == {
-        **{0.1: 12, 0.5: 6, 1.0: 8}
-    }
-
-
 @pytest.mark.parametrize(("devices", "accumulate", "expected"), [(1, 1, 0.25), (2, 1, 0.5), (2, 4, 2.0)])
 def test_rate_is_scaled_to_the_batch(devices: int, accumulate: int, expected: float) -> None:
     model: Any = SimpleNamespace(network=Network())

@@ -95,6 +95,11 @@ def test_a_start_with_keypoints_learns_those_of_the_data_or_none(
     config, said = finetuning(source, data, tmp_path, model=folder)  # type: ignore[arg-type]
     assert config["model"]["heads"]["keypoints"]["init_args"]["skeleton"]["names"] == ["nose", "paw", "ear"]
     assert config["optimization"]["frozen_norms"] and config["model"]["preprocessing"]["size"] == [64, 96]
+    known = replace(columns, data={"keypoints": np.zeros((4, 2, 3), np.float32)})
+    same = DetectionDataset(["a"], known, fields=[keypoint_column(Skeleton(("nose", "tail")))])
+    less, _ = finetuning(source, same, tmp_path, model=folder)  # type: ignore[arg-type]
+    assert less["optimization"]["lr"] < config["optimization"]["lr"]
+    assert less["trainer"]["max_epochs"] < config["trainer"]["max_epochs"]
     assert "the start knows 1 of the 3 keypoints (nose)" in said
     _, said = finetuning(source, data, tmp_path, model="voc-lite")  # type: ignore[arg-type]
     assert "keypoints of the data are not learned: voc-lite has no head for them" in said

@@ -27,6 +27,7 @@ from centernet.lineage import recorded_lineage
 from centernet.network.network import Network
 from centernet.training.distillation import Distillation
 from centernet.training.optimization import Optimization
+from centernet.training.unfolding import unfold_norms
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +83,12 @@ class DetectionModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Take from the data what they decide: class names and detections an image where the model has none yet, and
-        the size of what heads learn identities by. Calling it again changes nothing."""
+        the size of what heads learn identities by. Convolutions before frozen norms get an ordinary scale where such
+        norms were multiplied into them (`unfold_norms`). Calling it again changes nothing."""
         if stage == "fit":
             self.on_fit_start()
+            if self.optimization is not None and self.optimization.frozen_norms:
+                unfold_norms(self.network)  # here: an average of weights begins from what this leaves
         data = getattr(self.trainer, "datamodule", None)
         names = getattr(data, "class_names", None)
         if self.network.class_names is None and names:

@@ -31,13 +31,13 @@ class Optimization:
         reference_batch: the batch that `lr` is stated for; 0 takes `lr` as it is, whatever the batch.
         weight_decay: of weights that are no norm and no bias.
         backbone_lr_factor: the backbone's learning rate as a share of `lr`.
-        neck_lr_factor: the same for the neck.
         warmup: share of the run over which the rate rises linearly from 0; at least one step.
         schedule: after the warm-up `cosine` to 0, `step` by `gamma` at each of `milestones`, or `constant`.
         milestones: shares of the run, for `step`; the original's 90 and 120 of 140 epochs.
         gamma: factor at each milestone.
         frozen_norms: batch norms keep their statistics and normalise by them, as in evaluation; their weights and
-            biases still learn. For few images, and for models whose statistics are of many more.
+            biases still learn. For few images, and for models whose statistics are of many more. Convolutions that such
+            norms were multiplied into get an ordinary scale before the first step (`unfold_norms`).
 
     Attributes:
         offset: steps by which the place in the schedule is before or behind the number of steps that were taken: where
@@ -52,7 +52,6 @@ class Optimization:
         reference_batch: int = 64,
         weight_decay: float = 0.05,
         backbone_lr_factor: float = 1.0,
-        neck_lr_factor: float = 1.0,
         warmup: float = 0.05,
         schedule: Literal["cosine", "step", "constant"] = "cosine",
         milestones: Sequence[float] = (90 / 140, 120 / 140),
@@ -66,7 +65,6 @@ class Optimization:
         _refuse_own_settings(optimizer, lr=lr, weight_decay=weight_decay)
         self.optimizer, self.lr, self.reference_batch = optimizer, lr, reference_batch
         self.weight_decay, self.backbone_lr_factor = weight_decay, backbone_lr_factor
-        self.neck_lr_factor = neck_lr_factor
         self.warmup, self.schedule, self.milestones, self.gamma = warmup, schedule, tuple(milestones), gamma
         self.frozen_norms, self.offset = frozen_norms, 0
         self._steps = 1
@@ -126,9 +124,7 @@ class Optimization:
 
     def groups(self, network: nn.Module, lr: float) -> list[dict[str, Any]]:
         """Return the parameter groups: backbone and the rest, each with and without weight decay."""
-        factors = {"backbone": self.backbone_lr_factor, "neck": self.neck_lr_factor}
-        if self.neck_lr_factor == 1:
-            del factors["neck"]  # a group with the rest, as in checkpoints from before there was this option
+        factors = {"backbone": self.backbone_lr_factor}
         groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:

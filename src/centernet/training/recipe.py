@@ -89,10 +89,10 @@ def finetuning(
     section, names = model_section(choice.model), dataset.class_names
     Door(choice.model, trust).check_all(section, "model")
     train, val, aside = _splits(source, dataset, Path(output))
-    posed, poses = _fit_fields(section, choice.model, dataset, trust)
+    posed, new, poses = _fit_fields(section, choice.model, dataset, trust)
     images = len(dataset) if aside is None else len(aside.train)
     several = choice.levels > 1
-    plan = _several_levels(images, choice.alike) if several else _posed(images) if posed else _one_level(images)
+    plan = _several_levels(images, choice.alike) if several else _posed(images, new) if posed else _one_level(images)
     own = section["preprocessing"]["size"]
     height, width = (size, size) if size else own if several or posed else (_input_size(sides),) * 2
     section["class_names"], section["num_classes"] = list(names), None
@@ -131,11 +131,11 @@ def finetuning(
     }, found
 
 
-def _fit_fields(section: dict[str, Any], model: str, dataset: DetectionDataset, trust: bool) -> tuple[bool, str]:
+def _fit_fields(section: dict[str, Any], model: str, dataset: DetectionDataset, trust: bool) -> tuple[bool, bool, str]:
     """Make heads that learn from fields of the data, such as keypoints, those for these data: of their skeleton, or
-    none. Returns whether one is left, and what was found, in a sentence."""
+    none. Returns whether one is left, whether one has something to learn anew, and what was found, in a sentence."""
     fields = {field.name: field for field in dataset.fields}
-    network, said = load_network(model, trust=trust), list[str]()
+    network, said, new = load_network(model, trust=trust), list[str](), False
     learned = {head: part.fields for head in network.heads for part in parts(network.heads[head])[:1]}
     for head, wanted in learned.items():
         lacking = [field.name for field in wanted if field.name not in fields]
@@ -147,6 +147,7 @@ def _fit_fields(section: dict[str, Any], model: str, dataset: DetectionDataset, 
             if ours is not None and field.skeleton is not None and ours.names != field.skeleton.names:
                 section["heads"][head].setdefault("init_args", {})["skeleton"] = ours.to_dict()
                 shared = [name for name in ours.names if name in field.skeleton.names]
+                new = new or len(shared) < len(ours)
                 text = f"the start knows {len(shared)} of the {len(ours)} {field.name} ({', '.join(shared) or 'none'})"
                 said.append(f"{text}: these keep what it learned, the others begin anew")
     unused = fields.keys() - {field.name for wanted in learned.values() for field in wanted}
@@ -154,7 +155,7 @@ def _fit_fields(section: dict[str, Any], model: str, dataset: DetectionDataset, 
         text = f"{', '.join(sorted(unused))} of the data are not learned: {model} has no head for them"
         said.append(f"{text} (--model with a model that has one, such as person-pose, learns keypoints)")
     left = any(learned[head] for head in section["heads"] if head in learned)
-    return left, "; ".join(said)
+    return left, new, "; ".join(said)
 
 
 def choose_start(dataset: DetectionDataset, large: str = "coco-lite", fine: str = "voc-lite") -> Choice:
@@ -226,17 +227,15 @@ def _one_level(images: int) -> Plan:
     )
 
 
-def _posed(images: int) -> Plan:
-    """A start with keypoints, which has seen many more images: small steps, by its own norms."""
+def _posed(images: int, new: bool) -> Plan:
+    """A start with keypoints, which has seen many more images, by its own norms: a little where it knows all keypoints
+    of the data, for it soon forgets other images; longer and with larger steps where some are new."""
     return Plan(
-        epochs=_epochs(1_000, images, most=60),
+        epochs=_epochs(12_000 if new else 400, images),
         batch_size=8,
-        frozen_stages=0,
+        frozen_stages=2,
         augmentation={"class_path": "Augment", "init_args": {"scale": [0.7, 1.3], "translate": 0.2}},
-        optimization={
-            **{"lr": 5.0e-4, "reference_batch": 8, "frozen_norms": True},
-            **{"backbone_lr_factor": 0.002, "neck_lr_factor": 0.002},  # larger steps undo what person-pose learned
-        },
+        optimization={"lr": 1.0e-3 if new else 6.0e-5, "reference_batch": 8, "frozen_norms": True},
     )
 
 
