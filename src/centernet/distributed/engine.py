@@ -109,7 +109,6 @@ def run_shards(shards: Iterator[Shard], task: Task, *, workers: int | None = Non
 @contextmanager
 def _ray(workers: int | None, threads: int) -> Iterator[Any]:
     """Start Ray on this machine, or join the cluster that RAY_ADDRESS names; leave it at the end."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to an address
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray = require("ray", "--engine ray")
     require("ray.data", "--engine ray")
