@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.fixture(autouse=True)
 def default() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background ignore it from the start
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # those of nohup this one
 
 
 @pytest.mark.parametrize(
