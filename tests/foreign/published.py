@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
+
+from centernet.export import ExportOptions, export
+from centernet.inference.exported import open_session
+from centernet.network import Network
 
 MASKED = ("conv_offset_mask", "conv_offset", "offset_mask_conv")
 OFFSETS = (*MASKED, "offset_conv", "modulator_conv")
@@ -57,3 +62,19 @@ def arrays(path: Path) -> dict[str, Any]:
     """All arrays of a file, which is closed again."""
     with np.load(path) as file:
         return dict(file)
+
+
+def gaps_of_files(network: Network, image: Tensor, folder: Path) -> dict[str, float]:
+    """Runtime → the largest difference of its raw maps from the network's own, as a share of a map's deviation."""
+    openvino = pytest.importorskip("openvino")
+    options = ExportOptions(raw_maps="only", input_type="float32")
+    path = export(network, folder / "model.onnx", options, torch.cat([image] * 2))
+    with torch.inference_mode():
+        expected = {key: value.numpy() for key, value in network.named_maps(network(image)).items()}
+    found = open_session(path).run([*expected], {"images": image.numpy()})
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([image.numpy()])
+    both = {"ONNX": dict(zip(expected, found, strict=True)), "OpenVINO": {key: compiled[key] for key in expected}}
+    return {
+        runtime: max(float(np.abs(got[key] - value).max() / value.std()) for key, value in expected.items())
+        for runtime, got in both.items()
+    }

@@ -15,7 +15,7 @@ from centernet import CenterNet
 from centernet.foreign import converting, open_foreign, tensorflow
 from centernet.foreign.bundle import Bundle
 from centernet.foreign.reading import ForeignFile
-from tests.foreign.published import arrays
+from tests.foreign.published import arrays, gaps_of_files
 
 NETWORKS = (
     *("mobilenetv2fpn_kpts", "mobilenetv2fpn_od", "mobilenetv2fpn_plain_od", "resnet50_v1_fpn_kpts"),
@@ -62,7 +62,20 @@ def test_every_network_is_converted_whole(monkeypatch: Any, folder: Path, rule: 
     assert 0.99 * total < ours <= total  # biases before norms went into them, and V2's last norm is not used
 
 
-@pytest.mark.parametrize("name", [*(n for n in NETWORKS if n != "resnet50_v2_kpts"), *ALL[len(NETWORKS) : -1]])
+WITH_MAPS = [*(n for n in NETWORKS if n != "resnet50_v2_kpts"), *ALL[len(NETWORKS) : -1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_MAPS)
+def test_maps_of_files_are_the_network_s(monkeypatch: Any, folder: Path, rule: Any, name: str, tmp_path: Path) -> None:
+    found, _ = converted(monkeypatch, folder, rule, name)
+    image = torch.from_numpy(rule.tensor_input(name)).permute(0, 3, 1, 2)
+    gaps = gaps_of_files(found.network.eval(), image, tmp_path)
+    print(f"{name}, of a map's deviation: {gaps}")
+    assert max(gaps.values()) <= 1e-3, gaps
+
+
+@pytest.mark.parametrize("name", WITH_MAPS)
 def test_maps_are_tensorflow_s(monkeypatch: Any, folder: Path, rule: Any, name: str) -> None:
     found, _ = converted(monkeypatch, folder, rule, name)
     network = found.network
