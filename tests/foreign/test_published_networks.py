@@ -103,10 +103,23 @@ OUTPUTS: dict[str, Callable[[Maps], Maps]] = {
 }  # fmt: skip
 
 
-@parametrize(sorted(set(KINDS) - {
+WITH_MAPS = sorted(set(KINDS) - {
     "centernet_res_50", "centernet_resdcn_101", "centernet_hourglass_multi_pose", "centernet_dla_34_multi_pose",
     "better_plus_r50", "ttfnet_dla34",
-}))  # fmt: skip
+})  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_MAPS)
+def test_maps_of_files_are_the_network_s(shared: Path, tmp_path: Path, name: str) -> None:
+    torch.save(published.state_dict(shared, name), tmp_path / "weights.pth")
+    network = CenterNet.from_foreign(tmp_path / "weights.pth").network.eval()
+    gaps = published.gaps_of_files(network, published.images(), tmp_path)
+    print(f"{name}, of a map's deviation: {gaps}")
+    assert max(gaps.values()) <= 1e-3, gaps
+
+
+@parametrize(WITH_MAPS)
 def test_maps_are_those_of_the_project_s_own_code(shared: Path, tmp_path: Path, name: str) -> None:
     torch.save(published.state_dict(shared, name), tmp_path / "weights.pth")
     model = CenterNet.from_foreign(tmp_path / "weights.pth")

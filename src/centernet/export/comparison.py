@@ -130,8 +130,8 @@ def check_file(path: Path, network: Network, prepared: Prepared) -> None:
             continue
         expected = _eager(reference, images, prepared)
         got = runtime(images, metadata.num_detections)
-        tolerances = (SCORES, PLACE) if exact else (0.05, np.inf)
-        found = difference(expected, got, score_tolerance=tolerances[0], place_tolerance=tolerances[1])
+        near, place = (SCORES, PLACE) if exact else (0.05, np.inf)
+        found = difference(expected, got, score_tolerance=near, place_tolerance=place)
         where = f"on {count} trial {'image' if count == 1 else 'images'} of {size[0]}×{size[1]}"
         limits = {name: COLUMNS * max(1, float(np.abs(expected[name]).max(initial=0))) for name in found.columns}
         limits |= {column.name: BOXES for column in metadata.columns if column.kind in ("points", "boxes")}

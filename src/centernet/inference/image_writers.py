@@ -78,6 +78,13 @@ class _FolderWriter:
         self._count += there
         return there
 
+    def _list_classes(self, name: str, class_names: Sequence[str]) -> None:
+        """Write the names of classes, where some are known, a line each."""
+        if class_names:
+            path = self.folder / name
+            self._inputs.check(path)
+            write_text(path, "".join(f"{shown(text)}\n" for text in class_names), errors="backslashreplace")
+
     def _save(self, path: Path, data: bytes) -> None:
         """Write a file in one step."""
         self._inputs.check(path)
@@ -198,10 +205,7 @@ class YoloWriter(_FolderWriter):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        if self.class_names:
-            text = "".join(f"{shown(name)}\n" for name in self.class_names)
-            self._inputs.check(self.folder / "classes.txt")
-            write_text(self.folder / "classes.txt", text, errors="backslashreplace")
+        self._list_classes("classes.txt", self.class_names)
         return self
 
     def write(self, frame: Frame, detections: Detections) -> None:
@@ -265,10 +269,7 @@ class LabelmeWriter(_FolderWriter):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        if self.class_names:
-            text = "".join(f"{shown(name)}\n" for name in self.class_names)
-            self._inputs.check(self.folder / "labels.txt")
-            write_text(self.folder / "labels.txt", text, errors="backslashreplace")
+        self._list_classes("labels.txt", self.class_names)
         return self
 
     def write(self, frame: Frame, detections: Detections) -> None:

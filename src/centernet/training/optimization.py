@@ -124,19 +124,17 @@ class Optimization:
 
     def groups(self, network: nn.Module, lr: float) -> list[dict[str, Any]]:
         """Return the parameter groups: backbone and the rest, each with and without weight decay."""
-        factors = {"backbone": self.backbone_lr_factor}
-        groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
-                part = name.partition(".")[0]
-                groups.setdefault((part if part in factors else "", parameter.ndim > 1), []).append(parameter)
+                groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
         return [
             {
                 "params": parameters,
-                "lr": lr * factors.get(part, 1.0),
+                "lr": lr * (self.backbone_lr_factor if backbone else 1.0),
                 "weight_decay": self.weight_decay if decays else 0.0,
             }
-            for (part, decays), parameters in groups.items()
+            for (backbone, decays), parameters in groups.items()
         ]
 
     def factor(self, step: int, steps: int) -> float:
