@@ -245,6 +245,24 @@ def test_the_command_judges_a_model_and_two(
     assert main(["report", "any.onnx"]) == 1 and "--data" in capsys.readouterr().err
 
 
+def test_a_class_of_another_name_is_judged_where_the_names_are_given(
+    coco_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finds = Finds()
+    finds.class_names = ("left", "right", "never")
+    monkeypatch.setattr("centernet.inference.detector.open_runtime", lambda model, **options: finds)
+    options = ["--data", str(coco_file), "--output", str(tmp_path / "page")]
+    assert main(["report", "any.onnx", *options, "--rename", f"left={NAMES[0]},right=disc"]) == 0
+    assert check(tmp_path / "page/report.html")[1]["figures"]["AP"] == pytest.approx(0.75, abs=0.01)
+    for wrong, name in (
+        ("lefts=disc", "'lefts' (did you mean 'left'?)"),
+        ("left=disk", "'disk' (did you mean 'disc'?)"),
+    ):
+        assert main(["report", "any.onnx", *options, "--rename", wrong]) == 1
+        assert name in capsys.readouterr().err
+    assert main(["report", "any.onnx", *options, "--rename", "left"]) == 2
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_a_browser_draws_the_page_without_a_complaint(tmp_path: Path) -> None:
     page = write_report(tmp_path, HOSTILE, validation=validation(images(tmp_path)))

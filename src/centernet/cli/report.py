@@ -37,6 +37,7 @@ EPILOG = """examples:
   centernet report runs/helmets/version_0
   centernet report best.ckpt --data data/helmets --split test --output page
   centernet report coco-lite --data instances_val2017.json --images val2017
+  centernet report coco-lite --data MOT17/train --rename person=pedestrian
   centernet report old.onnx new.onnx --data data/helmets --fail-below AP=.60,AP50=.85
 
 One model: DIR/report.html, which opens from the disk without a network, and its numbers in DIR/report.json. Two: what
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
         detector = Detector(subject.model, score_threshold=0.0, **given_options(given, Detector))
         calibration = getattr(detector.runtime, "calibration", None)
         threshold = None if calibration is None else calibration.score_threshold
-        validation, said = _judge(detector, dataset, subject)
+        validation, said = _judge(detector, dataset, subject, given.rename)
         validations.append(validation)
         notes += said if len(subjects) == 1 else [f"{subject.name}: {line}" for line in said]
     if len(subjects) == 2:
@@ -106,11 +107,13 @@ def _without_model(given: argparse.Namespace, subject: Subject) -> int:
     return 1 if given.fail_below else 0
 
 
-def _judge(detector: Detector, dataset: DetectionDataset, subject: Subject) -> tuple[Validation, list[str]]:
+def _judge(
+    detector: Detector, dataset: DetectionDataset, subject: Subject, renamed: dict[str, str]
+) -> tuple[Validation, list[str]]:
     tell(f"{subject.name}: {len(dataset):,} images of {dataset!r}", flush=True)
     progress = Progress(len(dataset), unit="images")
     try:
-        return evaluate(detector, dataset, progress=progress.advance)
+        return evaluate(detector, dataset, renamed=renamed, progress=progress.advance)
     finally:
         progress.close()
 
@@ -173,6 +176,14 @@ def _limits(text: str) -> dict[str, float]:
     return limits
 
 
+def _renamed(text: str) -> dict[str, str]:
+    """Read names of the models' classes with those of the data, `person=pedestrian`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(ours.strip() and theirs.strip() for ours, _, theirs in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODEL'S=DATA'S, such as person=pedestrian")
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("report", "Write a page on a model: how good it is, and where it fails.", EPILOG)
     text = "folder of a run, checkpoint, exported file, folder of a model, or a name; two to compare them"
@@ -181,6 +192,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, metavar="FOLDER_OR_FILE", help=text)
     parser.add_argument("--split", help="of the data; default: val, else test, else the only one")
     add_data_options(parser)
+    text = "classes that the models call otherwise than the data: person=pedestrian,…"
+    parser.add_argument("--rename", type=_renamed, metavar="LIST", default={}, help=text)
     text = "for report.html and report.json; default: the run's, else report, report2, …"
     parser.add_argument("--output", type=Path, metavar="DIR", help=text)
     text = "exit with 1 where a figure of the last model is lower: AP=.60,AP50=.85"

@@ -80,26 +80,36 @@ def open_data(subject: Subject, source: Source | None, split: str | None) -> Det
 
 
 def evaluate(
-    detector: Detector, dataset: DetectionDataset, *, progress: Callable[[int], None] | None = None
+    detector: Detector,
+    dataset: DetectionDataset,
+    *,
+    renamed: Mapping[str, str] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[Validation, list[str]]:
     """Run a detector over a data set, and compute the figures.
 
     Args:
         detector: with the score threshold 0. Its classes are matched with those of the data by their names.
         dataset: the images and the truth.
+        renamed: names of the data by those of the detector, for classes that both call differently.
         progress: called with 1 after each image.
 
     Returns:
         The validation, and lines on classes that only one of the two knows and on images that could not be read.
 
     Raises:
-        DataError: they have no class in common, or no image could be read.
+        DataError: they have no class in common, a name in `renamed` is no class, or no image could be read.
     """
     names = detector.class_names or dataset.class_names
-    places = np.array(places_of(names, dataset.class_names))
+    renamed = renamed or {}
+    for own, given in ((names, list(renamed)), (dataset.class_names, list(renamed.values()))):
+        if unknown := [name for name in given if name not in own]:
+            whose = detector.name if own is names else repr(dataset)
+            raise DataError(f"--rename: {with_nearest(unknown, own)} is no class of {whose}, which has {_some(own)}")
+    places = np.array(places_of([renamed.get(name, name) for name in names], dataset.class_names))
     if not (places >= 0).any():
         text = f"the model's classes ({_some(names)}) are none of the data's ({_some(dataset.class_names)})"
-        raise DataError(f"{detector.name}: {text}")
+        raise DataError(f"{detector.name}: {text}; --rename MODEL'S=DATA'S says which mean the same")
     notes, failed = _class_notes(detector, dataset, places), list[str]()
     validation = Validation(dataset.class_names, dataset, detector.tracker)
 
