@@ -24,6 +24,7 @@ import pytest
 from PIL import Image
 
 from centernet import Detector
+from centernet.cli.main import main
 
 pytest.importorskip("litserve", reason="the extra `serve` is not installed")
 
@@ -250,6 +251,11 @@ def test_nothing_outlives_a_server_that_was_killed() -> None:
         time.sleep(0.1)
     assert not of_group()
     assert server.output()
+
+
+def test_a_container_without_shared_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("centernet.cli.serve.Lock", lambda: os.open("/", os.O_WRONLY))
+    assert main(["serve", "coco-lite"]) == 1 and "/dev/shm" in capsys.readouterr().err
 
 
 def test_a_model_that_is_none(tmp_path: Path) -> None:

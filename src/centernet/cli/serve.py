@@ -11,7 +11,7 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
+from multiprocessing import Lock, get_context
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     require("litserve", "centernet serve")
     options = {name: value for name, value in given_options(given, Detector).items() if name != "model"}
     options.setdefault("threads", 1)
+    _check_shared_memory()
     about = _opened(given.model, options)
 
     from centernet.serving.limits import Limits
@@ -87,6 +88,15 @@ def main(arguments: Sequence[str]) -> int:
     )
     tell("the server has ended")
     return 0
+
+
+def _check_shared_memory() -> None:
+    """Refuse a machine on which processes cannot wait for one another, as in some hardened containers."""
+    try:
+        Lock()
+    except OSError as error:
+        text = "the server's processes share locks in /dev/shm, which must be there and be open to this user"
+        raise RuntimeError(f"/dev/shm: {error}; {text} (as it is in a container that Docker starts)") from error
 
 
 def _plain_signals() -> None:
