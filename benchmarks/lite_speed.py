@@ -6,7 +6,9 @@ classes, random weights: speed does not depend on them), the first without NMS, 
 software and no dependency: give the Python of an environment that has it, and they are exported there.
 
 With `--precisions` also the networks alone in 8-bit integers (both quantised alike by ONNX Runtime, on random images:
-for time only) and, by OpenVINO, in float32 and bfloat16.
+for time only) and, by OpenVINO, in float32 and bfloat16. With `--pruned` also the networks alone with two thirds of
+their channels everywhere (ours: ShuffleNetV2 of width 1.0 before a neck of 88), of random weights: what taking
+channels away would bring at best, whatever it costs.
 
 python3 -m venv /tmp/peer && /tmp/peer/bin/pip install ultralytics onnx
 python benchmarks/lite_speed.py --peer-python /tmp/peer/bin/python
@@ -29,11 +31,25 @@ import onnxruntime
 import torch
 
 from centernet import CenterNet
+from centernet.network.build import build_network
+from centernet.network.weights import model_section
 
 PEER = """
 import sys
+import yaml
 from ultralytics import YOLO
-model = YOLO(sys.argv[2] + ".yaml")
+name = sys.argv[2]
+plain = YOLO(name + ".yaml")
+if float(sys.argv[3]) == 1:
+    model = plain
+else:
+    parts = dict(plain.model.yaml)
+    depth, width, most = parts["scales"][parts["scale"]]
+    parts["scales"] = {parts["scale"]: [depth, width * float(sys.argv[3]), most]}
+    parts.pop("yaml_file", None)
+    with open(name + ".yaml", "w") as file:
+        yaml.safe_dump(parts, file)
+    model = YOLO(name + ".yaml")
 print(model.export(format="onnx", imgsz=int(sys.argv[1]), simplify=False, nms=False), file=sys.stderr)
 """
 
@@ -45,13 +61,18 @@ def session(path: str | Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def export_peer(python: str, size: int, folder: Path, name: str) -> Path:
-    """Export a YOLO at `size` by its own package in its own environment."""
-    work = folder / f"{name}_{size}"
+def export_peer(python: str, size: int, folder: Path, name: str, channels: float = 1.0) -> Path:
+    """Export a YOLO at `size` by its own package in its own environment, with a share of its channels."""
+    work = folder / f"{name}_{size}_{channels:.2f}"
     work.mkdir()
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(work), "YOLO_OFFLINE": "1"}
     result = subprocess.run(
-        [python, "-c", PEER, str(size), name], cwd=work, env=environment, capture_output=True, text=True, check=False
+        [python, "-c", PEER, str(size), name, str(channels)],
+        cwd=work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     files = list(work.glob("*.onnx"))
     if not files:
@@ -145,6 +166,23 @@ def precisions(maps: Path, peers: dict[str, Path], size: int, rounds: int) -> No
         print(f"| {' | '.join(cells)} | {np.median(values / other):.2f} |", flush=True)
 
 
+def pruned(maps: Path, peers: dict[str, Path], python: str, model: str, size: int, rounds: int) -> None:
+    """Print the time of the networks alone with two thirds of their channels."""
+    section = model_section(model)
+    section["backbone"]["init_args"]["width"] = "1.0"
+    section["neck"]["init_args"]["width"] = 88
+    narrow = CenterNet.of(build_network({"model": section}))
+    file = narrow.to_onnx(maps.with_name(f"pruned_{size}.onnx"), torch.rand(1, 3, size, size), raw_maps="only")
+    whole = {"ours": maps, **peers}
+    few = {"ours": file, **{name: export_peer(python, size, maps.parent, name, 2 / 3) for name in peers}}
+    calls = [by_onnxruntime(path, size) for path in (*whole.values(), *few.values())]
+    before, after = np.split(measured(calls, rounds), 2, axis=1)
+    print(f"\n| {size} px | two thirds of the channels, ms | × whole | × {next(iter(peers))} alike |\n|{'---|' * 4}")
+    for k, name in enumerate(whole):
+        ratios = np.median(after[:, k] / before[:, k]), np.median(after[:, k] / after[:, 1])
+        print(f"| {name} | {np.median(after[:, k]):.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     peers = parser.add_mutually_exclusive_group(required=True)
@@ -155,7 +193,10 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[320, 416, 512])
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--precisions", action="store_true", help="also int8 and bfloat16")
+    parser.add_argument("--pruned", action="store_true", help="also with two thirds of the channels")
     given = parser.parse_args()
+    if given.pruned and given.peer:
+        parser.error("--pruned makes its peers anew: it goes with --peer-python")
     torch.set_num_threads(1)
     model = CenterNet.from_pretrained(given.model)
     print(f"{platform.processor() or platform.machine()}, onnxruntime {onnxruntime.__version__}, one thread")
@@ -184,6 +225,9 @@ def main() -> None:
             if given.precisions:
                 named = dict(zip(peers_of, peers_files, strict=True))
                 precisions(Path(files[1]), named, size, given.rounds)
+            if given.pruned:
+                named = dict(zip(peers_of, peers_files, strict=True))
+                pruned(Path(files[1]), named, given.peer_python, given.model, size, given.rounds)
 
 
 if __name__ == "__main__":
