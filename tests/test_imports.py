@@ -14,7 +14,8 @@ import centernet
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "centernet"
 
 ORDER = (
-    *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "configuration"),
+    *("extras", "text", "documents", "archives", "files", "remote", "tars", "ending", "whole", "claim", "boxes"),
+    "configuration",
     *("packaged", "trust", "calibration", "lineage", "skeleton", "column", "fonts", "drawing", "detections", "boxes3d"),
     *("birds_eye", "images"),
     *("annotations", "tracking", "evaluation", "ops", "data", "network", "inference", "export", "foreign", "training"),
@@ -26,7 +27,8 @@ PUBLIC = {name: home.removeprefix("centernet.").partition(".")[0] for name, home
 ABOVE_ALL = {"__init__", "__main__", "testing"}  # may import any room
 FORMER = {"models/backbones.py", "models/heads.py", "models/necks.py", "inference/drawing.py"}  # addresses of before
 WITHOUT_TORCH = (
-    *("extras", "text", "documents", "archives", "files", "ending", "whole", "claim", "boxes", "packaged", "trust"),
+    *("extras", "text", "documents", "archives", "files", "remote", "tars", "ending", "whole", "claim", "boxes"),
+    *("packaged", "trust"),
     *(
         "calibration",
         "lineage",

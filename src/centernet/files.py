@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
@@ -29,3 +30,11 @@ def read_file(path: str | os.PathLike[str], *, most: int = MOST) -> bytes:
             text = f"it has {size / (1 << 20):,.0f} MiB, and such a file no more than {most >> 20:,}"
             raise OSError(errno.EFBIG, text, os.fspath(path))
         return file.read()
+
+
+class NamedBytes(io.BytesIO):
+    """The content of an image's file that is no file here, with a name."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        super().__init__(data)
+        self.name: str = name

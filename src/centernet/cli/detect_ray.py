@@ -25,8 +25,8 @@ from centernet.ending import held
 from centernet.extras import require
 from centernet.images.limits import VARIABLE
 from centernet.inference import Detector
-from centernet.inference.moving import without_password
 from centernet.inference.writers import counted
+from centernet.remote import without_password
 from centernet.text import shown
 from centernet.whole import write_bytes
 

@@ -19,8 +19,8 @@ from centernet.column import Column
 from centernet.detections import Detections
 from centernet.images import LazyImage, open_image
 from centernet.inference import Frame
-from centernet.inference.addresses import is_address
 from centernet.inference.sources import Source
+from centernet.remote import is_address
 from centernet.whole import Growing
 
 NAME = ".centernet-progress"

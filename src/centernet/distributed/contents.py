@@ -6,20 +6,18 @@ files that `centernet detect` reads.
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from centernet.distributed.plan import Shard, file_system, is_remote, open_there
+from centernet.distributed.plan import Shard
 from centernet.extras import require
+from centernet.files import NamedBytes
 from centernet.images import IMAGE_SUFFIXES, ImageError
-from centernet.inference.addresses import LARGEST
-from centernet.inference.sources import NamedBytes, Source, SourceError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from centernet.inference.sources import Source, SourceError
+from centernet.remote import LARGEST, file_system, is_remote, open_there
+from centernet.tars import tar_files
 
 _ROWS = 16  # of a Parquet file, that are in memory together
 
@@ -100,62 +98,12 @@ class _Failed(NamedBytes):
         raise ImageError(self._why)
 
 
-_EXTENSIONS = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
-_LONGEST = 1 << 20  # bytes of a name, or of the further fields of a member
-
-
-class _Member(tarfile.TarInfo):
-    """A member of a tar. A damaged header is an error, where tarfile takes it for the end."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
-            member = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if not buf.strip(b"\0"):  # the end
-                raise
-            raise tarfile.ReadError(f"a damaged header, {error}") from error
-        if member.type in _EXTENSIONS and member.size > _LONGEST:  # tarfile reads them as a whole
-            raise tarfile.ReadError(f"a name or fields of {member.size} bytes")
-        return member
-
-
-class _Ending:
-    """A file that is an error to be read on and on behind its end, as tarfile does to pass over a member that states a
-    size beyond it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._left = file, 8
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._left -= not data
-        if self._left < 0:
-            raise tarfile.ReadError("unexpected end of data")
-        return data
-
-
 def _of_tar(file: IO[bytes]) -> Iterator[tuple[str, bytes | str]]:
     """Iterate over names and contents of the images in a tar, in its order; a text in the place of one is why not."""
-    archive: Any
-    ending: Any = _Ending(file)
-    with tarfile.open(fileobj=ending, mode="r|*", tarinfo=_Member) as archive:
-        for member in archive:
-            archive.members.clear()  # tarfile keeps them all
-            name = member.name.rpartition("/")[2]
-            if not member.isreg() or name.startswith(".") or not name.lower().endswith(IMAGE_SUFFIXES):
-                continue
-            if member.size > LARGEST:
-                yield member.name, f"larger than {LARGEST // 10**6} MB"
-                continue
-            content = archive.extractfile(member)
-            yield member.name, b"" if content is None else content.read()
+    for member in tar_files(file):
+        name = member.name.rpartition("/")[2]
+        if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
+            yield member.name, f"larger than {LARGEST // 10**6} MB" if member.size > LARGEST else member.read()
 
 
 def _of_parquet(file: IO[bytes], row_groups: Sequence[int]) -> Iterator[tuple[str, bytes | str]]:

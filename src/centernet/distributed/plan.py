@@ -13,15 +13,14 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, BinaryIO
+from typing import Any
 
 from centernet.annotations.problems import DataError
 from centernet.extras import require
-from centernet.files import open_file
 from centernet.images import IMAGE_SUFFIXES, walk_files
-from centernet.inference.addresses import is_address
-from centernet.inference.moving import VIDEO_SUFFIXES, without_password
+from centernet.inference.moving import VIDEO_SUFFIXES
 from centernet.inference.sources import SourceError
+from centernet.remote import file_system, is_remote, open_there, without_password
 from centernet.whole import Growing
 
 NAME = "_manifest.jsonl"
@@ -49,33 +48,6 @@ class Shard:
     kind: str
     paths: tuple[str, ...]
     row_groups: tuple[int, ...] = ()
-
-
-def file_system(source: str) -> tuple[Any, str]:
-    """Return fsspec's file system of an address such as ``s3://bucket/photos``, and the path there.
-
-    Raises:
-        SourceError: no such file system, or no way to it.
-    """
-    fsspec = require("fsspec", "reading from addresses")
-    try:
-        system, path = fsspec.core.url_to_fs(source)
-    except ImportError:  # names the package that the scheme needs
-        raise
-    except Exception as error:  # each file system has its own
-        raise SourceError(f"{without_password(source)}: cannot be opened ({error})") from error
-    return system, path
-
-
-def is_remote(source: str) -> bool:
-    """Return True for an address, as ``s3://bucket/photos``, also in a chain of fsspec's, ``simplecache::s3://…``."""
-    return is_address(source.rpartition("::")[2]) or is_address(source)
-
-
-def open_there(system: Any, path: str) -> BinaryIO:
-    """Open a file of a file system, or of this machine where that is None."""
-    file: BinaryIO = open_file(path) if system is None else system.open(path, "rb")
-    return file
 
 
 def list_shards(sources: Sequence[str], *, recursive: bool, size: int) -> Iterator[Shard]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +11,7 @@ from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from centernet.images import IMAGE_SUFFIXES, ImageError
-from centernet.inference.moving import without_password
+from centernet.remote import LARGEST, is_address, without_password
 
 TIMEOUT = 10.0
 """Seconds after which a server that does not answer is given up."""
@@ -20,19 +19,10 @@ TIMEOUT = 10.0
 LONGEST = 60.0
 """Seconds that a download may take."""
 
-LARGEST = 200_000_000
-"""Bytes that an image may have."""
-
 REDIRECTS = 5
 """Further addresses that a server may send one to."""
 
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _UNSTATED = ("application/octet-stream", "binary/octet-stream")
-
-
-def is_address(text: Any) -> bool:
-    """Return True for an address, as ``https://…`` or ``rtsp://…``."""
-    return isinstance(text, str) and _ADDRESS.match(text) is not None
 
 
 def is_on_the_web(text: Any) -> bool:

@@ -26,6 +26,7 @@ from centernet.inference.animations import animation, count_frames, is_container
 from centernet.inference.frame import Frame, SourceError
 from centernet.inference.live import newest
 from centernet.inference.shots import INSTALL, Clock, Shot, Video
+from centernet.remote import without_password
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv"),
@@ -219,12 +220,6 @@ def _describe(source: Path | str | int) -> tuple[str, str, str]:
     shown = without_password(source)
     hint = f"the stream cannot be opened, or sent nothing for {TIMEOUT:.0f} s; check address, network and password"
     return shown, PurePosixPath(urlsplit(source).path).stem or "stream", hint
-
-
-def without_password(address: str) -> str:
-    """Return an address without user, password and query, to be shown."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 @contextmanager

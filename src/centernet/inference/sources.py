@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from centernet.annotations.mot import SequenceInfo
 from centernet.annotations.problems import Reports
+from centernet.files import NamedBytes
 from centernet.images import (
     EXPECTED,
     IMAGE_SUFFIXES,
@@ -38,9 +39,10 @@ from centernet.images import (
     walk_files,
 )
 from centernet.images.kinds import RAW_SUFFIXES
-from centernet.inference.addresses import download_image, image_name, is_address, is_on_the_web
+from centernet.inference.addresses import download_image, image_name, is_on_the_web
 from centernet.inference.frame import Frame as Frame, SourceError as SourceError
-from centernet.inference.moving import VIDEO_SUFFIXES, is_video, stated, video_frames, without_password
+from centernet.inference.moving import VIDEO_SUFFIXES, is_video, stated, video_frames
+from centernet.remote import is_address, without_password
 
 if TYPE_CHECKING:
     import torch
@@ -227,14 +229,6 @@ def _open_address(address: str) -> Source:
     if data is None:
         return Source("stream", [address])
     return Source("image", [NamedBytes(image_name(address), data)])
-
-
-class NamedBytes(io.BytesIO):
-    """The content of an image's file that is no file here, with a name."""
-
-    def __init__(self, name: str, data: bytes) -> None:
-        super().__init__(data)
-        self.name: str = name
 
 
 def frames(source: SourceLike, *, on_error: ErrorHandler | None = None) -> Iterator[Frame]:

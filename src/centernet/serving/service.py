@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, Response
 
 from centernet.detections import Detections
 from centernet.ending import end_with_parent
+from centernet.files import NamedBytes
 from centernet.images import ImageError, read_image
 from centernet.inference.detector import Detector
-from centernet.inference.sources import NamedBytes
 from centernet.serving.limits import Door, Limits
 from centernet.serving.metrics import Metrics
 from centernet.serving.pages import add_pages
