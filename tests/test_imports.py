@@ -47,7 +47,7 @@ WITHOUT_TORCH = (
     *("data", "inference", "distributed"),
 )
 WITH_TORCH = {  # modules of these rooms that are torch's, or Lightning's
-    *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading"),
+    *("centernet.data.batch", "centernet.data.datamodule", "centernet.data.loading", "centernet.data.streaming"),
     "centernet.inference.torch_runtime",
 }
 

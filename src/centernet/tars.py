@@ -33,7 +33,7 @@ class TarFile:
         self.name, self.size, self.offset = member.name, member.size, member.offset_data
 
     def read(self) -> bytes:
-        """Return its content, before the next file is asked for."""
+        """Return its content; of a stream, before the next file is asked for."""
         content = self._archive.extractfile(self._member)
         return b"" if content is None else content.read()
 
@@ -51,11 +51,11 @@ def tar_files(file: IO[bytes], mode: Literal["r|*", "r:"] = "r|*") -> Iterator[T
     """
     archive: Any
     stream: Any = _Ending(file) if mode == "r|*" else file
-    with tarfile.open(fileobj=stream, mode=mode, tarinfo=_Member) as archive:
-        for member in archive:
-            archive.members.clear()  # tarfile keeps them all
-            if member.isreg():
-                yield TarFile(archive, member)
+    archive = tarfile.TarFile.open(fileobj=stream, mode=mode, tarinfo=_Member)
+    for member in archive:
+        archive.members.clear()  # tarfile keeps them all
+        if member.isreg():
+            yield TarFile(archive, member)
 
 
 class _Member(tarfile.TarInfo):

@@ -74,10 +74,20 @@ def read_coco(path: Path, report: Reports, *, keypoints: bool = True) -> CocoFil
 
     Wrong entries are reported and left out; a file that is no COCO JSON is an error.
     """
+    try:
+        return collect_coco(read_lists(path), path, report, keypoints=keypoints)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror or error}); check `annotations`") from error
+
+
+def collect_coco(
+    entries: Iterable[tuple[str, int | None, Any]], path: Path, report: Reports, *, keypoints: bool = True
+) -> CocoFile:
+    """Put the entries of COCO's lists together, as `read_lists` gives them; else as `read_coco`."""
     lists: dict[str, Any] = {}
     wrong_images: list[str] = []
     try:
-        for key, place, entry in read_lists(path):
+        for key, place, entry in entries:
             if place is None:
                 lists[key] = _Annotations(keypoints) if (key, entry) == ("annotations", []) else entry
             elif key == "annotations":
@@ -89,8 +99,8 @@ def read_coco(path: Path, report: Reports, *, keypoints: bool = True) -> CocoFil
                 lists[key].append(CocoImage(place, entry["id"], entry["file_name"], *size))
             else:
                 wrong_images.append(f"images[{place}] is {entry!r:.100}")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror or error}); check `annotations`") from error
+    except OSError:
+        raise
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
     expected = f"{path}: expected an object with the lists images, annotations and categories"
@@ -102,7 +112,7 @@ def read_coco(path: Path, report: Reports, *, keypoints: bool = True) -> CocoFil
             raise DataError(f"{expected}; {key!r} is missing or no list. Its keys are {', '.join(lists)}")
     annotations: _Annotations = lists["annotations"]
     categories, parents = _categories(lists["categories"], annotations.category_ids, path)
-    poses = {whole_number(entry.get("id")): pose for entry in lists["categories"] if (pose := _pose(entry))}
+    poses = {whole_number(entry.get("id")): pose for entry in lists["categories"] if (pose := pose_of(entry))}
     skeleton, posed = annotations.choose(poses, path, report)
     rows = annotations.resolve(lists["images"], categories, path, report)
     if skeleton is not None:
@@ -308,7 +318,7 @@ def _number(numbers: dict[Any, int], value: Any) -> int:
     return numbers.setdefault((repr(value),) if odd else value, len(numbers))
 
 
-def _pose(category: Any) -> Skeleton | None:
+def pose_of(category: Any) -> Skeleton | None:
     """The keypoints of a category; None where it names none. Edges count from 1, or from 0 where one is there."""
     names = category.get("keypoints") if isinstance(category, dict) else None
     if not isinstance(names, list) or not names:
@@ -379,27 +389,47 @@ def write_coco(
     Image ids are kept. Categories are numbered from 1 unless their ids are given. Of the `fields` of the data set the
     keypoints are written: to each class that has some.
     """
-    numbers = range(1, len(class_names) + 1) if category_ids is None else category_ids
+    writer = CocoEntries(class_names, category_ids=category_ids, fields=fields)
     images, entries = [], list[dict[str, Any]]()
-    skeleton = next((field.skeleton for field in fields if field.name == KEYPOINTS), None)
-    posed: set[int] = set()
     for name, truth in zip(names, annotations, strict=True):
         images.append({"id": truth.image_id, "file_name": name, "height": truth.height, "width": truth.width})
+        entries += writer.annotations(truth, len(entries) + 1)
+    content = {"images": images, "annotations": entries, "categories": writer.categories()}
+    return write_text(folder / f"annotations_{split}.json", json.dumps(content))
+
+
+class CocoEntries:
+    """What COCO's lists say of images one after the other; see `write_coco` for the arguments."""
+
+    def __init__(
+        self, class_names: Sequence[str], *, category_ids: Sequence[int] | None = None, fields: Sequence[Column] = ()
+    ) -> None:
+        self.class_names = class_names
+        self.numbers = range(1, len(class_names) + 1) if category_ids is None else category_ids
+        self.skeleton = next((field.skeleton for field in fields if field.name == KEYPOINTS), None)
+        self._posed: set[int] = set()
+
+    def annotations(self, truth: Any, first_id: int) -> list[dict[str, Any]]:
+        """Return the entries of an image's boxes (`centernet.data.Annotation`), numbered from `first_id`."""
+        entries = list[dict[str, Any]]()
         columns = (xyxy_to_xywh(truth.boxes), truth.labels, truth.ignore.astype(int), truth.areas)
-        poses = truth.data[KEYPOINTS] if skeleton is not None else [None] * len(truth)
+        poses = truth.data[KEYPOINTS] if self.skeleton is not None else [None] * len(truth)
         for pose, box, label, ignore, area in zip(poses, *(column.tolist() for column in columns), strict=True):
-            entry = {"id": len(entries) + 1, "image_id": truth.image_id, "category_id": numbers[label]}
+            entry = {"id": first_id + len(entries), "image_id": truth.image_id, "category_id": self.numbers[label]}
             entry |= {"bbox": [round(value, 3) for value in box], "area": round(area, 3)}
             if pose is not None and pose[:, 2].any():
-                posed.add(label)
+                self._posed.add(label)
                 entry |= {"num_keypoints": int((pose[:, 2] > 0).sum())}
                 entry |= {"keypoints": [round(float(value), 3) for value in pose.ravel()]}
             entries.append(entry | {"iscrowd": ignore, "ignore": ignore})
-    categories: list[dict[str, Any]] = []
-    for label, name in enumerate(class_names):
-        categories.append({"id": numbers[label], "name": name})
-        if skeleton is not None and (label in posed or len(class_names) == 1):
-            edges = [[a + 1, b + 1] for a, b in skeleton.edges]
-            categories[-1] |= {"keypoints": list(skeleton.names), "skeleton": edges}
-    content = {"images": images, "annotations": entries, "categories": categories}
-    return write_text(folder / f"annotations_{split}.json", json.dumps(content))
+        return entries
+
+    def categories(self) -> list[dict[str, Any]]:
+        """Return the list of categories, once all annotations are written: those with keypoints name them."""
+        categories: list[dict[str, Any]] = []
+        for label, name in enumerate(self.class_names):
+            categories.append({"id": self.numbers[label], "name": name})
+            if self.skeleton is not None and (label in self._posed or len(self.class_names) == 1):
+                edges = [[a + 1, b + 1] for a, b in self.skeleton.edges]
+                categories[-1] |= {"keypoints": list(self.skeleton.names), "skeleton": edges}
+        return categories

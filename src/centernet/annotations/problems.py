@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -185,17 +186,12 @@ class UnknownKeys:
     """
 
     def __init__(self, known: Collection[str]) -> None:
-        self._known = {_plain(key): key for key in known}
-        self._misspelt: dict[frozenset[str], dict[str, str]] = {}  # by the keys of an entry: what each may mean
+        self._known = frozenset(known)
         self._found: dict[str, tuple[int, str, str]] = {}
 
     def look(self, keys: Iterable[str], where: str) -> None:
         """Count the misspelt keys of an entry; `where` names it should it be the first."""
-        keys = frozenset(keys)
-        if keys not in self._misspelt:
-            nearest = {key: _nearest(_plain(key), self._known, 0.75) for key in sorted(keys - {*self._known.values()})}
-            self._misspelt[keys] = {key: meant for key, meant in nearest.items() if meant and meant not in keys}
-        for key, meant in self._misspelt[keys].items():
+        for key, meant in _misspelt(frozenset(keys), self._known).items():
             count, first, _ = self._found.get(key, (0, where, meant))
             self._found[key] = count + 1, first, meant
 
@@ -204,6 +200,14 @@ class UnknownKeys:
         for key, (count, first, meant) in self._found.items():
             text = f"{first}: unknown key {key!r} (did you mean {meant!r}?), in {count} entries; not used"
             report(path, "unknown-key", text)
+
+
+@lru_cache(maxsize=1024)
+def _misspelt(keys: frozenset[str], known: frozenset[str]) -> dict[str, str]:
+    """Return what each misspelt key of an entry may mean."""
+    plain = {_plain(key): key for key in sorted(known)}
+    nearest = {key: _nearest(_plain(key), plain, 0.75) for key in sorted(keys - known)}
+    return {key: meant for key, meant in nearest.items() if meant and meant not in keys}
 
 
 def _plain(key: str) -> str:

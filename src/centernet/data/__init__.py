@@ -33,6 +33,7 @@ from .formats.labelme import LabelMe as LabelMe
 from .formats.mot import MOT as MOT
 from .formats.mpii import MPII as MPII
 from .formats.open_images import OpenImages as OpenImages
+from .formats.shards import Shards as Shards
 from .formats.synthetic import (
     Synthetic as Synthetic,
     SyntheticAnimals as SyntheticAnimals,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections import Counter
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from PIL import Image
@@ -23,18 +24,20 @@ from ..annotations.problems import NOTE_KINDS, DataError, check_option
 from ..annotations.voc import write_voc
 from ..annotations.yolo import write_yolo
 from ..images import ImageError
+from ..images.limits import read_whole
 from ..text import file_name
 from ..whole import is_empty, whole_folder
-from . import COCO
+from . import COCO, Shards
 from .columns import Columns
 from .dataset import DetectionDataset
 from .fields import has_visibility, scaled
 from .sample import Floats, Ints
+from .shard_writing import write_shards
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-Target: TypeAlias = Literal["coco", "voc", "yolo", "mot"]
+Target: TypeAlias = Literal["coco", "voc", "yolo", "mot", "shards"]
 ImageFiles: TypeAlias = Literal["link", "copy", "none"]
 
 _UNKNOWN_RATE = 30.0
@@ -58,6 +61,7 @@ def convert(
     to: Target,
     images: ImageFiles = "link",
     shrink: int | None = None,
+    shard_mb: int = 256,
 ) -> Conversion:
     """Write data sets in another format.
 
@@ -71,6 +75,10 @@ def convert(
         images: symbolic links to the files, copies of them, or none. Images that are drawn or shrunk are written.
         shrink: longest side of the images of the split ``train``, in pixels: larger ones are stored so small, with
             their boxes. Images of other splits stay whole, as what counts as a small object depends on their size.
+        shard_mb: size that a tar of ``shards`` has at most, unless one sample has more, in megabytes of 10⁶ bytes.
+
+    Shards are a folder of tars for each split, with the files of the images as they are; those of ``train`` in a random
+    order, the same each time.
 
     The folder is there once all is written to it: after an error or an interruption it is as it was.
 
@@ -88,6 +96,8 @@ def convert(
         "a side of at least 32 pixels, a split named train and images that are written",
         f"{shrink}, {', '.join(datasets)} and {images!r}",
     )
+    check_option("images", to != "shards" or images != "none", "link or copy, as shards hold the images", repr(images))
+    check_option("shard_mb", shard_mb >= 1, "at least 1 megabyte", shard_mb)
     if not datasets:
         raise DataError("nothing to convert: no split was given")
     check_new(output)
@@ -95,7 +105,7 @@ def convert(
         raise DataError("the data have no classes, so there is nothing to convert but images")
     sources = {split: dataset.with_class_names(names) for split, dataset in datasets.items()}
     with whole_folder(output) as folder:
-        written = _written(datasets, folder, to, images, names, sources, shrink)
+        written = _written(datasets, folder, to, images, names, sources, shrink, shard_mb)
     files = [output / file.relative_to(folder) for file in written.files]
     return replace(written, files=files)
 
@@ -108,9 +118,10 @@ def _written(
     names: tuple[str, ...],
     sources: dict[str, DetectionDataset],
     shrink: int | None,
+    shard_mb: int,
 ) -> Conversion:
     """Write data sets to a new folder."""
-    job = _Job(folder, to, images, names, sources)
+    job = _Job(folder, to, images, names, sources, shard_mb)
     if shrink is not None:
         sources["train"] = job.shrunk(sources["train"], shrink)
     for dataset in sources.values():
@@ -141,8 +152,14 @@ class _Job:
     images: ImageFiles
     class_names: tuple[str, ...]
     sources: Mapping[str, DetectionDataset]
+    shard_mb: int
     lost: Counter[str] = field(default_factory=Counter)  # by the sentence that says it
     sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)  # of images that become smaller
+
+    @property
+    def format(self) -> str:
+        """What holds the boxes, for sentences."""
+        return "COCO's JSON" if self.to == "shards" else self.to.upper()
 
     def lose(self, what: ArrayLike, sentence: str) -> None:
         self.lost[sentence] += int(np.count_nonzero(what))
@@ -163,21 +180,21 @@ class _Job:
 
     def lose_fields(self, dataset: DetectionDataset) -> None:
         """Count what is known of the boxes beside label and identity that the format cannot hold."""
-        format = self.to.upper()
+        format = self.format
         for column in dataset.fields:
             array = dataset.columns.data[column.name]
-            if column.skeleton is None or self.to not in ("coco", "yolo"):
+            if column.skeleton is None or self.to not in ("coco", "yolo", "shards"):
                 known = array[..., 2].any(axis=1) if has_visibility(column) else np.ones(len(array), np.bool_)
                 self.lose(known, f"objects whose {column.name} are lost: {format} has none")
                 continue
-            named = skeleton_of(column.skeleton.names, column.skeleton.edges if self.to == "coco" else ())
+            named = skeleton_of(column.skeleton.names, () if self.to == "yolo" else column.skeleton.edges)
             self.lose(named.sigmas != column.skeleton.sigmas, f"lists of keypoint sigmas lost: {format} has none")
             edges = self.to == "yolo" and column.skeleton.edges
             self.lose(bool(edges), f"lists of limbs (edges between keypoints) lost: {format} has none")
 
     def as_held(self, columns: Columns) -> Columns:
         """Return the boxes as the format can hold them; what it cannot is counted."""
-        format, classes = self.to.upper(), np.arange(len(self.class_names))
+        format, classes = self.format, np.arange(len(self.class_names))
         if self.to == "yolo":
             self.lose(columns.ignore, "boxes to ignore left out: YOLO has no flag for them, they are background now")
             columns = columns.take(np.flatnonzero(~columns.ignore))
@@ -220,14 +237,20 @@ class _Job:
             yield from self._write_videos(split, columns)
             return
         dataset = self.sources[split]
+        numbers = next(iter(self.sources.values())).category_ids
+        if self.to == "shards":
+            order = np.arange(len(dataset))
+            order = np.random.default_rng(0).permutation(order) if split == "train" else order
+            files = ((index, *self._file(dataset, index)) for index in order.tolist())
+            options: dict[str, Any] = {"megabytes": self.shard_mb, "category_ids": numbers, "fields": dataset.fields}
+            yield write_shards(self.output / file_name(split), split, columns, files, self.class_names, **options)
+            return
         folder = self.output / {"coco": "images", "voc": "JPEGImages", "yolo": f"images/{split}"}[self.to]
         folder.mkdir(parents=True, exist_ok=True)
         names = [self.names[path] for path in _paths(dataset)]
         for index, name in enumerate(names):
             self._place(dataset, index, folder / name)
-        as_coco = partial(
-            write_coco, category_ids=next(iter(self.sources.values())).category_ids, fields=dataset.fields
-        )
+        as_coco = partial(write_coco, category_ids=numbers, fields=dataset.fields)
         as_yolo = partial(write_yolo, fields=dataset.fields)
         writers: dict[str, Callable[..., Path]] = {"coco": as_coco, "voc": write_voc, "yolo": as_yolo}
         yield writers[self.to](
@@ -270,24 +293,14 @@ class _Job:
         return dict(zip(paths, names, strict=True))
 
     def _place(self, dataset: DetectionDataset, index: int, target: Path) -> None:
-        """Link or copy an image, or write one that is drawn or becomes smaller."""
+        """Link or copy an image, or write one that is no file or becomes smaller."""
         source = dataset.path(index)
         if target.exists() or (self.images == "none" and source.is_file()):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source in self.sizes or not source.is_file():
-            try:
-                image = Image.fromarray(dataset.image(index).read()[0])
-            except ImageError:  # stays what it is
-                if not source.is_file():
-                    raise
-                self.lose(True, "images that cannot be read left as large as they are")
-            else:
-                if source in self.sizes:
-                    image = image.resize(self.sizes[source][::-1], Image.Resampling.BOX)
-                    self.lose(True, "training images stored smaller; those of other splits stay whole")
-                format = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
-                return image.save(target, format, quality=95, subsampling=0)
+        if (content := self._content(dataset, index)) is not None:
+            target.write_bytes(content)
+            return
         if self.images == "copy":
             shutil.copyfile(source, target)
             return
@@ -295,6 +308,35 @@ class _Job:
             target.symlink_to(source.resolve())
         except OSError as error:
             raise DataError(f"{target}: no link can be made here ({error}); copy the images instead") from error
+
+    def _file(self, dataset: DetectionDataset, index: int) -> tuple[str, Callable[[], bytes]]:
+        """Return the name of an image's file, and what reads it."""
+        source = dataset.path(index)
+
+        def read() -> bytes:
+            content = self._content(dataset, index)
+            return read_whole(str(source)) if content is None else content
+
+        return source.name, read
+
+    def _content(self, dataset: DetectionDataset, index: int) -> bytes | None:
+        """Return the new file of an image that becomes smaller or is drawn, or that in a tar; None for its own."""
+        source = dataset.path(index)
+        if source not in self.sizes and (source.is_file() or isinstance(dataset, Shards)):
+            return dataset.content(index) if isinstance(dataset, Shards) else None
+        try:
+            image = Image.fromarray(dataset.image(index).read()[0])
+        except ImageError:  # stays what it is
+            if not source.is_file():
+                raise
+            self.lose(True, "images that cannot be read left as large as they are")
+            return None
+        if source in self.sizes:
+            image = image.resize(self.sizes[source][::-1], Image.Resampling.BOX)
+            self.lose(True, "training images stored smaller; those of other splits stay whole")
+        format, file = Image.registered_extensions().get(source.suffix.lower(), "JPEG"), io.BytesIO()
+        image.save(file, format, quality=95, subsampling=0)
+        return file.getvalue()
 
 
 def _paths(dataset: DetectionDataset) -> Iterator[Path]:
@@ -316,10 +358,13 @@ def _videos(dataset: DetectionDataset) -> Iterator[tuple[str, range, float]]:
 
 def _left_behind(datasets: Mapping[str, DetectionDataset], to: Target, absent: Sequence[str]) -> list[str]:
     """Return a sentence for each thing beside the boxes that the new files do not say."""
-    from_coco = any(isinstance(dataset, COCO) for dataset in datasets.values())
+    from_coco = any(isinstance(dataset, (COCO, Shards)) for dataset in datasets.values())
     not_read = dict.fromkeys(dataset.not_read for dataset in datasets.values())
     sentences: list[tuple[object, str]] = [
-        (to != "coco" and from_coco, f"ids of images and categories are not kept: {to.upper()} has none"),
+        (
+            to not in ("coco", "shards") and from_coco,
+            f"ids of images and categories are not kept: {to.upper()} has none",
+        ),
         (to == "voc", "the order of the classes is not kept: VOC has no list of them"),
         (to == "voc" and absent, f"classes without an object are not kept: {', '.join(absent)}"),
         (to == "mot", "visibility: 1 is written for all; frames are numbered anew from 1"),

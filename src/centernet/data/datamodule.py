@@ -19,11 +19,13 @@ from .batch import Batch
 from .cache import Cached
 from .combining import Subset
 from .dataset import DetectionDataset
+from .formats.shards import Shards
 from .loading import BatchReader, EvaluationBatches, Loader, TrainBatches
 from .near_duplicates import same_files
 from .sample import Shares
 from .sampling import Sampling, describe_rates
 from .schedule import Progress, Schedule, SizeSchedule, run_length
+from .streaming import ShardBatches, ShardReader, StreamLoader, batches_of_epoch
 from .transforms import Augment, Resize, Transform
 
 __all__ = ["Batch", "DataModule"]
@@ -42,7 +44,8 @@ class DataModule(pl.LightningDataModule):
     a checkpoint, also one in the middle of an epoch, goes on with exactly the batches that it had not seen.
 
     Args:
-        train: images to train on.
+        train: images to train on. `Shards` are read as a stream, and then which images are in a batch depends on the
+            number of workers and devices, too.
         val: images to validate on.
         test: images for ``test``.
         augmentation: of training samples; null trains on what inference would see.
@@ -129,6 +132,10 @@ class DataModule(pl.LightningDataModule):
                 self.datasets[name] = dataset.with_class_names(self.class_names)
             except DataError as error:
                 raise DataError(f"data.{name}: {error}. (The list is that of data.{source})") from error
+        if isinstance(self.datasets.get("train"), Shards):
+            hint = "as shards are read as a stream; train on the files that they were made of, or leave it out"
+            check_option("data.sampling", sampling is None, f"null, {hint}", type(sampling).__name__)
+            check_option("data.cache", cache != "memory", f"none, {hint}", cache)
         self.augmentation = Augment() if augmentation is _AUGMENT else augmentation
         self.preprocessing = preprocessing
         self.schedule = Schedule(tuple((height, width) for height, width in sizes or ()), size_schedule, seed=seed)
@@ -150,7 +157,11 @@ class DataModule(pl.LightningDataModule):
         train, val = self.datasets.get("train"), self.datasets.get("val")
         if train is None or val is None or train is val:
             return
-        if both := same_files(train, val):
+        if isinstance(train, Shards):  # their files are within tars
+            both = list(range(len(val))) if isinstance(val, Shards) and val.root == train.root else []
+        else:
+            both = same_files(train, val)
+        if both:
             text = f"{len(both)} of the {len(val)} images of data.val are also in data.train, so validation flatters: "
             names = [str(val.path(index)) for index in both[:3]] + ["..."] * (len(both) > 3)
             warnings.warn(text + ", ".join(names), DataWarning, stacklevel=2)
@@ -179,8 +190,8 @@ class DataModule(pl.LightningDataModule):
             DataError: they have none.
         """
         dataset = self._dataset("train")
-        ignored = len(dataset.columns.ignore)
-        if dataset.columns.ignore.all():
+        if not dataset.label_arrays()[0].any():
+            ignored = len(dataset.columns.ignore)
             why = f"all of their {ignored:,} boxes are to be ignored" if ignored else "they have no box"
             raise DataError(
                 f"data.train: there is nothing to learn, none of the {len(dataset):,} images of {dataset!r} has an "
@@ -209,6 +220,7 @@ class DataModule(pl.LightningDataModule):
         """Read some training images as evaluation would see them: of each class an equal share, at least eight of those
         there are, spread over the data set."""
         dataset = self._dataset("train")
+        dataset = dataset.some(images) if isinstance(dataset, Shards) else dataset
         table = dataset.columns.label_table().with_objects()
         labels = np.unique(table.labels)
         share = max(images // max(len(labels), 1), 8)
@@ -235,17 +247,15 @@ class DataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Loader:
         if getattr(self.trainer, "overfit_batches", 0):  # Lightning would put a sampler of its own in place of ours
             raise DataError("trainer.overfit_batches does not work with this data; use --overfit_one_batch")
-        augmentation = Resize() if self.augmentation is None else self.augmentation
-        reader = BatchReader(
-            self._with_cache(self._dataset("train"), augmentation),
-            augmentation,
-            self.preprocessing,
-            seed=self.seed,
-            training=True,
-            strict=self.strict,
-            schedule=self._schedule_of_run(augmentation),
-            rates=self._rates,
-        )
+        augmentation, dataset = Resize() if self.augmentation is None else self.augmentation, self._dataset("train")
+        options: dict[str, Any] = {"seed": self.seed, "training": True, "strict": self.strict}
+        options["schedule"] = self._schedule_of_run(augmentation)
+        if isinstance(dataset, Shards):
+            stream = ShardReader(dataset, augmentation, self.preprocessing, **options)
+            batches = ShardBatches(stream, self.batch_size, position=self._position, **self._devices())
+            return StreamLoader(batches, num_workers=self.num_workers)
+        cached = self._with_cache(dataset, augmentation)
+        reader = BatchReader(cached, augmentation, self.preprocessing, rates=self._rates, **options)
         return Loader(reader, self._train_batches(), num_workers=self.num_workers)
 
     def val_dataloader(self) -> Loader | list[Loader]:
@@ -319,7 +329,11 @@ class DataModule(pl.LightningDataModule):
 
     def _batches_of_epoch(self, trainer: pl.Trainer) -> int:
         """Return the training batches of an epoch on each device, as the trainer limits them."""
-        batches, limit = len(self._train_batches()), trainer.limit_train_batches
+        dataset, limit = self._dataset("train"), trainer.limit_train_batches
+        if isinstance(dataset, Shards):
+            batches = batches_of_epoch(dataset, self.batch_size, trainer.world_size)
+        else:
+            batches = len(self._train_batches())
         return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
     def _counts(self) -> tuple[int, int] | None:

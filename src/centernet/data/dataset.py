@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from ..images import ImageError, LazyImage, open_image
 from .columns import Columns
 from .fields import check_data, clipped_points
 from .sample import Annotation, Ints, Pixels, Sample, Shares
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,12 @@ class DetectionDataset:
         problem, noted once, or a DataError if `strict`. An image that cannot be read is noted and an ImageError, of
         damage behind its header when it is decoded.
         """
-        annotation = self.annotation(index)
+        return self._with_image(self.annotation(index), partial(self.image, index))
+
+    def _with_image(self, annotation: Annotation, opened: Callable[[], LazyImage]) -> Sample:
+        """Return the sample of an annotation and its image, which is opened now; see `__getitem__`."""
         with self._noting_unreadable(annotation.path):
-            image = self.image(index)
+            image = opened()
         if image.size_hw != (annotation.height, annotation.width):
             annotation = self._of_size(annotation, *image.size_hw)
 
@@ -198,18 +205,26 @@ class DetectionDataset:
         if names == self.class_names:
             return self
         if type(self).annotation is DetectionDataset.annotation:
-            other = type(self).__new__(type(self))  # not by pickling, which may begin anew
-            other.__dict__.update(self.__dict__)
+            other = self._copy()
         else:  # annotations made by a child's own rules have the old labels
             other = DetectionDataset(self.class_names, self.columns, **self.settings(), reader=self.reader)
             other._text = repr(self)
         other.class_names = names
-        other._columns = self.columns.relabelled(np.array([label_of[n] for n in self.class_names], dtype=np.int64))
+        other._columns = self._relabelled(np.array([label_of[n] for n in self.class_names], dtype=np.int64))
         if self.category_ids is not None:  # classes that this data set does not have get numbers above its own
             known = dict(zip(self.class_names, self.category_ids, strict=True))
             free = max(known.values(), default=0)
             other.category_ids = tuple(known.get(name, free + place) for place, name in enumerate(names, start=1))
         return other
+
+    def _copy(self) -> Self:
+        other = type(self).__new__(type(self))  # not by pickling, which may begin anew
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def _relabelled(self, new_labels: Ints) -> Columns | None:
+        """Return the columns with ``new_labels[i]`` for label i."""
+        return self.columns.relabelled(new_labels)
 
     def settings(self) -> dict[str, Any]:
         """Return what a data set of the same samples takes over: arguments of the constructor."""
@@ -228,6 +243,10 @@ class DetectionDataset:
         weights = (table.objects, table.ignored, np.ones(len(table.labels)))
         objects, ignored, samples = (np.bincount(table.labels, n, minlength=classes).astype(np.int64) for n in weights)
         return objects, ignored, samples
+
+    def most_objects(self) -> int:
+        """Return the number of objects of the densest image, those to ignore left out."""
+        return int(self.columns.objects().max(initial=0))
 
     def summary(self) -> str:
         """Return counts by class, and the first problems, as text of a few lines."""

@@ -41,6 +41,7 @@ from . import (
     LabelStudio,
     OpenImages,
     SafetyHelmet,
+    Shards,
     WIDERFace,
 )
 from .dataset import DetectionDataset
@@ -53,6 +54,7 @@ from .formats.labelme import find_labelme
 from .formats.layout import SPLIT_WORDS
 from .formats.mpii import find_mpii
 from .formats.open_images import find_open_images
+from .formats.shards import find_shards
 from .formats.voc_folders import find_voc
 from .formats.wider_face import find_wider_face
 from .formats.yolo_layout import find_yolo
@@ -461,6 +463,7 @@ FORMATS: Sequence[Format] = (
         "csv", "CSV of boxes", CSV, find_csv, "*.csv with path,x1,y1,x2,y2,class or a header (also in train …)",
         CLASS_LISTS,
     ),
+    Format("shards", "shards (WebDataset)", Shards, find_shards, "index.json beside tars"),
     Format("images", "images without annotations", ImageFolder, _images, "images"),
 )
 # fmt: on

@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
 from ..annotations.problems import DataError, DataWarning, Problems
 from ..images import ImageError, Preprocessing
@@ -196,20 +197,30 @@ class BatchReader(Dataset[Batch]):
 
     def _draw(self, rng: np.random.Generator, opened: dict[int, Sample]) -> Sample:
         """Return a sample to mix in."""
+        return cast(Sample, self._open(self._drawn(rng), opened, instead=True))
+
+    def _drawn(self, rng: np.random.Generator) -> int:
+        """Return the index of a sample to mix in."""
         if self._rates_until is None:
-            index = int(rng.integers(len(self.dataset)))
-        else:
-            index = int(np.searchsorted(self._rates_until, rng.uniform(0, self._rates_until[-1]), side="right"))
-        return cast(Sample, self._open(index, opened, instead=True))
+            return int(rng.integers(len(self.dataset)))
+        return int(np.searchsorted(self._rates_until, rng.uniform(0, self._rates_until[-1]), side="right"))
+
+    def _in_place_of(self, index: int) -> Iterator[int]:
+        """Iterate over the samples that may take the place of one that cannot be read."""
+        count = len(self.dataset)
+        return (step % count for step in range(index + 1, index + count))
+
+    def _read(self, index: int) -> Sample:
+        """Return a sample; an ImageError where it cannot be read."""
+        return self.dataset[index]
 
     def _open(self, index: int, opened: dict[int, Sample], *, instead: bool) -> Sample | None:
         """Return a sample; in place of an unreadable one None, or `instead` the next readable."""
-        count = len(self.dataset)
-        for place in (step % count for step in range(index, index + (count if instead else 1))):
+        for place in chain([index], self._in_place_of(index) if instead else ()):
             if place in self._unreadable:
                 continue
             try:
-                opened[place] = self.dataset[place]
+                opened[place] = self._read(place)
                 return opened[place]
             except ImageError:
                 if self.strict:
@@ -217,6 +228,7 @@ class BatchReader(Dataset[Batch]):
                 self._unreadable.add(place)
         if not instead:
             return None
+        count = len({index, *self._in_place_of(index)})
         raise DataError(f"{self.dataset!r}: none of its {count} images can be read; e.g. {self.dataset.problems[-1]}")
 
 
@@ -235,16 +247,24 @@ class Loader(DataLoader[Batch]):
         reader: reads a batch.
         sampler: says which samples are in it.
         num_workers: processes that read; 0 reads in this one.
+        stream: gives the batches of the reader in place of the sampler, in workers that are started for each epoch.
     """
 
-    def __init__(self, reader: BatchReader, sampler: Batches, *, num_workers: int = 0) -> None:
+    def __init__(
+        self,
+        reader: BatchReader,
+        sampler: Batches | None,
+        *,
+        num_workers: int = 0,
+        stream: IterableDataset[Batch] | None = None,
+    ) -> None:
         super().__init__(
-            reader,
+            reader if stream is None else stream,
             batch_size=None,  # a key is a whole batch
             sampler=sampler,
             num_workers=num_workers,
             worker_init_fn=_init_worker,
-            persistent_workers=num_workers > 0,
+            persistent_workers=num_workers > 0 and stream is None,
             pin_memory=torch.cuda.is_available(),
         )
         self.reader = reader

@@ -97,15 +97,15 @@ class DetectionModule(pl.LightningModule):
             self.distillation.prepare(self.network, self.network.class_names)
         used = {"fit": ("train", "val"), "test": ("test",)}.get(stage, (getattr(data, "validate_on", "val"),))
         datasets: dict[str, DetectionDataset] = getattr(data, "datasets", {})
-        objects = {name: datasets[name].columns.objects() for name in used if name in datasets}
-        densest = max((int(counts.max(initial=0)) for counts in objects.values()), default=0)
-        if self.network.num_detections is None and objects:
+        looked_at = {name: datasets[name] for name in used if name in datasets}
+        densest = max((dataset.most_objects() for dataset in looked_at.values()), default=0)
+        if self.network.num_detections is None and looked_at:
             self._decide(num_detections=max(NUM_DETECTIONS, 50 * -(-densest // 50)))
             if self.trainer.is_global_zero:
                 text = "detections an image: %d; the densest image of the data has %d objects (model.num_detections)"
                 logger.info(text, self.network.num_detections, densest)
-        for name in objects.keys() - {"train"}:
-            self._warn_of_dense_images(name, objects[name])
+        for name in looked_at.keys() - {"train"}:
+            self._warn_of_dense_images(name, looked_at[name].columns.objects())
 
     def _decide(self, **values: Any) -> None:
         """Set what the configuration leaves to the data, for the network and for its checkpoints."""

@@ -20,7 +20,7 @@ from ..columns import Columns
 from ..dataset import DetectionDataset
 from .layout import NO_FILE, Folder, ImageList, find_image_folder, missing, rows_asked_for
 
-_ROUNDING = 1.0  # pixels by which a box reaches over the edge whose corner and size are rounded each
+ROUNDING = 1.0  # pixels by which a box reaches over the edge whose corner and size are rounded each
 
 
 class COCO(DetectionDataset):
@@ -131,7 +131,7 @@ def _columns(file: CocoFile, images: Sequence[CocoImage], path: Path, listed: Im
     def where(row: int) -> tuple[Path, str]:
         return path, f"{file.where(int(rows.places[row]))} of {listed.names[rows.images[row]]}"
 
-    return listed.columns(rows, where, image_ids=image_ids, unreadable=file.unreadable, rounding=_ROUNDING)
+    return listed.columns(rows, where, image_ids=image_ids, unreadable=file.unreadable, rounding=ROUNDING)
 
 
 def _inside(name: str, path: Path, folder: Folder) -> str:
