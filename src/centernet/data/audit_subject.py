@@ -82,7 +82,9 @@ def open_folder(
     subject.model = {"preprocessing": Preprocessing(size=size), "stride": stride}
     for split in data.splits:
         with subject.opening(split):
-            subject.datasets[split] = data.open(split)
+            dataset = data.open(split)
+            len(dataset.columns)  # shards are read now
+            subject.datasets[split] = dataset
     unread = data.unread(list(subject.datasets.values()))
     kind = "left-out-file" if data.chosen else "unread-annotation"
     subject.unread = [Problem(str(data.path / group.folder), kind, str(group)) for group in unread.annotations]
