@@ -39,7 +39,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "ray": "ray",
     "pyarrow": "ray",
-    "fsspec": "ray",
+    "fsspec": "shards",
     "timm": "timm",
     "albumentations": "albumentations",
     "datumaro": "datumaro",

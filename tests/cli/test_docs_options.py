@@ -243,6 +243,7 @@ NOT_TRIED = {
     **{("detect", option): "starts Ray: tests/distributed" for option in ("--engine", "--workers", "--shard-size")},
     ("detect", "--calib"): "needs a model of boxes in space: tests/cli/test_boxes3d.py",
     ("track", "--point-cutoff"): "needs a model with points: tests/tracking/test_smoothing.py",
+    ("convert-data", "--shard-mb"): "needs megabytes of images: tests/data/test_shards.py",
     ("convert", "--output"): "needs a file of another project; tests/foreign",
     ("convert", "--class-names"): "the same",
     ("convert", "--compare"): "the same",

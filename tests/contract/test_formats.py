@@ -27,11 +27,13 @@ from centernet.data import (
     MapClasses,
     OpenImages,
     SafetyHelmet,
+    Shards,
     Subset,
     Synthetic,
     WIDERFace,
 )
 from centernet.data.cache import Cached
+from centernet.data.convert import convert
 from centernet.images import Preprocessing
 from centernet.testing import check_dataset
 
@@ -142,6 +144,7 @@ def whole_layouts(root: Path, scenes: Synthetic) -> dict[str, Callable[[], Detec
     (root / "csv/classes.csv").write_text("".join(f"{name},{n}\n" for n, name in enumerate(scenes.class_names)))
     (root / "open/class-descriptions-boxable.csv").write_text("".join(f"{n},{n}\n" for n in scenes.class_names))
     scenes.write(root / "coco", format="coco", split="train")
+    convert({"val": scenes}, root / "shards", to="shards")
     return {
         "voc": lambda: VOC(root / "VOCdevkit/VOC2007", "trainval"),
         "helmet": lambda: SafetyHelmet(root, "trainval"),
@@ -150,6 +153,7 @@ def whole_layouts(root: Path, scenes: Synthetic) -> dict[str, Callable[[], Detec
         "kitti": lambda: KITTITracking(root / "kitti"),
         "yolo": lambda: YOLO(root / "export/data.yaml"),
         "coco": lambda: COCO(root / "coco/annotations_train.json"),
+        "shards": lambda: Shards(root / "shards/val"),
         "kitti-detection": lambda: KITTI(root / "object"),
         "wider": lambda: WIDERFace(root / "wider_face_split/wider_face_train_bbx_gt.txt"),
         "csv": lambda: CSV(root / "csv/boxes.csv"),
@@ -171,7 +175,7 @@ def test_whole_layouts_hold_the_same_boxes(tmp_path: Path) -> None:
             assert abs(found.boxes[order] - annotation.boxes[expected]).max() < 0.02, name
             if name != "yolo":  # which has no such flag
                 assert found.ignore[order].tolist() == annotation.ignore[expected].tolist(), name
-            if name in ("yolo", "coco", "csv", "open-images"):
+            if name in ("yolo", "coco", "csv", "open-images", "shards"):
                 assert found.labels[order].tolist() == annotation.labels[expected].tolist(), name
         if name in ("mot", "kitti"):
             tracks = {row for annotation in annotations for row in range(len(annotation)) if not annotation.ignore[row]}

@@ -14,7 +14,7 @@ import pytest
 
 from centernet.cli import fit
 from centernet.cli.main import main
-from centernet.data import Shards, Synthetic
+from centernet.data import DataWarning, Shards, Synthetic
 from centernet.data.convert import convert
 
 from .test_fit import assert_equal, last, pytestmark as pytestmark
@@ -48,6 +48,10 @@ def test_a_run_that_goes_on_within_an_epoch_ends_with_the_same_weights(
     run.fit()
     assert main(["fit", "--config", config, "--output", str(resumed), "--ckpt_path", str(middle)]) == 0
     assert_equal(last(whole), last(resumed))
+    if workers:
+        with pytest.warns(DataWarning, match="shards with 1 devices and 1 workers, where it had 1 and 2"):
+            other = ["--output", str(tmp_path / "other"), "--ckpt_path", str(middle), "--data.num_workers", "1"]
+            fit.run(["--config", config, *other], "fit")
 
 
 def test_training_holds_no_annotations(from_shards: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,14 +267,20 @@ class DataModule(pl.LightningDataModule):
         return self._evaluation_loader("test")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the epochs: epoch, batches seen in it, batches of an epoch on a device, and in all."""
+        """Return the place in the epochs: epoch, batches seen in it, batches of an epoch on a device, and in all; and
+        the devices and workers that read them."""
         if (counts := self._counts()) is None:
             return {}
         epoch, seen = self._progress.place(*counts)
-        return {"epoch": epoch, "batch": seen, "batches": counts[1], "total": counts[0]}
+        return {"epoch": epoch, "batch": seen, "batches": counts[1], "total": counts[0], "readers": self._readers()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._progress = Progress(resumed=state_dict, total=state_dict.get("total", 0))
+        before, now = state_dict.get("readers", self._readers()), self._readers()
+        if isinstance(self.datasets.get("train"), Shards) and state_dict.get("batch") and before != now:
+            text = f"resumed within an epoch of shards with {now[0]} devices and {now[1]} workers, where it had "
+            text += f"{before[0]} and {before[1]}: its rest may have images that were seen, and lack others"
+            warnings.warn(text, DataWarning, stacklevel=2)
 
     def _evaluation_loader(self, name: str) -> Loader:
         dataset = self._dataset(name)
@@ -322,6 +328,10 @@ class DataModule(pl.LightningDataModule):
                 "trainer.max_epochs or trainer.max_steps; without them, set close to 0 and size_schedule to random"
             )
         return replace(schedule, total_epochs=length)
+
+    def _readers(self) -> list[int]:
+        """Return the numbers of devices and of workers that read for each."""
+        return [self._devices().get("devices", 1), max(1, self.num_workers)]
 
     def _devices(self) -> dict[str, int]:
         trainer = self.trainer

@@ -123,7 +123,7 @@ def finetuning(
             "augmentation": plan.augmentation,
             "batch_size": batch_size or plan.batch_size,
             "num_workers": workers,
-            "cache": "memory",
+            "cache": "none" if train["class_path"] == "Shards" else "memory",
         },
         "optimization": plan.optimization,
         "ema_decay": 0.998,
