@@ -52,9 +52,9 @@ class ShardBatches(IterableDataset[Batch]):
     """The batches of one device, of as many epochs as are iterated over; the samples of an epoch that fill no batch on
     every device are left for another.
 
-    Which samples are in a batch depends on seed, epoch, and the numbers of devices and workers; how each is augmented,
-    on (seed, epoch, index) alone. A stream that begins within an epoch goes on with the very batches that were left:
-    for that it reads its tars from the beginning of the epoch, decoding nothing.
+    Which samples are in a batch, and which may be mixed in, depends on seed, epoch, and the numbers of devices and
+    workers; how each is augmented, on (seed, epoch, index) alone. A stream that begins within an epoch goes on with the
+    very batches that were left: for that it reads its tars from the beginning of the epoch, decoding nothing.
 
     Args:
         reader: makes the batches.
