@@ -399,7 +399,7 @@ def write_coco(
 
 
 class CocoEntries:
-    """What COCO's lists say of images one after the other; see `write_coco` for the arguments."""
+    """The entries of COCO's lists for images one after the other; see `write_coco` for the arguments."""
 
     def __init__(
         self, class_names: Sequence[str], *, category_ids: Sequence[int] | None = None, fields: Sequence[Column] = ()

@@ -158,7 +158,7 @@ class _Job:
 
     @property
     def format(self) -> str:
-        """What holds the boxes, for sentences."""
+        """Name of what holds the boxes, for sentences."""
         return "COCO's JSON" if self.to == "shards" else self.to.upper()
 
     def lose(self, what: ArrayLike, sentence: str) -> None:
