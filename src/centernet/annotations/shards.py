@@ -1,7 +1,7 @@
 """Shards as WebDataset has them: tars with an image and a JSON file for each sample, and an index of the tars.
 
 The JSON is that of Segment Anything's SA-1B: ``{"image": {image_id, width, height, file_name}, "annotations": [...]}``
-with COCO's annotations. The index is that of WebDataset's wids (``widsindex create``), with COCO's list of categories
+with COCO's annotations. The index is that of WebDataset's wids, with COCO's list of categories
 in it, where ``instance_count`` and ``image_count`` are LVIS's.
 """
 
@@ -84,7 +84,7 @@ def parse_index(data: bytes, path: str) -> ShardIndex:
     return ShardIndex(found, {name: by_id[number] for name, number in ids.items()}, most if _is_count(most) else None)
 
 
-_HOW = "`centernet convert-data --to shards` writes one, and so does webdataset's `widsindex create`"
+_HOW = "`centernet convert-data --to shards` writes one"
 
 
 def _shard(entry: Any, where: str) -> Shard:
