@@ -1,127 +1,87 @@
-"""Evaluate a pose model on COCO's keypoints: OKS AP and box AP of persons, with intervals, for several ways to resize.
+"""Evaluate a pose model on COCO's keypoints: OKS AP and box AP of persons, with intervals.
 
 python benchmarks/person_pose.py --annotations person_keypoints_val2017.json --images val2017
 
-`cv2` is OpenCV's bilinear interpolation without averaging, and black to the next multiples of 32 at the bottom and the
-right; `package` the model's own preprocessing. --apart FILE names images, one a line, whose figures are said apart.
-Intervals are those of 95 % by drawing images again.
+`package` is what `Detector` finds with the model or file; `cv2` stands for OpenCV's bilinear interpolation without
+averaging, and black to the next multiples of 32 at the bottom and the right, for networks alone. --apart FILE names
+images, one a line, whose figures are said apart. Intervals are those of 95 % by drawing images again.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from centernet import Detections, Detector
+from centernet.data import COCO, Annotation
+from centernet.evaluation.error_bars import text
 from centernet.images import read_image
-from centernet.network import load_network
+from centernet.inference.validation import Validation
+from centernet.network import Network, load_network
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotations", required=True, help="COCO's person keypoints")
     parser.add_argument("--images", required=True, help="their folder")
-    parser.add_argument("--model", default="person-pose", help="a name, a folder or a checkpoint")
-    parser.add_argument("--side", type=int, default=384, help="the longer side of the input")
+    parser.add_argument("--model", default="person-pose", help="whatever `Detector` opens: a name, a folder, a file")
+    parser.add_argument("--side", type=int, default=384, help="the longer side of the input, for `cv2`")
     parser.add_argument("--apart", help="a text file that names images, whose figures are said apart, too")
-    parser.add_argument("--draws", type=int, default=200, help="of the bootstrap; 0 for none")
     parser.add_argument("--ways", nargs="+", default=["cv2", "package"], choices=["cv2", "package"])
     given = parser.parse_args()
-    truth = json.loads(Path(given.annotations).read_text())
-    network = load_network(given.model)
+    dataset = COCO(given.annotations, given.images)
+    places = range(len(dataset))
     apart = set(Path(given.apart).read_text().split()) if given.apart else set()
+    chosen = {"all": list(places)}
+    if apart:
+        chosen["apart"] = [i for i in places if dataset.path(i).name in apart]
+        chosen["others"] = [i for i in places if dataset.path(i).name not in apart]
     for way in given.ways:
-        rows = [row for image in truth["images"] for row in found(network, Path(given.images), image, way, given.side)]
-        chosen = {"all": [image["id"] for image in truth["images"]]}
-        if apart:
-            chosen["apart"] = [image["id"] for image in truth["images"] if image["file_name"] in apart]
-            chosen["others"] = [image["id"] for image in truth["images"] if image["file_name"] not in apart]
-        for name, ids in chosen.items():
-            report(f"{way}, {given.side} px, {name}", truth, rows, ids, given.draws)
+        detect: Callable[[Path], Detections] = (
+            Detector(given.model, score_threshold=0.0)
+            if way == "package"
+            else partial(by_opencv, load_network(given.model), given.side)
+        )
+        found = [(dataset.annotation(i), detect(dataset.path(i))) for i in places]
+        for name, rows in chosen.items():
+            report(f"{way}, {name}", dataset, [found[i] for i in rows])
 
 
-def found(network, folder: Path, image: dict, way: str, side: int) -> list[dict]:
-    """Return rows of a COCO result file."""
-    pixels = read_image(folder / image["file_name"])
-    size = pixels.shape[:2]
-    if way == "cv2":
-        scale = side / max(size)
-        height, width = (max(1, round(length * scale)) for length in size)
-        canvas = np.zeros((-(-height // 32) * 32, -(-width // 32) * 32, 3), np.uint8)
-        canvas[:height, :width] = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
-        scales = np.array([width / size[1], height / size[0]])
-    else:
-        canvas = network.preprocessing(pixels)
-        matrix = network.preprocessing.matrix(size)
-        assert not matrix[:, 2].any(), "the image is not at the top left"
-        scales = matrix[[0, 1], [0, 1]]
+def by_opencv(network: Network, side: int, path: Path) -> Detections:
+    """Detect people as a caller of MoveNet's own graph would."""
+    pixels = read_image(path)
+    height, width = pixels.shape[:2]
+    new_height, new_width = (max(1, round(length * side / max(height, width))) for length in (height, width))
+    canvas = np.zeros((-(-new_height // 32) * 32, -(-new_width // 32) * 32, 3), np.uint8)
+    canvas[:new_height, :new_width] = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     with torch.inference_mode():
-        batch = torch.from_numpy(canvas)[None].permute(0, 3, 1, 2)
-        detections = network.decode_detections(network(network.normalize(batch)))
-    boxes = detections["bboxes"][0].double().numpy() / np.tile(scales, 2)
-    boxes = boxes.clip(0, [*size[::-1], *size[::-1]])
-    points = detections["keypoints"][0].double().numpy()
-    points[..., :2] /= scales
-    return [
-        {
-            "image_id": image["id"],
-            "category_id": 1,
-            "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-            "keypoints": keypoints.reshape(-1).tolist(),
-            "score": score,
-        }
-        for box, keypoints, score in zip(boxes.tolist(), points, detections["scores"][0].tolist(), strict=True)
+        encoded = network(network.normalize(torch.from_numpy(canvas)[None].permute(0, 3, 1, 2)))
+        rows = {name: values[0].numpy() for name, values in network.decode_detections(encoded).items()}
+    scales = np.array([new_width / width, new_height / height])
+    rows["bboxes"] = (rows["bboxes"] / np.tile(scales, 2)).clip(0, [width, height] * 2)
+    rows["keypoints"] = rows["keypoints"] / [*scales, 1]
+    boxes, labels, scores = (rows.pop(name) for name in ("bboxes", "labels", "scores"))
+    return Detections(boxes, labels, scores, columns=network.columns, data=rows)
+
+
+def report(title: str, dataset: COCO, rows: list[tuple[Annotation, Detections]]) -> None:
+    validation = Validation(dataset.class_names, dataset)
+    for truth, found in rows:
+        validation.update(truth, found)
+    stats, bars = validation.compute().stats, validation.error_bars().figures
+    texts = [
+        f"{kind} " + ", ".join(f"{name} {stats[key + name]:.4f} ({text(bars[key + name])})" for name in names)
+        for kind, key in (("keypoints", "keypoints/"), ("boxes", ""))
+        for names in [("AP", "AP50", "AP75")]
     ]
-
-
-def report(title: str, truth: dict, rows: list[dict], ids: list[int], draws: int) -> None:
-    generator = np.random.default_rng(0)
-    texts = []
-    persons = {one["image_id"] for one in truth["annotations"] if one["num_keypoints"]}
-    for kind in ("keypoints", "bbox"):
-        scores = figures(truth, rows, ids, kind)
-        drawn = [figures(truth, rows, generator.choice(ids, len(ids)).tolist(), kind) for _ in range(draws)]
-        text = ", ".join(f"{name} {scores[name]:.4f}" for name in ("AP", "AP50", "AP75"))
-        if drawn:
-            low, high = np.percentile([one["AP"] for one in drawn], [2.5, 97.5])
-            text += f" (AP {low:.3f}–{high:.3f})"
-        texts.append(f"{kind}: {text}")
-    print(f"{title}: {'; '.join(texts)}; {len(ids)} images, {len(persons & set(ids))} with keypoints", flush=True)
-
-
-def figures(truth: dict, rows: list[dict], ids: list[int], kind: str) -> dict[str, float]:
-    """Return AP, AP50 and AP75 of images, each as often as its id comes."""
-    of_image: dict[int, list[dict]] = {}
-    found_in: dict[int, list[dict]] = {}
-    for one in truth["annotations"]:
-        of_image.setdefault(one["image_id"], []).append(one)
-    for row in rows:
-        found_in.setdefault(row["image_id"], []).append(row)
-    known = COCO()
-    annotations = [one | {"image_id": n} for n, key in enumerate(ids) for one in of_image.get(key, ())]
-    annotations = [one | {"id": n + 1} for n, one in enumerate(annotations)]
-    images = [{"id": n} for n in range(len(ids))]
-    known.dataset = {"images": images, "annotations": annotations, "categories": truth["categories"]}
-    results = [row | {"image_id": n} for n, key in enumerate(ids) for row in found_in.get(key, ())]
-    if kind == "bbox":
-        results = [{key: value for key, value in row.items() if key != "keypoints"} for row in results]
-    else:
-        results = [{key: value for key, value in row.items() if key != "bbox"} for row in results]
-    with contextlib.redirect_stdout(io.StringIO()):
-        known.createIndex()
-        evaluation = COCOeval(known, known.loadRes(results), kind)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(("AP", "AP50", "AP75"), evaluation.stats[:3].tolist(), strict=True))
+    persons = sum(bool((truth.data["keypoints"][..., 2] > 0).any()) for truth, _ in rows)
+    print(f"{title}: {'; '.join(texts)}; {len(rows)} images, {persons} with keypoints", flush=True)
 
 
 if __name__ == "__main__":

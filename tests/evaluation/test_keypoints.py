@@ -15,7 +15,14 @@ from centernet.annotations.problems import DataError
 from centernet.column import Column
 from centernet.data import COCO
 from centernet.detections import Detections
-from centernet.evaluation import KeypointEvaluator, evaluate_files, evaluate_keypoints
+from centernet.evaluation import (
+    CocoEvaluator,
+    KeypointEvaluator,
+    ValidationResult,
+    evaluate_files,
+    evaluate_keypoints,
+)
+from centernet.evaluation.error_bars import ErrorBars
 from centernet.evaluation.keypoints import FIGURES
 from centernet.skeleton import Skeleton
 
@@ -70,6 +77,21 @@ def test_files_against_a_data_set(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "few.json").write_text(json.dumps([{**rows[0], "keypoints": [1, 2, 1]}]))
     result = evaluate_files(dataset, tmp_path / "few.json")
     assert result.figures.keypoints is None and any("have 1 keypoints, the truth 17" in note for note in result.notes)
+
+
+def test_intervals_are_of_images_drawn_again() -> None:
+    """Of ten images with a person each, seven are found as labelled: the share has the spread of a binomial one."""
+    boxes, poses = CocoEvaluator(["cat", "dog"]), KeypointEvaluator(["cat", "dog"], SKELETON)
+    for number in range(10):
+        pair = truth(number), found() if number < 7 else Detections.empty()
+        boxes.update(*pair)
+        poses.update(*pair)
+    result = ValidationResult.of(boxes, None, keypoints=poses)
+    bars = ErrorBars.of(boxes, result, keypoints=poses)
+    low, high = bars.figures["keypoints/PCK"]
+    assert low == pytest.approx(0.7 - 2.26 * (0.7 * 0.3 / 9) ** 0.5, abs=0.1) and high == 1
+    assert bars.figures["keypoints/AP"][0] == pytest.approx(low, abs=0.05)
+    assert "keypoints/AP" in bars.table()
 
 
 def test_pck_counts_labelled_keypoints_within_a_fifth_of_the_longer_side() -> None:

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from centernet import Detector
+from centernet.export import export
+from centernet.images import read_image
 from centernet.inference.opening import GRAPH, PACKAGED, open_runtime
-from centernet.network.weights import WEIGHTS, packaged_models
+from centernet.network.weights import WEIGHTS, load_network, packaged_models
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -38,6 +41,24 @@ def test_the_graph_is_up_to_date(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", packaged_models())
 def test_weights_are_stored_once(name: str) -> None:
     assert (PACKAGED / name / GRAPH).stat().st_size < 300_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [GRAPH, ".xml", ".pt"])
+def test_files_of_the_pose_model_find_its_keypoints(suffix: str, tmp_path: Path) -> None:
+    """Of two pictures: the packaged graph, and files for OpenVINO and TorchScript."""
+    network = load_network("person-pose")
+    path = PACKAGED / "person-pose" / GRAPH if suffix == GRAPH else export(network, tmp_path / f"pose{suffix}")
+    with np.load(ROOT / "tests/network/data/movenet_synthetic.npz") as arrays:
+        pictures = [arrays["input"], read_image(ROOT / "docs/images/pose.jpg")]
+    eager, file = (Detector(model, score_threshold=0.05) for model in (network, path))
+    for pixels in pictures:
+        expected, found = eager(pixels), file(pixels)
+        assert len(expected) and expected.keypoints is not None and found.keypoints is not None
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+        np.testing.assert_allclose(found.bboxes, expected.bboxes, atol=0.05)
+        np.testing.assert_allclose(found.keypoints[..., :2], expected.keypoints[..., :2], atol=0.05)
+        np.testing.assert_allclose(found.keypoints[..., 2], expected.keypoints[..., 2], atol=1e-4)
 
 
 def test_detect_without_torch_finds_what_the_model_finds(shared: Path, tmp_path: Path) -> None:

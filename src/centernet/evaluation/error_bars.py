@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .bootstrap import DRAWS, FEW, CocoDraws, Interval, average_precision, draw, interval, mean, sums_by, within
-from .collecting import Collected, Evaluator, Floats, Ints
+from .collecting import Collected, EvaluationResult, Evaluator, Floats, Ints
 from .figures import EVALUATORS, ValidationResult, tracking_stats
+from .keypoints import KeypointEvaluator
 from .matches import Matches
 from .tracking import TrackingEvaluator
 from .voc import IGNORED, TRUE_POSITIVE, judge
 
-_OWN_DRAWS = 100  # of a benchmark's own figures, which are computed anew for each draw
+_OWN_DRAWS = 100  # of figures that are computed anew for each draw
 _COUNTS = ("IDSW",)
 
 
@@ -42,6 +44,7 @@ class ErrorBars:
         result: ValidationResult,
         benchmark: str | None = None,
         tracks: TrackingEvaluator | None = None,
+        keypoints: KeypointEvaluator | None = None,
         *,
         few: int = FEW,
     ) -> ErrorBars:
@@ -52,6 +55,7 @@ class ErrorBars:
             result: its figures.
             benchmark: the data set's own, see `EVALUATORS`.
             tracks: the evaluator of its videos.
+            keypoints: the evaluator of its keypoints.
             few: figures of so many images or more get none.
         """
         figures: dict[str, Interval | None] = {}
@@ -67,7 +71,10 @@ class ErrorBars:
                 found = interval(coco.classes[:, label], one.ap, int(holding[label]))
                 classes[one.name] = within(found)
             figures |= _intervals(voc_draws(collected, len(names), weights), result.voc.stats, images)
-            figures |= _own(evaluator, result, benchmark)
+            if result.own is not None and benchmark is not None:
+                figures |= _anew(evaluator, partial(EVALUATORS[benchmark], names), result.own)
+            if result.keypoints is not None and keypoints is not None:
+                figures |= _anew(keypoints, partial(KeypointEvaluator, names, keypoints.skeleton), result.keypoints)
         sequences = 0 if tracks is None else len(tracks)
         if tracks is not None and result.tracking is not None and images < few:
             drawn = [tracking_stats(one) for one in tracks.draws(draw(sequences))] if sequences > 1 else []
@@ -128,22 +135,22 @@ def voc_draws(collected: Collected, num_classes: int, weights: Ints) -> dict[str
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def _own(evaluator: Evaluator, result: ValidationResult, benchmark: str | None) -> dict[str, Interval | None]:
-    """Return the intervals of the benchmark's own figures, computed anew for each draw."""
-    if result.own is None or benchmark is None:
-        return {}
-    kind = EVALUATORS[benchmark]
-    images = [evaluator._images[image_id] for image_id in sorted(evaluator._images)]
+def _anew(
+    evaluator: Evaluator | KeypointEvaluator,
+    empty: Callable[[], Evaluator | KeypointEvaluator],
+    result: EvaluationResult,
+) -> dict[str, Interval | None]:
+    """Return the intervals of figures that are computed anew for each draw, by an evaluator of their kind."""
+    images: list[Any] = [evaluator._images[image_id] for image_id in sorted(evaluator._images)]
     samples: dict[str, list[float]] = {}
     for often in draw(len(images), _OWN_DRAWS):
-        drawn = kind(evaluator.class_names)
+        drawn = empty()
         rows = np.repeat(np.arange(len(images)), often).tolist()
         drawn._images = {number: images[row] for number, row in enumerate(rows)}
         for name, value in drawn.compute().stats.items():
             samples.setdefault(name, []).append(np.nan if value == -1 else float(value))
-    title = result.own.title
-    values = {f"{title}/{name}": np.array(of_draws) for name, of_draws in samples.items()}
-    return _intervals(values, {f"{title}/{name}": value for name, value in result.own.stats.items()}, len(images))
+    values = {f"{result.title}/{name}": np.array(of_draws) for name, of_draws in samples.items()}
+    return _intervals(values, {f"{result.title}/{name}": value for name, value in result.stats.items()}, len(images))
 
 
 def _intervals(samples: Mapping[str, Floats], figures: Mapping[str, float], units: int) -> dict[str, Interval | None]:

@@ -132,7 +132,7 @@ class Validation:
     def error_bars(self) -> ErrorBars:
         """Return the intervals of the figures that `compute` gave; of as many images as 1,000 there are none."""
         result = self.compute() if self.result is None else self.result
-        return ErrorBars.of(self.evaluator, result, self._benchmark, self.tracks)
+        return ErrorBars.of(self.evaluator, result, self._benchmark, self.tracks, self._poses)
 
     def tracking(self) -> TrackingResult | None:
         """Return the figures of the tracks; None where there is no video. Frames that were not evaluated do not exist.
