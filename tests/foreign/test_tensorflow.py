@@ -15,6 +15,8 @@ from centernet import CenterNet
 from centernet.foreign import converting, open_foreign, tensorflow
 from centernet.foreign.bundle import Bundle
 from centernet.foreign.reading import ForeignFile
+from centernet.images import read_image
+from centernet.images.published import _tensorflow_axis
 from tests.foreign.published import arrays, gaps_of_files
 
 NETWORKS = (
@@ -75,6 +77,23 @@ def test_maps_of_files_are_the_network_s(monkeypatch: Any, folder: Path, rule: A
     assert max(gaps.values()) <= 1e-3, gaps
 
 
+def as_there(encoded: dict[str, Any], stack: str = "") -> dict[str, Any]:
+    """Maps under TensorFlow's names and in its order: N×H×W×C, y before x."""
+    box = encoded[f"box{stack}"].flip(1)  # offset y, offset x, height, width
+    maps = {"object_center": encoded[f"heatmap{stack}"], "box.scale": box[:, 2:], "box.offset": box[:, :2]}
+    for part, x in encoded.get(f"keypoints{stack}", {}).items():
+        turned = x if part == "heatmap" else x.unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
+        maps[f"human_pose.keypoint.{part}"] = turned
+    return {name: x.permute(0, 2, 3, 1).numpy() for name, x in maps.items()}
+
+
+def check_map(name: str, found: Any, expected: Any) -> None:
+    """Theirs may have some rows and columns alone."""
+    step = found.shape[1] // expected.shape[1]
+    gap = np.abs(found[:, ::step, ::step] - expected).max()
+    assert gap <= 1e-3 * expected.std(), f"{name}: {gap:.2e} of {expected.std():.2e}"
+
+
 @pytest.mark.parametrize("name", WITH_MAPS)
 def test_maps_are_tensorflow_s(monkeypatch: Any, folder: Path, rule: Any, name: str) -> None:
     found, _ = converted(monkeypatch, folder, rule, name)
@@ -82,24 +101,56 @@ def test_maps_are_tensorflow_s(monkeypatch: Any, folder: Path, rule: Any, name: 
     network.training = name.startswith("hg")  # its parts are not: maps of both stacks, with norms as they are
     with torch.inference_mode():
         encoded = network(torch.from_numpy(rule.tensor_input(name)).permute(0, 3, 1, 2))
-    expected = arrays(folder / f"forward/{name}.npz")
     stacks = 2 if name.startswith("hg") else 1
-    for key, value in expected.items():
+    for key, value in arrays(folder / f"forward/{name}.npz").items():
         head, _, stack = key.rpartition(".")
-        if head == "features":
-            continue
-        ours = "" if int(stack) == stacks - 1 else f".{stack}"
-        box = encoded[f"box{ours}"].flip(1)  # offset y, offset x, height, width
-        maps = {"object_center": encoded[f"heatmap{ours}"], "box.scale": box[:, 2:], "box.offset": box[:, :2]}
-        if head not in maps:
-            part = head.rpartition(".")[2]
-            maps[head] = encoded[f"keypoints{ours}"][part]
-            if part != "heatmap":  # y before x there
-                maps[head] = maps[head].unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
-        result = maps[head].permute(0, 2, 3, 1).numpy()
-        step = result.shape[1] // value.shape[1]
-        gap = np.abs(result[:, ::step, ::step] - value).max()
-        assert gap <= 1e-3 * value.std(), f"{key}: {gap:.2e} of {value.std():.2e}"
+        if head != "features":
+            check_map(key, as_there(encoded, "" if int(stack) == stacks - 1 else f".{stack}")[head], value)
+
+
+POSES = ["mobilenetv2fpn_kpts", "resnet50_v1_fpn_kpts", pytest.param("hg104_kpts", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("name", POSES)
+@pytest.mark.parametrize("picture", ["000000233771", "000000005802"])
+def test_keypoints_on_pictures_are_tensorflow_s(
+    monkeypatch: Any, folder: Path, rule: Any, shared: Path, name: str, picture: str
+) -> None:
+    """Resized pixels stay fractions here, as there; a detector rounds them."""
+    network = converted(monkeypatch, folder, rule, name)[0].network.eval()
+    expected = arrays(folder / f"pictures/{name}.npz")
+    expected = {key.removeprefix(f"{picture}."): x for key, x in expected.items() if key.startswith(picture)}
+    height, width = expected["true_image_shape"][:2].tolist()
+    pixels = read_image(shared / f"data/coco/images/{picture}.jpg").astype(np.float32)
+    canvas = np.zeros((512, 512, 3), np.float32)
+    canvas[:height, :width] = _tensorflow_axis(_tensorflow_axis(pixels, height, 0), width, 1)
+    with torch.inference_mode():
+        encoded = network(network.normalize(torch.from_numpy(canvas)[None].permute(0, 3, 1, 2)))
+        rows = network.decode_detections(encoded, len(expected["detection_scores"]))
+    for key, value in as_there(encoded).items():
+        check_map(key, value, expected[f"{key}.every8"][None])
+    found = {key: value[0].numpy() for key, value in rows.items()}
+    order = matched(found, expected)
+    boxes = found["bboxes"][order].clip(0, 512)[:, [1, 0, 3, 2]] / 4
+    np.testing.assert_allclose(found["scores"][order], expected["detection_scores"], atol=5e-6)
+    np.testing.assert_allclose(boxes, expected["detection_boxes_strided"], atol=1e-4)
+    mine = expected["detection_keypoint_scores"].sum(axis=1) > 0  # zeros for other classes there
+    keypoints = found["keypoints"][order][mine]
+    places = keypoints[..., 1::-1] / [height, width]
+    np.testing.assert_allclose(places, expected["detection_keypoints"][mine], atol=1e-6)
+    np.testing.assert_allclose(keypoints[..., 2], expected["detection_keypoint_scores"][mine], atol=5e-6)
+    assert mine.any()
+
+
+def matched(found: dict[str, Any], expected: dict[str, Any]) -> Any:
+    """Places of TensorFlow's rows among those found: scores that are nearly equal come in any order."""
+    boxes = found["bboxes"].clip(0, 512)[:, [1, 0, 3, 2]] / 4
+    apart = np.abs(boxes[None] - expected["detection_boxes_strided"][:, None]).max(axis=2)
+    apart += 1e3 * (found["labels"] != expected["detection_classes"][:, None])
+    apart += 1e5 * np.abs(found["scores"] - expected["detection_scores"][:, None])
+    order = apart.argmin(axis=1)
+    assert sorted(order) == list(range(len(order)))
+    return order
 
 
 def test_a_checkpoint_as_the_exporter_writes_it(folder: Path, rule: Any) -> None:

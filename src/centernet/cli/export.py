@@ -114,7 +114,7 @@ def _size(path: Path) -> int:
 def _parser() -> argparse.ArgumentParser:
     description = "Write a trained model as a file for other runtimes, with the decode in its graph."
     parser = command_parser("export", description, EPILOG)
-    text = "checkpoint (.ckpt), a folder, or a model of the package: coco-lite, voc-lite"
+    text = "checkpoint (.ckpt), a folder, or a model of the package: coco-lite, person-pose, voc-lite"
     parser.add_argument("model", metavar="MODEL", help=text)
     parser.add_argument("--format", choices=[*FORMATS, "web"], help="default: that of --output's suffix, or onnx")
     text = "default: the model's name with the format's suffix"
