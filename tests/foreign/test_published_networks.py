@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor
 from centernet import CenterNet
 from centernet.foreign import open_foreign
 from centernet.foreign.converting import FAMILIES
+from centernet.inference.results import to_detections
+from centernet.network import Network
 from tests.foreign import published
 from tests.foreign.published import arrays as arrays_of
 
@@ -67,6 +70,31 @@ def test_every_network_is_known_and_converted_whole(shared: Path, tmp_path: Path
     assert found.network.class_names is not None
     if name.endswith("ddd"):
         assert [column.name for column in found.network.columns] == ["depth", "dimensions", "alpha"]
+    if name.endswith("multi_pose"):
+        check_poses(found.network, arrays_of(shared / "data/oracles/upstream/decode.npz"))
+
+
+def check_poses(network: Network, oracle: dict[str, np.ndarray]) -> None:
+    """What the converted heads find in maps is what the original's decoder does, in cells and in an image's pixels."""
+    maps = {name: torch.from_numpy(x) for name, x in oracle.items() if name.startswith(("pose.input", "input"))}
+    parts = {"regression": "hps", "heatmap": "hm_hp_logits", "offset": "hp_offset"}
+    encoded = {
+        "heatmap": maps["pose.input.hm_logits"],
+        "box": torch.cat([maps["pose.input.wh"], maps["input.reg"]], dim=1),
+        "keypoints": {part: maps[f"pose.input.{theirs}"] for part, theirs in parts.items()},
+    }
+    for count in (40, 100):
+        found = {name: x.numpy() for name, x in network.decode_detections(encoded, count).items()}
+        places = found["keypoints"][..., :2].reshape(2, count, -1)
+        rows = np.concatenate([found["bboxes"] / 4, found["scores"][..., None], places / 4], axis=2)
+        np.testing.assert_allclose(rows, oracle[f"orig.multi_pose.K{count}"][..., :39], atol=1e-4, rtol=1e-4)
+    first = {name: x[0] for name, x in found.items()}
+    preprocessing = replace(network.preprocessing, size=(128, 160))
+    people = to_detections(first, network.columns, preprocessing, (427, 640))
+    boxes, keypoints = oracle["post0.multi_pose"][:, :4], oracle["post0.multi_pose"][:, 5:].reshape(-1, 17, 2)
+    assert people.keypoints is not None and preprocessing.resize == "fix_res"
+    np.testing.assert_allclose(people.bboxes, boxes.clip(0, [640, 427] * 2), atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(people.keypoints[..., :2], keypoints, atol=1e-3, rtol=1e-4)
 
 
 def original(encoded: Maps) -> Maps:
