@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from centernet.column import Column
 from centernet.data import COCO, CVAT, DetectionDataset, LabelMe, LabelStudio
 from centernet.detections import Detections
 from centernet.inference import CvatWriter, Frame, LabelmeWriter, LabelStudioWriter, frames, open_source
+from centernet.skeleton import Skeleton
 
 NAMES = ("cat", 'Hündin & "co" <3', "bird, big")
 BOXES = {
@@ -152,6 +154,59 @@ def test_labelme_opens_and_saves_them(written: Path) -> None:
             image_width=80,
         )  # fmt: skip
     check(boxes_of(LabelMe("found/labelme", "photos")), expected(corrected))
+
+
+SKELETON = Skeleton(("nose", "left ear", 'right "ear"'), ((1, 2),), ((0, 1), (0, 2)))
+FOUND = np.array([[[20, 21.5, 0.9], [30, 22, 0.05], [25, 30, 0.4]], [[1, 1, 0.01], [2, 2, 0.02], [3, 3, 0.03]]])
+TRUE = [[[20, 21.5, 2], [0, 0, 0], [25, 30, 2]], [[0, 0, 0]] * 3]
+"""Keypoints as a model finds them, and as files state them: those of a low score are not labelled."""
+
+
+@pytest.fixture
+def posed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same as `written`, of one image with two cats, of which one has keypoints that are sure."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    Image.new("RGB", (80, 60), "gray").save("photos/a.jpg")
+    column = Column("keypoints", "points", (3, 3), skeleton=SKELETON)
+    boxes, data = [[10, 10, 40, 50], [0, 0, 20, 20]], {"keypoints": FOUND}
+    found = Detections(boxes, [0, 0], [0.9, 0.8], class_names=NAMES, columns=[column], data=data)
+    with CvatWriter("found/cvat.xml", NAMES) as cvat, LabelmeWriter("found/labelme", NAMES) as labelme:
+        for frame in frames(open_source("photos")):
+            cvat.write(frame, found)
+            labelme.write(frame, found)
+    assert "1 are skeletons, which have no box" in cvat.summary()
+    return tmp_path
+
+
+def check_keypoints(dataset: DetectionDataset, boxes: Any, *, edges: Any = SKELETON.edges) -> None:
+    truth, skeleton = dataset.annotation(0), dataset.fields[0].skeleton
+    assert skeleton is not None and skeleton.edges == edges
+    order = [skeleton.names.index(name) if name in skeleton.names else -1 for name in SKELETON.names]
+    points = np.pad(truth.data["keypoints"], ((0, 0), (0, 1), (0, 0)))[:, order]  # a name that is nowhere has zeros
+    np.testing.assert_allclose(points, TRUE, atol=0.01)
+    np.testing.assert_allclose(truth.boxes, boxes, atol=0.01)
+
+
+def test_keypoints_are_read_again(posed: Path) -> None:
+    """CVAT's skeletons have the box around their points."""
+    check_keypoints(CVAT("found/cvat.xml", "photos", strict=True), [[20, 21.5, 25, 30], [0, 0, 20, 20]])
+    check_keypoints(LabelMe("found/labelme", "photos", strict=True), [[10, 10, 40, 50], [0, 0, 20, 20]], edges=())
+    (label, *_) = json.loads(Path("found/cvat_labels.json").read_text("utf-8"))
+    assert label["type"] == "skeleton" and [part["name"] for part in label["sublabels"]] == list(SKELETON.names)
+
+
+@pytest.mark.filterwarnings("ignore")  # those of others
+def test_labelme_keeps_keypoints(posed: Path) -> None:
+    pytest.importorskip("labelme")
+    from labelme._label_file import read_label_file, write_label_file
+
+    (path,) = Path("found/labelme").glob("*.json")
+    data = read_label_file(str(path))
+    keys = ("label", "points", "group_id", "shape_type", "flags", "description")
+    shapes = [{key: shape[key] for key in keys} | shape["other_data"] for shape in data.shapes]
+    write_label_file(str(path), shapes=shapes, image_path=data.image_path, image_height=60, image_width=80)
+    check_keypoints(LabelMe("found/labelme", "photos"), [[10, 10, 40, 50], [0, 0, 20, 20]], edges=())
 
 
 def test_frames_of_a_video_and_images_behind_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,17 @@ an object to ignore. Files are read as a stream.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
 
+from ..skeleton import Skeleton
 from ..text import in_xml
 from .cvat_shapes import Shape, edges_of, geometry, moving, pose_of, whole_number
 from .keypoints import skeleton_of
@@ -329,21 +331,67 @@ class _Reader:
         self._file.tasks.append(task)
 
 
-def head_text(class_names: Sequence[str]) -> str:
-    """Return the beginning of a file for images, with the labels of its task; behind the images comes `END`."""
-    labels = "".join(
-        f"<label><name>{escape(in_xml(name))}</name><type>rectangle</type><attributes/></label>" for name in class_names
-    )
+def head_text(class_names: Sequence[str], skeleton: Skeleton | None = None) -> str:
+    """Return the beginning of a file for images, with the labels of its task; behind the images comes `END`.
+
+    Classes are rectangles, or with a skeleton skeletons, each with points of its own.
+    """
+    labels = ""
+    for name in (escape(in_xml(name)) for name in class_names):
+        kind = "rectangle" if skeleton is None else "skeleton"
+        drawn = "" if skeleton is None else f"<svg>{escape(skeleton_svg(skeleton))}</svg>"
+        labels += f"<label><name>{name}</name><type>{kind}</type><attributes/>{drawn}</label>"
+        for joint in () if skeleton is None else skeleton.names:
+            text = f"<name>{escape(in_xml(joint))}</name><type>points</type><attributes/><parent>{name}</parent>"
+            labels += f"<label>{text}</label>"
     listed = f"<meta><task><labels>{labels}</labels></task></meta>\n" if class_names else ""
     return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n{listed}'
 
 
-def image_text(number: int, name: str, size_hw: tuple[int, int], objects: Iterable[tuple[Sequence[float], str]]) -> str:
-    """Return an image with its boxes; `objects` are x1 y1 x2 y2 and the class name, `number` counts from 0."""
+def label_entry(class_name: str, skeleton: Skeleton | None = None) -> dict[str, Any]:
+    """Return a class as CVAT's editor of labels takes it ("Raw")."""
+    entry: dict[str, Any] = {"name": in_xml(class_name), "type": "rectangle", "attributes": []}
+    if skeleton is not None:
+        points = [{"name": in_xml(name), "type": "points", "attributes": []} for name in skeleton.names]
+        entry |= {"type": "skeleton", "svg": skeleton_svg(skeleton), "sublabels": points}
+    return entry
+
+
+def skeleton_svg(skeleton: Skeleton) -> str:
+    """Return CVAT's drawing of a skeleton: keypoints in a ring, numbered from 1, and lines between them."""
+    turns = [2 * math.pi * place / len(skeleton) for place in range(len(skeleton))]
+    places = [(round(50 + 40 * math.sin(turn), 2), round(50 - 40 * math.cos(turn), 2)) for turn in turns]
+    lines = "".join(
+        f'<line x1="{places[a][0]}" y1="{places[a][1]}" x2="{places[b][0]}" y2="{places[b][1]}" data-type="edge" '
+        f'data-node-from="{a + 1}" data-node-to="{b + 1}"></line>'
+        for a, b in skeleton.edges
+    )
+    return lines + "".join(
+        f'<circle r="1.5" cx="{x}" cy="{y}" data-type="element node" data-element-id="{number}" '
+        f'data-node-id="{number}" data-label-name={quoteattr(in_xml(name))}></circle>'
+        for number, (name, (x, y)) in enumerate(zip(skeleton.names, places, strict=True), start=1)
+    )
+
+
+def image_text(
+    number: int, name: str, size_hw: tuple[int, int], objects: Iterable[tuple[Sequence[float], str, Pose]]
+) -> str:
+    """Return an image with its objects: x1 y1 x2 y2, the class name, keypoints; `number` counts from 0.
+
+    Objects with a labelled keypoint become skeletons, which have no box of their own; others boxes.
+    """
     height, width = size_hw
     lines = [f'<image id="{number}" name={quoteattr(in_xml(name))} width="{width}" height="{height}">']
-    for box, class_name in objects:
-        edges = " ".join(f'{edge}="{value:.2f}"' for edge, value in zip(_EDGES, box, strict=True))
-        label = quoteattr(in_xml(class_name))
-        lines.append(f'<box label={label} source="auto" occluded="0" {edges} z_order="0"/>')
+    for box, class_name, pose in objects:
+        label = f'label={quoteattr(in_xml(class_name))} source="auto"'
+        if any(visible for _, _, visible in pose.values()):
+            points = (
+                f'<points label={quoteattr(in_xml(joint))} source="auto" outside="{int(visible == 0)}" '
+                f'occluded="{int(visible == 1)}" points="{x:.2f},{y:.2f}"/>'
+                for joint, (x, y, visible) in pose.items()
+            )
+            lines += [f'<skeleton {label} z_order="0">', *points, "</skeleton>"]
+        else:
+            edges = " ".join(f'{edge}="{value:.2f}"' for edge, value in zip(_EDGES, box, strict=True))
+            lines.append(f'<box {label} occluded="0" {edges} z_order="0"/>')
     return "\n".join([*lines, "</image>", ""])

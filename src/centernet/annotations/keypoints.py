@@ -7,7 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..column import Column
+from ..detections import Detections
+from ..drawing import JOINT
 from ..skeleton import COCO_PERSON, Skeleton
 
 KEYPOINTS = "keypoints"
@@ -24,6 +29,26 @@ CROWDPOSE_SIGMAS = (0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.08
 def keypoint_column(skeleton: Skeleton) -> Column:
     """Return the field of data sets with these keypoints."""
     return Column(KEYPOINTS, "points", (len(skeleton), 3), skeleton=skeleton)
+
+
+def found_keypoints(detections: Detections) -> tuple[Skeleton | None, NDArray[np.float32]]:
+    """Return keypoints that a model found as truth states them: N×K×3, x, y and 2, or 0 for guesses (`JOINT`).
+
+    Detections without keypoints of a skeleton have None, and N×0×3.
+    """
+    column = next((column for column in detections.columns if column.skeleton is not None), None)
+    if column is None:
+        return None, np.zeros((len(detections), 0, 3), np.float32)
+    points = detections.data[column.name].astype(np.float32)
+    points[..., 2] = 2 * (points[..., 2] >= JOINT)
+    return column.skeleton, points
+
+
+def found_poses(detections: Detections) -> tuple[Skeleton | None, list[dict[str, tuple[float, float, float]]]]:
+    """Return the same by the names of the keypoints, for each object."""
+    skeleton, points = found_keypoints(detections)
+    names = skeleton.names if skeleton else ()
+    return skeleton, [dict(zip(names, map(tuple, rows), strict=True)) for rows in points.tolist()]
 
 
 def skeleton_of(names: Sequence[Any], edges: Sequence[tuple[int, int]] = (), pairs: Any = None) -> Skeleton:

@@ -1,9 +1,10 @@
 """LabelMe's JSON, a file beside each image (https://github.com/wkentaro/labelme), and what X-AnyLabeling writes in its
 form (https://github.com/CVHub520/X-AnyLabeling).
 
-Points are in pixels counted from 0. Rectangles, polygons, circles and masks become the boxes around them; lines and
-points have none. Shapes of one image with one label and one ``group_id`` are parts of one object, as LabelMe's own
-converters have it. X-AnyLabeling's ``difficult`` marks objects to ignore.
+Points are in pixels counted from 0. Rectangles, polygons, circles and masks become the boxes around them; lines have
+none. Shapes of one image with one label and one ``group_id`` are parts of one object, as LabelMe's own converters have
+it. Points with the ``group_id`` of one object are its keypoints, named by their labels, as X-AnyLabeling has poses.
+X-AnyLabeling's ``difficult`` marks objects to ignore, and points that are hidden.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 
 from ..documents import read_json_text
 from ..files import read_file
-from .listed import ListedImages
+from .keypoints import skeleton_of
+from .listed import ListedImages, Pose
 from .problems import Reports, UnknownKeys, note_read
 from .shapes import Box, around
 
@@ -54,6 +56,7 @@ def read_labelme(root: Path, files: Iterable[Path], report: Reports) -> LabelmeF
         if is_labelme(content):
             note_read(path)
             reader.add(path, content)
+    reader.choose_skeleton()
     reader.keys.report(root, report)
     report.left_out_shapes(root, reader.left_out)
     return reader.files
@@ -84,17 +87,53 @@ class _Reader:
         if content.get("imageData"):
             self.files.embedded.add(image)
         parts: dict[Any, tuple[int, str, bool, list[Box]]] = {}
+        poses = self._poses(shapes, path)
         for place, shape in enumerate(shapes, start=1):
+            if isinstance(shape, dict) and shape.get("shape_type") == "point" and _group(shape) in poses:
+                continue
             box = self._box(shape, path, f"shape {place}")
             if box is not None:
-                label, group = shape["label"], shape.get("group_id")
-                key = (None, place) if group is None else (label, str(group))
+                label, group = shape["label"], _group(shape)
+                key = (None, place) if group is None else (label, group)
                 ignore = self._difficult(shape, path, place)
                 parts.setdefault(key, (place, label, ignore, []))[3].append(box)
-        for place, label, ignore, boxes in parts.values():
+        for (_, group), (place, label, ignore, boxes) in parts.items():
             corners = [corner for x1, y1, x2, y2 in boxes for corner in ((x1, y1), (x2, y2))]
             box = boxes[0] if len(boxes) == 1 else around(corners)
-            listed.add(image, place, box, label, ignore=ignore)
+            listed.add(image, place, box, label, ignore=ignore, pose=poses.get(group))
+
+    def _poses(self, shapes: list[Any], path: Path) -> dict[Any, Pose]:
+        """Keypoints by group: points of the groups that one object with a box has."""
+        grouped = [(_group(shape), shape) for shape in shapes if isinstance(shape, dict) and _group(shape) is not None]
+        owners: dict[str, set[Any]] = {}
+        for group, shape in grouped:
+            if shape.get("shape_type") not in _WITHOUT_BOX:
+                owners.setdefault(str(group), set()).add(shape.get("label"))
+        poses: dict[Any, dict[str, tuple[float, float, float]]] = {}
+        for group, shape in grouped:
+            label, points = shape.get("label"), shape.get("points")
+            if shape.get("shape_type") != "point" or len(owners.get(str(group), ())) != 1:
+                continue
+            try:
+                ((x, y),) = points  # type: ignore[misc]
+                place = float(x), float(y)
+            except (TypeError, ValueError):
+                self._report(path, "bad-keypoints", f"the point {label!r:.50} is at {points!r:.50}; it is left out")
+                continue
+            if isinstance(label, str) and label.strip() and all(map(math.isfinite, place)):
+                poses.setdefault(group, {})[label] = *place, 1.0 if shape.get("difficult") is True else 2.0
+        return poses  # type: ignore[return-value]
+
+    def choose_skeleton(self) -> None:
+        """Take the keypoints of all objects, in the order of the one that has the most of them."""
+        listed = self.files.listed
+        if not listed.poses:
+            return
+        orders = sorted(listed.poses.values(), key=len, reverse=True)
+        names = list(dict.fromkeys(name for pose in orders for name in pose))
+        listed.skeleton = skeleton_of(names)
+        renamed = dict(zip(names, listed.skeleton.names, strict=True))
+        listed.poses = {row: {renamed[name]: at for name, at in pose.items()} for row, pose in listed.poses.items()}
 
     def _box(self, shape: Any, path: Path, where: str) -> Box | None:
         """The box of a shape; None where it has none, or after a wrong one was reported."""
@@ -123,6 +162,12 @@ class _Reader:
             text = f"shape {place}: difficult is {value!r:.50}, expected true or false; it is not used"
             self._report(path, "unknown-key", text)
         return value is True
+
+
+def _group(shape: dict[str, Any]) -> str | None:
+    """The group of a shape; None where it has none."""
+    group = shape.get("group_id")
+    return None if group is None else str(group)
 
 
 def _around(kind: str, values: Any) -> Box:
@@ -156,22 +201,38 @@ def _names(folder: str, stated: str) -> list[str]:
     return list(dict.fromkeys(names if leads_out else [inside, *names]))
 
 
-def annotation_text(image: str, size_hw: tuple[int, int], objects: Iterable[tuple[Sequence[float], str, float]]) -> str:
-    """Return the file of an image, whose path is relative to the file; `objects` are x1 y1 x2 y2, class name, score.
+def annotation_text(
+    image: str, size_hw: tuple[int, int], objects: Iterable[tuple[Sequence[float], str, float, Pose]]
+) -> str:
+    """Return the file of an image, whose path is relative to the file.
 
     LabelMe keeps the key ``score`` when it saves the file again; X-AnyLabeling shows it.
+
+    Args:
+        image: the path.
+        size_hw: height and width.
+        objects: x1 y1 x2 y2, class name, score, and keypoints: those that are labelled become points of the object's
+            group.
     """
-    shapes = []
-    for (x1, y1, x2, y2), label, score in objects:
-        points = [[round(x, 2), round(y, 2)] for x, y in ((x1, y1), (x2, y2))]
-        shape: dict[str, Any] = {
-            "label": label,
-            "points": points,
-            "group_id": None,
-            "description": "",
-            "shape_type": "rectangle",
-        }
-        shapes.append(shape | {"flags": {}, "mask": None, "score": round(score, 5)})
+    shapes: list[dict[str, Any]] = []
+    for number, ((x1, y1, x2, y2), label, score, pose) in enumerate(objects, start=1):
+        labelled = {name: point for name, point in pose.items() if point[2]}
+        group = number if labelled else None
+        shapes.append(_shape(label, "rectangle", [(x1, y1), (x2, y2)], group) | {"score": round(score, 5)})
+        for name, (x, y, visible) in labelled.items():
+            shapes.append(_shape(name, "point", [(x, y)], group) | {"difficult": visible == 1})
     content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
     content |= {"imageHeight": size_hw[0], "imageWidth": size_hw[1]}
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _shape(label: str, kind: str, points: Sequence[tuple[float, float]], group: int | None) -> dict[str, Any]:
+    return {
+        "label": label,
+        "points": [[round(x, 2), round(y, 2)] for x, y in points],
+        "group_id": group,
+        "description": "",
+        "shape_type": kind,
+        "flags": {},
+        "mask": None,
+    }

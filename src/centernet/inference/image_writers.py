@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from centernet.annotations import labelme, voc
+from centernet.annotations.keypoints import found_poses
 from centernet.annotations.kitti import label_text
 from centernet.annotations.yolo import label_rows
 from centernet.birds_eye import birds_eye
@@ -255,8 +256,8 @@ class VocWriter(_FolderWriter):
 class LabelmeWriter(_FolderWriter):
     """Writes LabelMe's JSON, a file an image, with the path from the file to the image; `labels.txt` has the classes.
 
-    ``labelme IMAGES --output FOLDER --labels FOLDER/labels.txt`` shows the boxes. Frames of a video are named
-    ``NAME.jpg``, as if they lay beside the file.
+    ``labelme IMAGES --output FOLDER --labels FOLDER/labels.txt`` shows the boxes. Keypoints of a score of at least .1
+    are points of the group of their box. Frames of a video are named ``NAME.jpg``, as if they lay beside the file.
 
     Args:
         folder: made if missing.
@@ -275,7 +276,8 @@ class LabelmeWriter(_FolderWriter):
     def write(self, frame: Frame, detections: Detections) -> None:
         """Write the file of a frame."""
         image = f"{frame.name}.jpg" if frame.path is None or not frame.is_file else self._way_to(frame.path)
-        objects = ((one.bbox.tolist(), one.name, one.score) for one in detections)
+        poses = found_poses(detections)[1]
+        objects = ((one.bbox.tolist(), one.name, one.score, pose) for one, pose in zip(detections, poses, strict=True))
         text = labelme.annotation_text(image, frame.size_hw, objects)
         self._save(self.folder / f"{self._free_name(frame)}.json", text.encode("utf-8", "backslashreplace"))
 

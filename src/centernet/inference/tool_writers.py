@@ -15,11 +15,13 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from centernet.annotations import cvat
+from centernet.annotations.keypoints import found_poses
 from centernet.detections import Detections
 from centernet.drawing import JOINT
 from centernet.inference.guard import Inputs
 from centernet.inference.sources import Frame
 from centernet.inference.writers import JsonList, counted
+from centernet.skeleton import Skeleton
 from centernet.text import in_xml
 from centernet.whole import Growing, write_json, write_text
 
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 class CvatWriter:
     """Writes CVAT's XML 1.1 for images, all in one file, which a task with these images takes ("Upload annotations").
 
-    ``NAME_labels.json`` beside it has the classes for the tab "Raw" of a new task. Boxes alone: keypoints are left out.
+    ``NAME_labels.json`` beside it has the classes for the tab "Raw" of a new task. Objects with keypoints are
+    skeletons, whose points of a score below .1 are "outside"; CVAT's skeletons have no box, so that theirs is lost.
     Images go to a file beside `path` as they come, and become it at the end.
 
     Args:
@@ -42,6 +45,7 @@ class CvatWriter:
         self.path, self.class_names = Path(path), tuple(class_names)
         self.labels = self.path.with_name(f"{self.path.stem}_labels.json")
         self._images = self._objects = 0
+        self._begun, self._posed = False, 0
         self._file: Growing
 
     def protect(self, inputs: Inputs) -> None:
@@ -50,14 +54,11 @@ class CvatWriter:
 
     def __enter__(self) -> Self:
         self._file = Growing.beside(self.path)
-        self._file.add(cvat.head_text(self.class_names))
-        if self.class_names:
-            labels = [{"name": in_xml(name), "type": "rectangle", "attributes": []} for name in self.class_names]
-            write_json(self.labels, labels, ensure_ascii=False)
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
+            self._begin(None)
             self._file.add(cvat.END)
             self._file.finish()
         finally:
@@ -65,12 +66,26 @@ class CvatWriter:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Add a frame and its objects."""
-        objects = ((one.bbox.tolist(), one.name) for one in detections)
+        skeleton, poses = found_poses(detections)
+        self._begin(skeleton)
+        objects = ((one.bbox.tolist(), one.name, pose) for one, pose in zip(detections, poses, strict=True))
         self._file.add(cvat.image_text(self._images, frame.name, frame.size_hw, objects))
         self._images, self._objects = self._images + 1, self._objects + len(detections)
+        self._posed += sum(any(visible for _, _, visible in pose.values()) for pose in poses)
+
+    def _begin(self, skeleton: Skeleton | None) -> None:
+        """Write the labels, once: the first image tells whether there are keypoints."""
+        if self._begun:
+            return
+        self._begun = True
+        self._file.add(cvat.head_text(self.class_names, skeleton))
+        if self.class_names:
+            labels = [cvat.label_entry(name, skeleton) for name in self.class_names]
+            write_json(self.labels, labels, ensure_ascii=False)
 
     def summary(self) -> str:
-        return f"{self.path} ({counted(self._objects, 'object')})"
+        posed = f"; {self._posed} are skeletons, which have no box of their own" if self._posed else ""
+        return f"{self.path} ({counted(self._objects, 'object')}{posed})"
 
 
 class LabelStudioWriter:
