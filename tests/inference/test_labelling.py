@@ -15,10 +15,12 @@ import pytest
 
 from centernet.annotations.problems import DataError
 from centernet.data import COCO, VOC, YOLO, DetectionDataset
+from centernet.data.columns import Columns
 from centernet.images import Preprocessing
 from centernet.inference import Detector, SourceError
 from centernet.inference.labelling import RECORD, label_images
 from centernet.inference.teachers import _View
+from centernet.skeleton import COCO_PERSON
 
 BOXES = [(10, 20, 60, 80), (40, 10, 150, 50), (100, 60, 140, 110), (5, 5, 155, 115), (70, 70, 90, 100)]
 Row = tuple[int, str, Sequence[float], float]
@@ -237,6 +239,31 @@ def test_genuine_boxes_stay(photos: Path, write: Write, tmp_path: Path) -> None:
     assert second == [("cup", list(B), False)]
     assert third == [("sofa", list(B), False), ("cup", list(B), True)]  # nobody has looked: one object, two classes
     assert result.class_names == ["sofa", "cat", "cup", "bed"] and result.kept == (2, 2)
+
+
+def test_keypoints_of_a_model_and_of_genuine_boxes(shared: Path, tmp_path: Path) -> None:
+    """Photographs that nobody has labelled get the model's, and of one that is labelled the people's own stay."""
+    folder = shared / "data/coco"
+    truth = COCO(folder / "person_keypoints.json", folder / "images", subset=folder / "val2017.txt")
+    posed = [i for i in range(len(truth)) if (truth.annotation(i).data["keypoints"][..., 2] > 0).any()][:2]
+    paths = [truth.path(i) for i in posed]
+    kept = DetectionDataset(
+        truth.class_names, Columns.of([truth.annotation(posed[0])], truth.fields), fields=truth.fields
+    )
+    result = label_images(paths, "person-pose", tmp_path / "out", threshold=0.3, keep=kept)
+    labelled = COCO(tmp_path / "out/annotations_train.json", strict=True)
+    assert labelled.fields[0].skeleton == COCO_PERSON and not [note for note in result.notes if "keypoints" in note]
+    first, second = (labelled.annotation(i) for i in range(2))
+    np.testing.assert_allclose(first.data["keypoints"], truth.annotation(posed[0]).data["keypoints"], atol=0.01)
+    found = Detector("person-pose", score_threshold=0.3)(paths[1])
+    assert found.keypoints is not None and len(found)
+    sure = found.keypoints[..., 2] >= 0.1
+    points = second.data["keypoints"]
+    np.testing.assert_array_equal(points[~second.ignore][..., 2], 2.0 * sure)
+    np.testing.assert_allclose(points[~second.ignore][sure][:, :2], found.keypoints[sure][:, :2], atol=0.01)
+    assert not points[second.ignore].any()
+    result = label_images(paths, "person-pose", tmp_path / "two", flip=True)
+    assert any("keypoints of person-pose are left out" in note for note in result.notes)
 
 
 @pytest.mark.filterwarnings("ignore::centernet.data.DataWarning")

@@ -11,12 +11,15 @@ import numpy as np
 from centernet import boxes as box_ops
 from centernet.annotations.class_names import joined_names, places_of
 from centernet.annotations.image_names import ImageNames
+from centernet.annotations.keypoints import KEYPOINTS, found_keypoints
 from centernet.annotations.problems import DataError, check_option, with_nearest
 from centernet.data.dataset import DetectionDataset
+from centernet.data.fields import keypoint_field
 from centernet.data.sample import Bools, Floats, Ints, Shares
 from centernet.detections import OTHER, Detections
 from centernet.inference.fusion import fuse_boxes
 from centernet.inference.teachers import Teacher
+from centernet.skeleton import Skeleton
 
 Thresholds = float | Mapping[str, float]
 SAME_OBJECT = 0.5
@@ -35,6 +38,7 @@ class Rules:
     threshold: Shares  # L
     ignore_threshold: Shares  # L
     iou: float
+    skeleton: Skeleton | None  # of K keypoints
     notes: list[str]
 
     @classmethod
@@ -72,7 +76,9 @@ class Rules:
         sure = _by_class("threshold", threshold, names, own)
         unsure = _by_class("ignore_threshold", ignore_threshold, names, sure / 2)
         table = np.array(rows, np.float64).reshape(-1, len(names))
-        return cls(names, labels, table, sure, unsure, iou, _notes(teachers, datasets, names))
+        skeleton, left_out = _skeleton(teachers, datasets)
+        notes = _notes(teachers, datasets, names) + left_out
+        return cls(names, labels, table, sure, unsure, iou, skeleton, notes)
 
     def described(self, counts: Mapping[str, int]) -> list[dict[str, Any]]:
         """Return each class with its thresholds and the number of its objects, for JSON.
@@ -90,8 +96,8 @@ class Rules:
             for name, sure, unsure in rows
         ]
 
-    def find(self, found: Sequence[Detections | None]) -> tuple[Floats, Ints, Floats]:
-        """Return what all views of an image found as boxes N×4, labels and scores, best first."""
+    def find(self, found: Sequence[Detections | None]) -> tuple[Floats, Ints, Floats, Floats]:
+        """Return what all views of an image found as boxes N×4, labels, scores and keypoints N×K×3, best first."""
         present = [(view, part) for view, part in enumerate(found) if part is not None]
         parts = [part for _, part in present]
         boxes = np.concatenate([np.zeros((0, 4), np.float32), *(part.bboxes for part in parts)])
@@ -100,10 +106,14 @@ class Rules:
         views = np.repeat(np.arange(len(parts)), list(map(len, parts)))
         rows = np.flatnonzero(labels >= 0)
         boxes, labels, scores, views = boxes[rows], labels[rows], scores[rows], views[rows]
+        if len(present) == 1:
+            skeleton, points = found_keypoints(parts[0])
+            same = skeleton is not None and _same(skeleton, self.skeleton)
+            return boxes, labels, scores, points[rows] if same else no_keypoints(len(boxes), self.skeleton)
         if len(present) > 1:
             weights = self.weights[[view for view, _ in present]]
             boxes, scores, labels = fuse_boxes(boxes, scores, labels, views, weights, iou_threshold=self.iou)
-        return boxes, labels, scores
+        return boxes, labels, scores, no_keypoints(len(boxes), self.skeleton)
 
     def judge(self, boxes: Floats, labels: Ints, scores: Floats) -> tuple[Ints, Bools]:
         """Return the rows that are written, and which of them are regions to ignore."""
@@ -124,13 +134,17 @@ class Stated(NamedTuple):
     labels: Ints
     ignore: Bools
     areas: Floats
+    keypoints: Floats  # N×K×3
     annotated: Ints
 
 
 class Genuine:
-    """The boxes of data sets that are labelled already, by the paths of their images."""
+    """The boxes of data sets that are labelled already, by the paths of their images, with keypoints of a skeleton."""
 
-    def __init__(self, datasets: Sequence[DetectionDataset], class_names: Sequence[str]) -> None:
+    def __init__(
+        self, datasets: Sequence[DetectionDataset], class_names: Sequence[str], skeleton: Skeleton | None = None
+    ) -> None:
+        self._skeleton = skeleton
         self._parts = [
             (
                 data,
@@ -155,13 +169,45 @@ class Genuine:
             boxes = box_ops.clip(truth.boxes, size_hw)  # the image may be another copy
             wanted = ((labels >= 0) & ~np.isin(labels, annotated)) | ((truth.labels < 0) & (not parts))
             wanted &= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-            parts.append([values[wanted] for values in (boxes, labels, truth.ignore, truth.areas)])
+            field = keypoint_field(data.fields)
+            own = field is not None and field.skeleton is not None and _same(field.skeleton, self._skeleton)
+            points = truth.data[KEYPOINTS] if own else no_keypoints(len(boxes), self._skeleton)
+            parts.append([values[wanted] for values in (boxes, labels, truth.ignore, truth.areas, points)])
             annotated = np.union1d(annotated, label_of[label_of >= 0])
         if not parts:
             return None
-        boxes, labels, ignore, areas = map(np.concatenate, zip(*parts, strict=True))
+        boxes, labels, ignore, areas, points = map(np.concatenate, zip(*parts, strict=True))
         self.boxes, self.images = self.boxes + len(boxes), self.images + 1
-        return Stated(boxes, labels, ignore, areas, annotated)
+        return Stated(boxes, labels, ignore, areas, points, annotated)
+
+
+def no_keypoints(count: int, skeleton: Skeleton | None) -> Floats:
+    """Return keypoints that are not labelled, count×K×3."""
+    return np.zeros((count, 0 if skeleton is None else len(skeleton), 3), np.float32)
+
+
+def _same(one: Skeleton, other: Skeleton | None) -> bool:
+    """True where the keypoints are the same in the same order; limbs and sigmas may differ."""
+    return other is not None and one.names == other.names
+
+
+def _skeleton(teachers: Sequence[Teacher], datasets: Sequence[DetectionDataset]) -> tuple[Skeleton | None, list[str]]:
+    """Return the keypoints of what is labelled, those of the first who knows some, and say whose are left out."""
+    fields = [(repr(data), keypoint_field(data.fields)) for data in datasets]
+    known = [(name, field.skeleton) for name, field in fields if field is not None]
+    fused = len(teachers) > 1 or any(len(teacher.views) > 1 for teacher in teachers)
+    known += [] if fused else [(teacher.name, teacher.skeleton) for teacher in teachers]
+    posed = [(name, skeleton) for name, skeleton in known if skeleton is not None]
+    first = posed[0][1] if posed else None
+    notes = [
+        f"{name}: its keypoints are left out, as they are not those of {posed[0][0]}"
+        for name, skeleton in posed
+        if not _same(skeleton, first)
+    ]
+    losing = ", ".join(teacher.name for teacher in teachers if teacher.skeleton is not None)
+    if fused and losing:
+        notes.append(f"keypoints of {losing} are left out: boxes alone of several models or views are fused")
+    return first, notes
 
 
 def _by_class(key: str, given: Thresholds | None, names: Sequence[str], own: Shares) -> Shares:

@@ -22,7 +22,9 @@ import numpy as np
 from PIL import Image
 
 from centernet import boxes as box_ops
+from centernet.annotations.keypoints import KEYPOINTS, keypoint_column
 from centernet.annotations.problems import DataError, check_option
+from centernet.column import Column
 from centernet.data.columns import Columns
 from centernet.data.convert import ImageFiles, Target, check_new, convert
 from centernet.data.dataset import DetectionDataset
@@ -108,7 +110,8 @@ def label_images(
 
     Classes of different models are matched by their names, and by `centernet.annotations.class_names.SYNONYMS`. What
     several models, or several views of a model, find is fused (`fuse_boxes`); a model counts for the classes that it
-    knows, and a file for the images that it speaks of. After Ctrl-C what was done until then is written.
+    knows, and a file for the images that it speaks of. Keypoints are those of `keep`, and of a single model in one
+    view, where they have the same names. After Ctrl-C what was done until then is written.
 
     Args:
         images: what `centernet.inference.open_source` takes, or several sources. Frames of videos are stored as JPEG.
@@ -154,14 +157,15 @@ def label_images(
     options |= {"classes": classes, "annotations": annotations, "least": min([MATTERS, *(v / 2 for v in given)])}
     teachers = [open_teacher(model, **options) for model in (models if isinstance(models, (list, tuple)) else [models])]
     rules = Rules.of(teachers, datasets, classes, threshold, ignore_threshold, weights, fusion_iou)
-    genuine = Genuine(datasets, rules.class_names)
+    genuine = Genuine(datasets, rules.class_names, rules.skeleton)
     with ExitStack() as stack:
         store = None
         if moving:
             output.absolute().parent.mkdir(parents=True, exist_ok=True)
             folder = tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f"{output.name}-frames-")
             store, image_files = Path(stack.enter_context(folder)), "copy"
-        columns = _Collected() if select is None else Selection(select, rules.threshold, partial(_forget, store))
+        fields = [] if rules.skeleton is None else [keypoint_column(rules.skeleton)]
+        columns = _Collected(fields) if select is None else Selection(select, rules.threshold, partial(_forget, store))
         stopped = False
         try:
             for frame, found in _each_once(sources, teachers, skip):
@@ -176,9 +180,12 @@ def label_images(
         except KeyboardInterrupt:
             stopped = True
         chosen = columns.choose() if isinstance(columns, Selection) else []
-        parts = columns.parts() if isinstance(columns, _Collected) else [Columns.of(one.annotation for one in chosen)]
+        if isinstance(columns, _Collected):
+            parts = columns.parts()
+        else:
+            parts = [Columns.of((one.annotation for one in chosen), fields)]
         labelled = _numbered(parts, skip, genuine.images, stopped)
-        dataset = DetectionDataset(rules.class_names, labelled)
+        dataset = DetectionDataset(rules.class_names, labelled, fields=fields)
         conversion = convert({split: dataset}, output, to=to, images=image_files)
     numbers = np.bincount(labelled.labels[~labelled.ignore], minlength=len(rules.class_names)).tolist()
     objects = Counter({name: number for name, number in zip(rules.class_names, numbers, strict=True) if number})
@@ -212,19 +219,19 @@ def _opened(images: SourceLike | Sequence[Source]) -> list[Source]:
 class _Collected:
     """Annotations as columns, which take far less memory than one by one."""
 
-    def __init__(self) -> None:
-        self._parts, self._block = list[Columns](), list[Annotation]()
+    def __init__(self, fields: Sequence[Column]) -> None:
+        self._parts, self._block, self._fields = list[Columns](), list[Annotation](), fields
 
     def add(self, seen: Seen) -> None:
         """Append an annotation."""
         self._block.append(seen.annotation)
         if len(self._block) == _BLOCK:
-            self._parts.append(Columns.of(self._block))
+            self._parts.append(Columns.of(self._block, self._fields))
             self._block.clear()
 
     def parts(self) -> list[Columns]:
         """Return all of them."""
-        return [*self._parts, Columns.of(self._block)]
+        return [*self._parts, Columns.of(self._block, self._fields)]
 
 
 def _numbered(parts: Sequence[Columns], skip: _Skipped, labelled: int, stopped: bool) -> Columns:
@@ -326,21 +333,25 @@ def _label(
     if stated is None and not any(part is not None for part in found):
         skip.unknown(frame.location)
         return None
-    boxes, labels, scores = rules.find(found)
+    boxes, labels, scores, points = rules.find(found)
     boxes = box_ops.clip(boxes, size_hw)
     wanted = (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
     wanted &= stated is None or ~np.isin(labels, stated.annotated)
     boxes, found_labels, scores = boxes[wanted], labels[wanted], scores[wanted]
     rows, ignore = rules.judge(boxes, found_labels, scores)
     boxes, labels, areas = boxes[rows], found_labels[rows], box_ops.area(boxes[rows])
+    points = points[wanted][rows]
+    points[ignore] = 0
     if stated is not None:
         ignore |= (box_ops.iou(boxes, stated.boxes[~stated.ignore]) > TWO_CLASSES).any(axis=1)
         boxes, labels = np.concatenate([stated.boxes, boxes]), np.concatenate([stated.labels, labels])
         ignore, areas = np.concatenate([stated.ignore, ignore]), np.concatenate([stated.areas, areas])
+        points = np.concatenate([stated.keypoints, points])
     ids = np.full(len(labels), -1, np.int64)
     path = frame.path if frame.is_file else _stored(frame, store)
     assert path is not None
-    annotation = Annotation(path, 0, *size_hw, boxes.astype(np.float32), labels, ids, ignore, areas)
+    data = {} if rules.skeleton is None else {KEYPOINTS: points}
+    annotation = Annotation(path, 0, *size_hw, boxes.astype(np.float32), labels, ids, ignore, areas, data=data)
     drawn = None if stated is None else stated.labels[~stated.ignore]
     return Seen(frame, annotation, found_labels, scores, drawn)
 

@@ -16,11 +16,13 @@ from centernet.annotations.class_names import places_of
 from centernet.annotations.found_boxes import FoundBoxes, Key, as_corners, plain_id, read_found
 from centernet.annotations.image_names import CocoIds, ImageNames
 from centernet.annotations.problems import DataError
+from centernet.column import Column
 from centernet.detections import SCORE_THRESHOLD, Detections
 from centernet.images import IMAGE_SUFFIXES, ImageError, Preprocessing
 from centernet.inference.detector import MATTERS, Detector
 from centernet.inference.opening import Runtime, open_runtime
 from centernet.inference.sources import ErrorHandler, Frame, Source, frames
+from centernet.skeleton import Skeleton
 
 FILES = (".json", ".json.gz", ".csv", ".odgt", ".txt")
 """Ends of the names of files of detections; no model file has one of these."""
@@ -39,6 +41,7 @@ class Teacher:
         views: the detectors that look at each image; none for a file.
         find: looks a frame up in a file; None for a model.
         score_threshold: from which score on its objects count, a number or numbers by class name.
+        skeleton: of the keypoints that the model finds, which its views give where it has one alone; None without.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Teacher:
     views: Sequence[Detector] = ()
     find: Find | None = None
     score_threshold: float | Mapping[str, float] = SCORE_THRESHOLD
+    skeleton: Skeleton | None = None
 
     def threshold(self, name: str) -> float:
         """Return the threshold of one of its classes."""
@@ -98,8 +102,11 @@ def open_teacher(
     if chosen == []:  # it has nothing to say
         return Teacher(name, names, score_threshold=own)
     options |= {"classes": chosen if chosen is None or len(chosen) < len(names) else None}
-    detectors = [Detector(_View(runtime, *view), score_threshold=least, **options) for view in views]
-    return Teacher(name, names, detectors, score_threshold=own)
+    posed = [column for column in getattr(runtime, "columns", ()) if column.skeleton is not None]
+    kept = posed if len(views) == 1 else []
+    detectors = [Detector(_View(runtime, *view, kept), score_threshold=least, **options) for view in views]
+    skeleton = posed[0].skeleton if posed else None
+    return Teacher(name, names, detectors, score_threshold=own, skeleton=skeleton)
 
 
 def look(
@@ -158,18 +165,19 @@ def _in_order(teachers: Sequence[Teacher], frame: Frame, of_views: Sequence[Dete
 
 
 class _View:
-    """A runtime that sees its inputs in another size, or mirrored, and gives boxes alone.
+    """A runtime that sees its inputs in another size, or mirrored, and gives boxes, and the columns that are asked for.
 
     Args:
         runtime: of the model.
         size_hw: (height, width) of the input; None for the model's own.
         mirrored: exchange left and right.
+        columns: of the runtime; none of a mirrored view, which turns boxes alone.
     """
 
-    columns = ()
-
-    def __init__(self, runtime: Runtime, size_hw: tuple[int, int] | None, mirrored: bool) -> None:
-        self.runtime, self.size_hw, self.mirrored = runtime, size_hw, mirrored
+    def __init__(
+        self, runtime: Runtime, size_hw: tuple[int, int] | None, mirrored: bool, columns: Sequence[Column] = ()
+    ) -> None:
+        self.runtime, self.size_hw, self.mirrored, self.columns = runtime, size_hw, mirrored, tuple(columns)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # pickling looks for some before the runtime is there
@@ -192,7 +200,8 @@ class _View:
         if self.mirrored:
             x1, y1, x2, y2 = (boxes[..., i] for i in range(4))
             boxes = np.stack([images.shape[2] - x2, y1, images.shape[2] - x1, y2], axis=-1)
-        return {"bboxes": boxes, "labels": outputs["labels"], "scores": outputs["scores"]}
+        others = ("labels", "scores", *(column.name for column in self.columns))
+        return {"bboxes": boxes, **{name: outputs[name] for name in others}}
 
 
 def _check_size(runtime: Runtime, name: str, size_hw: tuple[int, int]) -> None:
