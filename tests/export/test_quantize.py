@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from centernet import CenterNet
+from centernet import CenterNet, build_centernet
 from centernet.export import ExportOptions, export
 from centernet.export.comparison import difference, trial_images
 from centernet.export.graph import prepare
@@ -16,6 +18,7 @@ from centernet.export.quantize import calibration_inputs
 from centernet.images import ImageError
 from centernet.inference.model_metadata import ModelMetadata
 from centernet.inference.opening import open_runtime
+from tests.export.conftest import CONFIG
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -34,8 +37,8 @@ def test_the_file_finds_nearly_the_same(exported: Callable[[str], Path], int8: P
     assert difference(whole, small, score_tolerance=0.1).scores < 0.1
 
 
-def test_ends_of_heads_and_decode_stay_in_float(int8: Path) -> None:
-    model = onnx.load(int8)
+def convolutions(model: Any) -> tuple[list[Any], list[Any]]:
+    """Those with weights in integers, and those in float."""
     integers = {i.name for i in model.graph.initializer if i.data_type == onnx.TensorProto.INT8}
     by_output = {output: node for node in model.graph.node for output in node.output}
     quantised, floats = [], []
@@ -43,6 +46,12 @@ def test_ends_of_heads_and_decode_stay_in_float(int8: Path) -> None:
         source = by_output.get(node.input[1])
         weights = source.input[0] if source is not None and source.op_type == "DequantizeLinear" else node.input[1]
         (quantised if weights in integers else floats).append(node)
+    return quantised, floats
+
+
+def test_ends_of_heads_and_decode_stay_in_float(int8: Path) -> None:
+    model = onnx.load(int8)
+    quantised, floats = convolutions(model)
     shapes = {i.name: tuple(i.dims) for i in model.graph.initializer}
     assert {shapes[node.input[1]][:1] for node in floats} == {(2,), (4,)}  # two classes, four sides
     assert len(floats) == 2 and len(quantised) > 10
@@ -51,6 +60,20 @@ def test_ends_of_heads_and_decode_stay_in_float(int8: Path) -> None:
         if after.intersection(node.input):
             assert node.op_type not in ("QuantizeLinear", "DequantizeLinear")
             after.update(node.output)
+
+
+def test_separable_convolutions_with_nothing_between_stay_in_float(photos: Path, tmp_path: Path) -> None:
+    """Two in the neck, beside the ends of both heads; those with a ReLU between, as `separable` has it, do not."""
+    floats = []
+    for kind in ("linear_separable", "separable"):
+        parts: dict[str, Any] = deepcopy(CONFIG)
+        parts["model"]["neck"] = {
+            "class_path": "TaperedFPN", "init_args": {"channels": [24, 16], "convolution": kind}
+        }  # fmt: skip
+        options = ExportOptions(num_detections=20, precision="int8", calibrate=photos)
+        path = export(build_centernet(parts).eval().network, tmp_path / f"{kind}.onnx", options)
+        floats.append(len(convolutions(onnx.load(path))[1]))
+    assert floats == [4, 2]
 
 
 def test_weights_are_quantised_by_channel(int8: Path) -> None:

@@ -1,7 +1,9 @@
 """8-bit integers in place of floats: two to four times as fast on processors with instructions for them.
 
 The network is quantised: activations by the range that they have on calibration images, weights by channel. The first
-step (normalising), the last convolution of each head and the decode stay in float, as boxes and scores need the digits.
+step (normalising), the last convolution of each head and the decode stay in float, as boxes and scores need the digits;
+so do separable convolutions without norm and activation between their two: each channel there has a range of its own,
+and of one range for all of them those with small values have few steps.
 Activations are unsigned and weights signed, which onnxruntime's kernels are fastest at.
 """
 
@@ -106,4 +108,34 @@ def _inner(nodes: Sequence[Any]) -> list[str]:
             inner.add(node.name)
         if node.op_type == "Conv" or before.intersection(node.output):
             before.update(node.input)
-    return [name for name in behind if name in inner]
+    return _worth_it(nodes, inner.intersection(behind) - _linear_separable(nodes))
+
+
+def _linear_separable(nodes: Sequence[Any]) -> set[str]:
+    """Return the names of depthwise convolutions whose values go straight to convolutions, and of the latter.
+
+    Where a norm was between them it is in the former now, which has a bias of it.
+    """
+    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    depthwise = {
+        node.output[0]: node.name
+        for node in convolutions
+        if len(node.input) == 2 and any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
+    }
+    pairs = [(depthwise[node.input[0]], node.name) for node in convolutions if node.input[0] in depthwise]
+    return {name for pair in pairs for name in pair}
+
+
+def _worth_it(nodes: Sequence[Any], quantised: set[str]) -> list[str]:
+    """Return the names without operators between convolutions in float, which would lose digits for nothing."""
+    maker = {output: node for node in nodes for output in node.output}
+    read: set[str] = set()  # values that what is quantised reads
+    kept = []
+    for node in reversed(nodes):
+        before = maker.get(node.input[0]) if node.input else None
+        ends = node.op_type in ("Relu", "Clip") and before is not None and before.op_type == "Conv"
+        ends = ends and before is not None and before.name in quantised  # a part of the convolution
+        if node.name in quantised and (node.op_type == "Conv" or ends or read.intersection(node.output)):
+            kept.append(node.name)
+            read.update(node.input)
+    return kept[::-1]
