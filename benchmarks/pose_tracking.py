@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="folder of sequences in MOTChallenge's layout, with frames")
     parser.add_argument("--choose", default="PETS09-S3-MF1", help="the sequence to choose on; default: %(default)s")
     parser.add_argument("--measure", default="TUD-Campus", help="the sequence to measure on; default: %(default)s")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 320, 384, 512, 640, 768], help="sides of the input")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 320, 384, 512, 640, 768], help="of the input")
     given = parser.parse_args()
     dataset, other = (MOT(given.root, [name]) for name in (given.choose, given.measure))
     best = max(trials(dataset, given.sizes), key=lambda trial: trial[0])
