@@ -48,6 +48,9 @@ def main() -> None:
     )
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--images", type=int, default=2000, help="drawn ones to train on")
+    parser.add_argument("--objects", type=int, nargs=2, default=(1, 3), help="fewest and most animals of an image")
+    text = "shortest and longest body, in sides of the image"
+    parser.add_argument("--object-size", type=float, nargs=2, default=(0.2, 0.45), help=text)
     parser.add_argument("--size", type=int, help="of the input; default: the model's, 192 of animals")
     parser.add_argument("--live-norms", action="store_true", help="batch norms by the batch, in place of frozen ones")
     given = parser.parse_args()
@@ -160,10 +163,11 @@ def coco_sets(given: argparse.Namespace) -> dict[str, DetectionDataset]:
 
 def animal_sets(given: argparse.Namespace, seed: int) -> dict[str, DetectionDataset]:
     """Return drawn animals to train on, and 200 images of another seed."""
-    size = (given.size or 192,) * 2
+    options: dict[str, Any] = {"size": (given.size or 192,) * 2}
+    options |= {"objects": tuple(given.objects), "object_size": tuple(given.object_size)}
     return {
-        "train": SyntheticAnimals(given.images, size=size, seed=1000 + seed),
-        "test": SyntheticAnimals(200, size=size, seed=1),
+        "train": SyntheticAnimals(given.images, seed=1000 + seed, **options),
+        "test": SyntheticAnimals(200, seed=1, **options),
     }
 
 

@@ -370,11 +370,11 @@ def _parser(command: Command) -> Any:
     parser.add_argument("--output", type=str, default="runs", help="Folder that the run is written under.")
     text = "Train and evaluate on one batch, unaugmented, for a first look: AP must come near 1."
     parser.add_argument("--overfit-one-batch", action="store_true", help=text)
-    text = "Begin with the weights of a model: coco-lite, voc-lite, a folder or a .ckpt; what does not fit begins anew."
+    text = "Begin with the weights of a model: one of the package, a folder or a .ckpt; what does not fit begins anew."
     parser.add_argument("--start_from", type=str | None, default=None, help=text)
     text = "Run modules of classes of its own that a checkpoint names; only where you trust its author."
     parser.add_argument("--trust", action="store_true", help=text)
-    text = "Learn from a frozen model, too: coco-lite, voc-lite, a folder or a .ckpt that knows some of the classes."
+    text = "Learn from a frozen model, too: one of the package, a folder or a .ckpt that knows some of the classes."
     parser.add_argument("--teacher", type=str | None, default=None, help=text)
     text = "Of what the teacher adds to the loss."
     parser.add_argument("--teacher_weight", type=PositiveFloat, default=1.0, help=text)
