@@ -182,6 +182,9 @@ def test_a_comparison_is_paired_and_finds_who_finds_what(tmp_path: Path) -> None
     assert comparison.only_second == {i: 1 for i in range(0, 12, 2)} and not comparison.only_first
     page, content = check(write_comparison(tmp_path, comparison))
     assert HOSTILE in page.text and len(content["only_second"]) == 6
+    shown = (tmp_path / "report.html").read_text().count("<b>clear</b>")
+    assert 0 < shown == sum(one.is_clear for one in [*comparison.figures, *comparison.classes])
+    assert len(comparison.figures) + len(comparison.classes) > shown
     assert isinstance(comparison, Comparison) and "+0." in comparison.table()
 
 
