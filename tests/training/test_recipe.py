@@ -71,6 +71,7 @@ def test_more_images_let_more_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert few["optimization"]["lr"] < given["optimization"]["lr"]
     assert given["model"]["preprocessing"]["size"] == [256, 256] and given["trainer"]["max_epochs"] == 3
     assert given["data"]["batch_size"] == 4 and "level_assignment" not in given["model"]
+    assert given["data"]["sizes"] == [[192, 192], [256, 256], [320, 320]] and few["data"]["sizes"] is None
 
 
 def test_a_start_with_keypoints_learns_those_of_the_data_or_none(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +72,7 @@ def finetuning(
             norms frozen; where the data have none it is trained without.
         epochs: length of the training; by the start and the number of images when None.
         size: side of the network's input, a multiple of 32; by the sizes of the objects when None.
-        batch_size: images of a step; 8 or 16, by the start, when None.
+        batch_size: images of a step; 8 when None.
         workers: processes that read.
         trust: take over the names of classes, and with them of modules that are imported, that are not this package's.
 
@@ -121,12 +122,13 @@ def finetuning(
             "train": train,
             "val": val,
             "augmentation": plan.augmentation,
+            "sizes": [[max(side + step, 32) for side in (height, width)] for step in plan.size_steps] or None,
             "batch_size": batch_size or plan.batch_size,
             "num_workers": workers,
             "cache": "none" if train["class_path"] == "Shards" else "memory",
         },
         "optimization": plan.optimization,
-        "ema_decay": 0.998,
+        "ema_decay": plan.ema_decay,
         "trainer": {"max_epochs": number, "check_val_every_n_epoch": max(1, number // 10)},
     }, found
 
@@ -214,16 +216,20 @@ class Plan(NamedTuple):
     frozen_stages: int
     augmentation: dict[str, Any]
     optimization: dict[str, Any]
+    ema_decay: float = 0.998
+    size_steps: Sequence[int] = ()  # by how many pixels the input of a batch differs from that of evaluation
 
 
 def _one_level(images: int) -> Plan:
     """A start with live batch norms, which has seen some thousand images."""
     return Plan(
         epochs=_epochs(12_000, images),
-        batch_size=16,
+        batch_size=8,
         frozen_stages=2,
-        augmentation={"class_path": "Mosaic", "init_args": {"mosaic": 0.5, "mixup": 0.0, "close": 0.2}},
-        optimization={"lr": 2.0e-3, "reference_batch": 16, "backbone_lr_factor": 0.2},
+        augmentation={"class_path": "Augment", "init_args": {"scale": [0.7, 1.3]}},
+        optimization={"lr": 3.0e-3, "reference_batch": 8, "backbone_lr_factor": 0.2},
+        ema_decay=0.999,
+        size_steps=(-64, 0, 64),
     )
 
 
