@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from centernet import CenterNet
 from centernet.cli.main import main
@@ -164,6 +165,23 @@ def test_a_resumed_run_from_nothing_and_one_that_is_done(
     assert main(command) == 0 and "nothing is left to train" in capsys.readouterr().out
     assert (tmp_path / "tiny" / "version_0" / "metrics.csv").read_bytes() == table
     assert not list(tmp_path.rglob(".centernet*")) and not (tmp_path / "tiny" / "version_1").exists()
+
+
+def test_a_resumed_run_keeps_its_precision_and_the_seed_is_that_of_the_data_too(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("centernet.training.trainer.bf16_speedup", lambda: 2.0)
+    command = ["fit", "--config", tiny(trainer__max_epochs=1), "--output", str(tmp_path), "--trainer.precision", "auto"]
+    command += ["--trainer.accelerator", "cpu", "--seed_everything", "3"]
+    assert main(command) == 0 and "precision bf16-mixed" in capsys.readouterr().out
+    written = yaml.safe_load((tmp_path / "tiny" / "version_0" / "config.yaml").read_text())
+    assert written["data"]["seed"] == 3
+    monkeypatch.setattr("centernet.training.trainer.bf16_speedup", lambda: 0.5)
+    assert main([*command, "--trainer.max_epochs", "2", "--resume"]) == 0
+    assert "precision bf16-mixed" in capsys.readouterr().out
+    assert main([*command, "--data.seed", "4"]) == 0 and "precision 32-true" in capsys.readouterr().out
+    written = yaml.safe_load((tmp_path / "tiny" / "version_1" / "config.yaml").read_text())
+    assert written["data"]["seed"] == 4 and written["seed_everything"] == 3
 
 
 def test_a_table_that_was_cut_off_goes_on_with_its_whole_rows(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from centernet.training.files import ContinuedLog, RunLog
 from centernet.training.monitoring import fit_callbacks, monitored, result, stopping_reason, without_validation
 from centernet.training.resuming import Interrupted, checkpoints, command_to_go_on
 from centernet.training.test_time import TestTimeLook
+from centernet.training.trainer import recorded_precision
 from centernet.trust import through
 from centernet.whole import write_json
 
@@ -110,6 +111,8 @@ class Run:
         self.config = begin.config
         self.trust = begin.trust
         pl.seed_everything(self.config.seed_everything, workers=True)
+        if self.config.data.seed is None:
+            self.config.data.seed = self.config.seed_everything
         with begin.explaining(), through(begin.door):
             made = parser.instantiate(self.config)
         self.model: CenterNet = made.model
@@ -325,6 +328,8 @@ class Run:
         callbacks.append(Introduction())
         if settings.get("enable_progress_bar") is not False and not _has(callbacks, ProgressBar):
             callbacks.append(Display())
+        if settings.get("precision") == "auto" and self.resumed is not None:  # a second measurement may differ
+            settings["precision"] = recorded_precision(self.resumed) or "auto"
         return Trainer(**{**settings, "callbacks": callbacks})
 
     def _fit_callbacks(self, given: Sequence[Callback], settings: dict[str, Any]) -> list[Callback]:

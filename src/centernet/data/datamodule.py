@@ -57,7 +57,7 @@ class DataModule(pl.LightningDataModule):
         num_workers: processes that read images, for each loader; 0 reads in the main process.
         class_names: what the labels of the model mean; null takes the classes of the first data set.
         num_classes: of the model; that the data have another number is an error.
-        seed: of the order and the augmentation.
+        seed: of the order and the augmentation; null takes `seed_everything` of the run, 0 without one.
         strict: an unreadable image ends the run instead of being replaced or left out. (What is wrong in annotations
             is for the data sets' own `strict`.)
         sizes: of training inputs, (height, width) in multiples of 32, one for each batch; null trains at the size of
@@ -86,7 +86,7 @@ class DataModule(pl.LightningDataModule):
         num_workers: int = 2,
         class_names: list[str] | None = None,
         num_classes: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         strict: bool = False,
         sizes: list[tuple[int, int]] | None = None,
         size_schedule: SizeSchedule = "random",
@@ -103,6 +103,7 @@ class DataModule(pl.LightningDataModule):
         batch_size = 16 if batch_size == "auto" else batch_size
         check_option("data.batch_size", batch_size >= 1, "at least 1, or auto", batch_size)
         check_option("data.num_workers", num_workers >= 0, "at least 0", num_workers)
+        seed = 0 if seed is None else seed
         check_option("data.seed", seed >= 0, "at least 0", seed)
         check_option("data.cache_gib", cache_gib > 0, "a number above 0", cache_gib)
         right = sizes is None or (len(sizes) > 0 and preprocessing.one_size)

@@ -27,6 +27,7 @@ from centernet.lineage import recorded_lineage
 from centernet.network.network import Network
 from centernet.training.distillation import Distillation
 from centernet.training.optimization import Optimization
+from centernet.training.trainer import record_precision
 from centernet.training.unfolding import unfold_norms
 
 logger = logging.getLogger(__name__)
@@ -147,7 +148,8 @@ class DetectionModule(pl.LightningModule):
         return self.optimization.configure(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the lineage, and the place in the schedule of the learning rate."""
+        """Add the lineage, the place in the schedule of the learning rate, and the precision."""
+        record_precision(checkpoint, self.trainer.precision)
         if self.network.lineage is not None:
             checkpoint["lineage"] = self.network.lineage.to_dict()
         if self.optimization is not None and self.trainer.state.fn == "fit":

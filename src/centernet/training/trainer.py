@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -58,18 +59,33 @@ def choose_precision(accelerator: Any = "auto") -> Literal["32-true", "bf16-mixe
     return choice
 
 
+def record_precision(checkpoint: dict[str, Any], precision: str) -> None:
+    """Note in a checkpoint in which precision it was trained, and whether that was on a GPU."""
+    checkpoint["precision"] = {"chosen": precision, "gpu": torch.cuda.is_available()}
+
+
+def recorded_precision(checkpoint: Mapping[str, Any]) -> str | None:
+    """Return the precision of the run that a checkpoint is from; None where that is not known or had other hardware."""
+    recorded = checkpoint.get("precision")
+    if not isinstance(recorded, dict) or recorded.get("gpu") != torch.cuda.is_available():
+        return None
+    chosen = recorded.get("chosen")
+    return chosen if chosen in ("32-true", "bf16-mixed", "16-mixed") else None
+
+
 def bf16_speedup() -> float:
-    """Measure a convolution's training step: its speed under bf16 autocast over float32's, in about 0.2 s."""
+    """Measure a convolution's training step: its speed under bf16 autocast over float32's, in about 0.2 s of processor
+    time, which other processes do not take part in."""
     x = torch.randn(4, 64, 40, 40).to(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(64, 64, 3, 3, requires_grad=True)
 
     def seconds(enabled: bool) -> float:
         best = float("inf")
         for _ in range(4):
-            start = time.perf_counter()
+            start = time.process_time()
             with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
                 torch.autograd.backward(F.conv2d(x, weight, padding=1).float().sum())
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
             if best > 1:  # clearly without units
                 break
         return best
