@@ -149,10 +149,10 @@ class DetectionModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the lineage, the place in the schedule of the learning rate, and the precision."""
-        record_precision(checkpoint, self.trainer.precision)
         if self.network.lineage is not None:
             checkpoint["lineage"] = self.network.lineage.to_dict()
         if self.optimization is not None and self.trainer.state.fn == "fit":
+            record_precision(checkpoint, self.trainer.precision)
             checkpoint["schedule"] = {"offset": self.optimization.offset, "epoch_steps": self._epoch_steps()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
