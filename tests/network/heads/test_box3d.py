@@ -132,7 +132,7 @@ def test_decode_of_the_original(oracles: Any, name: str, with_box: bool) -> None
 
 def test_boxes_in_space_of_the_original(oracles: Any) -> None:
     """Image 0 to pixels of the file and into space. (It sends widths and heights through the warp as if they were
-    points, so that its boxes in the image are not to be compared; their centres are.)"""
+    points: so does the test, for its boxes in the image; ours go through as boxes.)"""
     oracle = oracles["decode"]
     peaks = HeatmapHead(8, 1, 3).find_peaks(torch.from_numpy(oracle["ddd.input.hm_logits"]), 100)
     decoded = Box3DHead(8, 1, 3, offset=False).decode(original_maps(oracle), peaks)
@@ -142,10 +142,16 @@ def test_boxes_in_space_of_the_original(oracles: Any) -> None:
     centers = (corners[:, :2] + corners[:, 2:]) / 2
     side = float(oracle["ddd.post.s"][0])
     matrix = np.vstack([affine_matrix(tuple(oracle["ddd.post.c"]), side, (32, 40)), [0, 0, 1]])
-    pixels = (np.c_[centers, np.ones(100)] @ np.linalg.inv(matrix).T)[:, :2]
+    pixels, sides = (
+        (np.c_[points, np.ones(100)] @ np.linalg.inv(matrix).T)[:, :2]
+        for points in (centers, corners[:, 2:] - corners[:, :2])
+    )
     order = np.argsort(-oracle["ddd.post.2d"][:, 2])  # rows are grouped by class there
     flat, space = oracle["ddd.post.2d"][order], oracle["ddd.post.3d"][np.argsort(-oracle["ddd.post.3d"][:, 12])]
     np.testing.assert_allclose(pixels, flat[:, :2], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(sides, flat[:, 8:10], rtol=1e-5, atol=1e-3)
+    around = np.c_[pixels - sides / 2, pixels + sides / 2]
+    np.testing.assert_allclose(around, space[:, 1:5], rtol=1e-5, atol=2e-3)
     np.testing.assert_allclose(wrapped(found["alpha"] - flat[:, 3]), 0, atol=1e-4)
     np.testing.assert_allclose(found["depth"], flat[:, 4], rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(found["dimensions"], flat[:, 5:8], atol=1e-4)
@@ -153,5 +159,11 @@ def test_boxes_in_space_of_the_original(oracles: Any) -> None:
     np.testing.assert_allclose(boxes.location, space[:, 8:11], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(wrapped(boxes.rotation_y - space[:, 11]), 0, atol=1e-4)
     np.testing.assert_allclose(boxes.dimensions, space[:, 5:8], atol=1e-4)
+    merged = oracle["ddd.post.merged"]
+    sure = peaks.scores[0].numpy() > 0.75
+    ours = np.c_[found["alpha"], around, boxes.dimensions, boxes.location, boxes.rotation_y, peaks.scores[0].numpy()]
+    same = merged[np.argsort(-merged[:, 12])]
+    assert 0 < sure.sum() == len(same)
+    np.testing.assert_allclose(ours[sure][:, 1:11], same[:, 1:11], rtol=1e-4, atol=2e-3)
     bottom = boxes.location - np.array([0, 0.5, 0]) * boxes.dimensions[:, :1]
     np.testing.assert_allclose(project(bottom, oracle["ddd.post.calib"]), pixels, rtol=1e-5, atol=1e-3)
