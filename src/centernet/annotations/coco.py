@@ -99,8 +99,6 @@ def collect_coco(
                 lists[key].append(CocoImage(place, entry["id"], entry["file_name"], *size))
             else:
                 wrong_images.append(f"images[{place}] is {entry!r:.100}")
-    except OSError:
-        raise
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); is the file complete?") from error
     expected = f"{path}: expected an object with the lists images, annotations and categories"

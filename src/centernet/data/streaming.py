@@ -21,7 +21,7 @@ from .loading import BatchKey, BatchReader, Loader
 from .sample import Sample
 
 MOST_BYTES = 512 << 20
-"""Of the files in a buffer, which holds fewer samples where those are large."""
+"""Most bytes of the files in a buffer, which holds fewer samples where those are large."""
 
 
 class ShardReader(BatchReader):
