@@ -32,11 +32,10 @@ def free_port() -> int:
         return int(opened.getsockname()[1])
 
 
-@pytest.mark.parametrize("launcher", ["plain", "torchrun"])
-def test_two_nodes_end_with_equal_weights(launcher: str, tiny: Any, tmp_path: Path) -> None:
-    script = tmp_path / "node.py"
+def run_nodes(folder: Path, config: str, launcher: str = "plain") -> list[str]:
+    """Train on two nodes; return what each printed."""
+    script = folder / "node.py"
     script.write_text(NODE)
-    config = tiny(trainer__devices=1, trainer__num_nodes=2, trainer__strategy="ddp", trainer__max_epochs=1)
     port, started = str(free_port()), []
     paths = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore"}
     for rank in range(2):
@@ -47,7 +46,7 @@ def test_two_nodes_end_with_equal_weights(launcher: str, tiny: Any, tmp_path: Pa
         else:
             words = f"--nnodes 2 --nproc_per_node 1 --node_rank {rank} --master_addr 127.0.0.1 --master_port {port}"
             command += ["-m", "torch.distributed.run", *words.split()]
-        command += [str(script), "--config", config, "--output", str(tmp_path / "runs")]
+        command += [str(script), "--config", config, "--output", str(folder / "runs")]
         started.append(
             subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         )
@@ -57,7 +56,14 @@ def test_two_nodes_end_with_equal_weights(launcher: str, tiny: Any, tmp_path: Pa
         for process in started:
             process.kill()
     assert [process.returncode for process in started] == [0, 0], outputs[0][1][-2000:] + outputs[1][1][-2000:]
-    ends = [dict(re.findall(r"^rank (\d of 2): (.+)$", out, re.MULTILINE)) for out, _ in outputs]
+    return [out for out, _ in outputs]
+
+
+@pytest.mark.parametrize("launcher", ["plain", "torchrun"])
+def test_two_nodes_end_with_equal_weights(launcher: str, tiny: Any, tmp_path: Path) -> None:
+    config = tiny(trainer__devices=1, trainer__num_nodes=2, trainer__strategy="ddp", trainer__max_epochs=1)
+    outputs = run_nodes(tmp_path, config, launcher)
+    ends = [dict(re.findall(r"^rank (\d of 2): (.+)$", out, re.MULTILINE)) for out in outputs]
     assert [list(end) for end in ends] == [["0 of 2"], ["1 of 2"]], outputs
     assert ends[0]["0 of 2"] == ends[1]["1 of 2"] and ends[0]["0 of 2"].endswith("after 3")  # 24 images, 2×4 a step
     assert [path.name for path in (tmp_path / "runs" / "tiny").iterdir()] == ["version_0"], "one folder of one run"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ from centernet.data import DataWarning, Shards, Synthetic
 from centernet.data.convert import convert
 
 from .test_fit import assert_equal, last, pytestmark as pytestmark
-from .test_nodes import NODE, free_port
+from .test_nodes import run_nodes
 
 
 @pytest.fixture
@@ -72,23 +69,8 @@ def test_shards_are_validated_on(from_shards: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_share_tars_of_unlike_length(from_shards: Any, tmp_path: Path) -> None:
-    script, port = tmp_path / "node.py", str(free_port())
-    script.write_text(NODE)
     config = from_shards(
         trainer__devices=1, trainer__num_nodes=2, trainer__strategy="ddp", trainer__max_epochs=2, data__num_workers=1
     )
-    paths = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore"}
-    started = []
-    for rank in range(2):
-        environment = os.environ | paths | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": str(rank)}
-        command = [sys.executable, str(script), "--config", config, "--output", str(tmp_path / "runs")]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(command, env=environment, text=True, **pipes))
-    try:
-        outputs = [process.communicate(timeout=600) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], outputs[0][1][-2000:] + outputs[1][1][-2000:]
-    ends = [re.findall(r"^rank \d of 2: (.+)$", out, re.MULTILINE) for out, _ in outputs]
+    ends = [re.findall(r"^rank \d of 2: (.+)$", out, re.MULTILINE) for out in run_nodes(tmp_path, config)]
     assert ends[0] == ends[1] and ends[0][0].endswith("after 6"), ends  # 24 images, 2×4 a step, twice
