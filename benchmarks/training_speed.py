@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -58,6 +57,7 @@ def own_step(source: str, frozen: int | None, size: int, batch: int) -> Callable
     """Return a step on five random objects an image."""
     import torch
 
+    from centernet.data.batch import Batch
     from centernet.network import load_network
     from centernet.network.build import build_network
 
@@ -73,18 +73,19 @@ def own_step(source: str, frozen: int | None, size: int, batch: int) -> Callable
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, size * 0.7, (batch, 5, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(16, size * 0.3, (batch, 5, 2))], axis=-1)
-    objects = SimpleNamespace(
+    batched = Batch(
+        images=torch.tensor(rng.integers(256, size=(batch, 3, size, size)), dtype=torch.uint8),
         boxes=torch.tensor(boxes, dtype=torch.float32),
         labels=torch.tensor(rng.integers(network.num_classes, size=(batch, 5))),
         ignore=torch.zeros(batch, 5, dtype=torch.bool),
         counts=torch.full((batch,), 5),
-        ids=None,
+        ids=torch.full((batch, 5), -1),
+        annotations=[],
     )
-    images = torch.tensor(rng.integers(256, size=(batch, 3, size, size)), dtype=torch.uint8)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], 1e-4)
 
     def step() -> None:
-        terms = network.losses(network(network.normalize(images)), objects)
+        terms = network.losses(network(network.normalize(batched.images)), batched)
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad()

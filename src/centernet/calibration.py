@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+MOST_SHIFT = 50.0
+"""The shift goes this far either way: beyond it the exponential of it leaves the range of numbers soon."""
+
 Array = TypeVar("Array", "NDArray[Any]", "Tensor")
 
 
@@ -43,8 +46,8 @@ class Calibration:
                 raise ValueError(f"calibration.{key}: expected 0..1, got {value!r}")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"calibration.temperature: expected a number above 0, got {self.temperature!r}")
-        if not abs(self.shift) <= 50:
-            raise ValueError(f"calibration.shift: expected a number within -50..50, got {self.shift!r}")
+        if not abs(self.shift) <= MOST_SHIFT:
+            raise ValueError(f"calibration.shift: expected -{MOST_SHIFT:g}..{MOST_SHIFT:g}, got {self.shift!r}")
 
     def __call__(self, raw: Array) -> Array:
         """Return the calibrated scores of raw ones, arrays or tensors; 0 and 1 stay, and so does the order."""

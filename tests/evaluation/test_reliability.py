@@ -94,6 +94,12 @@ def test_too_few_detections_or_scores_of_no_worth() -> None:
     assert fit_calibration(perfect) is not None
 
 
+def test_scores_in_a_narrow_band_have_no_calibration() -> None:
+    """As in the first epochs of a training: all about .06, the right ones some thousandths higher than the others."""
+    assert fit_calibration(simulated(300, lambda p: 0.056 + 0.01 * p)) is None
+    assert fit_calibration(simulated(300, lambda p: 0.056 + 0.01 * p), rescale=False) is not None
+
+
 def test_separable_scores_have_a_finite_calibration() -> None:
     evaluator = CocoEvaluator(NAMES)
     box = np.array([[0, 0, 60, 60]], np.float32)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from centernet.calibration import Calibration
+from centernet.calibration import MOST_SHIFT, Calibration
 
 from .collecting import Bools, Collected, Evaluator, Floats
 from .voc import IGNORED, TRUE_POSITIVE, judge
@@ -27,7 +27,8 @@ def judged(evaluator: Evaluator) -> tuple[Collected, Bools]:
 
 
 def fit_calibration(evaluator: Evaluator, *, rescale: bool = True) -> Calibration | None:
-    """Fit the calibration of the scores that an evaluator has collected; None where they are too few.
+    """Fit the calibration of the scores that an evaluator has collected; None where they are too few, or
+    say too little.
 
     Args:
         evaluator: its scores are those that the heads give.
@@ -40,6 +41,8 @@ def fit_calibration(evaluator: Evaluator, *, rescale: bool = True) -> Calibratio
     if rescale:
         slope, shift = _logistic_regression(collected.score, right)
         if not 0.05 < slope < 50:  # no scores of any worth: higher ones are not more often right
+            return None
+        if abs(shift) > MOST_SHIFT:  # all within so narrow a band that the next epoch's lie outside of it
             return None
         calibration = Calibration(temperature=round(1 / slope, 4), shift=round(shift, 4))
     scores, objects = calibration(collected.score), collected.count_objects(len(evaluator.class_names))
