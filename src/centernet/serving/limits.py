@@ -17,6 +17,9 @@ RETRY, CLOSE = {"Retry-After": "1"}, {"Connection": "close"}
 DRAINED = 64_000_000
 """Bytes beyond the limit that are read and thrown away: a client that still sends hears of no answer."""
 
+DRAIN_RATE = 20e6
+"""Bytes a second of each client that are thrown away, which leaves the processor to others."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -58,16 +61,13 @@ class Door:
         """Yield what a worker needs of a request; an HTTPException says what is wrong with it."""
         problem = self._refusal(request, score_threshold)
         if problem is not None:
-            with suppress(asyncio.TimeoutError, ClientDisconnect, HTTPException):  # it hears when it has sent all
-                await asyncio.wait_for(self._body(request, 0), self.limits.seconds)
+            with suppress(ClientDisconnect, HTTPException):  # it hears when it has sent all
+                await self._body(request, 0)
             raise problem
         self.inside += 1
         try:
             try:
-                body = await asyncio.wait_for(self._body(request, self.limits.bytes), self.limits.seconds)
-            except asyncio.TimeoutError:
-                text = f"the request was not there within {self.limits.seconds:g} s"
-                raise HTTPException(408, text, headers=CLOSE) from None
+                body = await self._body(request, self.limits.bytes)
             except ClientDisconnect:
                 raise HTTPException(400, "the client went away before the request was there") from None
             images = await self._images(request.headers, body)
@@ -90,14 +90,27 @@ class Door:
     async def _body(self, request: Request, most: int) -> bytes:
         """Return the body of a request; what is beyond `most` bytes is read, up to a point, and thrown away."""
         body, length = bytearray(), 0
-        async for chunk in request.stream():
-            length += len(chunk)
-            if length <= most:
-                body += chunk
-            elif length > most + DRAINED:
-                break
+
+        async def receive() -> None:
+            nonlocal length
+            async for chunk in request.stream():
+                length += len(chunk)
+                if length <= most:
+                    body.extend(chunk)
+                elif length > most + DRAINED:
+                    break
+                else:
+                    await asyncio.sleep(len(chunk) / DRAIN_RATE)
+
+        late = False
+        try:
+            await asyncio.wait_for(receive(), self.limits.seconds)
+        except asyncio.TimeoutError:
+            late = True
         if length > most:
             raise HTTPException(413, f"a request may have {most} bytes, this one has more", headers=CLOSE)
+        if late:
+            raise HTTPException(408, f"the request was not there within {self.limits.seconds:g} s", headers=CLOSE)
         return bytes(body)
 
     async def _images(self, headers: Mapping[str, str], body: bytes) -> list[tuple[str, bytes]]:

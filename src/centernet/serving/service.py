@@ -66,7 +66,8 @@ class Service(litserve.LitAPI):  # type: ignore[misc]
         """Look at the images of a request, or of all requests of a batch at once."""
         requests = x if isinstance(x, list) else [x]
         images = [image for request in requests if not isinstance(request, Response) for image in request[1]]
-        found = iter(self.detector(images) if images else ())
+        # One by itself needs no threads that read ahead.
+        found = iter([self.detector(images[0])] if len(images) == 1 else self.detector(images) if images else [])
         answers = [
             request if isinstance(request, Response) else (*request, [next(found) for _ in request[1]])
             for request in requests
@@ -141,7 +142,6 @@ def make_server(
         timeout=limits.seconds,
         middlewares=[partial(Metrics, path=PATH)],
         restart_workers=True,
-        fast_queue=True,
     )
     server.app.title = "centernet"
     add_pages(server.app, about, PATH)
