@@ -223,7 +223,7 @@ class Plan(NamedTuple):
 def _one_level(images: int) -> Plan:
     """A start with live batch norms, which has seen some thousand images."""
     return Plan(
-        epochs=_epochs(8_000, images),
+        epochs=_epochs(5_000, images),
         batch_size=8,
         frozen_stages=2,
         augmentation={"class_path": "Augment", "init_args": {"scale": [0.7, 1.3]}},
