@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from centernet.images import ImageError, LazyImage, Preprocessing, read_image
 from centernet.inference import Detector, Frame, SourceError
@@ -121,6 +122,25 @@ def test_a_detector_s_threads_end_with_its_stream(runtime: Any, folder: Path) ->
         for one, _ in Detector(runtime).stream(folder):
             done.append(one.name)
     assert done == ["scene_0.png", "scene_1.png", "scene_2.png"] and threading.active_count() == before
+
+
+def test_one_picture_by_itself_starts_no_threads(runtime: Any, tmp_path: Path) -> None:
+    """A server asks for one at a time."""
+    Image.new("RGB", (80, 60)).save(tmp_path / "one.png")
+    before, seen = set(threading.enumerate()), []
+
+    class Looks(Preprocessing):
+        def __call__(self, image: np.ndarray) -> np.ndarray:
+            seen.append(set(threading.enumerate()) - before)
+            return super().__call__(image)
+
+    one = np.zeros((60, 80, 3), np.uint8)
+    detector = Detector(type(runtime)(Looks((96, 128))))
+    detector(one)
+    detector([one])
+    assert [frame.name for frame, _ in detector.stream(tmp_path)] == ["one.png"]
+    assert seen == [set()] * 3
+    assert len(detector([one, one])) == 2 and seen[-1]
 
 
 @pytest.mark.parametrize("size", [(480, 640), (1600, 2048), (481, 642)])

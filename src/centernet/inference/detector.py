@@ -247,7 +247,8 @@ class Detector:
     ) -> Iterator[tuple[Frame, Detections]]:
         """Iterate over frames and their detections, batch by batch; inputs of one size go together."""
         # What is read ahead of a camera is old when its turn comes.
-        read = read_here if source.kind == "image" or source.live else partial(read_ahead, depth=self.batch_size + 2)
+        alone = len(source.items) == 1 and not source.is_moving
+        read = read_here if alone or source.live else partial(read_ahead, depth=self.batch_size + 2)
         ahead = read(source.readers(), self._prepare)
         waiting: deque[_Pending] = deque()
         batch: list[tuple[_Pending, NDArray[np.uint8]]] = []

@@ -66,8 +66,7 @@ class Service(litserve.LitAPI):  # type: ignore[misc]
         """Look at the images of a request, or of all requests of a batch at once."""
         requests = x if isinstance(x, list) else [x]
         images = [image for request in requests if not isinstance(request, Response) for image in request[1]]
-        # One by itself needs no threads that read ahead.
-        found = iter([self.detector(images[0])] if len(images) == 1 else self.detector(images) if images else [])
+        found = iter(self.detector(images) if images else [])
         answers = [
             request if isinstance(request, Response) else (*request, [next(found) for _ in request[1]])
             for request in requests
