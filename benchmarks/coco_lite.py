@@ -4,7 +4,7 @@ python benchmarks/coco_lite.py --annotations instances_val2017.json --images val
 python benchmarks/coco_lite.py --annotations voc/val.json --images voc/JPEGImages
 
 Several data sets count as one. Classes are those of the data, by name, also where they are written as in Pascal VOC.
-Intervals are those of 95 % by drawing images again (bootstrap).
+Intervals are those of 95 % by drawing images again (bootstrap), as `centernet validate` gives them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch
 from centernet import Detections
 from centernet.annotations.class_names import places_of
 from centernet.data import COCO, Concatenated, DetectionDataset
-from centernet.evaluation import CocoEvaluator
+from centernet.evaluation import CocoEvaluator, ValidationResult
+from centernet.evaluation.error_bars import ErrorBars, text
 from centernet.inference.results import to_detections
 from centernet.inference.torch_runtime import to_numpy
 from centernet.network import Network, load_network
@@ -43,7 +44,6 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--images", nargs="+", required=True, help="the folder of each")
     parser.add_argument("--model", default="coco-lite", help="a name, a folder or a checkpoint")
     parser.add_argument("--sizes", type=int, nargs="+", help="of the input; that of the model where left out")
-    parser.add_argument("--draws", type=int, default=200, help="of the bootstrap; 0 for none")
     parser.add_argument("--by-class", action="store_true")
     return parser
 
@@ -67,7 +67,7 @@ def compare(network: Network, decodes: dict[str, Decode], given: argparse.Namesp
     for size in given.sizes or network.preprocessing.size[:1]:
         network.preprocessing = replace(network.preprocessing, size=(size, size))
         for title, rows in evaluate(network, dataset, decodes).items():
-            report(f"{size} px, {title}", dataset.class_names, rows, given.draws, by_class=given.by_class)
+            report(f"{size} px, {title}", dataset.class_names, rows, by_class=given.by_class)
 
 
 def evaluate(network: Network, dataset: DetectionDataset, decodes: dict[str, Decode]) -> dict[str, list[Any]]:
@@ -93,30 +93,21 @@ def evaluate(network: Network, dataset: DetectionDataset, decodes: dict[str, Dec
     return rows
 
 
-def report(title: str, names, rows, draws: int, *, by_class: bool) -> None:
-    """Print the figures of all images, and the interval of AP and AP50 over draws of them."""
-
-    def figures(chosen):
-        evaluator = CocoEvaluator(names)
-        for number, index in enumerate(chosen):
-            truth, found = rows[index]
-            evaluator.update(replace(truth, image_id=number), found)
-        return evaluator.compute()
-
-    result, generator = figures(range(len(rows))), np.random.default_rng(0)
-    drawn = [figures(generator.integers(len(rows), size=len(rows))).stats for _ in range(draws)]
+def report(title: str, names, rows, *, by_class: bool) -> None:
+    """Print the figures of all images with the intervals of AP and AP50."""
+    evaluator = CocoEvaluator(names)
+    for number, (truth, found) in enumerate(rows):
+        evaluator.update(replace(truth, image_id=number), found)
+    result = ValidationResult.of(evaluator, None)
+    bars = ErrorBars.of(evaluator, result)
     texts = []
     for name in ("AP", "AP50", "AP75", "APs", "APm", "APl"):
-        text = f"{name} {result.stats[name]:.4f}"
-        if drawn and name in ("AP", "AP50"):
-            low, high = np.percentile([stats[name] for stats in drawn], [2.5, 97.5])
-            text += f" ({low:.3f}–{high:.3f})"
-        texts.append(text)
+        interval = f" ({text(bars.figures[name])})" if name in bars.figures and name in ("AP", "AP50") else ""
+        texts.append(f"{name} {result.coco.stats[name]:.4f}{interval}")
     print(f"{title}: {', '.join(texts)}; {len(rows)} images", flush=True)
-    if by_class:
-        for one in result.per_class:
-            if one.objects:
-                print(f"  {one.name:16} {one.objects:5} AP {one.ap:.3f} AP50 {one.stats['AP50']:.3f}")
+    for one in result.coco.per_class if by_class else ():
+        if one.objects:
+            print(f"  {one.name:16} {one.objects:5} AP {one.ap:.3f} AP50 {one.stats['AP50']:.3f}")
 
 
 if __name__ == "__main__":
