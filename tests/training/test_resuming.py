@@ -243,3 +243,35 @@ def test_the_page_of_a_resumed_run_is_that_of_one_that_was_never_stopped(
     assert main([*command, str(tmp_path / "stopped"), "--resume"]) == 0
     assert "nothing is left to train" in capsys.readouterr().out
     assert (run / "report.json").read_text() == expected and (run / "report.html").is_file()
+
+
+def test_the_best_weights_before_count_where_they_are_and_are_named_where_they_are_not(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose folder was moved, and its last checkpoint by itself, as it is brought to another machine."""
+    still = ["--optimization.lr", "1e-12", "--optimization.frozen_norms", "true"]  # the first epoch stays the best
+    command = ["fit", "--config", tiny(trainer__max_epochs=1), *still]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main([*command, "--output", "runs"]) == 0
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    run = (tmp_path / "here" / "runs").rename(tmp_path / "moved") / "tiny" / "version_0"
+    best, last = (run / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    alone, first = tmp_path / "there" / "last.ckpt", best.read_bytes()
+    alone.write_bytes(last.read_bytes())
+    capsys.readouterr()
+
+    longer = [*command, "--trainer.max_epochs", "2", "--output"]
+    assert main([*longer, str(tmp_path / "moved"), "--resume"]) == 0
+    said = capsys.readouterr()
+    assert best.read_bytes() == first and f"checkpoint: {best}" in said.out
+    assert "are not in" not in said.out + said.err
+    assert "the figures are those of epoch 1" in (run / "report.json").read_text()
+
+    assert main([*longer, "runs", "--ckpt_path", str(alone)]) == 0
+    said = capsys.readouterr()
+    new = tmp_path / "there" / "runs" / "tiny" / "version_0"
+    assert "the best weights before (val/AP " in said.out + said.err and "are not in" in said.out + said.err
+    assert torch.load(new / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == 1
+    assert "the figures are those of epoch 2" in (new / "report.json").read_text()

@@ -24,7 +24,7 @@ from centernet.inference.validation import Validation
 from centernet.training.display import epoch_title
 from centernet.training.loggers import log_sheet
 from centernet.training.module import DetectionModule
-from centernet.training.monitoring import is_less_better
+from centernet.training.monitoring import bring_here, is_less_better
 from centernet.whole import write_bytes, write_text
 
 logger = logging.getLogger(__name__)
@@ -124,6 +124,18 @@ class KeepValidation(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["monitor"] == self.monitor:
             self._best, self.epoch = state_dict["best"], state_dict["epoch"]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let what is known of the best weights be true of the folder of this run, before the callbacks read it."""
+        lost = bring_here(trainer, checkpoint["callbacks"])
+        if lost and trainer.is_global_zero:
+            logger.warning("%s", lost)
+        if lost:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, (KeepValidation, EpochSummary)):
+                    checkpoint["callbacks"].pop(callback.state_key, None)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: DetectionModule) -> None:  # type: ignore[override]
         if self.monitor is None or trainer.sanity_checking or self.monitor not in trainer.callback_metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -114,6 +115,48 @@ def stopping_reason(trainer: pl.Trainer) -> str | None:
                 f"{callback.monitor}"
             )
     return None
+
+
+def bring_here(trainer: pl.Trainer, states: dict[str, Any]) -> str:
+    """Change what a checkpoint says of the best weights and the last ones to the folder that this run writes to.
+
+    A run's folder may have been moved since, or come from another machine without its best weights, which then
+    cannot be the result: those of the epochs from here on are.
+
+    Args:
+        trainer: that goes on, its folder known.
+        states: of its callbacks, from the checkpoint; changed.
+
+    Returns:
+        Which best weights are not here, in a sentence; empty where none are missing.
+    """
+    lost = ""
+    for callback in trainer.checkpoint_callbacks:
+        state = states.get(callback.state_key)
+        if not isinstance(callback, ModelCheckpoint) or state is None or callback.dirpath is None:
+            continue
+        best, before, folder = state["best_model_path"], state.get("dirpath"), str(callback.dirpath)
+        if not best:
+            state["dirpath"] = folder
+        elif before and callback.file_exists(_moved(best, before, folder), trainer):
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[name] = _moved(state.get(name, ""), before, folder)
+            of_best = state.get("best_k_models", {}).items()
+            state["best_k_models"] = {_moved(path, before, folder): score for path, score in of_best}
+            state["dirpath"] = folder
+        else:
+            del states[callback.state_key]
+            if callback.monitor:
+                lost = (
+                    f"the best weights before ({callback.monitor} {float(state['best_model_score']):.4f}, {best}) are "
+                    f"not in {folder}: those of the epochs from here on are the result. To keep them, go on from the "
+                    "checkpoint in the folder of its run, beside them"
+                )
+    return lost
+
+
+def _moved(path: str, before: str, folder: str) -> str:
+    return os.path.join(folder, os.path.relpath(path, before)) if path else path
 
 
 def result(trainer: pl.Trainer) -> tuple[str, ModelCheckpoint | None]:
