@@ -325,7 +325,7 @@ def test_exported_files_open(file: str, files: Path, same: Same) -> None:
 
 
 def test_int8_file_opens(files: Path, same: Same) -> None:
-    """A processor without VNNI may saturate sums of 8-bit products, and so find a little other scores and boxes."""
+    """Also on a processor without VNNI, whose sums of 8-bit products are cut off unless onnxruntime is told not to."""
     pytest.importorskip("onnxruntime")
     detector = opened(files / "exports" / "int8.onnx")
     for i, picture in enumerate(pictures()):
